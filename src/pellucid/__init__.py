@@ -1,0 +1,72 @@
+"""pellucid restores photographs, and makes any restoration network better with what pre-trained models already know.
+
+    import pellucid
+    pellucid.restore("night.jpg", "night-restored.jpg")
+    restorer = pellucid.load("default")
+    picture = restorer(picture)                           # path, PIL image, numpy array or tensor in; the same kind out
+    boosted = pellucid.boost(network, prior="clip")       # any nn.Module image -> image
+
+Importing this package loads no torch; using it does.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pellucid import errors
+
+if TYPE_CHECKING:
+    from pellucid.refinement import boost
+    from pellucid.restoration.restorer import Precision, Restorer
+
+__all__ = ["Restorer", "__version__", "boost", "errors", "load", "restore"]
+
+__version__ = "0.1.0"
+
+_LAZY = {"Restorer": "pellucid.restoration.restorer", "boost": "pellucid.refinement"}
+
+
+def load(
+    name: str | Path = "default",
+    *,
+    strength: float = 1.0,
+    tile: int | None = None,
+    memory: int | str | None = None,
+    device: str = "auto",
+    precision: "Precision" = "auto",
+) -> "Restorer":
+    """A restorer from a model's name, a .safetensors file, or `hf:owner/repository`; see `Restorer` for the options.
+
+    Raises:
+        ModelError: there is no such model, or its file is damaged.
+        SettingsError: an option that cannot be.
+    """
+    from pellucid.hub import find_model
+    from pellucid.restoration.model_file import load_model
+    from pellucid.restoration.restorer import Restorer
+
+    module = load_model(find_model(str(name))).module
+    return Restorer(module, strength=strength, tile=tile, memory=memory, device=device, precision=precision)
+
+
+def restore(source: str | Path, target: str | Path, *, model: str | Path = "default", strength: float = 1.0) -> None:
+    """Restores one file into another; metadata, bit depth, alpha and colour profile are kept.
+
+    Raises:
+        ImageError: the source cannot be read, the target cannot be written, or they are the same file.
+        ModelError: there is no such model.
+    """
+    from pellucid import images
+
+    source, target = Path(source), Path(target)
+    if target.exists() and target.samefile(source):
+        raise errors.ImageError(f"{target}: is the input itself; choose another output")
+    photograph = images.read(source)
+    images.write(load(model, strength=strength)(photograph), target)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        from importlib import import_module
+
+        return getattr(import_module(_LAZY[name]), name)
+    raise AttributeError(f"module 'pellucid' has no attribute {name!r}")

@@ -1,0 +1,61 @@
+"""From a model's name to its file: embedded in the package, a path, or a repository on the Hugging Face hub."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+from pellucid.errors import ModelError, unknown_name
+
+__all__ = ["EMBEDDED", "Embedded", "find_model"]
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """A model that comes with the package."""
+
+    file: str
+    summary: str
+
+
+EMBEDDED: Mapping[str, Embedded] = {
+    "default": Embedded("default.safetensors", "blind colour denoising, Gaussian noise of sigma 0 to 55, boosted by a distilled prior"),
+}
+
+
+def find_model(name: str) -> Path:
+    """The file of a model.
+
+    Args:
+        name: an embedded model's name, the path of a .safetensors file, or `hf:owner/repository[/file]`.
+
+    Raises:
+        ModelError: there is no such model; lists those there are.
+    """
+    if name in EMBEDDED:
+        return Path(str(files("pellucid") / "weights" / EMBEDDED[name].file))
+    if name.startswith("hf:"):
+        return _from_hub(name.removeprefix("hf:"))
+    path = Path(name)
+    if path.is_file():
+        if path.suffix == ".safetensors":
+            return path
+        raise ModelError(f"{name}: not a pellucid model file (.safetensors); weights of other programs load in a recipe, with network.weights")
+    if path.suffix or len(path.parts) > 1:
+        raise ModelError(f"{name}: no such model file")
+    raise ModelError(f"{unknown_name('model', name, EMBEDDED)}, a .safetensors file, or hf:owner/repository")
+
+
+def _from_hub(name: str) -> Path:
+    owner, _, rest = name.partition("/")
+    repository, _, file = rest.partition("/")
+    if not owner or not repository:
+        raise ModelError(f"hf:{name}: expected hf:owner/repository or hf:owner/repository/file.safetensors")
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+    try:
+        return Path(hf_hub_download(f"{owner}/{repository}", file or "model.safetensors"))
+    except (HfHubHTTPError, HFValidationError, OSError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise ModelError(f"hf:{name}: cannot be fetched, and is not in the local cache ({reason})") from error

@@ -1,0 +1,30 @@
+"""Numbers about pictures: how far from the clean one, by which protocol, how sure; and blind estimates."""
+
+from pellucid.metrics.blind import blockiness, noise_sigma, sharpness
+from pellucid.metrics.colour import luma
+from pellucid.metrics.fidelity import ms_ssim, psnr, ssim, ssim_pooled, ssim_uniform, ssim_volume
+from pellucid.metrics.noise import NoiseStream
+from pellucid.metrics.protocols import PROTOCOLS, Protocol, Scores, find_protocol, require_same
+from pellucid.metrics.statistics import Difference, bootstrap_interval, paired_difference
+
+__all__ = [
+    "PROTOCOLS",
+    "Difference",
+    "NoiseStream",
+    "Protocol",
+    "Scores",
+    "blockiness",
+    "bootstrap_interval",
+    "find_protocol",
+    "luma",
+    "ms_ssim",
+    "noise_sigma",
+    "paired_difference",
+    "psnr",
+    "require_same",
+    "sharpness",
+    "ssim",
+    "ssim_pooled",
+    "ssim_uniform",
+    "ssim_volume",
+]

@@ -1,0 +1,43 @@
+"""F, the restoration networks: degraded image in, restored image out.
+
+A network is an `nn.Module` with two attributes: `multiple` (its input's sides must divide by it; the restorer pads) and
+`scale` (output sides over input sides); ours also keep their constructor's arguments in `settings`, from which a model file
+builds them again. Anything else is adapted by `networks.external`.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import nn
+
+from pellucid.errors import SettingsError, unknown_name
+from pellucid.networks.external import External, load_weights, read_weights
+from pellucid.networks.nafnet import NAFNet
+from pellucid.networks.unet import UNet
+
+__all__ = ["NETWORKS", "External", "NAFNet", "UNet", "build_network", "load_weights", "network_name", "read_weights"]
+
+NETWORKS: Mapping[str, Callable[..., nn.Module]] = {
+    "external": External,
+    "nafnet": NAFNet,
+    "unet": UNet,
+}
+
+
+def build_network(name: str, settings: Mapping[str, Any] | None = None) -> nn.Module:
+    """The network called `name` in NETWORKS, with fresh weights.
+
+    Raises:
+        SettingsError: unknown name, or settings that the network does not take.
+    """
+    if name not in NETWORKS:
+        raise SettingsError(unknown_name("network", name, NETWORKS))
+    try:
+        return NETWORKS[name](**(settings or {}))
+    except (TypeError, ValueError) as error:
+        raise SettingsError(f"network {name!r}: {error}") from error
+
+
+def network_name(network: nn.Module) -> str | None:
+    """The name in NETWORKS of a network's class; None for a foreign one."""
+    return next((name for name, kind in NETWORKS.items() if type(network) is kind), None)

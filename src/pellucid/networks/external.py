@@ -1,0 +1,162 @@
+"""Any class on the import path as a network: `package.module:Class` with keyword arguments and a weights file."""
+
+import importlib
+import inspect
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pellucid.errors import ModelError, SettingsError, unknown_name
+
+__all__ = ["External", "load_weights", "read_weights"]
+
+
+class External(nn.Module):
+    """A foreign network behind the contract of ours: (B, 3, H, W) in [0, 1] in and out.
+
+    Args:
+        target: `package.module:Class` (or any callable that returns a module).
+        arguments: its keyword arguments.
+        multiple: sides that it accepts must be divisible by this, in pixels.
+        scale: output sides over input sides.
+        channels: colour channels it takes; with 1, each colour channel is restored on its own.
+        low: the image value that our 0 becomes before the network, and comes back from after it.
+        high: the same for our 1; (-1, 1) for networks that work on a symmetric range, (0, 255) for those on bytes.
+
+    Raises:
+        SettingsError: the target does not import, or refuses the arguments.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        arguments: Mapping[str, Any] | None = None,
+        *,
+        multiple: int = 1,
+        scale: int = 1,
+        channels: int = 3,
+        low: float = 0.0,
+        high: float = 1.0,
+    ) -> None:
+        super().__init__()
+        if channels not in (1, 3):
+            raise SettingsError(f"external network: channels must be 1 or 3, got {channels}")
+        if multiple < 1 or scale < 1 or high <= low:
+            raise SettingsError("external network: multiple and scale must be at least 1, and high above low")
+        self.settings: dict[str, Any] = {
+            "target": target,
+            "arguments": dict(arguments or {}),
+            "multiple": multiple,
+            "scale": scale,
+            "channels": channels,
+            "low": low,
+            "high": high,
+        }
+        self.multiple, self.scale, self.channels, self.low, self.high = multiple, scale, channels, low, high
+        self.network = _construct(target, arguments or {})
+
+    def forward(self, degraded: Tensor) -> Tensor:
+        """Degraded (B, 3, H, W) to restored (B, 3, H * scale, W * scale).
+
+        A network that returns several outputs (coarse to fine, or a dictionary) is taken at its last image of the right size.
+
+        Raises:
+            ModelError: it returns no image of that size.
+        """
+        batch, colours, height, width = degraded.shape
+        image = degraded * (self.high - self.low) + self.low
+        if self.channels == 1:
+            image = image.reshape(batch * colours, 1, height, width)
+        shape = (*image.shape[:2], height * self.scale, width * self.scale)
+        outputs = _tensors(self.network(image))
+        for output in reversed(outputs):
+            if output.shape == shape:
+                restored = (output - self.low) / (self.high - self.low)
+                return restored.reshape(batch, colours, *shape[2:])
+        got = ", ".join(str(tuple(output.shape)) for output in outputs) or "no tensor"
+        raise ModelError(f"{self.settings['target']}: expected an output of shape {shape}, got {got}")
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """The tensors of a .safetensors file, or of a .pth / .pt / .ckpt read without running any code in it.
+
+    The usual wrappings (`params_ema`, `params`, `state_dict`, `model`, a `module.` prefix) are taken off.
+
+    Raises:
+        ModelError: missing, corrupted, or more than tensors in it.
+    """
+    if not path.is_file():
+        raise ModelError(f"{path}: no such weights file")
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            weights: Any = load_file(path)
+        else:
+            weights = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # every reader fails in its own way on a damaged file
+        raise ModelError(f"{path}: not a readable weights file ({_first_line(error)})") from error
+    for key in ("params_ema", "params", "state_dict", "model"):
+        if isinstance(weights, Mapping) and isinstance(weights.get(key), Mapping):
+            weights = weights[key]
+    if not isinstance(weights, Mapping) or not all(isinstance(value, Tensor) for value in weights.values()):
+        raise ModelError(f"{path}: holds no dictionary of tensors")
+    if weights and all(key.startswith("module.") for key in weights):
+        return {key.removeprefix("module."): value for key, value in weights.items()}
+    return dict(weights)
+
+
+def load_weights(network: nn.Module, path: Path) -> None:
+    """Loads a weights file into a network; every tensor must find its place.
+
+    Raises:
+        ModelError: the file cannot be read, or does not fit; names the first keys that differ.
+    """
+    target = network.network if isinstance(network, External) else network
+    weights = read_weights(path)
+    own = target.state_dict()
+    missing, surplus = sorted(own.keys() - weights.keys()), sorted(weights.keys() - own.keys())
+    misshapen = sorted(key for key in own.keys() & weights.keys() if own[key].shape != weights[key].shape)
+    problems = [
+        f"{len(keys)} {kind} ({', '.join(keys[:3])}{', ...' if len(keys) > 3 else ''})"
+        for kind, keys in (("missing", missing), ("unknown", surplus), ("of another shape", misshapen))
+        if keys
+    ]
+    if problems:
+        raise ModelError(f"{path}: does not fit {type(target).__name__}: {'; '.join(problems)}")
+    target.load_state_dict(weights)
+
+
+def _construct(target: str, arguments: Mapping[str, Any]) -> nn.Module:
+    module_name, colon, class_name = target.partition(":")
+    if not colon or not module_name or not class_name:
+        raise SettingsError(f"external network: expected package.module:Class, got {target!r}")
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:  # importing foreign code can fail in any way
+        raise SettingsError(f"external network: cannot import {module_name!r} ({_first_line(error)})") from error
+    if not hasattr(module, class_name):
+        names = [name for name, value in vars(module).items() if inspect.isclass(value)]
+        raise SettingsError(f"external network: {unknown_name(f'class of {module_name}', class_name, names)}")
+    try:
+        network = getattr(module, class_name)(**arguments)
+    except Exception as error:  # so can its constructor
+        raise SettingsError(f"external network: {target} refused its arguments ({_first_line(error)})") from error
+    if not isinstance(network, nn.Module):
+        raise SettingsError(f"external network: {target} is not a torch.nn.Module but {type(network).__name__}")
+    return network
+
+
+def _tensors(output: Any) -> list[Tensor]:
+    """Every tensor of a network's output, in order."""
+    if isinstance(output, Tensor):
+        return [output]
+    values = output.values() if isinstance(output, Mapping) else output if isinstance(output, list | tuple) else ()
+    return [tensor for value in values for tensor in _tensors(value)]
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]

@@ -1,0 +1,100 @@
+"""A U-Net of plain residual 3x3 convolutions: the DRUNet family.
+
+Source: Zhang et al., "Plug-and-Play Image Restoration with Deep Denoiser Prior" (TPAMI 2021, arXiv 2008.13751), section 3:
+four scales, residual blocks of two convolutions with one ReLU, strided 2x2 convolutions down, transposed 2x2 convolutions
+up, additive skips, no biases and no normalisation. Without biases f(a x) = a f(x), so a denoiser keeps working at noise
+levels beyond those it was trained on (Mohan et al., ICLR 2020, arXiv 1906.05478).
+
+Two choices are ours: there is no noise map (one network is blind to the level), and the network predicts what to add to
+the degraded image rather than the image, which keeps 8 bits of mantissa enough in bfloat16.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["UNet"]
+
+
+class ResidualBlock(nn.Module):
+    """x + conv(relu(conv(x))), both 3x3, at constant width."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.second = nn.Conv2d(width, width, 3, padding=1, bias=False)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features in, features out, (B, width, h, w)."""
+        refined: Tensor = features + self.second(self.first(features).relu_())
+        return refined
+
+
+class UNet(nn.Module):
+    """Degraded image in, restored image out: (B, 3, H, W), any range; H and W divisible by `multiple`.
+
+    Args:
+        widths: channels at each scale, finest first; each scale halves the sides.
+        blocks: residual blocks per scale, on the way down and again on the way up (once at the coarsest).
+        channels: colour channels of the image.
+    """
+
+    scale = 1
+
+    def __init__(
+        self, widths: Sequence[int] = (32, 64, 128, 256), blocks: Sequence[int] = (2, 2, 2, 2), channels: int = 3
+    ) -> None:
+        super().__init__()
+        if not widths or len(widths) != len(blocks):
+            raise ValueError(f"widths and blocks need one entry per scale; got {list(widths)} and {list(blocks)}")
+        self.settings: dict[str, Any] = {"widths": list(widths), "blocks": list(blocks), "channels": channels}
+        self.multiple = 2 ** (len(widths) - 1)
+        self.head = nn.Conv2d(channels, widths[0], 3, padding=1, bias=False)
+        self.encoders = nn.ModuleList(_stage(width, count) for width, count in zip(widths, blocks, strict=True))
+        self.shrinks = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2, bias=False) for a, b in pairwise(widths))
+        self.grows = nn.ModuleList(nn.ConvTranspose2d(b, a, 2, stride=2, bias=False) for a, b in pairwise(widths))
+        self.decoders = nn.ModuleList(
+            _stage(width, count) for width, count in zip(widths[:-1], blocks[:-1], strict=True)
+        )
+        self.tail = nn.Conv2d(widths[0], channels, 3, padding=1, bias=False)
+        self._initialise()
+
+    def _initialise(self) -> None:
+        """He initialisation, with every residual branch damped so that the depth does not blow the signal up."""
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+            elif isinstance(module, nn.ConvTranspose2d):
+                # Stride equals kernel size: each output pixel sees one tap, so the fan-in is the input width alone.
+                nn.init.normal_(module.weight, std=module.in_channels**-0.5)
+        with torch.no_grad():
+            for module in self.modules():
+                if isinstance(module, ResidualBlock):
+                    module.second.weight.mul_(0.1)
+            self.tail.weight.mul_(0.1)
+
+    @classmethod
+    def tiny(cls) -> "UNet":
+        """The smallest useful instance, for tests."""
+        return cls(widths=(8, 16), blocks=(1, 1))
+
+    def forward(self, degraded: Tensor) -> Tensor:
+        """Returns degraded + the predicted correction."""
+        features = self.head(degraded)
+        skips: list[Tensor] = []
+        for encode, shrink in zip(self.encoders, self.shrinks, strict=False):
+            features = encode(features)
+            skips.append(features)
+            features = shrink(features)
+        features = self.encoders[-1](features)
+        for grow, decode in zip(reversed(self.grows), reversed(self.decoders), strict=True):
+            features = decode(grow(features) + skips.pop())
+        restored: Tensor = degraded + self.tail(features)
+        return restored
+
+
+def _stage(width: int, count: int) -> nn.Sequential:
+    return nn.Sequential(*(ResidualBlock(width) for _ in range(count)))

@@ -1,0 +1,25 @@
+"""Padding: reflect, to the right and below, for any size from 1 x 1. The only place where images are padded."""
+
+import torch
+from torch import Tensor
+
+__all__ = ["pad_to", "pad_to_multiple"]
+
+
+def pad_to_multiple(image: Tensor, multiple: int) -> Tensor:
+    """The image (..., H, W), grown until both sides divide by `multiple`; itself where they do."""
+    height, width = (-(-side // multiple) * multiple for side in image.shape[-2:])
+    return pad_to(image, height, width)
+
+
+def pad_to(image: Tensor, height: int, width: int) -> Tensor:
+    """The image (..., H, W), grown to at least height x width; itself where it is that large.
+
+    Unlike torch's own reflection this mirrors as often as needed, so 1 x 1 grows to any size.
+    """
+    for dimension, target in ((-2, height), (-1, width)):
+        side = image.shape[dimension]
+        if target > side:
+            places = torch.arange(target, device=image.device) % max(1, 2 * (side - 1))
+            image = image.index_select(dimension, torch.where(places < side, places, 2 * (side - 1) - places))
+    return image

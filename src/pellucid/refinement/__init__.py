@@ -1,0 +1,30 @@
+"""R, the refinement: (restored, degraded, feature of the prior) to refined."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import nn
+
+from pellucid.errors import SettingsError, unknown_name
+from pellucid.refinement.boost import Boosted, boost
+from pellucid.refinement.ptgrm import PTGRM
+
+__all__ = ["PTGRM", "REFINEMENTS", "Boosted", "boost", "build_refinement"]
+
+REFINEMENTS: Mapping[str, Callable[..., nn.Module]] = {
+    "ptgrm": PTGRM,
+}
+
+
+def build_refinement(name: str, settings: Mapping[str, Any]) -> nn.Module:
+    """The refinement called `name`, with fresh weights.
+
+    Raises:
+        SettingsError: unknown name, or settings that it does not take.
+    """
+    if name not in REFINEMENTS:
+        raise SettingsError(unknown_name("refinement", name, REFINEMENTS))
+    try:
+        return REFINEMENTS[name](**settings)
+    except (TypeError, ValueError) as error:
+        raise SettingsError(f"refinement {name!r}: {error}") from error

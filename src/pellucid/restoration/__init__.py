@@ -1,0 +1,1 @@
+"""From a picture to a restored picture: padding, tiles, memory, precision, and model files."""

@@ -1,0 +1,217 @@
+"""Model files: one `.safetensors` that holds weights, how to build what they belong to, and how they were made.
+
+Its metadata key `pellucid` is JSON:
+
+    format       1
+    network      {"name", "settings"} of the NETWORKS table, or {"sha256"} of a network that is not ours
+    refinement   {"name", "settings"} or null
+    prior        {"student": settings} (embedded), {"name": ...} (needed from elsewhere), or null
+    recipe       the resolved recipe of the training
+    card         what the model is for, what it was trained on, numbers with their protocols, licence
+
+Nothing in a file is executed: names are looked up in our tables, and weights are plain tensors. A network of the user's own
+is not stored (its code is not ours to run): such a file holds the refinement alone, and is loaded with `network=`.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from pellucid.errors import ModelError, SettingsError
+from pellucid.networks import External, build_network, load_weights, network_name
+from pellucid.priors import Student, build_prior
+from pellucid.refinement import Boosted, build_refinement
+
+__all__ = ["FORMAT", "ModelFile", "describe_model", "load_model", "load_network_weights", "save_model", "update_card"]
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A loaded model: the module, ready to restore, and the header of its file."""
+
+    module: nn.Module
+    header: dict[str, Any]
+
+
+def save_model(
+    module: nn.Module,
+    path: Path,
+    *,
+    recipe: Mapping[str, Any],
+    card: Mapping[str, Any],
+    dtype: torch.dtype = torch.float32,
+) -> None:
+    """Writes a model file, whole or not at all.
+
+    Args:
+        module: a network of ours, or a `Boosted`.
+        path: where to.
+        recipe: the resolved recipe, JSON-able.
+        card: what people should know, JSON-able.
+        dtype: of the stored weights; float16 halves the file and is loaded back as float32.
+    """
+    network = module.network if isinstance(module, Boosted) else module
+    name = network_name(network)
+    parts: dict[str, nn.Module] = {}
+    header: dict[str, Any] = {"format": FORMAT, "network": None, "refinement": None, "prior": None}
+    if name is None or isinstance(network, External):
+        header["network"] = {"sha256": fingerprint(network)}
+    else:
+        header["network"] = {"name": name, "settings": network.settings}
+        parts["network"] = network
+    if isinstance(module, Boosted):
+        header["refinement"] = {"name": "ptgrm", "settings": module.refinement.settings}
+        parts["refinement"] = module.refinement
+        if isinstance(module.prior, Student):
+            header["prior"] = {"student": module.prior.settings}
+            parts["prior"] = module.prior
+        else:
+            header["prior"] = {"name": module.prior.name}
+    if not parts:
+        raise ModelError(f"{path}: nothing of ours to store; the network is external and not boosted")
+    tensors = {
+        f"{part}.{key}": (value.to(dtype) if value.is_floating_point() else value).contiguous().cpu()
+        for part, kept in parts.items()
+        for key, value in kept.state_dict().items()
+    }
+    header |= {"recipe": dict(recipe), "card": dict(card)}
+    _write(tensors, header, path)
+
+
+def describe_model(path: Path) -> dict[str, Any]:
+    """The header of a model file, without loading its weights.
+
+    Raises:
+        ModelError: missing, damaged, not ours, or of a newer format.
+    """
+    return _open(path)[0]
+
+
+def load_model(path: Path, *, network: nn.Module | None = None, prior_weights: Path | None = None) -> ModelFile:
+    """Builds what a model file holds.
+
+    Args:
+        path: the file.
+        network: for a file that refines a network of your own, that network.
+        prior_weights: for a file whose prior is not embedded, that prior's weights.
+
+    Raises:
+        ModelError: missing, damaged, not ours, of a newer format, or not fitting together.
+    """
+    header, tensors = _open(path, weights=True)
+    try:
+        kept = header["network"]
+        if "name" in kept:
+            network = build_network(kept["name"], kept["settings"])
+            _fill(network, tensors, "network", path)
+        elif network is None:
+            raise ModelError(f"{path}: refines a network of your own; load it from Python with network=...")
+        elif fingerprint(network) != kept["sha256"]:
+            raise ModelError(f"{path}: was made for a network with other weights than the one given")
+        if header["refinement"] is None:
+            return ModelFile(network.eval(), header)
+        refinement = build_refinement(header["refinement"]["name"], header["refinement"]["settings"])
+        _fill(refinement, tensors, "refinement", path)
+        if "student" in header["prior"]:
+            prior = Student(**header["prior"]["student"])
+            _fill(prior, tensors, "prior", path)
+            prior.requires_grad_(False)
+        else:
+            prior = _outside_prior(header, path, prior_weights)
+    except (KeyError, TypeError, ValueError, SettingsError) as error:
+        raise ModelError(f"{path}: its header does not describe a model ({error})") from error
+    return ModelFile(Boosted(network, prior, refinement).eval(), header)
+
+
+def load_network_weights(network: nn.Module, path: Path) -> None:
+    """Fills a network from a model file's network part, or from a plain weights file.
+
+    Raises:
+        ModelError: the file is missing or damaged, or does not fit.
+    """
+    try:
+        header, tensors = _open(path, weights=True)
+    except ModelError:
+        load_weights(network, path)
+        return
+    if header["network"].get("name") != network_name(network):
+        raise ModelError(f"{path}: holds a network of another kind ({header['network'].get('name', 'external')})")
+    _fill(network, tensors, "network", path)
+
+
+def update_card(path: Path, card: Mapping[str, Any]) -> None:
+    """Adds entries, such as measured numbers, to the card of a model file."""
+    header, tensors = _open(path, weights=True)
+    header["card"] |= card
+    _write(tensors, header, path)
+
+
+def fingerprint(network: nn.Module) -> str:
+    """The SHA-256 of a network's weights and their names."""
+    digest = hashlib.sha256()
+    for key, value in sorted(network.state_dict().items()):
+        digest.update(key.encode())
+        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _outside_prior(header: dict[str, Any], path: Path, weights: Path | None) -> Any:
+    name = header["prior"]["name"]
+    recorded = (header["recipe"].get("prior") or {}).get("weights")
+    try:
+        return build_prior(name, weights=weights or recorded)
+    except ModelError as error:
+        raise ModelError(
+            f"{path}: needs the prior {name!r} ({error}); `pellucid distill` makes a model file that needs no other"
+        ) from error
+
+
+def _open(path: Path, *, weights: bool = False) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    if not path.is_file():
+        raise ModelError(f"{path}: no such model file")
+    try:
+        with safe_open(path, "pt") as file:
+            text = (file.metadata() or {}).get("pellucid")
+            tensors = {key: file.get_tensor(key) for key in file.keys()} if weights else {}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"{path}: not a readable .safetensors file ({error})".splitlines()[0]) from error
+    try:
+        header = json.loads(text) if text else None
+    except ValueError:
+        header = None
+    if not isinstance(header, dict) or "network" not in header:
+        raise ModelError(f"{path}: not a pellucid model file (its header is missing)")
+    if header.get("format") != FORMAT:
+        raise ModelError(f"{path}: format {header.get('format')}; this version of pellucid reads format {FORMAT}")
+    return header, tensors
+
+
+def _fill(module: nn.Module, tensors: Mapping[str, Tensor], part: str, path: Path) -> None:
+    state = {key.removeprefix(f"{part}."): value for key, value in tensors.items() if key.startswith(f"{part}.")}
+    try:
+        module.load_state_dict(state)
+    except RuntimeError as error:
+        raise ModelError(f"{path}: the weights of its {part} do not fit ({str(error).splitlines()[-1].strip()})") from error
+    if not all(value.isfinite().all() for value in state.values()):
+        raise ModelError(f"{path}: the weights of its {part} are not finite")
+
+
+def _write(tensors: Mapping[str, Tensor], header: Mapping[str, Any], path: Path) -> None:
+    partial = path.with_name(path.name + ".partial")
+    try:
+        save_file(dict(tensors), partial, metadata={"pellucid": json.dumps(header, sort_keys=True)})
+        partial.replace(path)
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be written ({error.strerror or error})") from error
+    finally:
+        partial.unlink(missing_ok=True)

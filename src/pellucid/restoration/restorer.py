@@ -1,0 +1,172 @@
+"""The restorer: what users hold. A picture of any kind and size in, the same kind and size out."""
+
+import warnings
+from pathlib import Path
+from typing import Literal, TypeVar, cast
+
+import torch
+from torch import Tensor, nn
+
+from pellucid import images
+from pellucid.errors import ImageError, ModelError, SettingsError
+from pellucid.padding import pad_to_multiple
+from pellucid.refinement import Boosted
+from pellucid.restoration.memory import available_memory, parse_memory, tiles_within
+from pellucid.restoration.tiling import Tiles, restore_in_tiles
+
+__all__ = ["Precision", "Restorer"]
+
+Precision = Literal["auto", "float32", "bfloat16"]
+Picture = TypeVar("Picture")
+
+
+class Restorer:
+    """Restores pictures with a network, boosted or not.
+
+    The prior sees the whole picture once. The network runs over overlapping tiles that fit the memory; the refinement, whose
+    statistics are those of the whole picture, runs over strips without changing its result.
+
+    Args:
+        model: a network or a `Boosted`, images (B, 3, H, W) in [0, 1] to images.
+        strength: 0 gives the degraded picture back, 1 the restored one; between them it mixes.
+        tile: side of a tile in pixels; None takes the largest that fits the memory; 0 never cuts.
+        memory: bytes, or a text such as "1GB", for intermediate maps, beside the picture itself and a few copies of it;
+            None takes a quarter of what is free.
+        device: "auto" (a GPU where there is one), "cpu", "cuda", "cuda:1", "mps".
+        precision: "bfloat16", "float32", or "auto" for bfloat16 where the device is faster with it.
+
+    Raises:
+        SettingsError: an option that cannot be.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        strength: float = 1.0,
+        tile: int | None = None,
+        memory: int | str | None = None,
+        device: str = "auto",
+        precision: Precision = "auto",
+    ) -> None:
+        if not 0 <= strength <= 1:
+            raise SettingsError(f"strength must lie in 0..1, got {strength:g}")
+        if tile is not None and tile != 0 and tile < 64:
+            raise SettingsError(f"tile must be 0 (never cut) or at least 64 pixels, got {tile}")
+        if precision not in ("auto", "float32", "bfloat16"):
+            raise SettingsError(f"precision must be auto, float32 or bfloat16, got {precision!r}")
+        self.device = _device(device)
+        self.model = model.eval().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network: nn.Module = model.network if isinstance(model, Boosted) else model
+        self.scale: int = getattr(model, "scale", 1)
+        self.strength, self.tile = strength, tile
+        self.memory = parse_memory(memory) if isinstance(memory, str) else memory
+        self.bfloat16 = precision == "bfloat16" or (precision == "auto" and _fast_bfloat16(self.device))
+
+    def __call__(self, picture: Picture, *, strength: float | None = None) -> Picture:
+        """Restores a picture.
+
+        Args:
+            picture: a path; a PIL image; a numpy array (H, W, 3 or 1), uint8, uint16, or float in [0, 1]; a tensor
+                (B, 3, H, W) in [0, 1]; or a `Photograph`.
+            strength: instead of the restorer's own.
+
+        Returns:
+            The same kind. For a path, the path of a new file beside it: `night.jpg` becomes `night-restored.jpg`.
+
+        Raises:
+            ImageError: the picture cannot be read or understood, or the new file exists already.
+        """
+        if isinstance(picture, str | Path):
+            source = Path(picture)
+            target = source.with_stem(f"{source.stem}-restored")
+            if target.exists():
+                raise ImageError(f"{target}: exists already; pellucid.restore(input, output) writes where you say")
+            images.write(self(images.read(source), strength=strength), target, overwrite=False)
+            return cast(Picture, type(picture)(target))
+        return images.like(self.restore_image(images.to_tensor(picture), strength=strength), picture)
+
+    @torch.inference_mode()
+    def restore_image(self, degraded: Tensor, *, strength: float | None = None) -> Tensor:
+        """Degraded (B, 3, H, W) in [0, 1], any size, to restored (B, 3, H * scale, W * scale) in [0, 1], float32, CPU.
+
+        Raises:
+            SettingsError: a strength outside 0..1.
+            ModelError: the network gives values that are not finite even in float32, or another size.
+        """
+        strength = self.strength if strength is None else strength
+        if not 0 <= strength <= 1:
+            raise SettingsError(f"strength must lie in 0..1, got {strength:g}")
+        if strength == 0 and self.scale == 1:
+            return degraded.float().clamp(0, 1).cpu()
+        results = [self._restore_one(image[None], strength) for image in degraded.float()]
+        return results[0] if len(results) == 1 else torch.cat(results)
+
+    def _restore_one(self, degraded: Tensor, strength: float) -> Tensor:
+        image = degraded.to(self.device, memory_format=torch.channels_last)
+        restored = self._run(image, self.bfloat16)
+        if _broken(restored, image) and self.bfloat16:
+            warnings.warn("the result at bfloat16 was not usable; it was computed again in float32", stacklevel=4)
+            restored = self._run(image, False)
+        if not restored.isfinite().all():
+            raise ModelError(f"{type(self.network).__name__}: its output is not finite")
+        if strength < 1 and self.scale == 1:
+            restored = torch.lerp(image, restored, strength)
+        return restored.clamp_(0, 1).contiguous().cpu()
+
+    def _run(self, image: Tensor, bfloat16: bool) -> Tensor:
+        memory = self.memory or available_memory(self.device)
+        tiles = self._tiles(memory, image)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=bfloat16):
+            restored = restore_in_tiles(self._restore_tile, image, tiles, scale=self.scale)
+            if not isinstance(self.model, Boosted):
+                return restored
+            feature = self.model.prior(image)
+            height, width = image.shape[2:]
+            pair = [pad_to_multiple(each, self.model.refinement_multiple) for each in (restored, image)]
+            refined: Tensor = self.model.refinement(*pair, feature, memory=memory)
+        return refined[:, :, :height, :width]
+
+    def _restore_tile(self, tile: Tensor) -> Tensor:
+        height, width = tile.shape[2:]
+        padded = pad_to_multiple(tile, getattr(self.network, "multiple", 1)).contiguous(memory_format=torch.channels_last)
+        restored = self.network(padded)
+        expected = (*padded.shape[:2], padded.shape[2] * self.scale, padded.shape[3] * self.scale)
+        if not isinstance(restored, Tensor) or restored.shape != expected:
+            got = tuple(restored.shape) if isinstance(restored, Tensor) else type(restored).__name__
+            raise ModelError(f"{type(self.network).__name__}: expected an image of shape {expected}, got {got}")
+        return restored[:, :, : height * self.scale, : width * self.scale]
+
+    def _tiles(self, memory: int, image: Tensor) -> Tiles:
+        if self.tile == 0:
+            return Tiles(max(16, *image.shape[2:]), 0)
+        if self.tile is not None:
+            return Tiles(self.tile, min(48, self.tile // 4))
+        return tiles_within(memory, self.network, self.device)
+
+
+def _broken(restored: Tensor, degraded: Tensor) -> bool:
+    """Whether a result has values that are not finite, or is black where the picture is not."""
+    return not restored.isfinite().all() or bool(restored.amax() <= 0.002 and degraded.amax() > 0.02)
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise SettingsError(f"device {name!r} cannot be used here ({str(error).splitlines()[0]})") from error
+    return device
+
+
+def _fast_bfloat16(device: torch.device) -> bool:
+    """Whether bfloat16 is faster than float32 on the device: CPUs with AVX512-BF16 or AMX, and recent NVIDIA GPUs."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "cpu":
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return False

@@ -1,0 +1,87 @@
+"""Overlapping tiles with a smooth blend, so that a network runs on images of any size in bounded memory."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+__all__ = ["Tiles", "restore_in_tiles"]
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """How an image is cut.
+
+    Attributes:
+        side: of a tile, overlap included, in pixels of the input.
+        overlap: pixels that neighbouring tiles share at least.
+    """
+
+    side: int
+    overlap: int = 48
+
+    def __post_init__(self) -> None:
+        if self.side < 16 or not 0 <= self.overlap <= self.side // 2:
+            raise ValueError(f"a tile needs a side of 16 at least and an overlap of half of it at most, got {self}")
+
+
+def restore_in_tiles(restore: Callable[[Tensor], Tensor], image: Tensor, tiles: Tiles, *, scale: int = 1) -> Tensor:
+    """Runs a network over tiles and blends the seams.
+
+    Within an overlap the weight of a tile rises like half a cosine, so that a seam has no edge; the outer quarter of the
+    overlap, where a tile lacks context, does not count at all.
+
+    Args:
+        restore: images (B, 3, h, w) to (B, 3, h * scale, w * scale), any h and w.
+        image: (B, 3, H, W).
+        tiles: how to cut it.
+        scale: of the network.
+
+    Returns:
+        (B, 3, H * scale, W * scale), float32.
+    """
+    height, width = image.shape[2:]
+    rows, columns = _spans(height, tiles), _spans(width, tiles)
+    if len(rows) == len(columns) == 1:
+        return restore(image).float()
+    result = torch.zeros((*image.shape[:2], height * scale, width * scale), device=image.device)
+    row_weights, column_weights = (_weights(spans, scale, image.device) for spans in (rows, columns))
+    for (top, bottom), row_weight in zip(rows, row_weights, strict=True):
+        for (left, right), column_weight in zip(columns, column_weights, strict=True):
+            tile = restore(image[:, :, top:bottom, left:right]).float()
+            place = result[:, :, top * scale : bottom * scale, left * scale : right * scale]
+            place.addcmul_(tile * row_weight[:, None], column_weight)
+    return result
+
+
+def _spans(length: int, tiles: Tiles) -> list[tuple[int, int]]:
+    """The fewest tiles that cover `length`, evenly spread."""
+    if length <= tiles.side:
+        return [(0, length)]
+    count = -(-(length - tiles.overlap) // (tiles.side - tiles.overlap))
+    starts = [round(index * (length - tiles.side) / (count - 1)) for index in range(count)]
+    return [(start, start + tiles.side) for start in starts]
+
+
+def _weights(spans: list[tuple[int, int]], scale: int, device: torch.device) -> list[Tensor]:
+    """One weight for each pixel of each span, output pixels; at every place they sum to one."""
+    weights = []
+    for index, (start, end) in enumerate(spans):
+        weight = torch.ones((end - start) * scale, device=device)
+        if index:
+            weight[: (spans[index - 1][1] - start) * scale] *= _ramp((spans[index - 1][1] - start) * scale, device)
+        if index + 1 < len(spans):
+            weight[(spans[index + 1][0] - start) * scale :] *= _ramp((end - spans[index + 1][0]) * scale, device).flip(0)
+        weights.append(weight)
+    total = torch.zeros(spans[-1][1] * scale, device=device)
+    for (start, end), weight in zip(spans, weights, strict=True):
+        total[start * scale : end * scale] += weight
+    return [weight / total[start * scale : end * scale] for (start, end), weight in zip(spans, weights, strict=True)]
+
+
+def _ramp(length: int, device: torch.device) -> Tensor:
+    """From 0 to 1 over an overlap: nothing in the first quarter, all in the last, half a cosine between."""
+    place = (torch.arange(length, device=device) + 0.5) / max(1, length)
+    ramp = (1 - torch.cos(torch.pi * ((place - 0.25) * 2).clamp(0, 1))) / 2
+    return ramp.clamp_min(1e-6)  # where three tiles meet a pixel must not be left without any weight

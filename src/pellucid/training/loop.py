@@ -1,0 +1,184 @@
+"""The training loop, as a generator: each step is handed to the caller, who shows, logs, validates and stops as it likes.
+
+    for step in train(recipe, folder):
+        print(step.number, step.loss)
+
+Training is a generator rather than a Trainer class, so there are no callbacks to learn: what should happen between two
+steps stands in the caller's own loop.
+"""
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pellucid.data.batches import Batch, Batches
+from pellucid.errors import DataError, MissingExtraError, ModelError, SettingsError, unknown_name
+from pellucid.losses import LOSSES
+from pellucid.training.average import Average
+from pellucid.training.settings import TrainSettings
+
+__all__ = ["Run", "Step", "optimise"]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of training.
+
+    Attributes:
+        number: steps done so far, this one included.
+        loss: the loss of this step's batch.
+        learning_rate: the rate it was taken with.
+        progress: the part of the training that is done, 0 to 1.
+        seconds: time spent in training so far, resumed runs included.
+        last: whether the training ends here.
+    """
+
+    number: int
+    loss: float
+    learning_rate: float
+    progress: float
+    seconds: float
+    last: bool
+
+
+@dataclass
+class Run:
+    """A training under way: everything that must be saved for it to resume exactly.
+
+    Args:
+        module: what is trained; only parameters that require a gradient are.
+        objective: (module, batch) to the scalar loss.
+        batches: batch n for process `rank`, a pure function of both.
+        settings: the optimisation.
+        checkpoint: the file to save to and to resume from.
+    """
+
+    module: nn.Module
+    objective: Callable[[nn.Module, Batch], Tensor]
+    batches: Batches
+    settings: TrainSettings
+    checkpoint: Path
+    step: int = 0
+    seconds: float = 0.0
+    average: Average = field(init=False)
+    optimizer: torch.optim.Optimizer = field(init=False)
+
+    def __post_init__(self) -> None:
+        trainable = [value for value in self.module.parameters() if value.requires_grad]
+        if not trainable:
+            raise SettingsError("nothing to train: every parameter is frozen")
+        self.average = Average(self.module, self.settings.average)
+        self.optimizer = torch.optim.AdamW(
+            trainable, lr=self.settings.learning_rate, weight_decay=self.settings.weight_decay, betas=(0.9, 0.99)
+        )
+
+    def save(self) -> None:
+        """Writes the checkpoint, whole or not at all."""
+        state = {
+            "module": self.module.state_dict(),
+            "average": self.average.state(),
+            "optimizer": self.optimizer.state_dict(),
+            "step": self.step,
+            "seconds": self.seconds,
+        }
+        partial = self.checkpoint.with_suffix(".partial")
+        torch.save(state, partial)
+        partial.replace(self.checkpoint)
+
+    def resume(self) -> None:
+        """Goes back to the state of the checkpoint.
+
+        Raises:
+            ModelError: it is missing, damaged, or of another module.
+        """
+        try:
+            state: dict[str, Any] = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
+            self.module.load_state_dict(state["module"])
+            self.average.restore(state["average"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.step, self.seconds = state["step"], state["seconds"]
+        except FileNotFoundError:
+            raise ModelError(f"{self.checkpoint}: no checkpoint to resume from") from None
+        except Exception as error:  # torch reports damage in many ways
+            raise ModelError(f"{self.checkpoint}: not a checkpoint of this recipe ({error})".splitlines()[0]) from error
+
+    def progress(self) -> float:
+        """The part of the training that is done, by steps or by time, whichever is further."""
+        by_steps = self.step / self.settings.steps if self.settings.steps else 0.0
+        by_time = self.seconds / (60 * self.settings.minutes) if self.settings.minutes else 0.0
+        return min(1.0, max(by_steps, by_time))
+
+
+def optimise(run: Run) -> Iterator[Step]:
+    """Takes steps until the run's end, yielding each.
+
+    Saves the checkpoint every `checkpoint_minutes` and at the end. Under torchrun every process takes its own batches and
+    the gradients are averaged (accelerate's DDP).
+
+    Raises:
+        MissingExtraError: accelerate is not installed.
+        ModelError: the loss is not finite ten times in a row.
+    """
+    try:
+        from accelerate import Accelerator
+    except ImportError:
+        raise MissingExtraError("accelerate", "train") from None
+    settings = run.settings
+    bfloat16 = settings.precision == "bfloat16"
+    accelerator = Accelerator(mixed_precision="bf16" if bfloat16 else "no", cpu=not torch.cuda.is_available())
+    module, optimizer = accelerator.prepare(run.module, run.optimizer)
+    started = time.monotonic() - run.seconds
+    saved = time.monotonic()
+    bad = 0
+    module.train()
+    while run.progress() < 1:
+        rate = _learning_rate(run)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        batch = _moved(run.batches.at(run.step, rank=accelerator.process_index), accelerator.device)
+        with accelerator.autocast():
+            loss = run.objective(module, batch)
+        optimizer.zero_grad()
+        accelerator.backward(loss)
+        norm = accelerator.clip_grad_norm_(run.average._live.values(), settings.gradient_clip)
+        # A step that is not finite would poison weights and average for good: it is skipped.
+        bad = 0 if math.isfinite(float(norm)) else bad + 1
+        if bad >= 10:
+            raise ModelError(f"training diverged at step {run.step}: ten gradients in a row are not finite; lower the rate")
+        if not bad:
+            optimizer.step()
+            run.average.update()
+        run.step += 1
+        run.seconds = time.monotonic() - started
+        progress = run.progress()
+        if accelerator.is_main_process and (
+            progress >= 1 or time.monotonic() - saved > 60 * settings.checkpoint_minutes
+        ):
+            run.save()
+            saved = time.monotonic()
+        paused = time.monotonic()
+        yield Step(run.step, float(loss), rate, progress, run.seconds, progress >= 1)
+        started += time.monotonic() - paused  # the caller's own work is not training time
+
+
+def _learning_rate(run: Run) -> float:
+    """Linear warm-up, then a half cosine down to the final rate."""
+    settings = run.settings
+    warm = min(1.0, (run.step + 1) / max(1, settings.warmup_steps))
+    cosine = (1 + math.cos(math.pi * run.progress())) / 2
+    return warm * (settings.final_learning_rate + (settings.learning_rate - settings.final_learning_rate) * cosine)
+
+
+def _moved(batch: Batch, device: torch.device) -> Batch:
+    def moved(image: Tensor) -> Tensor:
+        return image.to(device, memory_format=torch.channels_last)
+
+    view = None if batch.view is None else moved(batch.view)
+    return Batch(moved(batch.degraded), moved(batch.clean), batch.grid.to(device), view)

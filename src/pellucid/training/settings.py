@@ -1,0 +1,183 @@
+"""What a recipe may say. Unknown keys are refused, every key has a unit, and the resolved recipe travels with the weights."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from pellucid.errors import SettingsError, unknown_name
+
+__all__ = [
+    "DataSettings",
+    "DistillSettings",
+    "NetworkSettings",
+    "PriorSettings",
+    "Recipe",
+    "RefinementSettings",
+    "TrainSettings",
+    "override",
+    "read_recipe",
+]
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class NetworkSettings(_Settings):
+    """F: its name in the NETWORKS table, its arguments, and the weights or model file that it starts from."""
+
+    name: str = "unet"
+    settings: dict[str, Any] = {}
+    weights: Path | None = None
+
+
+class PriorSettings(_Settings):
+    """G: its name (`mobilenet_v2`, `clip:FOLDER`, `zeros:512`, ...) and, where it has one, its weights file."""
+
+    name: str
+    weights: Path | None = None
+    shuffled: bool = False
+    """A control: every image is given the vector of another one."""
+
+
+class RefinementSettings(_Settings):
+    """R: its name and arguments; `weights` is a model file to start from."""
+
+    name: Literal["ptgrm"] = "ptgrm"
+    settings: dict[str, Any] = {}
+    weights: Path | None = None
+
+
+class DataSettings(_Settings):
+    """Clean photographs and the degradations drawn for them."""
+
+    folder: Path
+    degradations: Annotated[list[str], Field(min_length=1)]
+    crop: Annotated[int, Field(ge=8)] = 96
+    """Side of a training crop, in pixels."""
+    validation: Annotated[int, Field(ge=0)] = 8
+    """Photographs held out of training (the last by name) to watch progress on."""
+
+
+class TrainSettings(_Settings):
+    """The optimisation. It ends at `steps` or after `minutes`, whichever comes first; the schedule follows the nearer end."""
+
+    steps: Annotated[int, Field(ge=1)] | None = None
+    minutes: Annotated[float, Field(gt=0)] | None = None
+    batch: Annotated[int, Field(ge=1)] = 8
+    learning_rate: Annotated[float, Field(gt=0)] = 5e-4
+    final_learning_rate: Annotated[float, Field(ge=0)] = 1e-6
+    warmup_steps: Annotated[int, Field(ge=0)] = 200
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    gradient_clip: Annotated[float, Field(gt=0)] = 1.0
+    """Largest norm of the gradient of all parameters."""
+    average: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    """Decay of the exponential moving average of the weights, which is what a model file holds."""
+    loss: str = "charbonnier"
+    refined_weight: Annotated[float, Field(ge=0)] = 1.0
+    """lambda_1 of PTG-RM's equation (8)."""
+    freeze_network: bool = False
+    """Train R alone and leave F as it is."""
+    precision: Literal["bfloat16", "float32"] = "bfloat16"
+    seed: Annotated[int, Field(ge=0)] = 0
+    checkpoint_minutes: Annotated[float, Field(gt=0)] = 5.0
+    validate_steps: Annotated[int, Field(ge=1)] = 1000
+
+    @model_validator(mode="after")
+    def _has_an_end(self) -> "TrainSettings":
+        if self.steps is None and self.minutes is None:
+            raise ValueError("train needs steps, minutes, or both")
+        return self
+
+
+class DistillSettings(_Settings):
+    """The student that takes the prior's place: its arguments, and how long it learns."""
+
+    settings: dict[str, Any] = {}
+    minutes: Annotated[float, Field(gt=0)] | None = None
+    steps: Annotated[int, Field(ge=1)] | None = None
+    batch: Annotated[int, Field(ge=1)] = 16
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+
+    @model_validator(mode="after")
+    def _has_an_end(self) -> "DistillSettings":
+        if self.steps is None and self.minutes is None:
+            raise ValueError("distill needs steps, minutes, or both")
+        return self
+
+
+class Recipe(_Settings):
+    """A whole experiment: which parts, which data, how long."""
+
+    name: str
+    summary: str = ""
+    network: NetworkSettings = NetworkSettings()
+    prior: PriorSettings | None = None
+    refinement: RefinementSettings | None = None
+    data: DataSettings
+    train: TrainSettings
+    distill: DistillSettings | None = None
+
+    @model_validator(mode="after")
+    def _boosted_whole(self) -> "Recipe":
+        if (self.prior is None) != (self.refinement is None):
+            raise ValueError("prior and refinement go together: give both, or neither for the network alone")
+        if self.train.freeze_network and self.refinement is None:
+            raise ValueError("train.freeze_network leaves nothing to train without a refinement")
+        return self
+
+
+def read_recipe(tree: Any, source: str) -> Recipe:
+    """The recipe in a tree of plain values (as YAML gives it); `source` names it in errors.
+
+    Raises:
+        SettingsError: an unknown or missing key, or a value of the wrong kind; the first problem, by its dotted key.
+    """
+    if not isinstance(tree, dict):
+        raise SettingsError(f"{source}: a recipe is a mapping of keys to values")
+    try:
+        return Recipe.model_validate(tree)
+    except ValidationError as error:
+        raise SettingsError(f"{source}: {_explain(error)}") from None
+
+
+def override(tree: dict[str, Any], assignment: str) -> None:
+    """Applies one `a.b=value` to a recipe's tree, in place; the value is read as YAML.
+
+    Raises:
+        SettingsError: no equals sign, no key, or a value that is not YAML.
+    """
+    import yaml
+
+    path, equals, text = assignment.partition("=")
+    keys = path.strip().split(".")
+    if not equals or not all(keys):
+        raise SettingsError(f"--set {assignment!r}: expected key.key=value")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise SettingsError(f"--set {assignment!r}: {text!r} is not a YAML value") from None
+    branch = tree
+    for key in keys[:-1]:
+        if branch.get(key) is None:
+            branch[key] = {}
+        branch = branch[key]
+        if not isinstance(branch, dict):
+            raise SettingsError(f"--set {assignment!r}: {key} holds a value, not a group of keys")
+    branch[keys[-1]] = value
+
+
+def _explain(error: ValidationError) -> str:
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        *groups, last = [str(part) for part in first["loc"]]
+        model: Any = Recipe
+        for group in groups:
+            annotation = model.model_fields[group].annotation
+            options = [annotation, *getattr(annotation, "__args__", ())]
+            model = next(kind for kind in options if isinstance(kind, type) and issubclass(kind, BaseModel))
+        return unknown_name("key", last, model.model_fields) + (f" (in {'.'.join(groups)})" if groups else "")
+    message = first["msg"].removeprefix("Value error, ")
+    return f"{where}: {message}" if where else message

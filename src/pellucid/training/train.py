@@ -1,0 +1,165 @@
+"""From a recipe to a run folder: `recipe.yaml`, `log.jsonl`, `checkpoint.pt`, and at the end `model.safetensors`."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from torch import Tensor, nn
+
+from pellucid.data.batches import Batch, Batches
+from pellucid.data.folders import Photographs, list_photographs
+from pellucid.degradations import GaussianNoise, parse_drawn
+from pellucid.errors import DataError, ModelError, SettingsError, unknown_name
+from pellucid.losses import LOSSES
+from pellucid.networks import build_network
+from pellucid.refinement import Boosted, build_refinement
+from pellucid.training.loop import Run, Step, optimise
+from pellucid.training.settings import Recipe
+
+__all__ = ["build_module", "objective", "prepare", "train"]
+
+
+def train(recipe: Recipe, folder: Path, *, resume: bool = False) -> Iterator[Step]:
+    """Trains a recipe in a run folder, yielding each step; the model file is there once the last step has been taken.
+
+    Every 50 steps a line of JSON goes to `log.jsonl`; every `validate_steps` it holds the PSNR on held-out photographs.
+
+    Raises:
+        SettingsError: the recipe asks for what does not exist, or the run folder holds another recipe.
+        DataError: the folder of photographs is missing, or too small to hold any out.
+        ModelError: a weights file or the checkpoint does not fit, or training diverged.
+    """
+    run, held_out = prepare(recipe, folder)
+    if resume:
+        run.resume()
+    elif run.checkpoint.exists():
+        raise SettingsError(f"{folder}: holds a run already; resume it (--resume) or choose another folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    tree = recipe.model_dump(mode="json")
+    (folder / "recipe.yaml").write_text(yaml.safe_dump(tree, sort_keys=False), encoding="utf-8")
+    total = 0.0
+    with (folder / "log.jsonl").open("a", encoding="utf-8") as log:
+        for step in optimise(run):
+            total += step.loss
+            if step.number % 50 == 0 or step.last:
+                line: dict[str, Any] = {
+                    "step": step.number,
+                    "seconds": round(step.seconds, 1),
+                    "loss": round(total / ((step.number - 1) % 50 + 1), 6),
+                    "learning_rate": float(f"{step.learning_rate:.3g}"),
+                }
+                total = 0.0
+                if held_out and (step.number % recipe.train.validate_steps == 0 or step.last):
+                    line |= validate(run, held_out)
+                log.write(json.dumps(line) + "\n")
+                log.flush()
+            yield step
+    from pellucid.restoration.model_file import save_model
+
+    with run.average.applied():
+        save_model(run.module, folder / "model.safetensors", recipe=tree, card=card(recipe, run))
+
+
+def prepare(recipe: Recipe, folder: Path) -> tuple[Run, list[Tensor]]:
+    """The run of a recipe, and the photographs (3, H, W) held out for validation."""
+    if recipe.train.loss not in LOSSES:
+        raise SettingsError(unknown_name("loss", recipe.train.loss, LOSSES))
+    torch.manual_seed(recipe.train.seed)
+    module = build_module(recipe)
+    data = recipe.data
+    multiple = getattr(module, "multiple", 1)
+    if data.crop % multiple:
+        raise SettingsError(f"data.crop: must be divisible by {multiple} for network {recipe.network.name!r}, got {data.crop}")
+    paths = list_photographs(data.folder)
+    if len(paths) <= data.validation:
+        raise DataError(f"{data.folder}: {len(paths)} photographs, of which data.validation holds out {data.validation}")
+    kept = len(paths) - data.validation
+    view = module.prior.prepare if isinstance(module, Boosted) else None
+    drawn = [parse_drawn(text) for text in data.degradations]
+    batches = Batches(Photographs(paths[:kept]), drawn, data.crop, recipe.train.batch, recipe.train.seed, view)  # type: ignore[arg-type]
+    module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    run = Run(module, objective(recipe), batches, recipe.train, folder / "checkpoint.pt")
+    held_out = Photographs(paths[kept:])
+    return run, [held_out[index] for index in range(len(held_out))]
+
+
+def build_module(recipe: Recipe) -> nn.Module:
+    """The network of a recipe, boosted where the recipe says so."""
+    network = build_network(recipe.network.name, recipe.network.settings)
+    if recipe.network.weights:
+        from pellucid.restoration.model_file import load_network_weights
+
+        load_network_weights(network, recipe.network.weights)
+    if recipe.prior is None or recipe.refinement is None:
+        return network
+    from pellucid.priors import build_prior
+
+    prior = build_prior(recipe.prior.name, weights=recipe.prior.weights)
+    refinement = build_refinement(recipe.refinement.name, {"prior_width": prior.width, **recipe.refinement.settings})
+    return Boosted(network, prior, refinement, freeze_network=recipe.train.freeze_network)  # type: ignore[arg-type]
+
+
+def objective(recipe: Recipe) -> Any:
+    """Equation (8) of PTG-RM: L(restored, clean) + lambda_1 L(refined, clean); for a network alone its first term."""
+    loss = LOSSES[recipe.train.loss]
+    weight = recipe.train.refined_weight
+    frozen = recipe.train.freeze_network
+    boosted = recipe.refinement is not None
+
+    def of(module: nn.Module, batch: Batch) -> Tensor:
+        if not boosted:
+            return loss(module(batch.degraded).float(), batch.clean)
+        refined, restored = module(batch.degraded, both=True, view=batch.view, grid=batch.grid)
+        refined_loss = weight * loss(refined.float(), batch.clean)
+        return refined_loss if frozen else loss(restored.float(), batch.clean) + refined_loss
+
+    return of
+
+
+@torch.no_grad()
+def validate(run: Run, held_out: list[Tensor]) -> dict[str, float]:
+    """PSNR in dB on the centres of held-out photographs with noise of sigma 25, by the averaged weights."""
+    module = run.module
+    device = next(module.parameters()).device
+    scores: dict[str, list[float]] = {"psnr": [], "psnr_network": []}
+    module.eval()
+    with run.average.applied():
+        for index, clean in enumerate(held_out):
+            clean = _centre(clean, 256, getattr(module, "multiple", 1))[None].to(device)
+            degraded = GaussianNoise(25)(clean, torch.Generator().manual_seed(index))
+            if isinstance(module, Boosted):
+                refined, restored = module(degraded, both=True)
+                scores["psnr_network"].append(_psnr(restored, clean))
+            else:
+                refined = module(degraded)
+            scores["psnr"].append(_psnr(refined, clean))
+    module.train()
+    return {name: round(sum(values) / len(values), 3) for name, values in scores.items() if values}
+
+
+def card(recipe: Recipe, run: Run) -> dict[str, Any]:
+    """What a model file says of its making; numbers are added when they have been measured."""
+    return {
+        "name": recipe.name,
+        "summary": recipe.summary,
+        "trained": {
+            "steps": run.step,
+            "minutes": round(run.seconds / 60, 1),
+            "photographs": len(run.batches.photographs),
+            "degradations": recipe.data.degradations,
+            "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU",
+        },
+    }
+
+
+def _centre(image: Tensor, side: int, multiple: int) -> Tensor:
+    height, width = (min(side, length) // multiple * multiple for length in image.shape[1:])
+    top, left = (image.shape[1] - height) // 2, (image.shape[2] - width) // 2
+    return image[:, top : top + height, left : left + width]
+
+
+def _psnr(restored: Tensor, clean: Tensor) -> float:
+    return float(-10 * (restored.clamp(0, 1) - clean).square().mean().log10())
