@@ -4,8 +4,8 @@ import io
 import os
 import stat
 import struct
-import time
 import zlib
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +25,15 @@ LOSSLESS = (".png", ".tif")
 SIZE = (37, 53)
 XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf tiff:Orientation="6" note="kept"/></x:xmpmeta>'
 IPTC = b"\x1c\x02\x05\x00\x05Title\x1c\x02\x50\x00\x04Zoe\xe9"
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """The pictures are tiny: on a busy machine all the time would go into waiting for the other threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def noise(*shape: int, dtype: type = np.uint8) -> np.ndarray:
@@ -120,6 +129,12 @@ def said(exif: bytes) -> dict[str, object]:
     for table in (0x8769, 0x8825):
         found |= {f"{table} {tag}": value for tag, value in loaded.get_ifd(table).items()}
     return found
+
+
+def read_metadata(folder: Path) -> Metadata:
+    """All that a camera and an editor say."""
+    Image.fromarray(smooth()).save(folder / "all.jpg", exif=camera_exif(">"), xmp=XMP, icc_profile=p3(), dpi=(300, 300))
+    return replace(read(folder / "all.jpg").metadata, iptc=IPTC)
 
 
 # --- round trips ------------------------------------------------------------------------------------------------------
@@ -236,15 +251,14 @@ def test_avif_holds_ten_bits(tmp_path):
     assert (again.pixels - ramp).abs().max() < 0.005
 
 
-@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif"])
-def test_many_megapixels(tmp_path, suffix):
-    photograph = Photograph(torch.from_numpy(np.tile(smooth(300, 400), (10, 10, 1))).permute(2, 0, 1)[None] / 255)
-    started = time.monotonic()
+@pytest.mark.parametrize(("suffix", "times"), [(".jpg", 10), (".png", 5), (".tif", 5)])
+def test_many_megapixels(tmp_path, suffix, times):
+    array = np.tile(smooth(300, 400), (times, times, 1))
+    photograph = Photograph(torch.from_numpy(array).permute(2, 0, 1)[None] / 255)
     write(photograph, tmp_path / f"big{suffix}")
-    again = read(tmp_path / f"big{suffix}")
-    assert again.pixels.shape == (1, 3, 3000, 4000)
-    assert (again.pixels - photograph.pixels)[..., ::97, ::89].abs().max() < (0.2 if suffix == ".jpg" else 1e-6)
-    assert time.monotonic() - started < 60
+    again = read(tmp_path / f"big{suffix}").pixels
+    assert again.shape == (1, 3, 300 * times, 400 * times)
+    assert (again - photograph.pixels)[..., ::97, ::89].abs().max() < (0.2 if suffix == ".jpg" else 1e-6)
 
 
 # --- colour -----------------------------------------------------------------------------------------------------------
@@ -538,6 +552,27 @@ def test_progressive_and_damaged_files(tmp_path, capfd):
     for name in ("p.jpg", "d.png"):
         with pytest.raises(ImageError, match="truncated, damaged"):
             read(tmp_path / name)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_damage_anywhere_is_read_or_refused_but_never_crashes(tmp_path, capfd):
+    """Every seventeenth byte of files with all kinds of metadata, one at a time, is set to 255."""
+    small = Photograph(torch.rand(1, 3, 4, 4))
+    metadata = read_metadata(tmp_path)
+    for suffix in (".jpg", ".png", ".tif"):
+        path = tmp_path / f"d{suffix}"
+        write(replace(small, metadata=replace(metadata, icc=b"")), path)
+        whole = path.read_bytes()
+        read_well, messages = 0, []
+        for at in range(3, len(whole), 17):
+            path.write_bytes(whole[:at] + b"\xff" + whole[at + 1 :])
+            try:
+                write(read(path), tmp_path / f"again{suffix}")
+                read_well += 1
+            except ImageError as error:
+                messages.append(str(error))
+        assert read_well > 10
+        assert not any("\n" in message for message in messages)
     assert capfd.readouterr() == ("", "")
 
 

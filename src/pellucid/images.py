@@ -171,7 +171,7 @@ def read(path: str | os.PathLike[str]) -> Photograph:
         raise ImageError(f"{name}: a camera raw file cannot be read; develop it to TIFF first")
     try:
         return _decode(data, kind, name)
-    except pyvips.Error as error:
+    except (pyvips.Error, UnicodeDecodeError) as error:  # the second where libvips quotes the damaged bytes
         raise ImageError(f"{name}: truncated, damaged or of an unknown sort of {kind} ({_why(error)})") from error
     except MemoryError as error:
         raise ImageError(f"{name}: the picture is too large for the memory of this machine") from error
@@ -221,21 +221,7 @@ def fill_hidden(pixels: Tensor, alpha: Tensor) -> Tensor:
     Every hidden pixel beside visible ones gets their average, weighted by alpha; for those that are still left, the
     same is done at half the size. Visible pixels are untouched; an image that is hidden as a whole becomes black.
     """
-    visible = alpha > 0
-    if bool(visible.all()):
-        return pixels
-    reach = F.avg_pool2d(alpha, 3, 1, 1)
-    filled = F.avg_pool2d(pixels * alpha, 3, 1, 1).div_(reach.clamp_min(1e-30))
-    torch.where(visible, pixels, filled, out=filled)
-    weight = torch.where(visible, alpha, reach)
-    height, width = alpha.shape[-2:]
-    if bool((weight > 0).all()) or height == width == 1:
-        return filled
-    colour = F.avg_pool2d(filled * weight, 2, ceil_mode=True, count_include_pad=False)
-    coarse = F.avg_pool2d(weight, 2, ceil_mode=True, count_include_pad=False)
-    colour = fill_hidden(colour.div_(coarse.clamp_min(1e-30)), coarse)
-    colour = F.interpolate(colour, (height, width), mode="bilinear")
-    return torch.where(weight > 0, filled, colour, out=colour)
+    return pixels if bool((alpha > 0).all()) else _fill(pixels.clone(), alpha)
 
 
 def to_tensor(picture: object) -> Tensor:
@@ -255,7 +241,7 @@ def to_tensor(picture: object) -> Tensor:
         return _tensor_in(picture)
     if isinstance(picture, np.ndarray):
         pixels, alpha = _split(_planes(picture, "the array"))
-        return pixels if alpha is None else fill_hidden(pixels, alpha)
+        return pixels if alpha is None else _fill(pixels, alpha)
     if _is_pillow(picture):
         return to_tensor(_pillow_array(picture))
     raise ImageError(
@@ -349,6 +335,33 @@ def _split(planes: Tensor) -> tuple[Tensor, Tensor | None]:
     colours = 1 if planes.shape[1] < 3 else 3
     alpha = planes[:, colours:] if planes.shape[1] > colours else None
     return planes[:, :colours].repeat(1, 3 // colours, 1, 1) if colours == 1 else planes[:, :3], alpha
+
+
+def _fill(pixels: Tensor, alpha: Tensor) -> Tensor:
+    """`fill_hidden` into `pixels` itself, one channel after the other, so that it takes little memory."""
+    for channel in range(pixels.shape[1]):
+        pixels[:, channel : channel + 1] = _filled(pixels[:, channel : channel + 1], alpha)
+    return pixels
+
+
+def _filled(plane: Tensor, alpha: Tensor) -> Tensor:
+    """One plane (B, 1, H, W) with its hidden values filled."""
+    visible = alpha > 0
+    if bool(visible.all()):
+        return plane
+    weight = F.avg_pool2d(alpha, 3, 1, 1)
+    filled = F.avg_pool2d(plane * alpha, 3, 1, 1).div_(weight.clamp_min(1e-30))
+    torch.where(visible, plane, filled, out=filled)
+    torch.where(visible, alpha, weight, out=weight)
+    reached = weight > 0
+    height, width = alpha.shape[-2:]
+    if bool(reached.all()) or height == width == 1:
+        return filled
+    coarse = F.avg_pool2d(filled * weight, 2, ceil_mode=True, count_include_pad=False)
+    weight = F.avg_pool2d(weight, 2, ceil_mode=True, count_include_pad=False)
+    coarse = _filled(coarse.div_(weight.clamp_min(1e-30)), weight)
+    coarse = F.interpolate(coarse, (height, width), mode="bilinear")
+    return torch.where(reached, filled, coarse, out=filled)
 
 
 def _resized(alpha: Tensor | None, height: int, width: int) -> Tensor | None:
@@ -455,8 +468,8 @@ def _decode(data: bytes, kind: str, name: str) -> Photograph:
     planes = _planes(shown.numpy().reshape(shown.height, shown.width, shown.bands), name)
     pixels, alpha = _split(planes)
     return Photograph(
-        pixels if alpha is None else fill_hidden(pixels, alpha),
-        None if alpha is None else alpha.clone(),  # a view would keep the unfilled pixels alive
+        pixels if alpha is None else _fill(pixels, alpha),
+        alpha,
         grey=shown.bands < 3,
         bits=_BITS[shown.format],
         metadata=metadata,
@@ -492,6 +505,8 @@ def _metadata(image: pyvips.Image, data: bytes, kind: str) -> Metadata:
     dpi = (image.xres * 25.4, image.yres * 25.4)
     if image.xres == 1.0:  # libvips' way to say that the container has no resolution
         dpi = _exif_dpi(exif)
+    if not all(1 <= value <= 1e5 for value in dpi):
+        dpi = Metadata.dpi
     xmp = _blob(image, "xmp-data")
     xmp = re.sub(rb"(tiff:Orientation(?:=[\"']|>))[2-8]", rb"\g<1>1", xmp)
     chunks = _chunks_of_png(data) if kind == "png" else b""
@@ -674,7 +689,7 @@ def _exif_dpi(exif: bytes) -> tuple[float, float]:
         ratios = [struct.unpack_from(order + "LL", exif, found[tag]) for tag in (_X_RESOLUTION, _Y_RESOLUTION)]
         inch = 2.54 if _integers(exif, start, order).get(_RESOLUTION_UNIT) == 3 else 1.0
         across, down = (inch * above / below for above, below in ratios)
-        return (across, down) if across > 0 and down > 0 else (72.0, 72.0)
+        return across, down
     return 72.0, 72.0
 
 

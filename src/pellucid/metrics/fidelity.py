@@ -27,8 +27,8 @@ UNIFORM = (1 / 7,) * 7
 SCALES = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 """The exponents of the five scales of MS-SSIM (Wang et al. 2003), from the finest to the coarsest."""
 
-# Pixels per strip, eight bytes each, so that the maps stay near the processor; and rows at least, since each strip reads
-# ten rows of its neighbours.
+# Pixels per strip, eight bytes each, so that the maps stay near the processor; and the fewest rows, since each strip
+# reads ten rows of its neighbours too.
 _STRIP, _ROWS = 1 << 18, 32
 
 

@@ -33,15 +33,15 @@ SIMILARITIES: Mapping[Similarity, Callable[[Tensor, Tensor], Tensor]] = {
 
 # What each word of a record means, as `describe` prints it.
 _COLOURS: Mapping[Colour, str] = {
-    "rgb": "RGB",
-    "y": "Y of BT.601 in [16, 235], unrounded",
-    "y-rounded": "Y of BT.601 in [16, 235], rounded to 8 bits",
-    "grey": "grey",
+    "rgb": "compared in RGB",
+    "y": "compared on Y of BT.601 in [16, 235], unrounded",
+    "y-rounded": "compared on Y of BT.601 in [16, 235], rounded to 8 bits",
+    "grey": "compared in grey",
 }
 _QUANTISATIONS: Mapping[Quantisation, str] = {
-    "none": "float clipped to [0, 1], not rounded",
-    "8-bit": "rounded to 8 bits",
-    "8-bit-truncated": "truncated to 8 bits",
+    "none": "pictures as floats clipped to [0, 1], not rounded",
+    "8-bit": "pictures rounded to 8 bits",
+    "8-bit-truncated": "pictures truncated to 8 bits",
 }
 _SIMILARITIES: Mapping[Similarity, str] = {
     "gaussian": "SSIM Gaussian 11 x 11",
@@ -95,12 +95,12 @@ class Protocol:
         crop = [f"cut at the centre to multiples of {self.crop_multiple}"] if self.crop_multiple > 1 else []
         crop += [f"border of {self.crop_border} pixels left out"] if self.crop_border else []
         parts = [
-            _COLOURS[self.colour],
             _QUANTISATIONS[self.quantisation],
-            *(crop or ["whole picture"]),
+            *(crop or ["whole"]),
+            _COLOURS[self.colour],
             _SIMILARITIES[self.similarity],
             _NOISES[self.noise],
-            f"resized {self.resizing}",
+            "resized for SSIM only" if self.similarity == "pooled" else "never resized",
         ]
         return f"{self.name}: {', '.join(parts)} ({self.source})"
 
@@ -155,8 +155,8 @@ def _quantised(image: Tensor, how: Quantisation) -> Tensor:
     image = image.clamp(0, 1)
     if how == "none":
         return image
-    # A level of 8 bits held as a float32 may lie a hair below it; a thousandth of a level makes up for it.
-    levels = (image * 255).round() if how == "8-bit" else torch.floor(image * 255 + 1e-3)
+    # A level of 8 bits held as a float32 may lie a hair below it; a ten-thousandth of a level makes up for it.
+    levels = (image * 255).round() if how == "8-bit" else torch.floor(image * 255 + 1e-4)
     return levels / 255
 
 

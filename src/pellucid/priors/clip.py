@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,24 +98,30 @@ def clip(name: str = DEFAULT_CLIP) -> ClipPrior:
         import transformers  # noqa: F401
     except ImportError as error:
         raise MissingExtraError("transformers", "priors") from error
-    if Path(name).is_dir():
-        _check_folder(Path(name))
-        attempts = [True]
-    else:
-        attempts = [True, False]
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        _check_folder(folder)
+        return _attempt(str(folder), [True], "its files cannot be used as a CLIP or SigLIP model")
+    if folder.is_absolute() or name.startswith(".") or folder.exists():
+        raise ModelError(f"{name}: no such folder")
+    return _attempt(
+        name,
+        [True, False],
+        f"neither a folder, nor in the Hugging Face cache, nor could it be downloaded; run `hf download {name}` "
+        "where there is a network, or give a folder as clip:FOLDER",
+    )
+
+
+def _attempt(name: str, local: Sequence[bool], complaint: str) -> ClipPrior:
+    """Loads locally only or not, one after the other, and reports the last failure."""
     with _quiet():
-        for local in attempts:
+        for only in local:
             try:
-                return _load(name, local)
+                return _load(name, only)
             except (OSError, ValueError, RuntimeError, SafetensorError) as error:
                 failure = error
     reason = str(failure).strip().partition("\n")[0]
-    if Path(name).is_dir():
-        raise ModelError(f"{name}: its files cannot be used as a CLIP or SigLIP model ({reason})") from failure
-    raise ModelError(
-        f"{name}: neither a folder, nor in the Hugging Face cache, nor could it be downloaded ({reason}); "
-        f"run `hf download {name}` where there is a network, or give a folder as clip:FOLDER"
-    ) from failure
+    raise ModelError(f"{name}: {complaint} ({reason})") from failure
 
 
 def _check_folder(folder: Path) -> None:
@@ -141,9 +147,13 @@ def _load(name: str, local: bool) -> ClipPrior:
     if not {"image_mean", "image_std"} <= settings.keys():
         raise ModelError(f"{name}: {PREPROCESSOR} lacks image_mean and image_std")
     kind = getattr(transformers, TOWERS[config.model_type].model)
-    module, report = kind.from_pretrained(name, local_files_only=local, dtype=torch.float32, output_loading_info=True)
-    if report["missing_keys"]:  # transformers would go on with random numbers in their place
-        raise ModelError(f"{name}: its weights lack {min(report['missing_keys'])}, and so are not its image tower's")
+    module, report = kind.from_pretrained(
+        name, local_files_only=local, dtype=torch.float32, output_loading_info=True, ignore_mismatched_sizes=True
+    )
+    # Where a weight is missing or of another shape, transformers goes on with random numbers.
+    unfit = sorted(report["missing_keys"]) + sorted(entry[0] for entry in report["mismatched_keys"])
+    if unfit:
+        raise ModelError(f"{name}: its weights are not those of its image tower: {unfit[0]} is missing or misshapen")
     return ClipPrior(module, name=f"clip:{name}", mean=settings["image_mean"], std=settings["image_std"])
 
 

@@ -7,7 +7,6 @@ Training is a generator rather than a Trainer class, so there are no callbacks t
 steps stands in the caller's own loop.
 """
 
-import json
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -19,8 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from pellucid.data.batches import Batch, Batches
-from pellucid.errors import DataError, MissingExtraError, ModelError, SettingsError, unknown_name
-from pellucid.losses import LOSSES
+from pellucid.errors import MissingExtraError, ModelError, SettingsError
 from pellucid.training.average import Average
 from pellucid.training.settings import TrainSettings
 
@@ -67,16 +65,17 @@ class Run:
     checkpoint: Path
     step: int = 0
     seconds: float = 0.0
+    trainable: list[nn.Parameter] = field(init=False)
     average: Average = field(init=False)
     optimizer: torch.optim.Optimizer = field(init=False)
 
     def __post_init__(self) -> None:
-        trainable = [value for value in self.module.parameters() if value.requires_grad]
-        if not trainable:
+        self.trainable = [value for value in self.module.parameters() if value.requires_grad]
+        if not self.trainable:
             raise SettingsError("nothing to train: every parameter is frozen")
         self.average = Average(self.module, self.settings.average)
         self.optimizer = torch.optim.AdamW(
-            trainable, lr=self.settings.learning_rate, weight_decay=self.settings.weight_decay, betas=(0.9, 0.99)
+            self.trainable, lr=self.settings.learning_rate, weight_decay=self.settings.weight_decay, betas=(0.9, 0.99)
         )
 
     def save(self) -> None:
@@ -128,6 +127,7 @@ def optimise(run: Run) -> Iterator[Step]:
     """
     try:
         from accelerate import Accelerator
+        from accelerate.utils import broadcast
     except ImportError:
         raise MissingExtraError("accelerate", "train") from None
     settings = run.settings
@@ -147,7 +147,7 @@ def optimise(run: Run) -> Iterator[Step]:
             loss = run.objective(module, batch)
         optimizer.zero_grad()
         accelerator.backward(loss)
-        norm = accelerator.clip_grad_norm_(run.average._live.values(), settings.gradient_clip)
+        norm = accelerator.clip_grad_norm_(run.trainable, settings.gradient_clip)
         # A step that is not finite would poison weights and average for good: it is skipped.
         bad = 0 if math.isfinite(float(norm)) else bad + 1
         if bad >= 10:
@@ -157,6 +157,9 @@ def optimise(run: Run) -> Iterator[Step]:
             run.average.update()
         run.step += 1
         run.seconds = time.monotonic() - started
+        if accelerator.num_processes > 1:  # all must agree on when the time is up, or the others would wait for ever
+            clock = torch.tensor([run.seconds], device=accelerator.device)
+            run.seconds = float(broadcast(clock)[0])
         progress = run.progress()
         if accelerator.is_main_process and (
             progress >= 1 or time.monotonic() - saved > 60 * settings.checkpoint_minutes
@@ -164,7 +167,7 @@ def optimise(run: Run) -> Iterator[Step]:
             run.save()
             saved = time.monotonic()
         paused = time.monotonic()
-        yield Step(run.step, float(loss), rate, progress, run.seconds, progress >= 1)
+        yield Step(run.step, float(loss.detach()), rate, progress, run.seconds, progress >= 1)
         started += time.monotonic() - paused  # the caller's own work is not training time
 
 

@@ -1,0 +1,53 @@
+"""The command line: one verb, one file, no logic. Ends 0 when all went well, 1 when some item failed, 2 on wrong usage."""
+
+import sys
+
+import typer
+
+from pellucid import __version__
+from pellucid.cli import distill, evaluate, models, restore, train
+from pellucid.errors import PellucidError, SettingsError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="pellucid",
+    help="Restores photographs, and makes any restoration network better with what pre-trained models already know.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+for verb in (restore.restore, evaluate.evaluate, train.train, distill.distill, models.models):
+    app.command()(verb)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"pellucid {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: bool = typer.Option(False, "--version", callback=_show_version, is_eager=True, help="Print the version."),
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Runs the command line; a failure is one line on stderr, never a traceback."""
+    try:
+        app()
+    except PellucidError as error:
+        sys.stderr.write(f"pellucid: {error}\n")
+        sys.exit(2 if isinstance(error, SettingsError) else 1)
+    except KeyboardInterrupt:
+        sys.stderr.write("pellucid: interrupted\n")
+        sys.exit(130)
+    except BrokenPipeError:  # the reader of our output has gone
+        sys.stderr.close()
+        sys.exit(1)
+    except MemoryError:
+        sys.stderr.write("pellucid: out of memory; try a smaller --memory\n")
+        sys.exit(1)

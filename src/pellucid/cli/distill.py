@@ -1,0 +1,38 @@
+"""`pellucid distill`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pellucid.cli.options import Assignments, Json, Out, Resume
+from pellucid.cli.terminal import print_json, say, train_with_progress
+
+__all__ = ["distill"]
+
+
+def distill(
+    model: Annotated[Path, typer.Argument(help="A boosted model file, as `pellucid train` writes it.")],
+    out: Out,
+    prior_weights: Annotated[
+        Path | None, typer.Option(help="The prior's weights, where the recipe's own path is not valid here.")
+    ] = None,
+    assignments: Assignments = None,
+    resume: Resume = False,
+    json: Json = False,
+) -> None:
+    """Replace the prior of a boosted model by a small student, so that the model file needs no other file."""
+    from pellucid.restoration.model_file import load_model
+    from pellucid.training.distill import distill as steps_of
+    from pellucid.training.settings import override, read_recipe
+
+    loaded = load_model(model, prior_weights=prior_weights)
+    tree = dict(loaded.header["recipe"])
+    for assignment in assignments or []:
+        override(tree, assignment)
+    last = train_with_progress(steps_of(loaded, read_recipe(tree, str(model)), out, resume=resume), "distill")
+    written = out / "model.safetensors"
+    if json:
+        print_json({"model": str(written), "steps": last.number if last else None, "loss": last.loss if last else None})
+    else:
+        say(f"{written}: needs no other file" + (f"; distillation loss {last.loss:.4f}" if last else ""))

@@ -1,0 +1,55 @@
+"""`pellucid restore`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pellucid.cli.options import Device, Json, Memory, Precision, Tile
+from pellucid.cli.terminal import print_json, progress, say, warn
+
+__all__ = ["restore"]
+
+
+def restore(
+    inputs: Annotated[list[Path], typer.Argument(metavar="INPUT...", help="Photographs, or folders of them.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="A file for one photograph, else a folder.")],
+    model: Annotated[str, typer.Option(help="A name (`pellucid models`), a .safetensors file, or hf:owner/repository.")] = "default",
+    strength: Annotated[float, typer.Option(min=0, max=1, help="0 leaves the photograph as it is, 1 restores it fully.")] = 1.0,
+    recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Go into the folders of a folder.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist; else they are skipped.")] = False,
+    format: Annotated[  # noqa: A002
+        str | None, typer.Option(help="Write this format (jpeg, png, tiff, webp, ...) instead of the input's own.")
+    ] = None,
+    compare: Annotated[bool, typer.Option("--compare", help="Write a before-and-after picture beside each output.")] = False,
+    tile: Tile = None,
+    memory: Memory = None,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    json: Json = False,
+) -> None:
+    """Restore photographs. Size, bit depth, alpha, colour profile and metadata stay as they are."""
+    from pellucid import load
+    from pellucid.restoration.batch import plan, restore_files
+
+    jobs = plan(inputs, out, recursive=recursive, suffix=format)
+    restorer = load(model, strength=strength, tile=tile, memory=memory, device=device, precision=precision)  # type: ignore[arg-type]
+    results = []
+    with progress("restore", len(jobs)) as bar:
+        for result in restore_files(restorer, jobs, overwrite=overwrite, compare=compare):
+            results.append(result)
+            bar(len(results), result.source.name)
+            if result.error:
+                warn(result.error)
+    if json:
+        print_json({"model": model, "photographs": [result.as_dict() for result in results]})
+    else:
+        done = [result for result in results if result.status == "restored"]
+        skipped = sum(result.status == "skipped" for result in results)
+        failed = sum(result.status == "failed" for result in results)
+        megapixels, seconds = sum(r.megapixels for r in done), sum(r.seconds for r in done)
+        pace = f", {megapixels:.1f} megapixels, {seconds / megapixels:.2f} s each" if megapixels else ""
+        say(f"{len(done)} restored{pace}" + (f", {skipped} skipped (they exist; --overwrite replaces them)" if skipped else "")
+            + (f", {failed} failed" if failed else ""))
+    if any(result.status == "failed" for result in results):
+        raise typer.Exit(1)

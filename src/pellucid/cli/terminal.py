@@ -1,0 +1,56 @@
+"""What the verbs share: where results and progress go."""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+__all__ = ["print_json", "progress", "say", "train_with_progress", "warn"]
+
+
+def print_json(document: Any) -> None:
+    """One JSON document on stdout."""
+    sys.stdout.write(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+
+
+def say(text: str) -> None:
+    """A line for people, on stdout."""
+    sys.stdout.write(text + "\n")
+
+
+def warn(text: str) -> None:
+    """A line about something that went wrong, on stderr."""
+    sys.stderr.write(f"pellucid: {text}\n")
+
+
+@contextmanager
+def progress(label: str, total: float | None) -> Iterator[Any]:
+    """A progress bar on stderr, only where stderr is a terminal: `bar(completed, text)` moves it."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bars:
+        task = bars.add_task(label, total=total)
+
+        def bar(completed: float, text: str | None = None) -> None:
+            bars.update(task, completed=completed, description=text if text is not None else label)
+
+        yield bar
+
+
+def train_with_progress(steps: Iterator[Any], label: str) -> Any:
+    """Takes every step of a training, showing how far it is; the last step, or None where nothing was left to do."""
+    last = None
+    with progress(label, 1.0) as bar:
+        for last in steps:
+            bar(last.progress, f"{label}: step {last.number}, loss {last.loss:.4f}")
+    return last

@@ -1,0 +1,1 @@
+"""Evaluation: models over sets of photographs, in a named protocol, with paired intervals."""

@@ -1,0 +1,122 @@
+"""Distilling: a small student learns the vector that the prior gives, from the degraded photograph, and takes its place.
+
+What R makes of the vector is all that counts, so the student is trained on two things: the vector itself (cosine distance),
+and T_m(g) and T_c(g), the two projections through which R sees it.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pellucid.data.batches import Batch, Batches
+from pellucid.data.folders import Photographs, list_photographs
+from pellucid.degradations import parse_drawn
+from pellucid.errors import ModelError, SettingsError
+from pellucid.priors import Prior, Student
+from pellucid.refinement import PTGRM, Boosted
+from pellucid.restoration.model_file import ModelFile, save_model
+from pellucid.training.loop import Run, Step, optimise
+from pellucid.training.settings import Recipe, TrainSettings
+
+__all__ = ["distill"]
+
+
+class _Apprentice(nn.Module):
+    """A student beside its teacher: from whole degraded photographs to how far the student's vectors are off.
+
+    Views of both travel in one tensor, the teacher's first, so that the batches need not know of two priors.
+    """
+
+    def __init__(self, student: Student, teacher: Prior, refinement: PTGRM) -> None:
+        super().__init__()
+        self.student = student
+        self.projections = nn.ModuleList([refinement.range_prior, refinement.attention_prior]).requires_grad_(False)
+        self._teacher = [teacher]  # in a list: a frozen teacher is no part of what is saved
+
+    def prepare(self, image: Tensor) -> Tensor:
+        """Both views of a photograph, flattened into (1, n, 1, 1)."""
+        views = (self._teacher[0].prepare(image), self.student.prepare(image))
+        return torch.cat([view.flatten(1) for view in views], 1)[:, :, None, None]
+
+    def forward(self, views: Tensor) -> Tensor:
+        """The loss of a batch of views, a scalar."""
+        teacher = self._teacher[0]
+        channels = [(prior.view_channels, *prior.size) for prior in (teacher, self.student)]
+        sizes = [shape[0] * shape[1] * shape[2] for shape in channels]
+        of_teacher, of_student = views.flatten(1).split(sizes, 1)
+        with torch.no_grad():
+            target = teacher.encode(of_teacher.unflatten(1, channels[0]))
+        vector = self.student.encode(of_student.unflatten(1, channels[1]))
+        loss = (1 - F.cosine_similarity(vector, target)).mean()
+        for projection in self.projections:
+            wanted = projection(target).float()
+            loss = loss + F.mse_loss(projection(vector).float(), wanted) / wanted.square().mean().clamp_min(1e-6)
+        return loss
+
+
+def distill(model: ModelFile, recipe: Recipe, folder: Path, *, resume: bool = False) -> Iterator[Step]:
+    """Trains the student of a boosted model and writes `model.safetensors`, which needs no other file, to a folder.
+
+    Raises:
+        SettingsError: the recipe says nothing of distilling, or the folder holds another run.
+        ModelError: the model has no prior to learn from.
+    """
+    settings = recipe.distill
+    if settings is None:
+        raise SettingsError(f"{recipe.name}: the recipe has no distill section; give one with --set distill.minutes=10")
+    boosted = model.module
+    if not isinstance(boosted, Boosted):
+        raise ModelError("distill: the model is a network alone, it has no prior to learn from")
+    if isinstance(boosted.prior, Student):
+        raise ModelError("distill: the model's prior is a student already")
+    torch.manual_seed(recipe.train.seed)
+    student = Student(**{"width": boosted.prior.width, "teacher": boosted.prior.name, **settings.settings})
+    apprentice = _Apprentice(student, boosted.prior, boosted.refinement)  # type: ignore[arg-type]
+    paths = list_photographs(recipe.data.folder)
+    kept = paths[: len(paths) - recipe.data.validation]
+    drawn = [parse_drawn(text) for text in recipe.data.degradations]
+    batches = Batches(Photographs(kept), drawn, 32, settings.batch, recipe.train.seed + 1, apprentice.prepare)
+    optimisation = TrainSettings(
+        steps=settings.steps,
+        minutes=settings.minutes,
+        batch=settings.batch,
+        learning_rate=settings.learning_rate,
+        precision=recipe.train.precision,
+        seed=recipe.train.seed,
+    )
+    run = Run(apprentice, _loss, batches, optimisation, folder / "checkpoint.pt")
+    if resume:
+        run.resume()
+    elif run.checkpoint.exists():
+        raise SettingsError(f"{folder}: holds a run already; resume it (--resume) or choose another folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    total, count = 0.0, 0
+    with (folder / "log.jsonl").open("a", encoding="utf-8") as log:
+        for step in optimise(run):
+            total, count = total + step.loss, count + 1
+            if step.number % 50 == 0 or step.last:
+                line = {"step": step.number, "seconds": round(step.seconds, 1), "distillation_loss": round(total / count, 5)}
+                log.write(json.dumps(line) + "\n")
+                log.flush()
+                total, count = 0.0, 0
+            yield step
+    with run.average.applied():
+        student.freeze()
+        _finish(model, Boosted(boosted.network, student, boosted.refinement), run, batches, folder)
+
+
+def _finish(model: ModelFile, distilled: Boosted, run: Run, batches: Batches, folder: Path) -> None:
+    """Writes the distilled model with how near its student came, on photographs that it was not trained on."""
+    card: dict[str, Any] = dict(model.header["card"])
+    card["distilled"] = {"teacher": model.header["prior"]["name"], "steps": run.step, "minutes": round(run.seconds / 60, 1)}
+    save_model(distilled, folder / "model.safetensors", recipe=model.header["recipe"], card=card)
+
+
+def _loss(module: nn.Module, batch: Batch) -> Tensor:
+    loss: Tensor = module(batch.view)
+    return loss

@@ -1,0 +1,80 @@
+"""The controls must be what they say: nothing, something arbitrary, something of another image."""
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from pellucid.priors import RandomVectors, Shuffled, Zeros, unit_rms
+from pellucid.priors.protocol import FrozenPrior
+
+
+class Colour(FrozenPrior):
+    """A prior whose vector is the mean colour, and so known."""
+
+    def __init__(self) -> None:
+        super().__init__("colour", 3, (8, 8))
+        self.freeze()
+
+    def encode(self, view):
+        return unit_rms(view.mean((2, 3)))
+
+
+def test_zeros_are_zeros():
+    assert torch.equal(Zeros(5)(torch.rand(2, 3, 37, 53)), torch.zeros(2, 5))
+    assert Zeros(5).name == "zeros:5"
+
+
+def test_random_vectors_are_fixed_per_image_and_of_unit_size():
+    images = torch.rand(6, 3, 16, 16)
+    vectors = RandomVectors(512)(images)
+    assert torch.equal(vectors, RandomVectors(512)(images))
+    assert torch.equal(vectors[2:3], RandomVectors(512)(images[2:3]))
+    torch.testing.assert_close(vectors.square().mean(1), torch.ones(6))
+    assert not torch.equal(vectors, RandomVectors(512, seed=1)(images))
+
+
+def test_random_vectors_of_different_images_are_unrelated():
+    # Independent vectors of 2048 numbers have a cosine of 0 with a standard deviation of 1/45.
+    vectors = F.normalize(RandomVectors(2048)(torch.rand(8, 3, 16, 16)))
+    cosines = (vectors @ vectors.T)[~torch.eye(8, dtype=torch.bool)]
+    assert cosines.abs().max() < 6 / 45
+
+
+def test_random_vectors_do_not_hang_on_the_last_bits():
+    image = torch.rand(1, 3, 40, 40)
+    assert torch.equal(RandomVectors(64)(image), RandomVectors(64)(image * (1 + 1e-7)))
+
+
+def test_shuffled_gives_a_vector_of_the_bank_but_not_the_images_own():
+    images = torch.rand(12, 3, 8, 8) * 0.2 + torch.rand(12, 3, 1, 1) * 0.8
+    prior = Colour()
+    own = prior(images)
+    shuffled = Shuffled(prior, own)
+    noisy = images + torch.randn(images.shape) * 0.02
+    for given in (images, noisy):
+        vectors = shuffled(given)
+        chosen = torch.cdist(vectors, own).argmin(1)
+        assert torch.equal(vectors, own[chosen])
+        assert (chosen != torch.arange(12)).all()
+    assert len(set(chosen.tolist())) > 3  # not one vector for all
+    assert torch.equal(shuffled(images), shuffled(images))
+    assert torch.equal(shuffled(images)[4:5], shuffled(images[4:5]))
+    assert shuffled.name == "shuffled colour"
+
+
+def test_shuffled_with_two_gives_the_other():
+    images = torch.stack([torch.full((3, 4, 4), 0.5), torch.rand(3, 1, 1).expand(3, 4, 4)])
+    own = Colour()(images)
+    assert torch.equal(Shuffled(Colour(), own)(images), own.flip(0))
+
+
+@pytest.mark.parametrize("bank", [torch.zeros(1, 3), torch.zeros(4, 5), torch.zeros(3)])
+def test_a_bank_of_another_shape_is_refused(bank):
+    with pytest.raises(ValueError, match="expected a bank"):
+        Shuffled(Colour(), bank)
+
+
+@pytest.mark.parametrize("kind", [Zeros, RandomVectors])
+def test_a_vector_has_at_least_one_number(kind):
+    with pytest.raises(ValueError, match="width=0"):
+        kind(0)

@@ -1,0 +1,204 @@
+"""Training a recipe: files, exact resume, what is frozen stays frozen, boosting and distilling end to end."""
+
+import json
+
+import pytest
+import torch
+import yaml
+
+from pellucid import images
+from pellucid.errors import DataError, ModelError, SettingsError
+from pellucid.priors import FrozenPrior, unit_rms
+from pellucid.refinement import Boosted
+from pellucid.restoration.model_file import describe_model, load_model
+from pellucid.training.distill import distill
+from pellucid.training.settings import override, read_recipe
+from pellucid.training.train import build_module, train
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory):
+    """Six small pictures with structure: ramps, edges and texture."""
+    folder = tmp_path_factory.mktemp("clean")
+    generator = torch.Generator().manual_seed(0)
+    rows, columns = torch.meshgrid(torch.arange(48.0), torch.arange(40.0), indexing="ij")
+    for index in range(6):
+        a, b, c = torch.rand(3, generator=generator)
+        plane = torch.stack([(a * rows / 48 + b * columns / 40) / 2, (rows > 48 * c).float(), torch.sin(columns * a) / 2 + 0.5])
+        images.write(images.Photograph(plane[None].clamp(0, 1)), folder / f"{index}.png")
+    return folder
+
+
+class MeanColour(FrozenPrior):
+    """A prior that a student can learn in a few steps: signs and squares of the mean colour."""
+
+    def __init__(self):
+        super().__init__("mean colour", 8, (4, 4))
+
+    def encode(self, view):
+        mean = view.mean((2, 3)) - 0.4
+        return unit_rms(torch.cat([mean, -mean, mean[:, :2] ** 2], 1))
+
+
+def tree(photographs, **train_settings):
+    return {
+        "name": "test",
+        "network": {"name": "unet", "settings": {"widths": [8, 16], "blocks": [1, 1]}},
+        "data": {"folder": str(photographs), "degradations": ["noise sigma=25"], "crop": 16, "validation": 2},
+        "train": {"steps": 6, "batch": 2, "warmup_steps": 2, "validate_steps": 3, "precision": "float32", **train_settings},
+    }
+
+
+def boosted_tree(photographs, **train_settings):
+    return tree(photographs, **train_settings) | {
+        "prior": {"name": "random:8"},
+        "refinement": {"settings": {"width": 4, "blocks": 1}},
+        "distill": {"steps": 3, "batch": 2, "settings": {"size": 32, "channels": [4], "texture": [4]}},
+    }
+
+
+def run(recipe_tree, folder, *, resume=False, stop_at=None):
+    losses = {}
+    steps = train(read_recipe(recipe_tree, "test"), folder, resume=resume)
+    for step in steps:
+        losses[step.number] = step.loss
+        if step.number == stop_at:
+            steps.close()
+            break
+    return losses
+
+
+def test_a_run_leaves_recipe_log_and_a_model_that_loads(photographs, tmp_path):
+    losses = run(tree(photographs), tmp_path / "run")
+    assert sorted(losses) == [1, 2, 3, 4, 5, 6]
+    resolved = yaml.safe_load((tmp_path / "run/recipe.yaml").read_text())
+    assert resolved["train"]["steps"] == 6
+    assert resolved["train"]["learning_rate"] == 5e-4
+    lines = [json.loads(line) for line in (tmp_path / "run/log.jsonl").read_text().splitlines()]
+    assert lines[-1]["step"] == 6
+    assert lines[-1]["psnr"] > 10
+    header = describe_model(tmp_path / "run/model.safetensors")
+    assert header["recipe"] == resolved
+    assert header["card"]["trained"]["steps"] == 6
+
+
+def test_interrupted_and_resumed_equals_uninterrupted(photographs, tmp_path):
+    whole = run(tree(photographs, checkpoint_minutes=1e-9), tmp_path / "whole")
+    run(tree(photographs, checkpoint_minutes=1e-9), tmp_path / "cut", stop_at=3)
+    resumed = run(tree(photographs, checkpoint_minutes=1e-9), tmp_path / "cut", resume=True)
+    assert sorted(resumed) == [4, 5, 6]
+    assert all(resumed[number] == whole[number] for number in resumed)
+    first, second = (load_model(tmp_path / name / "model.safetensors").module.state_dict() for name in ("whole", "cut"))
+    assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+def test_training_lowers_the_loss_on_held_out_pictures(photographs, tmp_path):
+    run(tree(photographs, steps=60, learning_rate=3e-3, validate_steps=20), tmp_path / "run")
+    scores = [json.loads(line).get("psnr") for line in (tmp_path / "run/log.jsonl").read_text().splitlines()]
+    noisy = 20.17  # 20 log10(255 / 25)
+    assert scores[-1] > noisy + 2
+
+
+def test_a_frozen_network_is_untouched_and_r_moves(photographs, tmp_path):
+    run(tree(photographs), tmp_path / "alone")
+    weights = tmp_path / "alone/model.safetensors"
+    frozen = boosted_tree(photographs, freeze_network=True)
+    frozen["network"]["weights"] = str(weights)
+    before = build_module(read_recipe(frozen, "test"))
+    run(frozen, tmp_path / "boosted")
+    after = load_model(tmp_path / "boosted/model.safetensors").module
+    assert isinstance(after, Boosted)
+    for key, value in before.network.state_dict().items():
+        assert torch.equal(value, after.network.state_dict()[key]), key
+    assert after.refinement.decoder.out.weight.abs().max() > 0
+
+
+def test_joint_training_moves_both(photographs, tmp_path):
+    recipe = boosted_tree(photographs)
+    run(recipe, tmp_path / "joint")
+    torch.manual_seed(0)
+    start = build_module(read_recipe(recipe, "test"))
+    end = load_model(tmp_path / "joint/model.safetensors").module
+    assert not torch.equal(start.network.head.weight, end.network.head.weight)
+    assert end.refinement.decoder.out.weight.abs().max() > 0
+
+
+def test_distilling_makes_a_file_that_needs_no_other(photographs, tmp_path):
+    recipe_tree = boosted_tree(photographs)
+    run(recipe_tree, tmp_path / "boosted")
+    model = load_model(tmp_path / "boosted/model.safetensors")
+    steps = list(distill(model, read_recipe(recipe_tree, "test"), tmp_path / "distilled"))
+    assert [step.number for step in steps] == [1, 2, 3]
+    header = describe_model(tmp_path / "distilled/model.safetensors")
+    assert header["prior"]["student"]["teacher"] == "random:8"
+    distilled = load_model(tmp_path / "distilled/model.safetensors").module
+    image = torch.rand(1, 3, 20, 24)
+    assert distilled(image).shape == image.shape
+    with pytest.raises(ModelError, match="student already"):
+        list(distill(load_model(tmp_path / "distilled/model.safetensors"), read_recipe(recipe_tree, "t"), tmp_path / "x"))
+
+
+def test_a_student_learns_its_teacher(photographs, tmp_path):
+    """A prior that depends on the picture's mean colour alone can be learnt: the vectors come close."""
+    recipe_tree = boosted_tree(photographs)
+    recipe_tree["distill"] |= {"steps": 60, "batch": 8, "learning_rate": 1e-2}
+    run(recipe_tree, tmp_path / "boosted")
+    model = load_model(tmp_path / "boosted/model.safetensors")
+    model.module.prior = MeanColour()
+    losses = [step.loss for step in distill(model, read_recipe(recipe_tree, "test"), tmp_path / "distilled")]
+    assert sum(losses[-5:]) < 0.8 * sum(losses[:5])
+
+
+def test_a_second_run_in_the_same_folder_is_refused(photographs, tmp_path):
+    run(tree(photographs), tmp_path / "run")
+    with pytest.raises(SettingsError, match="--resume"):
+        run(tree(photographs), tmp_path / "run")
+    assert run(tree(photographs), tmp_path / "run", resume=True) == {}
+
+
+def test_errors_are_plain(photographs, tmp_path):
+    missing = tree(photographs)
+    missing["data"]["folder"] = str(tmp_path / "nowhere")
+    with pytest.raises(DataError, match="no such folder"):
+        run(missing, tmp_path / "a")
+    empty = tree(photographs)
+    (tmp_path / "empty").mkdir()
+    empty["data"]["folder"] = str(tmp_path / "empty")
+    with pytest.raises(DataError, match="no photographs"):
+        run(empty, tmp_path / "a")
+    with pytest.raises(SettingsError, match="unknown loss 'charbonier'; did you mean 'charbonnier'"):
+        run(tree(photographs, loss="charbonier"), tmp_path / "a")
+    with pytest.raises(ModelError, match="no checkpoint"):
+        run(tree(photographs), tmp_path / "a", resume=True)
+    assert not (tmp_path / "a").exists()
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b/checkpoint.pt").write_bytes(b"damaged")
+    with pytest.raises(ModelError, match="not a checkpoint"):
+        run(tree(photographs), tmp_path / "b", resume=True)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("train.step", 3, "unknown key 'step'; did you mean 'steps'"),
+        ("netwrok", {}, "unknown key 'netwrok'; did you mean 'network'"),
+        ("train.batch", 0, "train.batch"),
+        ("data.degradations", [], "data.degradations"),
+        ("refinement", {"name": "ptgrm"}, "prior and refinement go together"),
+    ],
+)
+def test_wrong_recipes_name_the_key(photographs, path, value, message):
+    recipe_tree = tree(photographs)
+    override(recipe_tree, f"{path}={json.dumps(value)}")
+    with pytest.raises(SettingsError, match=message):
+        read_recipe(recipe_tree, "mine.yaml")
+
+
+def test_override_reads_yaml_and_refuses_nonsense():
+    values = {"a": {"b": 1}, "c": 2}
+    override(values, "a.b=[1, x]")
+    override(values, "d.e=true")
+    assert values == {"a": {"b": [1, "x"]}, "c": 2, "d": {"e": True}}
+    for wrong in ("a", "=1", "a..b=1", "c.d=1", "a.b=[1"):
+        with pytest.raises(SettingsError):
+            override(values, wrong)
