@@ -31,7 +31,9 @@ def restore_one(photo: Path, out: Path) -> None:
     restored = pellucid.load("default")(photograph)
     out.mkdir(exist_ok=True)
     images.write(restored, out / photo.name)
-    images.write(images.Photograph(before_and_after(photograph.pixels, restored.pixels)), out / f"{photo.stem}-compared.png")
+    images.write(
+        images.Photograph(before_and_after(photograph.pixels, restored.pixels)), out / f"{photo.stem}-compared.png"
+    )
     print(f"{out / photo.name}\n{out / f'{photo.stem}-compared.png'}")
 
 

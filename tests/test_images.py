@@ -276,6 +276,13 @@ def test_wide_gamut_profile_comes_back_byte_for_byte(tmp_path, suffix):
     assert read(tmp_path / f"out{suffix}").metadata.icc == p3()
 
 
+def test_a_profile_that_is_wrong_about_its_length_stops_nothing(tmp_path):
+    for icc, kept in ((p3() + b"\0\0", p3()), (p3()[:-9], b""), (b"\0\x7f" + p3()[2:], b"")):
+        Image.fromarray(smooth()).save(tmp_path / "p.jpg", icc_profile=icc)
+        write(read(tmp_path / "p.jpg"), tmp_path / "q.png")
+        assert read(tmp_path / "q.png").metadata.icc == kept
+
+
 @pytest.mark.parametrize("suffix", [".jpg", ".tif"])
 @pytest.mark.parametrize("embedded", [True, False])
 def test_cmyk_becomes_srgb_as_littlecms_says(tmp_path, suffix, embedded):
@@ -652,6 +659,8 @@ def test_where_nothing_can_be_written(tmp_path):
         "folder.png": "folder",
         "x.gif": r"suffix '\.gif'; known: .*\.png",
         "x": "suffix ''",
+        "x" * 300 + ".png": "too long",
+        "nul\0.png": "null",
     }.items():
         with pytest.raises(ImageError, match=reason) as caught:
             write(good, tmp_path / name)

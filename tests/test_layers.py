@@ -70,7 +70,12 @@ def test_the_public_surface_resolves():
     import pellucid
 
     assert set(pellucid.__all__) == {
-        "Restorer", "__version__", "boost", "errors", "load", "restore",
+        "Restorer",
+        "__version__",
+        "boost",
+        "errors",
+        "load",
+        "restore",
     }
     assert all(getattr(pellucid, name) for name in pellucid.__all__)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):

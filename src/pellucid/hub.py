@@ -19,7 +19,9 @@ class Embedded:
 
 
 EMBEDDED: Mapping[str, Embedded] = {
-    "default": Embedded("default.safetensors", "blind colour denoising, Gaussian noise of sigma 0 to 55, boosted by a distilled prior"),
+    "default": Embedded(
+        "default.safetensors", "blind colour denoising, Gaussian noise of sigma 0 to 55, boosted by a distilled prior"
+    ),
 }
 
 
@@ -40,7 +42,9 @@ def find_model(name: str) -> Path:
     if path.is_file():
         if path.suffix == ".safetensors":
             return path
-        raise ModelError(f"{name}: not a pellucid model file (.safetensors); weights of other programs load in a recipe, with network.weights")
+        raise ModelError(
+            f"{name}: not a pellucid model file (.safetensors); weights of other programs load in a recipe, with network.weights"
+        )
     if path.suffix or len(path.parts) > 1:
         raise ModelError(f"{name}: no such model file")
     raise ModelError(f"{unknown_name('model', name, EMBEDDED)}, a .safetensors file, or hf:owner/repository")

@@ -194,13 +194,13 @@ def write(photograph: Photograph, path: str | os.PathLike[str], *, quality: int 
     if not 1 <= quality <= 100:
         raise SettingsError(f"the quality must lie in 1 to 100, got {quality}")
     _check_pixels(photograph.pixels, name)
-    if target.exists() and not (overwrite and target.is_file()):
-        raise ImageError(f"{name}: {'exists already' if target.is_file() else 'is a folder or a device'}")
     try:
         data = _encode(photograph, kind, quality)
     except pyvips.Error as error:
         raise ImageError(f"{name}: cannot be written as {kind}: {_why(error)}") from error
     try:
+        if target.exists() and not (overwrite and target.is_file()):
+            raise ImageError(f"{name}: {'exists already' if target.is_file() else 'is a folder or a device'}")
         _replace(target, data)
     except (OSError, ValueError) as error:
         raise ImageError(f"{name}: cannot be written: {_why(error)}") from error
@@ -510,7 +510,10 @@ def _metadata(image: pyvips.Image, data: bytes, kind: str) -> Metadata:
     xmp = _blob(image, "xmp-data")
     xmp = re.sub(rb"(tiff:Orientation(?:=[\"']|>))[2-8]", rb"\g<1>1", xmp)
     chunks = _chunks_of_png(data) if kind == "png" else b""
-    return Metadata(exif, xmp, iptc, _blob(image, "icc-profile-data"), dpi, chunks)
+    icc = _blob(image, "icc-profile-data")
+    size = int.from_bytes(icc[:4], "big")
+    icc = icc[:size] if 128 < size <= len(icc) else b""  # PNG cannot hold one whose header is wrong about its length
+    return Metadata(exif, xmp, iptc, icc, dpi, chunks)
 
 
 def _encode(photograph: Photograph, kind: str, quality: int) -> bytes:

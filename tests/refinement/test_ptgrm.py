@@ -182,7 +182,9 @@ def test_the_guided_convolution_equals_its_concatenation(size):
     module = GuidedConvolution(4, 5)
     features, position, prior = torch.randn(2, 4, *size), torch.randn(2, 4, *size), torch.randn(2, 16)
     joined = torch.cat([features, prior[:, :, None, None].expand(-1, -1, *size), position], 1)
-    torch.testing.assert_close(module(features, prior, position), F.conv2d(joined, module.weight, padding=1), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(
+        module(features, prior, position), F.conv2d(joined, module.weight, padding=1), atol=1e-5, rtol=1e-5
+    )
 
 
 def test_per_location_kernels_that_pick_one_tap_shift_the_image():

@@ -8,7 +8,7 @@ import yaml
 
 from pellucid import images
 from pellucid.errors import DataError, ModelError, SettingsError
-from pellucid.priors import FrozenPrior, unit_rms
+from pellucid.priors import FrozenPrior, Shuffled, unit_rms
 from pellucid.refinement import Boosted
 from pellucid.restoration.model_file import describe_model, load_model
 from pellucid.training.distill import distill
@@ -24,7 +24,9 @@ def photographs(tmp_path_factory):
     rows, columns = torch.meshgrid(torch.arange(48.0), torch.arange(40.0), indexing="ij")
     for index in range(6):
         a, b, c = torch.rand(3, generator=generator)
-        plane = torch.stack([(a * rows / 48 + b * columns / 40) / 2, (rows > 48 * c).float(), torch.sin(columns * a) / 2 + 0.5])
+        plane = torch.stack(
+            [(a * rows / 48 + b * columns / 40) / 2, (rows > 48 * c).float(), torch.sin(columns * a) / 2 + 0.5]
+        )
         images.write(images.Photograph(plane[None].clamp(0, 1)), folder / f"{index}.png")
     return folder
 
@@ -45,7 +47,14 @@ def tree(photographs, **train_settings):
         "name": "test",
         "network": {"name": "unet", "settings": {"widths": [8, 16], "blocks": [1, 1]}},
         "data": {"folder": str(photographs), "degradations": ["noise sigma=25"], "crop": 16, "validation": 2},
-        "train": {"steps": 6, "batch": 2, "warmup_steps": 2, "validate_steps": 3, "precision": "float32", **train_settings},
+        "train": {
+            "steps": 6,
+            "batch": 2,
+            "warmup_steps": 2,
+            "validate_steps": 3,
+            "precision": "float32",
+            **train_settings,
+        },
     }
 
 
@@ -113,6 +122,14 @@ def test_a_frozen_network_is_untouched_and_r_moves(photographs, tmp_path):
     assert after.refinement.decoder.out.weight.abs().max() > 0
 
 
+def test_the_shuffled_control_trains(photographs, tmp_path):
+    recipe = boosted_tree(photographs)
+    recipe["prior"]["shuffled"] = True
+    run(recipe, tmp_path / "shuffled")
+    assert describe_model(tmp_path / "shuffled/model.safetensors")["prior"] == {"name": "random:8", "shuffled": True}
+    assert isinstance(load_model(tmp_path / "shuffled/model.safetensors").module.prior, Shuffled)
+
+
 def test_joint_training_moves_both(photographs, tmp_path):
     recipe = boosted_tree(photographs)
     run(recipe, tmp_path / "joint")
@@ -135,7 +152,9 @@ def test_distilling_makes_a_file_that_needs_no_other(photographs, tmp_path):
     image = torch.rand(1, 3, 20, 24)
     assert distilled(image).shape == image.shape
     with pytest.raises(ModelError, match="student already"):
-        list(distill(load_model(tmp_path / "distilled/model.safetensors"), read_recipe(recipe_tree, "t"), tmp_path / "x"))
+        list(
+            distill(load_model(tmp_path / "distilled/model.safetensors"), read_recipe(recipe_tree, "t"), tmp_path / "x")
+        )
 
 
 def test_a_student_learns_its_teacher(photographs, tmp_path):

@@ -20,16 +20,20 @@ __all__ = ["evaluate"]
 
 
 def evaluate(
-    model: Annotated[list[str], typer.Option(help="A model's name or file; give it again for more. Gains are against the first.")],
+    model: Annotated[
+        list[str], typer.Option(help="A model's name or file; give it again for more. Gains are against the first.")
+    ],
     data: Annotated[Path, typer.Option(help="A folder of clean photographs.")],
     sigma: Annotated[
-        list[float] | None, typer.Option(help="Add Gaussian noise of this sigma (0..255) to them; give it again for more.")
+        list[float] | None,
+        typer.Option(help="Add Gaussian noise of this sigma (0..255) to them; give it again for more."),
     ] = None,
     degraded: Annotated[
         Path | None, typer.Option(help="A folder of degraded photographs of the same names, instead of --sigma.")
     ] = None,
     protocol: Annotated[
-        str | None, typer.Option(help="How the numbers are made; the default is gaussian-colour, or pairs-rgb for pairs.")
+        str | None,
+        typer.Option(help="How the numbers are made; the default is gaussian-colour, or pairs-rgb for pairs."),
     ] = None,
     alone: Annotated[bool, typer.Option("--alone", help="Score each boosted model's network alone, too.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Of the noise.")] = 0,
@@ -60,7 +64,13 @@ def evaluate(
             rows.append(row)
             bar(len(rows), f"{row.condition} {row.photograph}")
     summaries = summarise(rows)
-    made = {"models": model, "data": str(data), "degraded": str(degraded) if degraded else None, "sigma": sigma, "seed": seed}
+    made = {
+        "models": model,
+        "data": str(data),
+        "degraded": str(degraded) if degraded else None,
+        "sigma": sigma,
+        "seed": seed,
+    }
     document = as_document(rows, summaries, record, made)
     if out:
         write_results(document, summaries, record, out)

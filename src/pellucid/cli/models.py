@@ -11,7 +11,9 @@ __all__ = ["models"]
 
 
 def models(
-    name: Annotated[str | None, typer.Argument(help="Show one model's whole card: a name or a .safetensors file.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="Show one model's whole card: a name or a .safetensors file.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """List the embedded models and the recipes, or show the card of one model."""

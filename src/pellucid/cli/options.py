@@ -17,5 +17,6 @@ Tile = Annotated[int | None, typer.Option(help="Side of a tile in pixels; 0 neve
 Out = Annotated[Path, typer.Option("--out", "-o", help="The folder to write to.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in the folder.")]
 Assignments = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the recipe, as in train.minutes=5.")
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the recipe, as in train.minutes=5."),
 ]

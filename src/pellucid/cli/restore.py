@@ -14,14 +14,22 @@ __all__ = ["restore"]
 def restore(
     inputs: Annotated[list[Path], typer.Argument(metavar="INPUT...", help="Photographs, or folders of them.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="A file for one photograph, else a folder.")],
-    model: Annotated[str, typer.Option(help="A name (`pellucid models`), a .safetensors file, or hf:owner/repository.")] = "default",
-    strength: Annotated[float, typer.Option(min=0, max=1, help="0 leaves the photograph as it is, 1 restores it fully.")] = 1.0,
+    model: Annotated[
+        str, typer.Option(help="A name (`pellucid models`), a .safetensors file, or hf:owner/repository.")
+    ] = "default",
+    strength: Annotated[
+        float, typer.Option(min=0, max=1, help="0 leaves the photograph as it is, 1 restores it fully.")
+    ] = 1.0,
     recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Go into the folders of a folder.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist; else they are skipped.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace outputs that exist; else they are skipped.")
+    ] = False,
     format: Annotated[  # noqa: A002
         str | None, typer.Option(help="Write this format (jpeg, png, tiff, webp, ...) instead of the input's own.")
     ] = None,
-    compare: Annotated[bool, typer.Option("--compare", help="Write a before-and-after picture beside each output.")] = False,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Write a before-and-after picture beside each output.")
+    ] = False,
     tile: Tile = None,
     memory: Memory = None,
     device: Device = "auto",
@@ -49,7 +57,10 @@ def restore(
         failed = sum(result.status == "failed" for result in results)
         megapixels, seconds = sum(r.megapixels for r in done), sum(r.seconds for r in done)
         pace = f", {megapixels:.1f} megapixels, {seconds / megapixels:.2f} s each" if megapixels else ""
-        say(f"{len(done)} restored{pace}" + (f", {skipped} skipped (they exist; --overwrite replaces them)" if skipped else "")
-            + (f", {failed} failed" if failed else ""))
+        say(
+            f"{len(done)} restored{pace}"
+            + (f", {skipped} skipped (they exist; --overwrite replaces them)" if skipped else "")
+            + (f", {failed} failed" if failed else "")
+        )
     if any(result.status == "failed" for result in results):
         raise typer.Exit(1)

@@ -28,7 +28,14 @@ def warn(text: str) -> None:
 def progress(label: str, total: float | None) -> Iterator[Any]:
     """A progress bar on stderr, only where stderr is a terminal: `bar(completed, text)` moves it."""
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
     columns = (
         TextColumn("{task.description}"),

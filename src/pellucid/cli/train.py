@@ -31,5 +31,8 @@ def train(
     if json:
         print_json({"model": str(model), "steps": last.number if last else None, "loss": last.loss if last else None})
     else:
-        say(f"{model}: trained in {last.number} steps, {last.seconds / 60:.1f} minutes" if last else f"{model}: was complete")
-
+        say(
+            f"{model}: trained in {last.number} steps, {last.seconds / 60:.1f} minutes"
+            if last
+            else f"{model}: was complete"
+        )

@@ -19,7 +19,9 @@ def list_photographs(folder: Path, *, recursive: bool = True) -> list[Path]:
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder" if not folder.exists() else f"{folder}: not a folder")
-    found = sorted(path for path in folder.glob("**/*" if recursive else "*") if images.supported(path) and path.is_file())
+    found = sorted(
+        path for path in folder.glob("**/*" if recursive else "*") if images.supported(path) and path.is_file()
+    )
     if not found:
         raise DataError(f"{folder}: no photographs in this folder (looked for {', '.join(sorted(images.SUFFIXES))})")
     return found
@@ -37,7 +39,9 @@ def list_pairs(degraded: Path, clean: Path) -> list[tuple[Path, Path]]:
         for path in list_photographs(folder):
             key = str(path.relative_to(folder).with_suffix(""))
             if key in by_stem:
-                raise DataError(f"{path}: a second file named {key!r} beside {by_stem[key].name}; pairs would be ambiguous")
+                raise DataError(
+                    f"{path}: a second file named {key!r} beside {by_stem[key].name}; pairs would be ambiguous"
+                )
             by_stem[key] = path
         sides.append(by_stem)
     alone = sorted(str(sides[0].get(key, sides[1].get(key))) for key in sides[0].keys() ^ sides[1].keys())

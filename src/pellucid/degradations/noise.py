@@ -32,8 +32,9 @@ class GaussianNoise:
     def __call__(self, clean: Tensor, generator: torch.Generator) -> Tensor:
         """Clean (..., H, W) in [0, 1] to degraded, same shape; draws from the generator (on the CPU, whatever the device)."""
         noise = torch.randn(clean.shape, generator=generator, dtype=clean.dtype).to(clean.device)
-        degraded = clean + noise * (self.sigma / 255)
+        degraded: Tensor = clean + noise * (self.sigma / 255)
         if not self.bits:
             return degraded
         steps = 2**self.bits - 1
-        return (degraded.clamp(0, 1) * steps).round() / steps
+        stored: Tensor = (degraded.clamp(0, 1) * steps).round() / steps
+        return stored

@@ -14,7 +14,9 @@ from pellucid.metrics import Protocol
 __all__ = ["as_document", "as_markdown", "write_results"]
 
 
-def as_document(rows: Sequence[Row], summaries: Sequence[Summary], protocol: Protocol, made: dict[str, Any]) -> dict[str, Any]:
+def as_document(
+    rows: Sequence[Row], summaries: Sequence[Summary], protocol: Protocol, made: dict[str, Any]
+) -> dict[str, Any]:
     """All of an evaluation as one JSON-able document; `made` says with what models, data and seed."""
     return {
         "protocol": {"name": protocol.name, "description": protocol.describe()},

@@ -1,7 +1,5 @@
 """Priors from image classifiers: what stands before the last layer, averaged over the image."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from contextvars import ContextVar
 from pathlib import Path

@@ -3,8 +3,6 @@
 This is the prior of the PTG-RM paper's main table (its "-c"): CLIP ViT-B/32's image embedding of the degraded image.
 """
 
-from __future__ import annotations
-
 import json
 import logging
 from collections.abc import Iterator, Sequence
@@ -59,7 +57,7 @@ class ClipPrior(FrozenPrior):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, module: Any, *, name: str, mean: list[float], std: list[float]) -> None:  # noqa: ANN401
+    def __init__(self, module: Any, *, name: str, mean: list[float], std: list[float]) -> None:
         tower = TOWERS[module.config.model_type]
         side = module.config.image_size
         super().__init__(name, getattr(module.config, tower.width), (side, side))

@@ -73,7 +73,7 @@ class Student(nn.Module):
 
     def encode(self, view: Tensor) -> Tensor:
         """Views (B, 6, size, size) to vectors (B, width), float32, of unit root-mean-square; gradients flow."""
-        view = view.to(self.join.weight.dtype).contiguous(memory_format=torch.channels_last)
+        view = ((view - 0.5) * 4).to(self.join.weight.dtype).contiguous(memory_format=torch.channels_last)
         content: Tensor = self.content(view[:, :3])
         texture: Tensor = self.texture(view[:, 3:])
         vector: Tensor = self.join(torch.cat([content.mean((2, 3)), texture.mean((2, 3))], 1))

@@ -44,7 +44,7 @@ class GuidedConvolution(nn.Module):
 
     def forward(self, features: Tensor, prior: Tensor, position: Tensor) -> Tensor:
         """Features (B, width, h, w), prior (B, 4 * width), position (B, width, h, w) to (B, out, h, w)."""
-        of_features, of_prior, of_position = self.weight.split([self.width, 4 * self.width, self.width], dim=1)
+        of_features, of_prior, of_position = torch.split(self.weight, [self.width, 4 * self.width, self.width], dim=1)
         near = F.conv2d(torch.cat([features, position], 1), torch.cat([of_features, of_position], 1), padding=1)
         height, width = features.shape[2:]
         constant = prior[:, :, None, None].expand(-1, -1, min(height, 3), min(width, 3))

@@ -224,9 +224,11 @@ class PTGRM(nn.Module):
             fused = self.fusion(torch.cat([by_channel, by_place], 1)) + enhanced
             maps = self.decoder(fused).float()
             if self.form == "reference":
-                return restored.float().clamp(0, 1) + maps
-            mask, residual = maps.chunk(2, dim=1)
-            return degraded + (restored.float() - degraded) * (1 + mask) + residual
+                refined: Tensor = restored.float().clamp(0, 1) + maps
+            else:
+                mask, residual = maps.chunk(2, dim=1)
+                refined = degraded + (restored.float() - degraded) * (1 + mask) + residual
+            return refined
 
         reach = 1 + self.spatial_attention.reach + self.decoder.reach
         return strips.map(refine, enhanced, place, restored, degraded, halo=reach)

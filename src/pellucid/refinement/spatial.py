@@ -99,7 +99,7 @@ class TransposedAttentionBlock(nn.Module):
     def _attend(self, mixed: Tensor, attention: Tensor) -> Tensor:
         """The values, mixed between channels; (B, width, h, w)."""
         _, _, values = self._by_head(mixed)
-        attended = (attention.to(values.dtype) @ values).flatten(1, 2).unflatten(2, mixed.shape[2:])
+        attended = (attention.to(values.dtype) @ values).reshape(len(mixed), -1, *mixed.shape[2:])
         result: Tensor = self.attention_out(attended)
         return result
 
@@ -110,7 +110,9 @@ class TransposedAttentionBlock(nn.Module):
 
     def _by_head(self, mixed: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(B, 3 width, h, w) to three of (B, heads, d, h w)."""
-        queries, keys, values = mixed.flatten(2).unflatten(1, (3, self.heads, -1)).unbind(1)
+        batch, channels, height, width = mixed.shape
+        heads = mixed.reshape(batch, 3, self.heads, channels // (3 * self.heads), height * width)
+        queries, keys, values = heads.unbind(1)
         return queries, keys, values
 
 

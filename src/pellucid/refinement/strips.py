@@ -49,7 +49,9 @@ class Strips:
         assert result is not None
         return result
 
-    def total(self, function: Callable[..., Tensor], reduce: Callable[[Tensor], Tensor], *maps: Tensor, halo: int) -> Tensor:
+    def total(
+        self, function: Callable[..., Tensor], reduce: Callable[[Tensor], Tensor], *maps: Tensor, halo: int
+    ) -> Tensor:
         """The sum over all rows of `reduce(function(maps))`, where `reduce` sums over the rows of a map."""
         if self.whole:
             return reduce(function(*maps))

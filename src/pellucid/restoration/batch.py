@@ -122,10 +122,14 @@ def _targets(inputs: Sequence[Path], out: Path, recursive: bool) -> Iterator[tup
         found = [
             path
             for path in sorted(source.glob("**/*" if recursive else "*"))
-            if images.supported(path) and path.is_file() and not (inside and path.resolve().is_relative_to(out.resolve()))
+            if images.supported(path)
+            and path.is_file()
+            and not (inside and path.resolve().is_relative_to(out.resolve()))
         ]
         if not found:
-            raise DataError(f"{source}: no photographs in this folder" + ("" if recursive else " (--recursive looks deeper)"))
+            raise DataError(
+                f"{source}: no photographs in this folder" + ("" if recursive else " (--recursive looks deeper)")
+            )
         for path in found:
             yield path, out / path.relative_to(source)
 

@@ -47,7 +47,7 @@ def tiles_within(memory: int, network: nn.Module, device: torch.device) -> Tiles
     pixels = memory / (bytes_per_pixel(network, device) * LIVE_MAPS)
     side = min(int(pixels**0.5), LARGEST_TILE.get(device.type, 4096)) // 16 * 16
     side = max(side, 64)
-    return Tiles(side, min(48, side // 4))
+    return Tiles(side, min(48, side // 4), getattr(network, "multiple", 1))
 
 
 @torch.no_grad()

@@ -5,7 +5,7 @@ Its metadata key `pellucid` is JSON:
     format       1
     network      {"name", "settings"} of the NETWORKS table, or {"sha256"} of a network that is not ours
     refinement   {"name", "settings"} or null
-    prior        {"student": settings} (embedded), {"name": ...} (needed from elsewhere), or null
+    prior        {"student": settings} (embedded), {"name": ...} (needed from elsewhere), or null; "shuffled" marks a control
     recipe       the resolved recipe of the training
     card         what the model is for, what it was trained on, numbers with their protocols, licence
 
@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 from pellucid.errors import ModelError, SettingsError
 from pellucid.networks import External, build_network, load_weights, network_name
-from pellucid.priors import Student, build_prior
+from pellucid.priors import Shuffled, Student, build_prior
 from pellucid.refinement import Boosted, build_refinement
 
 __all__ = ["FORMAT", "ModelFile", "describe_model", "load_model", "load_network_weights", "save_model", "update_card"]
@@ -63,6 +63,7 @@ def save_model(
     network = module.network if isinstance(module, Boosted) else module
     name = network_name(network)
     parts: dict[str, nn.Module] = {}
+    bank: dict[str, Tensor] = {}
     header: dict[str, Any] = {"format": FORMAT, "network": None, "refinement": None, "prior": None}
     if name is None or isinstance(network, External):
         header["network"] = {"sha256": fingerprint(network)}
@@ -75,6 +76,9 @@ def save_model(
         if isinstance(module.prior, Student):
             header["prior"] = {"student": module.prior.settings}
             parts["prior"] = module.prior
+        elif isinstance(module.prior, Shuffled):
+            header["prior"] = {"name": module.prior.prior.name, "shuffled": True}
+            bank = {"prior.bank": module.prior.bank.cpu()}
         else:
             header["prior"] = {"name": module.prior.name}
     if not parts:
@@ -84,6 +88,7 @@ def save_model(
         for part, kept in parts.items()
         for key, value in kept.state_dict().items()
     }
+    tensors |= bank
     header |= {"recipe": dict(recipe), "card": dict(card)}
     _write(tensors, header, path)
 
@@ -123,11 +128,13 @@ def load_model(path: Path, *, network: nn.Module | None = None, prior_weights: P
         refinement = build_refinement(header["refinement"]["name"], header["refinement"]["settings"])
         _fill(refinement, tensors, "refinement", path)
         if "student" in header["prior"]:
-            prior = Student(**header["prior"]["student"])
+            prior: Any = Student(**header["prior"]["student"])
             _fill(prior, tensors, "prior", path)
             prior.requires_grad_(False)
         else:
             prior = _outside_prior(header, path, prior_weights)
+            if header["prior"].get("shuffled"):
+                prior = Shuffled(prior, tensors["prior.bank"])
     except (KeyError, TypeError, ValueError, SettingsError) as error:
         raise ModelError(f"{path}: its header does not describe a model ({error})") from error
     return ModelFile(Boosted(network, prior, refinement).eval(), header)
@@ -201,7 +208,9 @@ def _fill(module: nn.Module, tensors: Mapping[str, Tensor], part: str, path: Pat
     try:
         module.load_state_dict(state)
     except RuntimeError as error:
-        raise ModelError(f"{path}: the weights of its {part} do not fit ({str(error).splitlines()[-1].strip()})") from error
+        raise ModelError(
+            f"{path}: the weights of its {part} do not fit ({str(error).splitlines()[-1].strip()})"
+        ) from error
     if not all(value.isfinite().all() for value in state.values()):
         raise ModelError(f"{path}: the weights of its {part} are not finite")
 

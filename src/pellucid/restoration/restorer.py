@@ -129,7 +129,9 @@ class Restorer:
 
     def _restore_tile(self, tile: Tensor) -> Tensor:
         height, width = tile.shape[2:]
-        padded = pad_to_multiple(tile, getattr(self.network, "multiple", 1)).contiguous(memory_format=torch.channels_last)
+        padded = pad_to_multiple(tile, getattr(self.network, "multiple", 1)).contiguous(
+            memory_format=torch.channels_last
+        )
         restored = self.network(padded)
         expected = (*padded.shape[:2], padded.shape[2] * self.scale, padded.shape[3] * self.scale)
         if not isinstance(restored, Tensor) or restored.shape != expected:
@@ -141,7 +143,7 @@ class Restorer:
         if self.tile == 0:
             return Tiles(max(16, *image.shape[2:]), 0)
         if self.tile is not None:
-            return Tiles(self.tile, min(48, self.tile // 4))
+            return Tiles(self.tile, min(48, self.tile // 4), getattr(self.network, "multiple", 1))
         return tiles_within(memory, self.network, self.device)
 
 
@@ -166,7 +168,7 @@ def _device(name: str) -> torch.device:
 def _fast_bfloat16(device: torch.device) -> bool:
     """Whether bfloat16 is faster than float32 on the device: CPUs with AVX512-BF16 or AMX, and recent NVIDIA GPUs."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type == "cpu":
         return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
     return False

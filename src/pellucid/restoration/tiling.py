@@ -16,10 +16,13 @@ class Tiles:
     Attributes:
         side: of a tile, overlap included, in pixels of the input.
         overlap: pixels that neighbouring tiles share at least.
+        multiple: of the network; tiles start on multiples of it, or its strided layers would sample other places than those
+            of the whole image.
     """
 
     side: int
     overlap: int = 48
+    multiple: int = 1
 
     def __post_init__(self) -> None:
         if self.side < 16 or not 0 <= self.overlap <= self.side // 2:
@@ -60,8 +63,10 @@ def _spans(length: int, tiles: Tiles) -> list[tuple[int, int]]:
     if length <= tiles.side:
         return [(0, length)]
     count = -(-(length - tiles.overlap) // (tiles.side - tiles.overlap))
-    starts = [round(index * (length - tiles.side) / (count - 1)) for index in range(count)]
-    return [(start, start + tiles.side) for start in starts]
+    starts = [index * (length - tiles.side) // (count - 1) for index in range(count)]
+    starts = [start - start % tiles.multiple for start in starts]
+    ends = [start + tiles.side for start in starts[:-1]] + [length]
+    return list(zip(starts, ends, strict=True))
 
 
 def _weights(spans: list[tuple[int, int]], scale: int, device: torch.device) -> list[Tensor]:
@@ -72,7 +77,9 @@ def _weights(spans: list[tuple[int, int]], scale: int, device: torch.device) -> 
         if index:
             weight[: (spans[index - 1][1] - start) * scale] *= _ramp((spans[index - 1][1] - start) * scale, device)
         if index + 1 < len(spans):
-            weight[(spans[index + 1][0] - start) * scale :] *= _ramp((end - spans[index + 1][0]) * scale, device).flip(0)
+            weight[(spans[index + 1][0] - start) * scale :] *= _ramp((end - spans[index + 1][0]) * scale, device).flip(
+                0
+            )
         weights.append(weight)
     total = torch.zeros(spans[-1][1] * scale, device=device)
     for (start, end), weight in zip(spans, weights, strict=True):

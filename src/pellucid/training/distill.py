@@ -48,10 +48,10 @@ class _Apprentice(nn.Module):
         teacher = self._teacher[0]
         channels = [(prior.view_channels, *prior.size) for prior in (teacher, self.student)]
         sizes = [shape[0] * shape[1] * shape[2] for shape in channels]
-        of_teacher, of_student = views.flatten(1).split(sizes, 1)
+        of_teacher, of_student = torch.split(views.flatten(1), sizes, 1)
         with torch.no_grad():
-            target = teacher.encode(of_teacher.unflatten(1, channels[0]))
-        vector = self.student.encode(of_student.unflatten(1, channels[1]))
+            target = teacher.encode(of_teacher.reshape(-1, *channels[0]))
+        vector = self.student.encode(of_student.reshape(-1, *channels[1]))
         loss = (1 - F.cosine_similarity(vector, target)).mean()
         for projection in self.projections:
             wanted = projection(target).float()
@@ -100,7 +100,11 @@ def distill(model: ModelFile, recipe: Recipe, folder: Path, *, resume: bool = Fa
         for step in optimise(run):
             total, count = total + step.loss, count + 1
             if step.number % 50 == 0 or step.last:
-                line = {"step": step.number, "seconds": round(step.seconds, 1), "distillation_loss": round(total / count, 5)}
+                line = {
+                    "step": step.number,
+                    "seconds": round(step.seconds, 1),
+                    "distillation_loss": round(total / count, 5),
+                }
                 log.write(json.dumps(line) + "\n")
                 log.flush()
                 total, count = 0.0, 0
@@ -113,7 +117,11 @@ def distill(model: ModelFile, recipe: Recipe, folder: Path, *, resume: bool = Fa
 def _finish(model: ModelFile, distilled: Boosted, run: Run, batches: Batches, folder: Path) -> None:
     """Writes the distilled model with how near its student came, on photographs that it was not trained on."""
     card: dict[str, Any] = dict(model.header["card"])
-    card["distilled"] = {"teacher": model.header["prior"]["name"], "steps": run.step, "minutes": round(run.seconds / 60, 1)}
+    card["distilled"] = {
+        "teacher": model.header["prior"]["name"],
+        "steps": run.step,
+        "minutes": round(run.seconds / 60, 1),
+    }
     save_model(distilled, folder / "model.safetensors", recipe=model.header["recipe"], card=card)
 
 

@@ -151,7 +151,9 @@ def optimise(run: Run) -> Iterator[Step]:
         # A step that is not finite would poison weights and average for good: it is skipped.
         bad = 0 if math.isfinite(float(norm)) else bad + 1
         if bad >= 10:
-            raise ModelError(f"training diverged at step {run.step}: ten gradients in a row are not finite; lower the rate")
+            raise ModelError(
+                f"training diverged at step {run.step}: ten gradients in a row are not finite; lower the rate"
+            )
         if not bad:
             optimizer.step()
             run.average.update()

@@ -12,10 +12,12 @@ from torch import Tensor, nn
 from pellucid.data.batches import Batch, Batches
 from pellucid.data.folders import Photographs, list_photographs
 from pellucid.degradations import GaussianNoise, parse_drawn
-from pellucid.errors import DataError, ModelError, SettingsError, unknown_name
+from pellucid.errors import DataError, SettingsError, unknown_name
 from pellucid.losses import LOSSES
 from pellucid.networks import build_network
+from pellucid.priors import Prior, Shuffled, build_prior
 from pellucid.refinement import Boosted, build_refinement
+from pellucid.restoration.model_file import load_network_weights, save_model
 from pellucid.training.loop import Run, Step, optimise
 from pellucid.training.settings import Recipe
 
@@ -57,8 +59,6 @@ def train(recipe: Recipe, folder: Path, *, resume: bool = False) -> Iterator[Ste
                 log.write(json.dumps(line) + "\n")
                 log.flush()
             yield step
-    from pellucid.restoration.model_file import save_model
-
     with run.average.applied():
         save_model(run.module, folder / "model.safetensors", recipe=tree, card=card(recipe, run))
 
@@ -72,14 +72,18 @@ def prepare(recipe: Recipe, folder: Path) -> tuple[Run, list[Tensor]]:
     data = recipe.data
     multiple = getattr(module, "multiple", 1)
     if data.crop % multiple:
-        raise SettingsError(f"data.crop: must be divisible by {multiple} for network {recipe.network.name!r}, got {data.crop}")
+        raise SettingsError(
+            f"data.crop: must be divisible by {multiple} for network {recipe.network.name!r}, got {data.crop}"
+        )
     paths = list_photographs(data.folder)
     if len(paths) <= data.validation:
-        raise DataError(f"{data.folder}: {len(paths)} photographs, of which data.validation holds out {data.validation}")
+        raise DataError(
+            f"{data.folder}: {len(paths)} photographs, of which data.validation holds out {data.validation}"
+        )
     kept = len(paths) - data.validation
     view = module.prior.prepare if isinstance(module, Boosted) else None
     drawn = [parse_drawn(text) for text in data.degradations]
-    batches = Batches(Photographs(paths[:kept]), drawn, data.crop, recipe.train.batch, recipe.train.seed, view)  # type: ignore[arg-type]
+    batches = Batches(Photographs(paths[:kept]), drawn, data.crop, recipe.train.batch, recipe.train.seed, view)
     module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     run = Run(module, objective(recipe), batches, recipe.train, folder / "checkpoint.pt")
     held_out = Photographs(paths[kept:])
@@ -90,16 +94,26 @@ def build_module(recipe: Recipe) -> nn.Module:
     """The network of a recipe, boosted where the recipe says so."""
     network = build_network(recipe.network.name, recipe.network.settings)
     if recipe.network.weights:
-        from pellucid.restoration.model_file import load_network_weights
-
         load_network_weights(network, recipe.network.weights)
     if recipe.prior is None or recipe.refinement is None:
         return network
-    from pellucid.priors import build_prior
-
     prior = build_prior(recipe.prior.name, weights=recipe.prior.weights)
+    if recipe.prior.shuffled:
+        prior = Shuffled(prior, _bank(prior, recipe))
     refinement = build_refinement(recipe.refinement.name, {"prior_width": prior.width, **recipe.refinement.settings})
-    return Boosted(network, prior, refinement, freeze_network=recipe.train.freeze_network)  # type: ignore[arg-type]
+    return Boosted(network, prior, refinement, freeze_network=recipe.train.freeze_network)
+
+
+@torch.no_grad()
+def _bank(prior: Prior, recipe: Recipe, size: int = 64) -> Tensor:
+    """The prior's vectors (N, width) of some degraded training photographs, for the shuffled control."""
+    photographs = Photographs(list_photographs(recipe.data.folder)[:size])
+    degradation = parse_drawn(recipe.data.degradations[0])
+    generator = torch.Generator().manual_seed(recipe.train.seed)
+    vectors = [
+        prior(degradation.draw(generator)(photographs[index], generator)[None]) for index in range(len(photographs))
+    ]
+    return torch.cat(vectors)
 
 
 def objective(recipe: Recipe) -> Any:

@@ -1,0 +1,226 @@
+"""The command line as people use it: what it writes, what it says, and how it ends."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from pellucid import images
+from pellucid.cli import main
+from pellucid.networks import UNet
+from pellucid.priors import Student
+from pellucid.refinement import PTGRM, Boosted
+from pellucid.restoration.model_file import save_model
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    torch.manual_seed(0)
+    module = Boosted(UNet.tiny(), Student(8, size=32, channels=(4,), texture=(4,)), PTGRM(8, width=4, blocks=1))
+    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
+    save_model(module, path, recipe={"name": "tiny"}, card={"licence": "Apache-2.0", "summary": "for tests"})
+    return path
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Runs the command line in this process: (status, stdout, stderr)."""
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["pellucid", *map(str, arguments)])
+        status = 0
+        try:
+            main()
+        except SystemExit as end:
+            status = end.code or 0
+        captured = capsys.readouterr()
+        assert "Traceback" not in captured.err
+        return status, captured.out, captured.err
+
+    return call
+
+
+def picture(path, size=(20, 30), seed=0):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(seed))
+    images.write(images.Photograph(pixels), path)
+    return path
+
+
+def opened(path):
+    with Image.open(path) as picture:
+        picture.load()
+        return picture
+
+
+def test_one_file_into_one_file(run, model, tmp_path):
+    source = picture(tmp_path / "night.png")
+    status, out, err = run("restore", source, "-o", tmp_path / "day.png", "--model", model)
+    assert (status, err) == (0, "")
+    assert "1 restored" in out
+    assert images.read(tmp_path / "day.png").pixels.shape == (1, 3, 20, 30)
+
+
+def test_strength_zero_gives_the_file_back(run, model, tmp_path):
+    source = picture(tmp_path / "a.png")
+    assert run("restore", source, "-o", tmp_path / "b.png", "--model", model, "--strength", 0)[0] == 0
+    assert torch.equal(images.read(source).pixels, images.read(tmp_path / "b.png").pixels)
+
+
+def test_a_folder_with_a_bad_file_restores_the_rest(run, model, tmp_path):
+    picture(tmp_path / "in/a.png")
+    picture(tmp_path / "in/deep/日本語 [1].jpg", seed=1)
+    (tmp_path / "in/broken.jpg").write_bytes(b"\xff\xd8\xff not a picture")
+    (tmp_path / "in/empty.png").write_bytes(b"")
+    (tmp_path / "in/notes.txt").write_text("ignored")
+    status, out, err = run("restore", tmp_path / "in", "-o", tmp_path / "out", "-r", "--model", model, "--json")
+    assert status == 1
+    results = {name["source"].rpartition("/")[2]: name for name in json.loads(out)["photographs"]}
+    assert {name: result["status"] for name, result in results.items()} == {
+        "a.png": "restored",
+        "日本語 [1].jpg": "restored",
+        "broken.jpg": "failed",
+        "empty.png": "failed",
+    }
+    assert "broken.jpg" in err
+    assert "empty.png: the file is empty" in err
+    assert sorted(str(p.relative_to(tmp_path / "out")) for p in (tmp_path / "out").rglob("*") if p.is_file()) == [
+        "a.png",
+        "deep/日本語 [1].jpg",
+    ]
+    status, out, _ = run("restore", tmp_path / "in/a.png", "-o", tmp_path / "out", "--model", model)
+    assert status == 0
+    assert "1 skipped" in out
+
+
+def test_an_output_folder_inside_the_input_is_not_restored_again(run, model, tmp_path):
+    picture(tmp_path / "in/a.png")
+    for _ in range(2):
+        assert run("restore", tmp_path / "in", "-o", tmp_path / "in/out", "-r", "--model", model)[0] == 0
+    assert [p.name for p in (tmp_path / "in/out").rglob("*")] == ["a.png"]
+
+
+def test_format_and_compare(run, model, tmp_path):
+    source = picture(tmp_path / "a.png", size=(20, 60))
+    assert run("restore", source, "-o", tmp_path / "out", "--model", model, "--format", "jpeg", "--compare")[0] == 0
+    assert opened(tmp_path / "out/a.jpg").format == "JPEG"
+    assert opened(tmp_path / "out/a-compared.png").size == (60, 20 + 8 + 20)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGBA", "I;16"])
+def test_modes_are_kept(run, model, tmp_path, mode):
+    high = 65535 if mode == "I;16" else 255
+    array = np.random.default_rng(0).integers(0, high, (12, 9, 4) if mode == "RGBA" else (12, 9))
+    Image.fromarray(array.astype(np.uint16 if mode == "I;16" else np.uint8)).save(tmp_path / "a.png")
+    assert run("restore", tmp_path / "a.png", "-o", tmp_path / "b.png", "--model", model)[0] == 0
+    assert opened(tmp_path / "b.png").mode == opened(tmp_path / "a.png").mode
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["{dir}/missing.jpg", "-o", "{dir}/out.jpg"], 1, "missing.jpg: cannot be read"),
+        (["{dir}/empty", "-o", "{dir}/out"], 1, "no photographs"),
+        (["{dir}/a.png", "-o", "{dir}/a.png"], 1, "is the input itself"),
+        (["{dir}/a.png", "-o", "{dir}/out.xyz/a.xyz", "--format", "xyz"], 2, "unknown format 'xyz'"),
+        (["{dir}/a.png", "-o", "{dir}/out.png", "--model", "defualt"], 1, "did you mean 'default'"),
+        (["{dir}/a.png", "-o", "{dir}/out.png", "--model", "{dir}/none.safetensors"], 1, "no such model file"),
+        (["{dir}/a.png", "-o", "{dir}/out.png", "--model", "{dir}/bad.safetensors"], 1, "not a readable .safetensors"),
+        (["{dir}/a.png", "-o", "{dir}/out.png", "--memory", "lots"], 2, "expected a number and a unit"),
+        (["{dir}/a.png", "-o", "{dir}/out.png", "--device", "warp"], 2, "cannot be used here"),
+        (["{dir}/a.png", "-o", "{dir}/out.png", "--strength", "2"], 2, "strength"),
+        (["{dir}/a.png", "{dir}/twin/a.png", "-o", "{dir}/out"], 1, "would be written twice"),
+        (["{dir}/a.png"], 2, "--out"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_writes_nothing(run, model, tmp_path, arguments, status, message):
+    (tmp_path / "empty").mkdir()
+    picture(tmp_path / "a.png")
+    picture(tmp_path / "twin/a.png")
+    (tmp_path / "bad.safetensors").write_bytes(b"rubbish")
+    before = sorted(tmp_path.rglob("*"))
+    arguments = [argument.format(dir=tmp_path) for argument in arguments]
+    if "--model" not in arguments:
+        arguments += ["--model", str(model)]
+    ended, out, err = run("restore", *arguments)
+    assert ended == status
+    assert message in " ".join(err.replace("│", " ").split())
+    assert out in ("", "0 restored, 1 failed\n")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_evaluate(run, model, tmp_path):
+    for index in range(3):
+        picture(tmp_path / f"clean/{index}.png", seed=index)
+    arguments = ["evaluate", "--model", model, "--data", tmp_path / "clean", "--sigma", 15, "--sigma", 50, "--alone"]
+    status, out, _ = run(*arguments, "--out", tmp_path / "results", "--json")
+    document = json.loads(out)
+    assert status == 0
+    assert document["protocol"]["name"] == "gaussian-colour"
+    assert len(document["rows"]) == 3 * 2 * 3
+    assert document == json.loads((tmp_path / "results/results.json").read_text())
+    status, out, _ = run(*arguments)
+    assert "Protocol gaussian-colour" in out
+    assert run("evaluate", "--model", model, "--data", tmp_path / "clean")[0] == 2
+    assert run("evaluate", "--model", model, "--data", tmp_path / "nowhere", "--sigma", 5)[0] == 1
+    status, _, err = run(
+        "evaluate", "--model", model, "--data", tmp_path / "clean", "--sigma", 5, "--protocol", "gausian-colour"
+    )
+    assert status == 2
+    assert "did you mean 'gaussian-colour" in err
+
+
+def test_models_show_a_card(run, model):
+    status, out, _ = run("models", model, "--json")
+    assert status == 0
+    assert json.loads(out)["card"]["summary"] == "for tests"
+    assert "for tests" in run("models", model)[1]
+    assert run("models", "nothing")[0] == 1
+
+
+def test_train_and_distill_from_the_command_line(run, tmp_path):
+    for index in range(3):
+        picture(tmp_path / f"clean/{index}.png", seed=index)
+    settings = [
+        "network.settings={widths: [4, 8], blocks: [1, 1]}",
+        "network.weights=null",
+        "prior={name: 'random:8'}",
+        "refinement.settings={width: 4, blocks: 1}",
+        f"data.folder={tmp_path / 'clean'}",
+        "data.crop=16",
+        "data.validation=1",
+        "train.minutes=null",
+        "train.steps=2",
+        "train.batch=2",
+        "distill={steps: 2, batch: 2, settings: {size: 32, channels: [4], texture: [4]}}",
+    ]
+    options = [part for setting in settings for part in ("--set", setting)]
+    status, out, err = run("train", "denoise-boost", "--out", tmp_path / "run", *options, "--json")
+    assert (status, err) == (0, "")
+    assert json.loads(out)["steps"] == 2
+    status, out, err = run("distill", tmp_path / "run/model.safetensors", "--out", tmp_path / "distilled", "--json")
+    assert (status, err) == (0, "")
+    source = picture(tmp_path / "a.png")
+    assert run("restore", source, "-o", tmp_path / "b.png", "--model", json.loads(out)["model"])[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["train", "denoize", "--out", "{dir}/run"], 2, "did you mean 'denoise'"),
+        (["train", "denoise", "--out", "{dir}/run", "--set", "train.minuets=3"], 2, "did you mean 'minutes'"),
+        (["train", "denoise", "--out", "{dir}/run", "--set", "data.folder={dir}/none"], 1, "no such folder"),
+        (["train", "{dir}/broken.yaml", "--out", "{dir}/run"], 2, "not YAML"),
+        (["distill", "{dir}/none.safetensors", "--out", "{dir}/run"], 1, "no such model file"),
+    ],
+)
+def test_training_errors(run, tmp_path, arguments, status, message):
+    (tmp_path / "broken.yaml").write_text("a: [1")
+    ended, _, err = run(*[argument.format(dir=tmp_path) for argument in arguments])
+    assert ended == status
+    assert message in err
+    assert err.count("\n") == 1
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,158 @@
+"""Networks: contracts, published sizes, homogeneity, and foreign classes."""
+
+import sys
+import types
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from pellucid.errors import ModelError, SettingsError
+from pellucid.networks import NETWORKS, External, NAFNet, UNet, build_network, load_weights, network_name, read_weights
+from pellucid.networks.nafnet import ChannelNorm, NAFBlock
+
+
+def count(module):
+    return sum(value.numel() for value in module.parameters())
+
+
+@pytest.mark.parametrize("kind", [UNet, NAFNet])
+@pytest.mark.parametrize("sides", [(1, 1), (2, 3)])
+def test_sizes_are_kept_at_multiples(kind, sides):
+    network = kind.tiny().eval()
+    height, width = (side * network.multiple for side in sides)
+    assert network(torch.rand(2, 3, height, width)).shape == (2, 3, height, width)
+    assert network.scale == 1
+
+
+def test_nafnet_has_the_published_size():
+    """NAFNet-width32 of the paper's code for SIDD (encoder 2, 2, 4, 8, middle 12, decoder 2, 2, 2, 2) has 29.16 M parameters."""
+    assert round(count(NAFNet(32, (2, 2, 4, 8), 12, (2, 2, 2, 2))) / 1e6, 2) == 29.16
+
+
+def test_unet_has_the_size_that_its_shape_says():
+    """DRUNet's widths 64 to 512 with 4 blocks a scale: 32.64 M, of which the noise map's input channel (64 x 9) is not ours."""
+    assert round((count(UNet((64, 128, 256, 512), (4, 4, 4, 4))) + 64 * 9) / 1e6, 2) == 32.64
+
+
+def test_a_bias_free_unet_is_homogeneous():
+    network, image = UNet.tiny().eval(), torch.rand(1, 3, 16, 16)
+    torch.testing.assert_close(network(3.5 * image), 3.5 * network(image), rtol=1e-4, atol=1e-5)
+
+
+def test_channel_norm_is_layer_norm():
+    features = torch.randn(2, 6, 3, 4)
+    norm = ChannelNorm(6)
+    nn.init.normal_(norm.weight)
+    nn.init.normal_(norm.bias)
+    expected = nn.functional.layer_norm(features.permute(0, 2, 3, 1), (6,), norm.weight, norm.bias, 1e-6).permute(
+        0, 3, 1, 2
+    )
+    torch.testing.assert_close(norm(features), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_a_new_naf_block_is_the_identity_and_then_is_not():
+    block, features = NAFBlock(4), torch.randn(1, 4, 5, 5)
+    assert torch.equal(block(features), features)
+    nn.init.ones_(block.scale_space)
+    assert not torch.allclose(block(features), features)
+
+
+@pytest.mark.parametrize("name", sorted(set(NETWORKS) - {"external"}))
+def test_settings_rebuild_the_same_network(name):
+    first = NETWORKS[name].tiny()
+    second = build_network(name, first.settings)
+    second.load_state_dict(first.state_dict())
+    image = torch.rand(1, 3, 2 * first.multiple, first.multiple)
+    assert torch.equal(first(image), second(image))
+    assert network_name(second) == name
+
+
+def test_unknown_networks_and_settings_are_named():
+    with pytest.raises(SettingsError, match=r"unknown network 'unett'; did you mean 'unet'"):
+        build_network("unett")
+    with pytest.raises(SettingsError, match="depth"):
+        build_network("unet", {"depth": 3})
+    with pytest.raises(SettingsError, match="one entry per scale"):
+        build_network("unet", {"widths": [8, 16], "blocks": [1]})
+
+
+class Doubler(nn.Module):
+    """A foreign network: grey, on 0..255, with a dictionary of two outputs."""
+
+    def __init__(self, gain=1.0):
+        super().__init__()
+        self.gain = nn.Parameter(torch.tensor(gain))
+
+    def forward(self, image):
+        assert image.shape[1] == 1
+        assert image.max() > 2
+        return {"coarse": image[:, :, ::2, ::2], "fine": [image * self.gain]}
+
+
+class Colour(nn.Module):
+    def forward(self, image):
+        return image[:, :, 1:]
+
+
+@pytest.fixture
+def foreign(monkeypatch):
+    module = types.ModuleType("somebodys_networks")
+    module.Doubler, module.Colour, module.function = Doubler, Colour, dict
+    monkeypatch.setitem(sys.modules, "somebodys_networks", module)
+    return "somebodys_networks"
+
+
+def test_external_adapts_channels_ranges_and_outputs(foreign):
+    network = External(f"{foreign}:Doubler", {"gain": 0.5}, channels=1, high=255)
+    image = torch.rand(2, 3, 6, 8) * 0.5 + 0.5
+    torch.testing.assert_close(network(image), image * 0.5)
+
+
+def test_external_errors_say_what_is_wrong(foreign):
+    with pytest.raises(SettingsError, match=r"package\.module:Class"):
+        External("somewhere")
+    with pytest.raises(SettingsError, match="cannot import 'no_such_package'"):
+        External("no_such_package:Network")
+    with pytest.raises(SettingsError, match=r"did you mean 'Doubler'"):
+        External(f"{foreign}:Dobler")
+    with pytest.raises(SettingsError, match="refused its arguments"):
+        External(f"{foreign}:Doubler", {"volume": 11})
+    with pytest.raises(SettingsError, match=r"not a torch\.nn\.Module"):
+        External(f"{foreign}:function")
+    with pytest.raises(ModelError, match=r"expected an output of shape \(1, 3, 4, 4\), got \(1, 3, 3, 4\)"):
+        External(f"{foreign}:Colour")(torch.rand(1, 3, 4, 4))
+
+
+@pytest.mark.parametrize(
+    "wrap", [lambda s: s, lambda s: {"params": s}, lambda s: {"state_dict": {f"module.{k}": v for k, v in s.items()}}]
+)
+def test_weights_come_out_of_their_wrappings(tmp_path, wrap):
+    source, target = UNet.tiny(), UNet.tiny()
+    torch.save(wrap(source.state_dict()), tmp_path / "weights.pth")
+    load_weights(target, tmp_path / "weights.pth")
+    assert all(torch.equal(a, b) for a, b in zip(source.parameters(), target.parameters(), strict=True))
+
+
+def test_bad_weights_are_explained(tmp_path):
+    network = UNet.tiny()
+    with pytest.raises(ModelError, match="no such weights file"):
+        load_weights(network, tmp_path / "missing.pth")
+    (tmp_path / "text.pth").write_text("hello")
+    with pytest.raises(ModelError, match=r"text\.pth: not a readable weights file"):
+        read_weights(tmp_path / "text.pth")
+    save_file({"other": torch.zeros(2), "head.weight": torch.zeros(1)}, tmp_path / "other.safetensors")
+    with pytest.raises(ModelError, match=r"missing .*1 unknown \(other\).*1 of another shape \(head\.weight\)"):
+        load_weights(network, tmp_path / "other.safetensors")
+
+
+class Bomb:
+    def __reduce__(self):
+        return (exec, ("raise SystemExit('the pickle ran')",))
+
+
+def test_a_pickle_never_runs(tmp_path):
+    torch.save({"state_dict": Bomb()}, tmp_path / "bomb.pth")
+    with pytest.raises(ModelError, match="not a readable weights file"):
+        read_weights(tmp_path / "bomb.pth")

@@ -1,0 +1,150 @@
+"""Model files: round trips, what is embedded and what is not, and damage."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from pellucid.errors import ModelError
+from pellucid.networks import NAFNet, UNet
+from pellucid.priors import RandomVectors, Shuffled, Student, Zeros
+from pellucid.refinement import PTGRM, Boosted
+from pellucid.restoration.model_file import (
+    describe_model,
+    load_model,
+    load_network_weights,
+    save_model,
+    update_card,
+)
+
+
+def boosted(network=None, prior=None):
+    prior = prior or Student(8, size=32, channels=(4,), texture=(4,))
+    module = Boosted(network or UNet.tiny(), prior, PTGRM(8, width=4, blocks=1))
+    nn.init.normal_(module.refinement.decoder.out.weight, std=0.1)
+    return module.eval()
+
+
+def saved(module, path, **options):
+    save_model(module, path, recipe={"name": "test"}, card={"licence": "Apache-2.0"}, **options)
+    return path
+
+
+@pytest.mark.parametrize("make", [UNet.tiny, NAFNet.tiny, boosted])
+def test_round_trip(make, tmp_path):
+    module = make().eval()
+    loaded = load_model(saved(module, tmp_path / "model.safetensors"))
+    image = torch.rand(1, 3, 16, 24)
+    assert torch.equal(loaded.module(image), module(image))
+    assert loaded.header["card"]["licence"] == "Apache-2.0"
+    assert [path.name for path in tmp_path.iterdir()] == ["model.safetensors"]
+
+
+def test_half_size_files_are_close_and_load_as_float32(tmp_path):
+    module = boosted()
+    full, half = (
+        saved(module, tmp_path / "a.safetensors"),
+        saved(module, tmp_path / "b.safetensors", dtype=torch.float16),
+    )
+    assert half.stat().st_size < 0.7 * full.stat().st_size
+    loaded = load_model(half).module
+    image = torch.rand(1, 3, 16, 16)
+    assert next(loaded.parameters()).dtype == torch.float32
+    torch.testing.assert_close(loaded(image), module(image), atol=5e-3, rtol=0)
+
+
+def test_the_header_is_plain_json_that_names_all_parts(tmp_path):
+    header = describe_model(saved(boosted(), tmp_path / "m.safetensors"))
+    assert json.loads(json.dumps(header)) == header
+    assert header["network"]["name"] == "unet"
+    assert header["refinement"]["settings"]["width"] == 4
+    assert header["prior"]["student"]["width"] == 8
+
+
+def test_a_prior_from_elsewhere_is_named_and_found_again(tmp_path):
+    path = saved(boosted(prior=Zeros(8)), tmp_path / "m.safetensors")
+    assert describe_model(path)["prior"] == {"name": "zeros:8"}
+    assert isinstance(load_model(path).module.prior, Zeros)
+
+
+def test_a_shuffled_control_keeps_its_bank(tmp_path):
+    module = boosted(prior=Shuffled(RandomVectors(8), torch.randn(5, 8)))
+    path = saved(module, tmp_path / "m.safetensors")
+    image = torch.rand(1, 3, 8, 8)
+    assert torch.equal(load_model(path).module(image), module(image))
+
+
+def test_a_network_of_ones_own_is_not_stored_but_recognised(tmp_path):
+    torch.manual_seed(0)
+    network = nn.Conv2d(3, 3, 3, padding=1)
+    module = boosted(network)
+    path = saved(module, tmp_path / "refiner.safetensors")
+    with pytest.raises(ModelError, match="network of your own"):
+        load_model(path)
+    with pytest.raises(ModelError, match="other weights"):
+        load_model(path, network=nn.Conv2d(3, 3, 3, padding=1))
+    image = torch.rand(1, 3, 8, 8)
+    assert torch.equal(load_model(path, network=network).module(image), module(image))
+
+
+def test_a_network_takes_its_weights_from_any_model_file(tmp_path):
+    module = boosted()
+    path = saved(module, tmp_path / "m.safetensors")
+    network = UNet.tiny()
+    load_network_weights(network, path)
+    assert torch.equal(network.head.weight, module.network.head.weight)
+    save_file(UNet.tiny().state_dict(), tmp_path / "plain.safetensors")
+    load_network_weights(network, tmp_path / "plain.safetensors")
+    with pytest.raises(ModelError, match="another kind"):
+        load_network_weights(NAFNet.tiny(), path)
+
+
+def test_cards_can_be_added_to(tmp_path):
+    path = saved(UNet.tiny(), tmp_path / "m.safetensors")
+    update_card(path, {"numbers": [1, 2]})
+    assert describe_model(path)["card"] == {"licence": "Apache-2.0", "numbers": [1, 2]}
+
+
+def test_damage_is_explained(tmp_path):
+    good = saved(boosted(), tmp_path / "m.safetensors")
+    cases = {"empty": b"", "text": b"hello world", "cut": good.read_bytes()[:-100], "header": good.read_bytes()[:50]}
+    for name, data in cases.items():
+        path = tmp_path / f"{name}.safetensors"
+        path.write_bytes(data)
+        with pytest.raises(ModelError, match=f"{name}.safetensors: not a readable"):
+            load_model(path)
+    with pytest.raises(ModelError, match="no such model file"):
+        load_model(tmp_path / "missing.safetensors")
+    save_file({"a": torch.zeros(1)}, tmp_path / "foreign.safetensors")
+    with pytest.raises(ModelError, match="not a pellucid model file"):
+        load_model(tmp_path / "foreign.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format": 99}, "format 99"),
+        ({"network": {"name": "os.system", "settings": {}}}, "unknown network 'os.system'"),
+        ({"network": {"name": "unet", "settings": {"widths": [4], "blocks": [1]}}}, "network do not fit"),
+        ({"refinement": {"name": "ptgrm"}}, "does not describe a model"),
+        ({"prior": None}, "does not describe a model"),
+    ],
+)
+def test_a_wrong_header_is_explained(tmp_path, change, message):
+    module = boosted()
+    path = saved(module, tmp_path / "m.safetensors")
+    header = describe_model(path) | change
+    tensors = {f"network.{key}": value for key, value in module.network.state_dict().items()}
+    tensors |= {f"refinement.{key}": value for key, value in module.refinement.state_dict().items()}
+    save_file(tensors, path, metadata={"pellucid": json.dumps(header)})
+    with pytest.raises(ModelError, match=message):
+        load_model(path)
+
+
+def test_weights_that_are_not_finite_are_refused(tmp_path):
+    network = UNet.tiny()
+    nn.init.constant_(network.head.weight, float("nan"))
+    with pytest.raises(ModelError, match="not finite"):
+        load_model(saved(network, tmp_path / "m.safetensors"))

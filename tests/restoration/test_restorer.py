@@ -1,0 +1,214 @@
+"""The restorer: any kind and size of picture, tiles, memory, precision, strength, and guards."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from pellucid import images
+from pellucid.errors import ImageError, ModelError, SettingsError
+from pellucid.networks import UNet
+from pellucid.priors import Student
+from pellucid.refinement import PTGRM, Boosted
+from pellucid.restoration.memory import bytes_per_pixel, parse_memory, tiles_within
+from pellucid.restoration.restorer import Restorer
+from pellucid.restoration.tiling import Tiles, restore_in_tiles
+
+
+class Brighten(nn.Module):
+    """Adds a tenth, and remembers what it was given; needs sides divisible by 8."""
+
+    multiple, scale = 8, 1
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def forward(self, image):
+        assert image.shape[2] % 8 == 0
+        assert image.shape[3] % 8 == 0
+        self.seen.append(tuple(image.shape[2:]))
+        return image + 0.1
+
+
+class Blur(nn.Module):
+    """A local filter with a reach of 4 pixels."""
+
+    def forward(self, image):
+        return nn.functional.avg_pool2d(nn.functional.pad(image, (4, 4, 4, 4), mode="replicate"), 9, stride=1)
+
+
+class Double(nn.Module):
+    multiple, scale = 1, 2
+
+    def forward(self, image):
+        return nn.functional.interpolate(image, scale_factor=2, mode="nearest")
+
+
+def boosted():
+    torch.manual_seed(0)
+    module = Boosted(UNet.tiny(), Student(8, size=32, channels=(4,), texture=(4,)).freeze(), PTGRM(8))
+    with torch.no_grad():
+        for value in module.refinement.parameters():
+            value.add_(torch.randn_like(value) * 0.03)
+    return module.eval()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (37, 53), (8, 8), (3, 200)])
+def test_any_size_comes_back_at_its_size(size):
+    image = torch.rand(1, 3, *size) * 0.8
+    torch.testing.assert_close(Restorer(Brighten())(image), image + 0.1)
+    assert Restorer(boosted())(image).shape == image.shape
+
+
+def test_the_same_kind_comes_back():
+    restorer = Restorer(Brighten())
+    picture = Image.fromarray(np.full((5, 7, 3), 100, np.uint8))
+    assert isinstance(restorer(picture), Image.Image)
+    assert np.asarray(restorer(picture))[0, 0].tolist() == [126, 126, 126]  # 100 + 25.5, to the even of the two
+    for dtype, value, expected in ((np.uint8, 100, 126), (np.uint16, 10000, 16554), (np.float32, 0.5, 0.6)):
+        for shape in ((5, 7, 3), (5, 7, 1), (5, 7)):
+            restored = restorer(np.full(shape, value, dtype))
+            assert restored.dtype == dtype
+            assert restored.shape == shape
+            np.testing.assert_allclose(restored, expected, atol=1 if dtype != np.float32 else 1e-6)
+    assert restorer(torch.zeros(2, 1, 4, 4)).shape == (2, 1, 4, 4)
+
+
+def test_a_path_gives_a_path(tmp_path):
+    images.write(images.Photograph(torch.full((1, 3, 6, 5), 0.4)), tmp_path / "näh.png")
+    restorer = Restorer(Brighten())
+    written = restorer(tmp_path / "näh.png")
+    assert written == tmp_path / "näh-restored.png"
+    torch.testing.assert_close(images.read(written).pixels, torch.full((1, 3, 6, 5), 0.5), atol=1 / 255, rtol=0)
+    with pytest.raises(ImageError, match="exists already"):
+        restorer(tmp_path / "näh.png")
+    assert isinstance(
+        restorer(
+            str(images.write(images.Photograph(torch.zeros(1, 3, 2, 2)), tmp_path / "b.png") or tmp_path / "b.png")
+        ),
+        str,
+    )
+
+
+def test_tiles_are_blended_without_a_seam():
+    image = torch.rand(1, 3, 150, 331)
+    exact = restore_in_tiles(lambda tile: tile, image, Tiles(64, 16))
+    torch.testing.assert_close(exact, image, atol=1e-6, rtol=0)
+    # The reach of 4 pixels is within the quarter of the overlap that does not count, so the result is exact.
+    torch.testing.assert_close(restore_in_tiles(Blur(), image, Tiles(64, 16)), Blur()(image), atol=1e-6, rtol=0)
+
+
+def test_tiles_scale():
+    image = torch.rand(1, 3, 70, 90)
+    torch.testing.assert_close(
+        restore_in_tiles(Double(), image, Tiles(32, 8), scale=2), Double()(image), atol=1e-6, rtol=0
+    )
+    assert Restorer(Double(), tile=64)(image).shape == (1, 3, 140, 180)
+
+
+@pytest.mark.parametrize("multiple", [1, 8])
+@pytest.mark.parametrize("length", [64, 65, 79, 80, 81, 127, 400])
+def test_tiles_cover_everything_and_weigh_one(length, multiple):
+    sides, starts = [], []
+    rows = torch.arange(float(length))[None, None, :, None].expand(1, 3, length, 20)
+
+    def note(tile):
+        sides.append(tile.shape[2])
+        starts.append(int(tile[0, 0, 0, 0]))
+        return torch.ones_like(tile)
+
+    result = restore_in_tiles(note, rows, Tiles(64, 16, multiple))
+    torch.testing.assert_close(result, torch.ones_like(result), atol=1e-6, rtol=0)
+    assert max(sides) < 64 + multiple
+    assert all(start % multiple == 0 for start in starts)
+
+
+def test_tiled_is_close_to_untiled_when_boosted():
+    """The prior is shared, R's statistics are those of the whole image, and F's seams are blended."""
+    module = boosted()
+    image = torch.nn.functional.interpolate(torch.rand(1, 3, 12, 15), (190, 230), mode="bicubic").clamp(0, 1)
+    image = image + torch.randn_like(image) * 0.1
+    whole = Restorer(module, tile=0, precision="float32")(image)
+    tiled = Restorer(module, tile=96, memory=20 << 20, precision="float32")(image)
+    assert -10 * (whole - tiled).square().mean().log10() > 50
+
+
+def test_strength_mixes():
+    image = torch.rand(1, 3, 9, 9) * 0.5
+    restorer = Restorer(Brighten(), strength=0.5)
+    torch.testing.assert_close(restorer(image), image + 0.05)
+    torch.testing.assert_close(restorer(image, strength=0), image)
+    torch.testing.assert_close(restorer(image, strength=1), image + 0.1)
+    for wrong in (-0.1, 1.1, float("nan")):
+        with pytest.raises(SettingsError, match="strength"):
+            restorer(image, strength=wrong)
+        with pytest.raises(SettingsError, match="strength"):
+            Restorer(Brighten(), strength=wrong)
+
+
+class Fragile(nn.Module):
+    """Not usable in bfloat16: there it gives NaN, or black."""
+
+    def __init__(self, value):
+        super().__init__()
+        self.value = value
+
+    def forward(self, image):
+        low = torch.is_autocast_enabled("cpu")
+        return torch.full_like(image, self.value) if low else image * 1.0
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 0.0])
+def test_a_result_broken_by_bfloat16_is_computed_again(value):
+    image = torch.rand(1, 3, 8, 8)
+    with pytest.warns(UserWarning, match="computed again in float32"):
+        restored = Restorer(Fragile(value), precision="bfloat16")(image)
+    torch.testing.assert_close(restored, image)
+
+
+def test_a_black_picture_stays_black_without_a_warning():
+    assert not Restorer(Blur(), precision="bfloat16")(torch.zeros(1, 3, 8, 8)).any()
+
+
+def test_what_cannot_be_used_is_an_error():
+    class Nan(nn.Module):
+        def forward(self, image):
+            return image * float("nan")
+
+    class Smaller(nn.Module):
+        def forward(self, image):
+            return image[:, :, 1:]
+
+    with pytest.raises(ModelError, match="not finite"):
+        Restorer(Nan(), precision="float32")(torch.rand(1, 3, 8, 8))
+    with pytest.raises(ModelError, match="expected an image of shape"):
+        Restorer(Smaller())(torch.rand(1, 3, 8, 8))
+    with pytest.raises(SettingsError, match="device 'warp' cannot be used"):
+        Restorer(Blur(), device="warp")
+    with pytest.raises(SettingsError, match="tile"):
+        Restorer(Blur(), tile=10)
+    with pytest.raises(SettingsError, match="precision"):
+        Restorer(Blur(), precision="int4")
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("1GB", 2**30), ("1.5 gib", 3 * 2**29), ("800MB", 800 * 2**20), ("16777216", 2**24)]
+)
+def test_memory_parses(text, size):
+    assert parse_memory(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "GB", "1XB", "-1GB", "1 MB"])
+def test_memory_errors(text):
+    with pytest.raises(SettingsError, match="memory"):
+        parse_memory(text)
+
+
+def test_less_memory_gives_smaller_tiles():
+    network, cpu = UNet.tiny(), torch.device("cpu")
+    assert bytes_per_pixel(network, cpu) == 4 * 8  # eight channels of float32 at the finest scale
+    sides = [tiles_within(memory, network, cpu).side for memory in (1 << 20, 16 << 20, 1 << 34)]
+    assert sides == sorted(sides)
+    assert sides[0] < sides[-1]
