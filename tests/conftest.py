@@ -7,6 +7,10 @@ import pytest
 import torch
 
 
+# On a busy machine two threads on tiny tensors wait for each other most of the time.
+torch.set_num_threads(1)
+
+
 @pytest.fixture(autouse=True)
 def _seeded() -> None:
     torch.manual_seed(0)

@@ -15,15 +15,6 @@ COFFEE = {504, 967, 968}  # mug, espresso, cup
 ROCKETS = {657, 744, 812}  # missile, projectile, space shuttle
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    """Two threads that wait for each other on a busy machine are many times slower than one."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def photograph(name):
     pixels = getattr(pytest.importorskip("skimage.data"), name)()
     return torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255

@@ -130,7 +130,7 @@ def load_model(path: Path, *, network: nn.Module | None = None, prior_weights: P
         if "student" in header["prior"]:
             prior: Any = Student(**header["prior"]["student"])
             _fill(prior, tensors, "prior", path)
-            prior.requires_grad_(False)
+            prior.freeze()
         else:
             prior = _outside_prior(header, path, prior_weights)
             if header["prior"].get("shuffled"):

@@ -1,0 +1,77 @@
+"""The embedded model: what ships is small, whole, and does what its card says."""
+
+import json
+
+import pytest
+import skimage.data
+import torch
+
+import pellucid
+from pellucid import images
+from pellucid.hub import EMBEDDED, find_model
+from pellucid.metrics import NoiseStream, find_protocol
+from pellucid.refinement import Boosted
+from pellucid.restoration.model_file import describe_model
+
+
+@pytest.fixture(scope="module")
+def restorer():
+    return pellucid.load("default")
+
+
+@pytest.mark.parametrize("name", EMBEDDED)
+def test_the_file_is_small_and_documented(name):
+    path = find_model(name)
+    assert path.stat().st_size <= 16e6
+    header = describe_model(path)
+    assert header["card"]["licence"]
+    assert header["card"]["numbers"]
+    assert header["recipe"]["data"]["degradations"]
+    for suffix in (".md", ".yaml", ".log.jsonl"):
+        assert path.with_suffix(suffix).is_file()
+    for line in path.with_suffix(".log.jsonl").read_text().splitlines():
+        json.loads(line)
+
+
+def test_it_is_boosted_by_an_embedded_student_with_under_a_million_parameters(restorer):
+    assert isinstance(restorer.model, Boosted)
+    assert "student" in describe_model(find_model("default"))["prior"]
+    assert sum(value.numel() for value in restorer.model.refinement.parameters()) < 1_000_000
+
+
+@pytest.mark.parametrize(("sigma", "gain"), [(15, 7), (25, 9), (50, 12)])
+def test_it_removes_noise_from_a_photograph_it_has_not_seen(restorer, sigma, gain):
+    clean = images.to_tensor(skimage.data.astronaut())[:, :, 0:160, 150:310]
+    protocol = find_protocol("gaussian-colour")
+    degraded = NoiseStream(protocol).degrade(clean, sigma)
+    before, after = (float(protocol.score(image, clean).psnr) for image in (degraded, restorer.restore_image(degraded)))
+    assert after > before + gain
+
+
+def test_tiles_do_not_show(restorer):
+    clean = images.to_tensor(skimage.data.chelsea())
+    degraded = NoiseStream(find_protocol("gaussian-colour")).degrade(clean, 25)
+    exact = {"tile": 0, "precision": "float32"}
+    whole = pellucid.load("default", **exact).restore_image(degraded)
+    tiled = pellucid.load("default", **exact | {"tile": 128, "memory": "16MB"}).restore_image(degraded)
+    assert -10 * (whole - tiled).square().mean().log10() > 50
+
+
+def test_bfloat16_is_close_to_float32(restorer):
+    degraded = torch.rand(1, 3, 64, 64)
+    low, high = (pellucid.load("default", precision=name).restore_image(degraded) for name in ("bfloat16", "float32"))
+    assert -10 * (low - high).square().mean().log10() > 45
+
+
+def test_the_public_call_keeps_what_a_file_has(tmp_path):
+    source = tmp_path / "näh.jpg"
+    pixels = images.to_tensor(skimage.data.coffee())[:, :, :64, :80]
+    images.write(
+        images.Photograph(pixels, metadata=images.Metadata(xmp=b"<x:xmpmeta xmlns:x='adobe:ns:meta/'/>")), source
+    )
+    pellucid.restore(source, tmp_path / "out.jpg")
+    restored = images.read(tmp_path / "out.jpg")
+    assert restored.pixels.shape == pixels.shape
+    assert restored.metadata.xmp == images.read(source).metadata.xmp
+    with pytest.raises(pellucid.errors.ImageError, match="is the input itself"):
+        pellucid.restore(source, source)
