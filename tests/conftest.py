@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 import torch
 
-
 # On a busy machine two threads on tiny tensors wait for each other most of the time.
 torch.set_num_threads(1)
 

@@ -40,6 +40,8 @@ def test_round_trip(make, tmp_path):
     assert torch.equal(loaded.module(image), module(image))
     assert loaded.header["card"]["licence"] == "Apache-2.0"
     assert [path.name for path in tmp_path.iterdir()] == ["model.safetensors"]
+    (tmp_path / "other").touch()
+    assert (tmp_path / "model.safetensors").stat().st_mode == (tmp_path / "other").stat().st_mode
 
 
 def test_half_size_files_are_close_and_load_as_float32(tmp_path):

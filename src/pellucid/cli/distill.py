@@ -24,6 +24,7 @@ def distill(
     """Replace the prior of a boosted model by a small student, so that the model file needs no other file."""
     from pellucid.restoration.model_file import load_model
     from pellucid.training.distill import distill as steps_of
+    from pellucid.training.run_folder import is_main_process
     from pellucid.training.settings import override, read_recipe
 
     loaded = load_model(model, prior_weights=prior_weights)
@@ -32,6 +33,8 @@ def distill(
         override(tree, assignment)
     last = train_with_progress(steps_of(loaded, read_recipe(tree, str(model)), out, resume=resume), "distill")
     written = out / "model.safetensors"
+    if not is_main_process():
+        return
     if json:
         print_json({"model": str(written), "steps": last.number if last else None, "loss": last.loss if last else None})
     else:

@@ -19,6 +19,7 @@ def train(
 ) -> None:
     """Train a recipe; the folder gets the resolved recipe, a log in JSON lines, a checkpoint and the model file."""
     from pellucid import recipes
+    from pellucid.training.run_folder import is_main_process
     from pellucid.training.settings import override, read_recipe
     from pellucid.training.train import train as steps_of
 
@@ -28,6 +29,8 @@ def train(
     settings = read_recipe(tree, recipe)
     last = train_with_progress(steps_of(settings, out, resume=resume), settings.name)
     model = out / "model.safetensors"
+    if not is_main_process():
+        return
     if json:
         print_json({"model": str(model), "steps": last.number if last else None, "loss": last.loss if last else None})
     else:

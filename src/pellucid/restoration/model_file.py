@@ -218,7 +218,10 @@ def _fill(module: nn.Module, tensors: Mapping[str, Tensor], part: str, path: Pat
 def _write(tensors: Mapping[str, Tensor], header: Mapping[str, Any], path: Path) -> None:
     partial = path.with_name(path.name + ".partial")
     try:
+        partial.touch()  # with the rights that new files have here; safetensors alone makes it private
+        rights = partial.stat().st_mode
         save_file(dict(tensors), partial, metadata={"pellucid": json.dumps(header, sort_keys=True)})
+        partial.chmod(rights)
         partial.replace(path)
     except OSError as error:
         raise ModelError(f"{path}: cannot be written ({error.strerror or error})") from error

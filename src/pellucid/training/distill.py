@@ -4,7 +4,6 @@ What R makes of the vector is all that counts, so the student is trained on two 
 and T_m(g) and T_c(g), the two projections through which R sees it.
 """
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,8 @@ from pellucid.errors import ModelError, SettingsError
 from pellucid.priors import Prior, Student
 from pellucid.refinement import PTGRM, Boosted
 from pellucid.restoration.model_file import ModelFile, save_model
-from pellucid.training.loop import Run, Step, optimise
+from pellucid.training.loop import Run, Step
+from pellucid.training.run_folder import is_main_process, logged_steps, start
 from pellucid.training.settings import Recipe, TrainSettings
 
 __all__ = ["distill"]
@@ -90,39 +90,18 @@ def distill(model: ModelFile, recipe: Recipe, folder: Path, *, resume: bool = Fa
         seed=recipe.train.seed,
     )
     run = Run(apprentice, _loss, batches, optimisation, folder / "checkpoint.pt")
-    if resume:
-        run.resume()
-    elif run.checkpoint.exists():
-        raise SettingsError(f"{folder}: holds a run already; resume it (--resume) or choose another folder")
-    folder.mkdir(parents=True, exist_ok=True)
-    total, count = 0.0, 0
-    with (folder / "log.jsonl").open("a", encoding="utf-8") as log:
-        for step in optimise(run):
-            total, count = total + step.loss, count + 1
-            if step.number % 50 == 0 or step.last:
-                line = {
-                    "step": step.number,
-                    "seconds": round(step.seconds, 1),
-                    "distillation_loss": round(total / count, 5),
-                }
-                log.write(json.dumps(line) + "\n")
-                log.flush()
-                total, count = 0.0, 0
-            yield step
-    with run.average.applied():
-        student.freeze()
-        _finish(model, Boosted(boosted.network, student, boosted.refinement), run, batches, folder)
-
-
-def _finish(model: ModelFile, distilled: Boosted, run: Run, batches: Batches, folder: Path) -> None:
-    """Writes the distilled model with how near its student came, on photographs that it was not trained on."""
-    card: dict[str, Any] = dict(model.header["card"])
-    card["distilled"] = {
-        "teacher": model.header["prior"]["name"],
-        "steps": run.step,
-        "minutes": round(run.seconds / 60, 1),
-    }
-    save_model(distilled, folder / "model.safetensors", recipe=model.header["recipe"], card=card)
+    start(run, resume=resume)
+    yield from logged_steps(run, lambda _: {})
+    if is_main_process():
+        card: dict[str, Any] = dict(model.header["card"])
+        card["distilled"] = {
+            "teacher": model.header["prior"]["name"],
+            "steps": run.step,
+            "minutes": round(run.seconds / 60, 1),
+        }
+        with run.average.applied():
+            distilled = Boosted(boosted.network, student.freeze(), boosted.refinement)
+            save_model(distilled, folder / "model.safetensors", recipe=model.header["recipe"], card=card)
 
 
 def _loss(module: nn.Module, batch: Batch) -> Tensor:

@@ -1,6 +1,5 @@
 """From a recipe to a run folder: `recipe.yaml`, `log.jsonl`, `checkpoint.pt`, and at the end `model.safetensors`."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,8 @@ from pellucid.networks import build_network
 from pellucid.priors import Prior, Shuffled, build_prior
 from pellucid.refinement import Boosted, build_refinement
 from pellucid.restoration.model_file import load_network_weights, save_model
-from pellucid.training.loop import Run, Step, optimise
+from pellucid.training.loop import Run, Step
+from pellucid.training.run_folder import is_main_process, logged_steps, start
 from pellucid.training.settings import Recipe
 
 __all__ = ["build_module", "objective", "prepare", "train"]
@@ -35,32 +35,19 @@ def train(recipe: Recipe, folder: Path, *, resume: bool = False) -> Iterator[Ste
         ModelError: a weights file or the checkpoint does not fit, or training diverged.
     """
     run, held_out = prepare(recipe, folder)
-    if resume:
-        run.resume()
-    elif run.checkpoint.exists():
-        raise SettingsError(f"{folder}: holds a run already; resume it (--resume) or choose another folder")
-    folder.mkdir(parents=True, exist_ok=True)
+    start(run, resume=resume)
     tree = recipe.model_dump(mode="json")
-    (folder / "recipe.yaml").write_text(yaml.safe_dump(tree, sort_keys=False), encoding="utf-8")
-    total = 0.0
-    with (folder / "log.jsonl").open("a", encoding="utf-8") as log:
-        for step in optimise(run):
-            total += step.loss
-            if step.number % 50 == 0 or step.last:
-                line: dict[str, Any] = {
-                    "step": step.number,
-                    "seconds": round(step.seconds, 1),
-                    "loss": round(total / ((step.number - 1) % 50 + 1), 6),
-                    "learning_rate": float(f"{step.learning_rate:.3g}"),
-                }
-                total = 0.0
-                if held_out and (step.number % recipe.train.validate_steps == 0 or step.last):
-                    line |= validate(run, held_out)
-                log.write(json.dumps(line) + "\n")
-                log.flush()
-            yield step
-    with run.average.applied():
-        save_model(run.module, folder / "model.safetensors", recipe=tree, card=card(recipe, run))
+    if is_main_process():
+        (folder / "recipe.yaml").write_text(yaml.safe_dump(tree, sort_keys=False), encoding="utf-8")
+
+    def scores(step: Step) -> dict[str, Any]:
+        due = step.number % recipe.train.validate_steps == 0 or step.last
+        return validate(run, held_out) if due else {}
+
+    yield from logged_steps(run, scores)
+    if is_main_process():
+        with run.average.applied():
+            save_model(run.module, folder / "model.safetensors", recipe=tree, card=card(recipe, run))
 
 
 def prepare(recipe: Recipe, folder: Path) -> tuple[Run, list[Tensor]]:

@@ -1,0 +1,110 @@
+"""Where the published sets lie on this machine."""
+
+import os
+import sys
+from pathlib import Path
+
+from pellucid.data.benchmarks.layouts import best_layout, files_below, match
+from pellucid.data.benchmarks.registry import Benchmark, find_benchmark
+from pellucid.errors import DataError
+
+__all__ = ["data_root", "folder_of", "how_to_get", "locate", "pairs", "present"]
+
+
+def data_root() -> Path:
+    """The folder of all sets: the environment variable PELLUCID_DATA, or else `pellucid/data` in the platform's cache."""
+    told = os.environ.get("PELLUCID_DATA")
+    if told:
+        return Path(told).expanduser()
+    if sys.platform == "win32":
+        cache = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        cache = Path.home() / "Library" / "Caches"
+    else:
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return cache / "pellucid" / "data"
+
+
+def folder_of(name: str, *, root: Path | None = None) -> Path:
+    """The folder of a set below `root` (the default is `data_root()`), whether it is there or not.
+
+    A part of a set lies in the folder of the whole.
+
+    Raises:
+        SettingsError: there is no such set.
+    """
+    benchmark = find_benchmark(name)
+    return (root or data_root()) / (benchmark.part_of or benchmark.name)
+
+
+def how_to_get(benchmark: Benchmark, folder: Path) -> str:
+    """In words, what to do to have the set in `folder`."""
+    if benchmark.fetchable:
+        size = f"{benchmark.bytes / 1e6:.1f} MB"
+        return (
+            f"`pellucid data fetch {benchmark.name}` downloads it ({size}), "
+            f"`pellucid data fetch {benchmark.name} --from DIR` takes it from a copy that you have"
+        )
+    ways = ", or ".join(str(layout) for layout in benchmark.layouts)
+    return (
+        f"it has no stable address to download from; get it from {benchmark.get}, "
+        f"put it into {folder} as {ways}, then `pellucid data verify {benchmark.name}`"
+    )
+
+
+def present(benchmark: Benchmark, *, root: Path | None = None) -> int:
+    """Pairs or pictures that seem to be there, by names and sizes alone: quick, and no proof."""
+    folder = folder_of(benchmark.name, root=root)
+    if not folder.is_dir():
+        return 0
+    if not benchmark.fetchable:
+        return len(best_layout(files_below(folder), benchmark.layouts, benchmark.suffixes)[1].pairs)
+
+    def right(path: str, size: int) -> bool:
+        try:
+            return (folder / path).stat().st_size == size
+        except OSError:
+            return False
+
+    there = [file.path for file in benchmark.files if right(file.path, file.bytes)]
+    return len(match(there, benchmark.layouts[0], benchmark.suffixes).pairs)
+
+
+def locate(name: str, *, root: Path | None = None) -> Path:
+    """The folder of a set that is there, with every file read and compared with the published hashes.
+
+    A folder may hold more than one set (a part lies with the whole): `pairs` names the pictures to score.
+
+    Raises:
+        SettingsError: there is no such set.
+        DataError: it is not there, incomplete, or not what was published; says what to do.
+    """
+    from pellucid.data.benchmarks.verify import verify
+
+    check = verify(name, root=root)
+    benchmark = check.benchmark
+    if not check.there:
+        raise DataError(f"{benchmark.name}: not in {check.folder}; {how_to_get(benchmark, check.folder)}")
+    if not check.right:
+        remedy = (
+            f"`pellucid data fetch {benchmark.name}` puts right what is missing or wrong"
+            if benchmark.fetchable and not check.extra
+            else f"`pellucid data verify {benchmark.name}` names every file"
+        )
+        raise DataError(f"{check.summary()}, in {check.folder}; {remedy}")
+    return check.folder
+
+
+def pairs(name: str, *, root: Path | None = None) -> list[tuple[Path | None, Path]]:
+    """The pictures of a set that is there, as `locate` checks it: (degraded or None, clean), sorted.
+
+    Raises:
+        SettingsError: there is no such set.
+        DataError: it is not there, or not what was published.
+    """
+    benchmark, folder = find_benchmark(name), locate(name, root=root)
+    if benchmark.fetchable:
+        found = match([file.path for file in benchmark.files], benchmark.layouts[0], benchmark.suffixes)
+    else:
+        _, found = best_layout(files_below(folder), benchmark.layouts, benchmark.suffixes)
+    return [(folder / degraded if degraded else None, folder / clean) for degraded, clean in found.pairs]

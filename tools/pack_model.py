@@ -1,0 +1,102 @@
+"""Packs a trained model as an embedded one: float16 weights, a card with measured numbers, its recipe and its log.
+
+    python tools/pack_model.py runs/distill/model.safetensors src/pellucid/weights/default.safetensors \
+        --results runs/evaluation/results.json --logs runs/denoise runs/boost runs/distill
+"""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from pellucid.restoration.model_file import describe_model, load_model, save_model
+
+LICENCE = "Apache-2.0"
+CARD = """# {name}
+
+{summary}
+
+- **Licence of the weights**: {licence}. The photographs (BSDS500) and the teacher's training set (ImageNet) were published for non-commercial
+  research; judge for yourself whether that binds you.
+- **Trained on**: {photographs} photographs of BSDS500 without the scenes of CBSD68 and the other test sets; degradations: {degradations}.
+- **How**: {how}.
+- **Good for**: noise in photographs. Not for blur, rain, haze, low light or JPEG blocks: it has never seen them. Strong noise costs texture.
+- **Parts**: {parts}.
+
+## Numbers (run, by `pellucid evaluate`)
+
+{table}
+Recipe: `{stem}.yaml`. Log: `{stem}.log.jsonl`.
+"""
+
+
+def main() -> None:
+    """Reads the arguments and packs."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("model", type=Path)
+    parser.add_argument("target", type=Path)
+    parser.add_argument("--results", type=Path, required=True, help="results.json of `pellucid evaluate`")
+    parser.add_argument("--row", required=True, help="the model's name in those results")
+    parser.add_argument("--logs", type=Path, nargs="+", required=True, help="run folders, in the order of training")
+    options = parser.parse_args()
+    header = describe_model(options.model)
+    results = json.loads(options.results.read_text(encoding="utf-8"))
+    numbers = [row for row in results["summaries"] if row["model"] == options.row]
+    if not numbers:
+        parser.error(f"{options.results} has no row {options.row!r}")
+    card = header["card"] | {
+        "licence": LICENCE,
+        "numbers": {"protocol": results["protocol"], "made": results["made"], "rows": numbers},
+        "stages": [stage(folder) for folder in options.logs],
+    }
+    module = load_model(options.model).module
+    options.target.parent.mkdir(parents=True, exist_ok=True)
+    save_model(module, options.target, recipe=header["recipe"], card=card, dtype=torch.float16)
+    options.target.with_suffix(".md").write_text(written_card(card, module, options, results), encoding="utf-8")
+    recipes = [yaml.safe_load((folder / "recipe.yaml").read_text()) for folder in options.logs if (folder / "recipe.yaml").exists()]
+    options.target.with_suffix(".yaml").write_text(
+        "---\n".join(yaml.safe_dump(recipe, sort_keys=False) for recipe in recipes), encoding="utf-8"
+    )
+    lines = [
+        json.dumps({"run": folder.name} | json.loads(line))
+        for folder in options.logs
+        for line in (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
+    options.target.with_suffix(".log.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def stage(folder: Path) -> dict[str, Any]:
+    """How long a run took, from the last line of its log."""
+    last = json.loads((folder / "log.jsonl").read_text(encoding="utf-8").splitlines()[-1])
+    return {"run": folder.name, "steps": last["step"], "minutes": round(last["seconds"] / 60, 1)}
+
+
+def written_card(card: dict[str, Any], module: torch.nn.Module, options: argparse.Namespace, results: dict[str, Any]) -> str:
+    """The card as Markdown."""
+    lines = ["| condition | PSNR dB | SSIM | photographs |", "|---|---|---|---|"]
+    lines += [
+        f"| {row['condition']} | {row['psnr']:.2f} | {row['ssim']:.4f} | {row['photographs']} |"
+        for row in card["numbers"]["rows"]
+    ]
+    made = results["made"]
+    lines += ["", f"Data: {Path(made['data']).name}, seed {made['seed']}. Protocol {results['protocol']['description']}.", ""]
+    counts = {name: sum(value.numel() for value in part.parameters()) for name, part in module.named_children()}
+    return CARD.format(
+        name=options.target.stem,
+        summary=card["summary"],
+        licence=card["licence"],
+        photographs=card["trained"]["photographs"],
+        degradations="; ".join(card["trained"]["degradations"]),
+        how="; ".join(f"{part['run']}: {part['steps']} steps in {part['minutes']} minutes" for part in card["stages"])
+        + f", on {card['trained']['device']} (two cores)",
+        parts=", ".join(f"{name} {count / 1e6:.2f} M parameters" for name, count in counts.items()),
+        table="\n".join(lines),
+        stem=options.target.stem,
+    )
+
+
+if __name__ == "__main__":
+    main()
