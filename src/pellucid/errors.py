@@ -20,6 +20,7 @@ __all__ = [
     "ModelError",
     "PellucidError",
     "SettingsError",
+    "one_line",
     "unknown_name",
 ]
 
@@ -49,6 +50,11 @@ class MissingExtraError(PellucidError):
 
     def __init__(self, package: str, extra: str) -> None:
         super().__init__(f"this needs the package {package}, which is not installed: pip install 'pellucid[{extra}]'")
+
+
+def one_line(error: BaseException) -> str:
+    """The first line of what an error says, or its kind where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
-from pellucid.errors import ModelError, unknown_name
+from pellucid.errors import ModelError, one_line, unknown_name
 
 __all__ = ["EMBEDDED", "Embedded", "find_model"]
 
@@ -57,9 +57,12 @@ def _from_hub(name: str) -> Path:
         raise ModelError(f"hf:{name}: expected hf:owner/repository or hf:owner/repository/file.safetensors")
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+    from huggingface_hub.utils import logging
+
+    logging.set_verbosity_error()  # its retries would be eleven lines; the reason comes with our error
 
     try:
         return Path(hf_hub_download(f"{owner}/{repository}", file or "model.safetensors"))
-    except (HfHubHTTPError, HFValidationError, OSError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
+    except (HfHubHTTPError, HFValidationError, OSError, ValueError) as error:
+        reason = one_line(error)
         raise ModelError(f"hf:{name}: cannot be fetched, and is not in the local cache ({reason})") from error

@@ -64,6 +64,9 @@ def test_ranges_are_drawn_uniformly():
         ("noise sigma=0..300", "0..255"),
         ("noise sigma=2 bits=7", "bits must be"),
         ("noise", "needs sigma"),
+        ("noise sigma=1 sigma=2", "given twice"),
+        ("noise sigma=2 bits=8.7", "whole numbers"),
+        ("noise sigma=inf", "finite number at 'sigma=inf'"),
     ],
 )
 def test_errors_point_at_the_word(text, message):

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from pellucid.refinement import PTGRM
 from pellucid.refinement.attention import convolve_per_location
 from pellucid.refinement.guidance import GuidedConvolution, coordinates
-from pellucid.refinement.strips import Strips
+from pellucid.refinement.windows import Windows
 
 
 def randomised(module: torch.nn.Module, seed: int = 0) -> torch.nn.Module:
@@ -145,36 +145,25 @@ def test_it_agrees_with_a_naive_derivation(form, size):
     torch.testing.assert_close(refined.double(), expected, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("rows", [1, 3, 5, 16])
-def test_strips_do_not_change_the_result(rows, monkeypatch):
-    module = randomised(PTGRM(16))
-    restored, degraded = torch.rand(2, 2, 3, 68, 36)
+@pytest.mark.parametrize("side", [1, 4, 7, 16])
+@pytest.mark.parametrize("form", ["paper", "reference"])
+def test_windows_do_not_change_the_result(side, form, monkeypatch):
+    module = randomised(PTGRM(16, form=form))
+    restored, degraded = torch.rand(2, 2, 3, 68, 44)
     feature = torch.randn(2, 16)
     with torch.no_grad():
         whole = module(restored, degraded, feature)
-        monkeypatch.setattr(Strips, "whole", property(lambda self: False))
-        original = Strips.__init__
-        monkeypatch.setattr(Strips, "__init__", lambda self, height, _: original(self, height, rows))
-        stripped = module(restored, degraded, feature)
-    torch.testing.assert_close(stripped, whole, atol=2e-5, rtol=0)
+        monkeypatch.setattr(module, "_window", lambda _: side)
+        assert not Windows(17, 11, side).whole
+        divided = module(restored, degraded, feature, memory=1)
+    torch.testing.assert_close(divided, whole, atol=2e-5, rtol=0)
 
 
-def test_memory_divides_the_image_in_strips(monkeypatch):
-    module = randomised(PTGRM(16))
-    heights = []
-    original = Strips.__init__
-
-    def spy(self, height, rows):
-        heights.append(rows)
-        original(self, height, rows)
-
-    monkeypatch.setattr(Strips, "__init__", spy)
-    restored, degraded = torch.rand(2, 1, 3, 256, 64)
-    with torch.no_grad():
-        bounded = module(restored, degraded, torch.ones(1, 16), memory=1)
-        whole = module(restored, degraded, torch.ones(1, 16))
-    assert heights == [16, None]
-    torch.testing.assert_close(bounded, whole, atol=2e-5, rtol=0)
+def test_less_memory_gives_smaller_windows():
+    module = PTGRM(16)
+    sides = [module._window(memory) for memory in (1, 64 << 20, 1 << 30)]
+    assert sides[0] == 16
+    assert sides == sorted(set(sides))
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 5), (2, 2), (3, 4), (7, 9)])

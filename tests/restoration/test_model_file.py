@@ -16,7 +16,6 @@ from pellucid.restoration.model_file import (
     load_model,
     load_network_weights,
     save_model,
-    update_card,
 )
 
 
@@ -103,12 +102,6 @@ def test_a_network_takes_its_weights_from_any_model_file(tmp_path):
         load_network_weights(NAFNet.tiny(), path)
 
 
-def test_cards_can_be_added_to(tmp_path):
-    path = saved(UNet.tiny(), tmp_path / "m.safetensors")
-    update_card(path, {"numbers": [1, 2]})
-    assert describe_model(path)["card"] == {"licence": "Apache-2.0", "numbers": [1, 2]}
-
-
 def test_damage_is_explained(tmp_path):
     good = saved(boosted(), tmp_path / "m.safetensors")
     cases = {"empty": b"", "text": b"hello world", "cut": good.read_bytes()[:-100], "header": good.read_bytes()[:50]}
@@ -132,6 +125,13 @@ def test_damage_is_explained(tmp_path):
         ({"network": {"name": "unet", "settings": {"widths": [4], "blocks": [1]}}}, "network do not fit"),
         ({"refinement": {"name": "ptgrm"}}, "does not describe a model"),
         ({"prior": None}, "does not describe a model"),
+        ({"prior": {"name": 3}}, "does not describe a model"),
+        ({"recipe": None}, "recipe is missing or of a wrong kind"),
+        ({"card": [1]}, "card is missing or of a wrong kind"),
+        ({"network": ["x"]}, "network is missing or of a wrong kind"),
+        ({"network": {"name": "unet", "settings": {"widths": [10**7, 10**7], "blocks": [1, 1]}}}, "network do not fit"),
+        ({"network": {"name": "unet", "settings": {"widths": [-8, 16], "blocks": [1, 1]}}}, "must be positive"),
+        ({"prior": {"student": {"width": 8, "channels": [-4]}}}, "does not describe a model"),
     ],
 )
 def test_a_wrong_header_is_explained(tmp_path, change, message):
@@ -147,6 +147,38 @@ def test_a_wrong_header_is_explained(tmp_path, change, message):
 
 def test_weights_that_are_not_finite_are_refused(tmp_path):
     network = UNet.tiny()
+    path = saved(network, tmp_path / "m.safetensors")
+    header = describe_model(path)
     nn.init.constant_(network.head.weight, float("nan"))
     with pytest.raises(ModelError, match="not finite"):
-        load_model(saved(network, tmp_path / "m.safetensors"))
+        saved(network, tmp_path / "n.safetensors")
+    tensors = {f"network.{key}": value for key, value in network.state_dict().items()}
+    save_file(tensors, path, metadata={"pellucid": json.dumps(header)})
+    with pytest.raises(ModelError, match="not finite"):
+        load_model(path)
+
+
+def test_a_header_cannot_run_code(tmp_path):
+    """A class named in a header must not be imported, let alone called."""
+    path = saved(UNet.tiny(), tmp_path / "m.safetensors")
+    proof = tmp_path / "proof"
+    settings = {"target": "subprocess:check_output", "arguments": {"args": ["touch", str(proof)]}}
+    header = describe_model(path) | {"network": {"name": "external", "settings": settings}}
+    save_file({"a": torch.zeros(1)}, path, metadata={"pellucid": json.dumps(header)})
+    with pytest.raises(ModelError, match="not pellucid's own"):
+        load_model(path)
+    with pytest.raises(ModelError):
+        load_network_weights(UNet.tiny(), path)
+    assert not proof.exists()
+
+
+def test_a_prior_in_a_header_gets_no_file_that_is_not_weights(tmp_path):
+    path = saved(boosted(prior=Zeros(8)), tmp_path / "m.safetensors")
+    (tmp_path / "secret").write_text("x")
+    header = describe_model(path) | {"prior": {"name": "mobilenet_v2"}}
+    header["recipe"] = {"prior": {"weights": str(tmp_path / "secret")}}
+    network = {f"network.{key}": value for key, value in load_model(path).module.network.state_dict().items()}
+    refinement = {f"refinement.{key}": value for key, value in load_model(path).module.refinement.state_dict().items()}
+    save_file(network | refinement, path, metadata={"pellucid": json.dumps(header)})
+    with pytest.raises(ModelError, match="needs the prior 'mobilenet_v2'"):
+        load_model(path)

@@ -108,9 +108,11 @@ def test_tiles_scale():
     assert Restorer(Double(), tile=64)(image).shape == (1, 3, 140, 180)
 
 
-@pytest.mark.parametrize("multiple", [1, 8])
+@pytest.mark.parametrize(
+    ("multiple", "side", "overlap"), [(1, 64, 16), (8, 64, 16), (32, 90, 22), (48, 100, 25), (16, 70, 17)]
+)
 @pytest.mark.parametrize("length", [64, 65, 79, 80, 81, 127, 400])
-def test_tiles_cover_everything_and_weigh_one(length, multiple):
+def test_tiles_cover_everything_and_weigh_one(length, multiple, side, overlap):
     sides, starts = [], []
     rows = torch.arange(float(length))[None, None, :, None].expand(1, 3, length, 20)
 
@@ -119,9 +121,11 @@ def test_tiles_cover_everything_and_weigh_one(length, multiple):
         starts.append(int(tile[0, 0, 0, 0]))
         return torch.ones_like(tile)
 
-    result = restore_in_tiles(note, rows, Tiles(64, 16, multiple))
+    result = restore_in_tiles(note, rows, Tiles(side, overlap, multiple))
     torch.testing.assert_close(result, torch.ones_like(result), atol=1e-6, rtol=0)
-    assert max(sides) < 64 + multiple
+    assert max(sides) <= side
+    ends = [start + height for start, height in zip(starts, sides, strict=True)]
+    assert all(end - start >= overlap for end, start in zip(ends[:-1], starts[1:], strict=True))
     assert all(start % multiple == 0 for start in starts)
 
 
@@ -200,10 +204,28 @@ def test_memory_parses(text, size):
     assert parse_memory(text) == size
 
 
-@pytest.mark.parametrize("text", ["", "GB", "1XB", "-1GB", "1 MB"])
+@pytest.mark.parametrize("text", ["", "GB", "1XB", "-1GB", "1 MB", "9" * 400 + "GB"])
 def test_memory_errors(text):
     with pytest.raises(SettingsError, match="memory"):
         parse_memory(text)
+
+
+@pytest.mark.parametrize("memory", [0, -5])
+def test_memory_as_a_number_is_checked_too(memory):
+    with pytest.raises(SettingsError, match="memory"):
+        Restorer(Blur(), memory=memory)
+
+
+def test_strength_is_refused_where_sizes_differ():
+    with pytest.raises(SettingsError, match="enlarges by 2"):
+        Restorer(Double(), strength=0.5)
+    with pytest.raises(SettingsError, match="enlarges by 2"):
+        Restorer(Double())(torch.rand(1, 3, 4, 4), strength=0)
+
+
+def test_results_can_be_trained_on():
+    restored = Restorer(Blur())(torch.rand(1, 3, 8, 8))
+    (restored * torch.ones(1, requires_grad=True)).sum().backward()
 
 
 def test_less_memory_gives_smaller_tiles():

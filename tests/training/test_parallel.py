@@ -33,7 +33,10 @@ def test_two_processes_write_one_run(tmp_path):
     assert json.loads(done.stdout)["steps"] == 2
     assert len((tmp_path / "run/log.jsonl").read_text().splitlines()) == 1
     alone = subprocess.run(
-        [sys.executable, "-m", "pellucid", *command[:3], str(tmp_path / "alone")], capture_output=True, text=True, timeout=300
+        [sys.executable, "-m", "pellucid", *command[:3], str(tmp_path / "alone")],
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
     assert alone.returncode == 0, alone.stderr
     # The second process sees other crops, so the averaged gradient leads elsewhere than the first process alone would go.

@@ -1,6 +1,8 @@
 """Training a recipe: files, exact resume, what is frozen stays frozen, boosting and distilling end to end."""
 
 import json
+import sys
+import types
 
 import pytest
 import torch
@@ -8,6 +10,7 @@ import yaml
 
 from pellucid import images
 from pellucid.errors import DataError, ModelError, SettingsError
+from pellucid.networks import External, load_weights
 from pellucid.priors import FrozenPrior, Shuffled, unit_rms
 from pellucid.refinement import Boosted
 from pellucid.restoration.model_file import describe_model, load_model
@@ -99,6 +102,43 @@ def test_interrupted_and_resumed_equals_uninterrupted(photographs, tmp_path):
     assert all(resumed[number] == whole[number] for number in resumed)
     first, second = (load_model(tmp_path / name / "model.safetensors").module.state_dict() for name in ("whole", "cut"))
     assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+def test_a_boosted_run_with_dropout_resumes_exactly(photographs, tmp_path, monkeypatch):
+    """The random numbers that torch draws for itself are part of the state."""
+    module = types.ModuleType("dropping")
+    module.Dropping = Dropping
+    monkeypatch.setitem(sys.modules, "dropping", module)
+
+    recipe = boosted_tree(photographs, checkpoint_minutes=1e-9)
+    recipe["network"] = {"name": "external", "settings": {"target": "dropping:Dropping"}}
+    whole = run(recipe, tmp_path / "whole")
+    run(recipe, tmp_path / "cut", stop_at=3)
+    torch.manual_seed(123)
+    resumed = run(recipe, tmp_path / "cut", resume=True)
+    assert all(resumed[number] == whole[number] for number in (4, 5, 6))
+    # The network is not ours to store in a model file; its weights are beside it, and they fit together again.
+    network = External("dropping:Dropping")
+    load_weights(network, tmp_path / "cut/network.safetensors")
+    assert isinstance(load_model(tmp_path / "cut/model.safetensors", network=network).module, Boosted)
+
+
+class Dropping(torch.nn.Sequential):
+    def __init__(self):
+        super().__init__(torch.nn.Conv2d(3, 3, 3, padding=1), torch.nn.Dropout(0.5))
+
+
+def test_resuming_with_another_recipe_is_refused(photographs, tmp_path):
+    run(tree(photographs, checkpoint_minutes=1e-9), tmp_path / "run", stop_at=2)
+    with pytest.raises(SettingsError, match=r"another train\.seed"):
+        run(tree(photographs, seed=9), tmp_path / "run", resume=True)
+    assert sorted(run(tree(photographs, steps=3), tmp_path / "run", resume=True)) == [3]
+
+
+def test_validation_is_as_often_as_asked(photographs, tmp_path):
+    run(tree(photographs, steps=5, validate_steps=2), tmp_path / "run")
+    lines = [json.loads(line) for line in (tmp_path / "run/log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines if "psnr" in line] == [2, 4, 5]
 
 
 def test_training_lowers_the_loss_on_held_out_pictures(photographs, tmp_path):
@@ -204,6 +244,8 @@ def test_errors_are_plain(photographs, tmp_path):
         ("train.batch", 0, "train.batch"),
         ("data.degradations", [], "data.degradations"),
         ("refinement", {"name": "ptgrm"}, "prior and refinement go together"),
+        ("train.seed", 2**70, "train.seed"),
+        ("refinement.weights", "x", "unknown key 'weights'"),
     ],
 )
 def test_wrong_recipes_name_the_key(photographs, path, value, message):

@@ -1,12 +1,13 @@
 """The command line: one verb, one file, no logic. Ends 0 when all went well, 1 when some item failed, 2 on wrong usage."""
 
+import os
 import sys
 
 import typer
 
 from pellucid import __version__
 from pellucid.cli import distill, evaluate, models, restore, train
-from pellucid.errors import PellucidError, SettingsError
+from pellucid.errors import PellucidError, SettingsError, one_line
 
 __all__ = ["app", "main"]
 
@@ -36,18 +37,22 @@ def _options(
 
 
 def main() -> None:
-    """Runs the command line; a failure is one line on stderr, never a traceback."""
+    """Runs the command line; a failure is one line on stderr, never a traceback (PELLUCID_TRACEBACK=1 shows it)."""
     try:
         app()
     except PellucidError as error:
         sys.stderr.write(f"pellucid: {error}\n")
         sys.exit(2 if isinstance(error, SettingsError) else 1)
-    except KeyboardInterrupt:
-        sys.stderr.write("pellucid: interrupted\n")
-        sys.exit(130)
     except BrokenPipeError:  # the reader of our output has gone
         sys.stderr.close()
         sys.exit(1)
     except MemoryError:
         sys.stderr.write("pellucid: out of memory; try a smaller --memory\n")
+        sys.exit(1)
+    except Exception as error:
+        if os.environ.get("PELLUCID_TRACEBACK"):
+            raise
+        sys.stderr.write(
+            f"pellucid: {type(error).__name__}: {one_line(error)} (this is a bug; PELLUCID_TRACEBACK=1 shows where)\n"
+        )
         sys.exit(1)

@@ -136,7 +136,7 @@ def fetch(
     """Download sets, going on where an earlier run stopped; every file is checked before it counts."""
     from pellucid.data.benchmarks import adopt, find_benchmark
     from pellucid.data.benchmarks import fetch as download
-    from pellucid.data.benchmarks.fetch import HOST
+    from pellucid.data.benchmarks.fetching import HOST
 
     if link and source is None:
         raise SettingsError("--link goes with --from")
@@ -163,19 +163,18 @@ def fetch(
 
 def _tell(outcome: "Outcome", *, quiet: bool) -> None:
     benchmark = outcome.benchmark
-    reasons: dict[str, list[str]] = {}
+    if outcome.unreachable:
+        warn(f"{benchmark.name}: {outcome.unreachable}; {len(outcome.failed)} files are still to be fetched")
     for failure in outcome.failed:
-        reasons.setdefault(failure.reason, []).append(failure.path)
-    for reason, paths in reasons.items():
-        for path in paths:
-            warn(f"{benchmark.name}: {path}: {reason}")
+        if failure.reason != outcome.unreachable:
+            warn(f"{benchmark.name}: {failure.path}: {failure.reason}")
     if quiet:
         return
     text = f"{benchmark.name}: {outcome.added} files new ({outcome.bytes / 1e6:.1f} MB), {outcome.present} were there"
     if outcome.failed:
-        text += f", {len(outcome.failed)} not (run it again to go on)"
+        text += f", {len(outcome.failed)} still missing or wrong"
     say(f"{text}; in {outcome.folder}; licence: {benchmark.licence}")
-    if benchmark.overlaps and benchmark.split != "test":
+    if outcome.added and benchmark.overlaps and benchmark.split != "test":
         warn(
             f"{benchmark.name} shares pictures with {', '.join(benchmark.overlaps)}: "
             "a model trained on all of it must not be scored on these"

@@ -1,5 +1,6 @@
 """`pellucid distill`."""
 
+from copy import deepcopy
 from pathlib import Path
 from typing import Annotated
 
@@ -28,7 +29,7 @@ def distill(
     from pellucid.training.settings import override, read_recipe
 
     loaded = load_model(model, prior_weights=prior_weights)
-    tree = dict(loaded.header["recipe"])
+    tree = deepcopy(loaded.header["recipe"])
     for assignment in assignments or []:
         override(tree, assignment)
     last = train_with_progress(steps_of(loaded, read_recipe(tree, str(model)), out, resume=resume), "distill")

@@ -26,7 +26,7 @@ def evaluate(
     data: Annotated[Path, typer.Option(help="A folder of clean photographs.")],
     sigma: Annotated[
         list[float] | None,
-        typer.Option(help="Add Gaussian noise of this sigma (0..255) to them; give it again for more."),
+        typer.Option(min=0, max=255, help="Add Gaussian noise of this sigma (0..255) to them; give it again for more."),
     ] = None,
     degraded: Annotated[
         Path | None, typer.Option(help="A folder of degraded photographs of the same names, instead of --sigma.")
@@ -36,7 +36,7 @@ def evaluate(
         typer.Option(help="How the numbers are made; the default is gaussian-colour, or pairs-rgb for pairs."),
     ] = None,
     alone: Annotated[bool, typer.Option("--alone", help="Score each boosted model's network alone, too.")] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Of the noise.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of the noise.")] = 0,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write results.json, .csv and .md here.")] = None,
     tile: Tile = None,
     memory: Memory = None,

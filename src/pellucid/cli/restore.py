@@ -40,11 +40,11 @@ def restore(
     from pellucid import load
     from pellucid.restoration.batch import plan, restore_files
 
-    jobs = plan(inputs, out, recursive=recursive, suffix=format)
+    jobs = plan(inputs, out, recursive=recursive, suffix=format, compare=compare)
     restorer = load(model, strength=strength, tile=tile, memory=memory, device=device, precision=precision)  # type: ignore[arg-type]
     results = []
     with progress("restore", len(jobs)) as bar:
-        for result in restore_files(restorer, jobs, overwrite=overwrite, compare=compare):
+        for result in restore_files(restorer, jobs, overwrite=overwrite):
             results.append(result)
             bar(len(results), result.source.name)
             if result.error:

@@ -10,8 +10,8 @@ __all__ = ["print_json", "progress", "say", "train_with_progress", "warn"]
 
 
 def print_json(document: Any) -> None:
-    """One JSON document on stdout."""
-    sys.stdout.write(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+    """One JSON document on stdout, in ASCII so that every terminal takes it."""
+    sys.stdout.write(json.dumps(document, indent=1, allow_nan=False) + "\n")
 
 
 def say(text: str) -> None:

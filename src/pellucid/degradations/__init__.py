@@ -4,6 +4,7 @@ A degradation is written as text, `noise sigma=25 bits=8`, prints itself as that
 a number may be a range, `noise sigma=0..55`: each photograph then draws its own value.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Protocol, get_type_hints
@@ -75,6 +76,8 @@ def parse_drawn(text: str) -> DrawnDegradation:
         key, equals, value = word.partition("=")
         if not equals:
             raise SettingsError(f"degradation {text!r}: expected key=value at {word!r}")
+        if key in ranges:
+            raise SettingsError(f"degradation {text!r}: {key} is given twice")
         ranges[key] = _range(text, word, value)
     for end in (0, 1):
         _build(name, {key: span[end] for key, span in ranges.items()})
@@ -96,6 +99,8 @@ def _range(text: str, word: str, value: str) -> tuple[float, float]:
         span = (float(low), float(high) if dots else float(low))
     except ValueError:
         raise SettingsError(f"degradation {text!r}: not a number or a range at {word!r}") from None
+    if not all(map(math.isfinite, span)):
+        raise SettingsError(f"degradation {text!r}: not a finite number at {word!r}")
     if not span[0] <= span[1]:
         raise SettingsError(f"degradation {text!r}: the range at {word!r} runs backwards")
     return span
@@ -108,6 +113,8 @@ def _build(name: str, values: Mapping[str, float]) -> Degradation:
     for key in values:
         if key not in known:
             raise SettingsError(f"degradation {name}: {unknown_name('parameter', key, known)}")
+        if hints[key] is int and values[key] != int(values[key]):
+            raise SettingsError(f"degradation {name}: {key} takes whole numbers, got {values[key]:g}")
     try:
         return kind(**{key: hints[key](value) for key, value in values.items()})
     except TypeError:

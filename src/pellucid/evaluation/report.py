@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -17,12 +18,21 @@ __all__ = ["as_document", "as_markdown", "write_results"]
 def as_document(
     rows: Sequence[Row], summaries: Sequence[Summary], protocol: Protocol, made: dict[str, Any]
 ) -> dict[str, Any]:
-    """All of an evaluation as one JSON-able document; `made` says with what models, data and seed."""
+    """All of an evaluation as one JSON-able document; `made` says with what models, data and seed.
+
+    JSON has no infinity: the PSNR of identical pictures is null.
+    """
     return {
         "protocol": {"name": protocol.name, "description": protocol.describe()},
         "made": made,
-        "summaries": [asdict(summary) for summary in summaries],
-        "rows": [asdict(row) for row in rows],
+        "summaries": [_finite(asdict(summary)) for summary in summaries],
+        "rows": [_finite(asdict(row)) for row in rows],
+    }
+
+
+def _finite(entries: dict[str, Any]) -> dict[str, Any]:
+    return {
+        key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in entries.items()
     }
 
 

@@ -10,12 +10,23 @@ from typing import Any
 
 from torch import nn
 
-from pellucid.errors import SettingsError, unknown_name
+from pellucid.errors import PellucidError, SettingsError, one_line, unknown_name
 from pellucid.networks.external import External, load_weights, read_weights
 from pellucid.networks.nafnet import NAFNet
 from pellucid.networks.unet import UNet
 
-__all__ = ["NETWORKS", "External", "NAFNet", "UNet", "build_network", "load_weights", "network_name", "read_weights"]
+__all__ = [
+    "NETWORKS",
+    "External",
+    "NAFNet",
+    "UNet",
+    "build_network",
+    "input_multiple",
+    "load_weights",
+    "network_name",
+    "output_scale",
+    "read_weights",
+]
 
 NETWORKS: Mapping[str, Callable[..., nn.Module]] = {
     "external": External,
@@ -34,8 +45,22 @@ def build_network(name: str, settings: Mapping[str, Any] | None = None) -> nn.Mo
         raise SettingsError(unknown_name("network", name, NETWORKS))
     try:
         return NETWORKS[name](**(settings or {}))
-    except (TypeError, ValueError) as error:
-        raise SettingsError(f"network {name!r}: {error}") from error
+    except PellucidError:
+        raise
+    except Exception as error:  # settings can be wrong in ways that only torch notices
+        raise SettingsError(f"network {name!r}: {one_line(error)}") from error
+
+
+def input_multiple(network: nn.Module) -> int:
+    """What the sides of a network's input must divide by; 1 where it does not say so in a whole number."""
+    multiple = getattr(network, "multiple", 1)
+    return multiple if isinstance(multiple, int) and multiple > 0 else 1
+
+
+def output_scale(network: nn.Module) -> int:
+    """Output sides over input sides; 1 where the network does not say so in a whole number."""
+    scale = getattr(network, "scale", 1)
+    return scale if isinstance(scale, int) and scale > 0 else 1
 
 
 def network_name(network: nn.Module) -> str | None:

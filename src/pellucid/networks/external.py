@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pellucid.errors import ModelError, SettingsError, unknown_name
+from pellucid.errors import ModelError, SettingsError, one_line, unknown_name
 
 __all__ = ["External", "load_weights", "read_weights"]
 
@@ -18,7 +18,7 @@ class External(nn.Module):
     """A foreign network behind the contract of ours: (B, 3, H, W) in [0, 1] in and out.
 
     Args:
-        target: `package.module:Class` (or any callable that returns a module).
+        target: `package.module:Class` (or any callable that returns a module), or a module that is there already.
         arguments: its keyword arguments.
         multiple: sides that it accepts must be divisible by this, in pixels.
         scale: output sides over input sides.
@@ -32,7 +32,7 @@ class External(nn.Module):
 
     def __init__(
         self,
-        target: str,
+        target: str | nn.Module,
         arguments: Mapping[str, Any] | None = None,
         *,
         multiple: int = 1,
@@ -47,7 +47,7 @@ class External(nn.Module):
         if multiple < 1 or scale < 1 or high <= low:
             raise SettingsError("external network: multiple and scale must be at least 1, and high above low")
         self.settings: dict[str, Any] = {
-            "target": target,
+            "target": target if isinstance(target, str) else type(target).__qualname__,
             "arguments": dict(arguments or {}),
             "multiple": multiple,
             "scale": scale,
@@ -56,7 +56,7 @@ class External(nn.Module):
             "high": high,
         }
         self.multiple, self.scale, self.channels, self.low, self.high = multiple, scale, channels, low, high
-        self.network = _construct(target, arguments or {})
+        self.network = target if isinstance(target, nn.Module) else _construct(target, arguments or {})
 
     def forward(self, degraded: Tensor) -> Tensor:
         """Degraded (B, 3, H, W) to restored (B, 3, H * scale, W * scale).
@@ -97,8 +97,10 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             weights: Any = load_file(path)
         else:
             weights = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # every reader fails in its own way on a damaged file
-        raise ModelError(f"{path}: not a readable weights file ({_first_line(error)})") from error
+    except (
+        Exception
+    ) as error:  # every reader fails in its own way on a damaged file; torch's own words give unsafe advice
+        raise ModelError(f"{path}: not a readable weights file, or holds more than tensors") from error
     for key in ("params_ema", "params", "state_dict", "model"):
         if isinstance(weights, Mapping) and isinstance(weights.get(key), Mapping):
             weights = weights[key]
@@ -131,20 +133,22 @@ def load_weights(network: nn.Module, path: Path) -> None:
 
 
 def _construct(target: str, arguments: Mapping[str, Any]) -> nn.Module:
+    if not isinstance(target, str):
+        raise SettingsError(f"external network: expected package.module:Class, got {target!r}")
     module_name, colon, class_name = target.partition(":")
     if not colon or not module_name or not class_name:
         raise SettingsError(f"external network: expected package.module:Class, got {target!r}")
     try:
         module = importlib.import_module(module_name)
     except Exception as error:  # importing foreign code can fail in any way
-        raise SettingsError(f"external network: cannot import {module_name!r} ({_first_line(error)})") from error
+        raise SettingsError(f"external network: cannot import {module_name!r} ({one_line(error)})") from error
     if not hasattr(module, class_name):
         names = [name for name, value in vars(module).items() if inspect.isclass(value)]
         raise SettingsError(f"external network: {unknown_name(f'class of {module_name}', class_name, names)}")
     try:
         network = getattr(module, class_name)(**arguments)
     except Exception as error:  # so can its constructor
-        raise SettingsError(f"external network: {target} refused its arguments ({_first_line(error)})") from error
+        raise SettingsError(f"external network: {target} refused its arguments ({one_line(error)})") from error
     if not isinstance(network, nn.Module):
         raise SettingsError(f"external network: {target} is not a torch.nn.Module but {type(network).__name__}")
     return network
@@ -156,7 +160,3 @@ def _tensors(output: Any) -> list[Tensor]:
         return [output]
     values = output.values() if isinstance(output, Mapping) else output if isinstance(output, list | tuple) else ()
     return [tensor for value in values for tensor in _tensors(value)]
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]

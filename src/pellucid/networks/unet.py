@@ -50,6 +50,10 @@ class UNet(nn.Module):
         super().__init__()
         if not widths or len(widths) != len(blocks):
             raise ValueError(f"widths and blocks need one entry per scale; got {list(widths)} and {list(blocks)}")
+        if min(*widths, *blocks, channels) < 1:
+            raise ValueError(
+                f"widths, blocks and channels must be positive; got {list(widths)}, {list(blocks)}, {channels}"
+            )
         self.settings: dict[str, Any] = {"widths": list(widths), "blocks": list(blocks), "channels": channels}
         self.multiple = 2 ** (len(widths) - 1)
         self.head = nn.Conv2d(channels, widths[0], 3, padding=1, bias=False)

@@ -137,7 +137,7 @@ def _load(name: str, local: bool) -> ClipPrior:
     import transformers
     from transformers.utils import cached_file
 
-    config = transformers.AutoConfig.from_pretrained(name, local_files_only=local)
+    config = transformers.AutoConfig.from_pretrained(name, local_files_only=local, trust_remote_code=False)
     if config.model_type not in TOWERS:
         raise ModelError(f"{name}: this is a model of type {config.model_type!r}, expected CLIP or SigLIP")
     # Read as it is: the image processors' classes would need Pillow or torchvision, and crop the margins away.

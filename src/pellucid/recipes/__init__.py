@@ -4,7 +4,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from pellucid.errors import SettingsError, unknown_name
+from pellucid.errors import SettingsError, one_line, unknown_name
 
 __all__ = ["RECIPES", "load_tree"]
 
@@ -34,8 +34,8 @@ def load_tree(name: str) -> dict[str, Any]:
         raise SettingsError(f"{unknown_name('recipe', name, RECIPES)}, or a .yaml file")
     try:
         tree = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise SettingsError(f"{name}: not YAML ({str(error).splitlines()[0]})") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise SettingsError(f"{name}: not YAML ({one_line(error)})") from None
     if not isinstance(tree, dict):
         raise SettingsError(f"{name}: a recipe is a mapping of keys to values")
     return tree

@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import nn
 
-from pellucid.errors import SettingsError, unknown_name
+from pellucid.errors import SettingsError, one_line, unknown_name
 from pellucid.refinement.boost import Boosted, boost
 from pellucid.refinement.ptgrm import PTGRM
 
@@ -26,5 +26,5 @@ def build_refinement(name: str, settings: Mapping[str, Any]) -> nn.Module:
         raise SettingsError(unknown_name("refinement", name, REFINEMENTS))
     try:
         return REFINEMENTS[name](**settings)
-    except (TypeError, ValueError) as error:
-        raise SettingsError(f"refinement {name!r}: {error}") from error
+    except Exception as error:  # settings can be wrong in ways that only torch notices
+        raise SettingsError(f"refinement {name!r}: {one_line(error)}") from error

@@ -14,7 +14,8 @@ from typing import Any, Literal, overload
 import torch
 from torch import Tensor, nn
 
-from pellucid.errors import ModelError
+from pellucid.errors import ModelError, SettingsError
+from pellucid.networks import input_multiple, output_scale
 from pellucid.padding import pad_to_multiple
 from pellucid.priors import Prior, build_prior
 from pellucid.refinement.ptgrm import PTGRM
@@ -38,15 +39,17 @@ class Boosted(nn.Module):
         self, network: nn.Module, prior: Prior, refinement: nn.Module, *, freeze_network: bool = False
     ) -> None:
         super().__init__()
-        self.network, self.prior, self.refinement = network, prior, refinement
+        self.network, self.refinement = network, refinement
+        self.prior: Any = prior
         self.freeze_network = freeze_network
-        self.refinement_multiple: int = getattr(refinement, "multiple", 1)
-        self.multiple = math.lcm(getattr(network, "multiple", 1), self.refinement_multiple)
-        self.scale: int = getattr(network, "scale", 1)
+        self.network_multiple = input_multiple(network)
+        self.refinement_multiple = input_multiple(refinement)
+        self.multiple = math.lcm(self.network_multiple, self.refinement_multiple)
+        self.scale = output_scale(network)
         if self.scale != 1:
             raise ModelError(f"the refinement works at the network's input size; this network scales by {self.scale}")
         if freeze_network:
-            network.requires_grad_(False)
+            network.requires_grad_(False).eval()
 
     def train(self, mode: bool = True) -> "Boosted":
         """Sets the mode; a frozen network stays in evaluation mode."""
@@ -81,17 +84,19 @@ class Boosted(nn.Module):
         """
         height, width = degraded.shape[2:]
         feature = self.prior(degraded) if view is None else self.prior.encode(view)
-        padded = pad_to_multiple(degraded, self.multiple)
+        padded = pad_to_multiple(degraded, self.network_multiple)
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.freeze_network):
-            restored: Any = self.network(padded)
+            restored: Any = self.network(padded.clone())  # a copy: a network may work in place
         if not isinstance(restored, Tensor) or restored.shape != padded.shape:
             got = tuple(restored.shape) if isinstance(restored, Tensor) else type(restored).__name__
             raise ModelError(
                 f"{type(self.network).__name__}: expected an image of shape {tuple(padded.shape)}, got {got}; "
-                "pellucid.networks.External adapts networks of other outputs and ranges"
+                "pellucid.networks.External(network, ...) adapts networks of other outputs and ranges"
             )
-        refined: Tensor = self.refinement(restored, padded, feature, grid=grid)[:, :, :height, :width]
-        return (refined, restored[:, :, :height, :width]) if both else refined
+        restored = restored[:, :, :height, :width]
+        pair = [pad_to_multiple(image, self.refinement_multiple) for image in (restored, degraded)]
+        refined: Tensor = self.refinement(*pair, feature, grid=grid)[:, :, :height, :width]
+        return (refined, restored) if both else refined
 
 
 def boost(
@@ -114,9 +119,15 @@ def boost(
         settings: of `PTGRM`, such as `width` or `form`.
 
     Raises:
-        SettingsError: an unknown prior.
+        SettingsError: an unknown prior, or weights for one that is built already.
         ModelError: its weights are missing or damaged, or the network changes the size.
         MissingExtraError: it needs a package that is not installed.
     """
+    if weights is not None and not isinstance(prior, str):
+        raise SettingsError("boost: weights are for a prior that is named; this one is built already")
     guide = build_prior(prior, weights=weights) if isinstance(prior, str) else prior
-    return Boosted(network, guide, PTGRM(guide.width, **settings), freeze_network=freeze_network)
+    boosted = Boosted(network, guide, PTGRM(guide.width, **settings), freeze_network=freeze_network)
+    place = next(network.parameters(), torch.empty(0)).device
+    boosted.prior.to(place)
+    boosted.refinement.to(place)
+    return boosted

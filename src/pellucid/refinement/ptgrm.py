@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from pellucid.refinement.attention import ChannelAttention, SpatialAttention
 from pellucid.refinement.guidance import SLOPE, PositionEmbedding, PriorMap, coordinates
 from pellucid.refinement.spatial import LongRange, RangeMap, ShortRange
-from pellucid.refinement.strips import Strips
+from pellucid.refinement.windows import Windows
 
 __all__ = ["PTGRM"]
 
@@ -40,9 +40,9 @@ class LatentEncoder(nn.Module):
         self.second_norm = nn.InstanceNorm2d(width, affine=True)
         self.third = nn.Conv2d(width, width, 3, stride=2, padding=1, bias=False)
 
-    def forward(self, restored: Tensor, degraded: Tensor, strips: Strips) -> Tensor:
+    def forward(self, restored: Tensor, degraded: Tensor, windows: Windows) -> Tensor:
         """Two images (B, 3, H, W) to (B, width, H / 4, W / 4)."""
-        if strips.whole:
+        if windows.whole:
             full = self.first_norm(self.first(torch.cat([restored, degraded], 1)))
             half = self.second_norm(self.second(F.leaky_relu(full, SLOPE)))
             latent: Tensor = self.third(half)
@@ -52,15 +52,15 @@ class LatentEncoder(nn.Module):
             features: Tensor = self.first(torch.cat([restored, degraded], 1))
             return features
 
-        first = strips.moments(full_size, restored, degraded, halo=1)
+        first = windows.moments(full_size, restored, degraded, halo=1)
 
         def half_size(restored: Tensor, degraded: Tensor) -> Tensor:
             full = _normalise(full_size(restored, degraded), first, self.first_norm)
             features: Tensor = self.second(F.leaky_relu(full, SLOPE))
             return features
 
-        second = strips.moments(half_size, restored, degraded, halo=1)
-        return strips.map(
+        second = windows.moments(half_size, restored, degraded, halo=1)
+        return windows.map(
             lambda *images: self.third(_normalise(half_size(*images), second, self.second_norm)),
             restored,
             degraded,
@@ -144,6 +144,7 @@ class PTGRM(nn.Module):
         self.spatial_attention = SpatialAttention(width, kernel)
         self.fusion = nn.Conv2d(2 * width, width, 1, bias=False)
         self.decoder = ImageDecoder(width, 3 if form == "reference" else 6)
+        self._reach = 1 + self.spatial_attention.reach + self.decoder.reach
         if form == "paper":
             nn.init.zeros_(self.decoder.out.weight)
             assert self.decoder.out.bias is not None
@@ -184,19 +185,23 @@ class PTGRM(nn.Module):
                 f"refinement needs two images of one size divisible by 4, got {tuple(restored.shape)} and "
                 f"{tuple(degraded.shape)}"
             )
-        rows = None if memory is None else max(16, memory // (BYTES_PER_PIXEL * 4 * width))
-        strips = Strips(height // 4, rows)
-        latent = self.encoder(restored, degraded, strips)
+        windows = Windows(height // 4, width // 4, None if memory is None else self._window(memory))
+        latent = self.encoder(restored, degraded, windows)
         place = coordinates(latent.shape, grid, latent.device)
-        enhanced = self._enhance(latent, place, feature, strips)
-        return self._attend_and_decode(enhanced, place, feature, restored, degraded, strips)
+        enhanced = self._enhance(latent, place, feature, windows)
+        return self._attend_and_decode(enhanced, place, feature, restored, degraded, windows)
 
     def range_weights(self, latent: Tensor, place: Tensor, feature: Tensor) -> Tensor:
         """M of equation (2), (B, 1, h, w): the weight of near context at each place."""
         weights: Tensor = self.range_map(latent, self.range_prior(feature), self.range_position(place))
         return weights
 
-    def _enhance(self, latent: Tensor, place: Tensor, feature: Tensor, strips: Strips) -> Tensor:
+    def _window(self, memory: int) -> int:
+        """Side of the largest window, in places of the latent, whose maps take at most `memory` bytes, its halo included."""
+        side = int((memory / (BYTES_PER_PIXEL * 16)) ** 0.5)
+        return max(16, side - 2 * self._reach)
+
+    def _enhance(self, latent: Tensor, place: Tensor, feature: Tensor, windows: Windows) -> Tensor:
         """PTG-SVE: f to f_hat, equations (2) and (3)."""
 
         def blend(latent: Tensor, far: Tensor, place: Tensor) -> Tensor:
@@ -207,15 +212,15 @@ class PTGRM(nn.Module):
             blended: Tensor = weight * near + (1 - weight) * far
             return blended
 
-        return strips.map(blend, latent, self.long_range(latent, strips), place, halo=3)
+        return windows.map(blend, latent, self.long_range(latent, windows), place, halo=3)
 
     def _attend_and_decode(
-        self, enhanced: Tensor, place: Tensor, feature: Tensor, restored: Tensor, degraded: Tensor, strips: Strips
+        self, enhanced: Tensor, place: Tensor, feature: Tensor, restored: Tensor, degraded: Tensor, windows: Windows
     ) -> Tensor:
         """PTG-CSA, the decoder and equation (1): f_hat to the refined image."""
         prior = self.attention_prior(feature)
         pixels = enhanced.shape[2] * enhanced.shape[3]
-        pooled = strips.total(lambda part: part, lambda part: part.float().sum((2, 3)), enhanced, halo=0) / pixels
+        pooled = windows.total(lambda part: part, lambda part: part.float().sum((2, 3)), enhanced, halo=0) / pixels
         channel_weights = self.channel_attention(pooled, prior)[:, :, None, None]
 
         def refine(enhanced: Tensor, place: Tensor, restored: Tensor, degraded: Tensor) -> Tensor:
@@ -230,8 +235,7 @@ class PTGRM(nn.Module):
                 refined = degraded + (restored.float() - degraded) * (1 + mask) + residual
             return refined
 
-        reach = 1 + self.spatial_attention.reach + self.decoder.reach
-        return strips.map(refine, enhanced, place, restored, degraded, halo=reach)
+        return windows.map(refine, enhanced, place, restored, degraded, halo=self._reach)
 
 
 def _normalise(features: Tensor, moments: tuple[Tensor, Tensor], norm: nn.InstanceNorm2d) -> Tensor:

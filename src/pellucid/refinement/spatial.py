@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pellucid.refinement.guidance import SLOPE, GuidedConvolution
-from pellucid.refinement.strips import Strips
+from pellucid.refinement.windows import Windows
 
 __all__ = ["LongRange", "RangeMap", "ShortRange", "TransposedAttentionBlock"]
 
@@ -23,13 +23,13 @@ class RangeMap(nn.Module):
         self.out = nn.Conv2d(width, 1, 3, padding=1, bias=False)
 
     def forward(self, features: Tensor, prior: Tensor, position: Tensor) -> Tensor:
-        """Features (B, width, h, w), T_m(g) (B, 4 width), S_m (B, width, h, w) to M (B, 1, h, w) in (0, 1); reach 2 rows."""
+        """Features (B, width, h, w), T_m(g) (B, 4 width), S_m (B, width, h, w) to M (B, 1, h, w) in (0, 1); reach 2 places."""
         hidden = F.leaky_relu(self.guided(features, prior, position), SLOPE)
         return torch.sigmoid(self.out(hidden))
 
 
 class ShortRange(nn.Module):
-    """R_s of equation (3): one residual block of two 3x3 convolutions, without normalisation; reach 2 rows."""
+    """R_s of equation (3): one residual block of two 3x3 convolutions, without normalisation; reach 2 places."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -59,15 +59,15 @@ class TransposedAttentionBlock(nn.Module):
         self.gate_depthwise = nn.Conv2d(2 * hidden, 2 * hidden, 3, padding=1, groups=2 * hidden, bias=False)
         self.gate_out = nn.Conv2d(hidden, width, 1, bias=False)
 
-    def forward(self, features: Tensor, strips: Strips) -> Tensor:
+    def forward(self, features: Tensor, windows: Windows) -> Tensor:
         """(B, width, h, w) in and out."""
-        if strips.whole:  # the queries, keys and values are needed twice: keep them
+        if windows.whole:  # the queries, keys and values are needed twice: keep them
             mixed = self._mix(features)
             attention = self._attention(self._products(mixed))
             return self._feed_forward(features + self._attend(mixed, attention))
         # The attention matrix is a statistic of the whole image.
-        attention = self._attention(strips.total(self._mix, self._products, features, halo=1))
-        return strips.map(
+        attention = self._attention(windows.total(self._mix, self._products, features, halo=1))
+        return windows.map(
             lambda part: self._feed_forward(part + self._attend(self._mix(part), attention)), features, halo=2
         )
 
@@ -122,10 +122,10 @@ class LongRange(nn.ModuleList):
     def __init__(self, width: int, blocks: int, heads: int = 1, expansion: float = 2.66) -> None:
         super().__init__(TransposedAttentionBlock(width, heads, expansion) for _ in range(blocks))
 
-    def forward(self, features: Tensor, strips: Strips) -> Tensor:
+    def forward(self, features: Tensor, windows: Windows) -> Tensor:
         """(B, width, h, w) in and out."""
         for block in self:
-            features = block(features, strips)
+            features = block(features, windows)
         return features
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from pellucid import images
-from pellucid.errors import DataError, ImageError, PellucidError, SettingsError, unknown_name
+from pellucid.errors import DataError, ImageError, PellucidError, SettingsError, one_line, unknown_name
 from pellucid.restoration.restorer import Restorer
 
 __all__ = ["Job", "Result", "before_and_after", "plan", "restore_files"]
@@ -21,10 +21,11 @@ SUFFIX_OF = {"jpeg": ".jpg", "tiff": ".tif"}
 
 @dataclass(frozen=True)
 class Job:
-    """A file to read and the file to write."""
+    """A file to read, the file to write, and where a before-and-after picture goes, if anywhere."""
 
     source: Path
     target: Path
+    compared: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,9 @@ class Result:
         return {key: str(value) if isinstance(value, Path) else value for key, value in asdict(self).items()}
 
 
-def plan(inputs: Sequence[Path], out: Path, *, recursive: bool = False, suffix: str | None = None) -> list[Job]:
+def plan(
+    inputs: Sequence[Path], out: Path, *, recursive: bool = False, suffix: str | None = None, compare: bool = False
+) -> list[Job]:
     """Which file becomes which: one file into a file or a folder, anything else into a folder with its own tree.
 
     Args:
@@ -52,55 +55,58 @@ def plan(inputs: Sequence[Path], out: Path, *, recursive: bool = False, suffix: 
         out: where to; a file where it has an image's suffix and there is one input file.
         recursive: go into folders of folders.
         suffix: a format's name (`png`) or suffix (`.png`) to write instead of the input's own.
+        compare: each output gets a before-and-after picture beside it, `NAME-compared.png`.
 
     Raises:
-        SettingsError: an unknown format, or a file as the output of several inputs.
-        DataError: a folder without photographs, or two inputs for one output.
-        ImageError: an output would be its own input.
+        SettingsError: a format that is unknown or not the output's own, or a file as the output of several inputs.
+        DataError: a folder without photographs, or two files to be written in one place.
+        ImageError: something to be written is one of the inputs.
     """
     ending = _suffix(suffix)
-    if len(inputs) == 1 and not inputs[0].is_dir() and images.supported(out) and not out.is_dir():
-        jobs = [Job(inputs[0], out.with_suffix(ending) if ending else out)]
+    if len(inputs) == 1 and not inputs[0].is_dir() and out.suffix and not _is_folder(out):
+        if not images.supported(out):
+            known = ", ".join(sorted(images.SUFFIXES))
+            raise SettingsError(f"{out}: cannot write files with the suffix {out.suffix!r}; known: {known}")
+        if ending and images.SUFFIXES[out.suffix.lower()] != images.SUFFIXES[ending]:
+            raise SettingsError(f"{out}: its suffix is not that of the format {suffix!r}")
+        targets = [(inputs[0], out)]
     else:
         if out.exists() and not out.is_dir():
             raise SettingsError(f"{out}: is a file; several photographs need a folder to go to")
-        jobs = [
-            Job(path, target.with_suffix(ending) if ending else target)
-            for path, target in _targets(inputs, out, recursive)
+        targets = [
+            (path, path_out.with_suffix(ending or path_out.suffix))
+            for path, path_out in _targets(inputs, out, recursive)
         ]
-    seen: dict[Path, Path] = {}
-    for job in jobs:
-        if job.target.exists() and job.source.exists() and job.target.samefile(job.source):
-            raise ImageError(f"{job.target}: is the input itself; choose another output")
-        if job.target in seen:
-            raise DataError(f"{job.target}: would be written twice, from {seen[job.target]} and from {job.source}")
-        seen[job.target] = job.source
+    jobs = [Job(path, path_out, _compared(path_out) if compare else None) for path, path_out in targets]
+    _refuse_collisions(jobs)
     return jobs
 
 
-def restore_files(restorer: Restorer, jobs: Sequence[Job], *, overwrite: bool, compare: bool) -> Iterator[Result]:
+def restore_files(restorer: Restorer, jobs: Sequence[Job], *, overwrite: bool) -> Iterator[Result]:
     """Does the jobs in order. An output that exists is skipped unless `overwrite`, so that an interrupted run resumes."""
     for job in jobs:
-        if job.target.exists() and not overwrite:
+        if job.target.is_file() and not overwrite:
             yield Result(job.source, job.target, "skipped")
             continue
-        started = time.perf_counter()
         try:
-            photograph = images.read(job.source)
-            restored = restorer(photograph)
-            _make_folder(job.target.parent)
-            images.write(restored, job.target)
-            compared = None
-            if compare:
-                compared = job.target.with_name(f"{job.target.stem}-compared.png")
-                images.write(images.Photograph(before_and_after(photograph.pixels, restored.pixels)), compared)
+            yield _restore_file(restorer, job)
         except PellucidError as error:
             yield Result(job.source, job.target, "failed", error=str(error))
-        else:
-            megapixels = photograph.pixels.shape[2] * photograph.pixels.shape[3] / 1e6
-            yield Result(
-                job.source, job.target, "restored", megapixels, time.perf_counter() - started, compared=compared
-            )
+        except (MemoryError, OSError, RuntimeError) as error:  # torch reports a lack of memory as a RuntimeError
+            yield Result(job.source, job.target, "failed", error=f"{job.source}: {one_line(error)}")
+
+
+def _restore_file(restorer: Restorer, job: Job) -> Result:
+    started = time.perf_counter()
+    photograph = images.read(job.source)
+    restored = restorer(photograph)
+    _make_folder(job.target.parent)
+    images.write(restored, job.target)
+    if job.compared:
+        images.write(images.Photograph(before_and_after(photograph.pixels, restored.pixels)), job.compared)
+    megapixels = photograph.pixels.shape[2] * photograph.pixels.shape[3] / 1e6
+    seconds = time.perf_counter() - started
+    return Result(job.source, job.target, "restored", megapixels, seconds, compared=job.compared)
 
 
 def before_and_after(degraded: Tensor, restored: Tensor, gap: int = 8) -> Tensor:
@@ -132,6 +138,38 @@ def _targets(inputs: Sequence[Path], out: Path, recursive: bool) -> Iterator[tup
             )
         for path in found:
             yield path, out / path.relative_to(source)
+
+
+def _compared(target: Path) -> Path:
+    return target.with_name(f"{target.stem}-compared.png")
+
+
+def _refuse_collisions(jobs: Sequence[Job]) -> None:
+    """Nothing may be written over an input, or twice."""
+    sources = {_real(job.source) for job in jobs}
+    seen: dict[Path, Path] = {}
+    for job in jobs:
+        for target in filter(None, (job.target, job.compared)):
+            if _real(target) in sources:
+                raise ImageError(f"{target}: is the input itself; choose another output")
+            other = seen.setdefault(_real(target), job.source)
+            if other != job.source or (target == job.compared and target == job.target):
+                raise DataError(f"{target}: would be written twice, from {other} and from {job.source}")
+
+
+def _real(path: Path) -> Path:
+    """The file behind links, so that two names of one file are seen as one."""
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError):
+        return path.absolute()
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
 
 
 def _suffix(name: str | None) -> str | None:

@@ -7,9 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from pellucid.errors import SettingsError
+from pellucid.networks import input_multiple
 from pellucid.restoration.tiling import Tiles
 
-__all__ = ["available_memory", "parse_memory", "tiles_within"]
+__all__ = ["available_memory", "checked_memory", "parse_memory", "tiles_within"]
 
 # Maps of the largest layer's size that are alive at once (input, output, skip, scratch), found with U-Net and NAFNet.
 LIVE_MAPS = 6
@@ -27,10 +28,18 @@ def parse_memory(text: str) -> int:
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?\s*", text.lower())
     if not match:
         raise SettingsError(f"memory {text!r}: expected a number and a unit, such as 1GB or 800MB")
-    size = int(float(match[1]) * UNITS[match[2]])
-    if size < 16 << 20:
-        raise SettingsError(f"memory {text!r}: 16MB is the least that can be worked with")
-    return size
+    return checked_memory(float(match[1]) * UNITS[match[2]])
+
+
+def checked_memory(size: float) -> int:
+    """The same number of bytes, where it can be worked with.
+
+    Raises:
+        SettingsError: it is less than 16 MB, or not a number that any machine has.
+    """
+    if not 16 << 20 <= size < 1 << 60:
+        raise SettingsError(f"memory of {size:g} bytes: it must be 16MB at least, and finite")
+    return int(size)
 
 
 def available_memory(device: torch.device) -> int:
@@ -47,13 +56,13 @@ def tiles_within(memory: int, network: nn.Module, device: torch.device) -> Tiles
     pixels = memory / (bytes_per_pixel(network, device) * LIVE_MAPS)
     side = min(int(pixels**0.5), LARGEST_TILE.get(device.type, 4096)) // 16 * 16
     side = max(side, 64)
-    return Tiles(side, min(48, side // 4), getattr(network, "multiple", 1))
+    return Tiles.of_side(side, input_multiple(network))
 
 
 @torch.no_grad()
 def bytes_per_pixel(network: nn.Module, device: torch.device) -> float:
     """Bytes that the largest map of a network takes for one pixel of its input, in float32, seen on a small run."""
-    side = 16 * getattr(network, "multiple", 1)
+    side = 16 * input_multiple(network)
     largest = 3 * side**2
 
     def watch(_module: nn.Module, _inputs: tuple[object, ...], output: object) -> None:

@@ -9,7 +9,8 @@ Its metadata key `pellucid` is JSON:
     recipe       the resolved recipe of the training
     card         what the model is for, what it was trained on, numbers with their protocols, licence
 
-Nothing in a file is executed: names are looked up in our tables, and weights are plain tensors. A network of the user's own
+Nothing in a file is executed: names are looked up in our tables (the one that imports classes by name is refused), and
+weights are plain tensors. A network of the user's own
 is not stored (its code is not ours to run): such a file holds the refinement alone, and is loaded with `network=`.
 """
 
@@ -25,14 +26,22 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from pellucid.errors import ModelError, SettingsError
+from pellucid.errors import ModelError, SettingsError, one_line
 from pellucid.networks import External, build_network, load_weights, network_name
 from pellucid.priors import Shuffled, Student, build_prior
 from pellucid.refinement import Boosted, build_refinement
 
-__all__ = ["FORMAT", "ModelFile", "describe_model", "load_model", "load_network_weights", "save_model", "update_card"]
+__all__ = ["FORMAT", "ModelFile", "describe_model", "load_model", "load_network_weights", "save_model"]
 
 FORMAT = 1
+HEADER: Mapping[str, tuple[type, ...]] = {
+    "network": (dict,),
+    "refinement": (dict, type(None)),
+    "prior": (dict, type(None)),
+    "recipe": (dict,),
+    "card": (dict,),
+}
+"""The keys that a header must have, and the kinds of their values."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +97,8 @@ def save_model(
         for part, kept in parts.items()
         for key, value in kept.state_dict().items()
     }
+    if not all(value.isfinite().all() for value in tensors.values()):
+        raise ModelError(f"{path}: the weights to be stored are not finite; the training has diverged")
     tensors |= bank
     header |= {"recipe": dict(recipe), "card": dict(card)}
     _write(tensors, header, path)
@@ -117,7 +128,7 @@ def load_model(path: Path, *, network: nn.Module | None = None, prior_weights: P
     try:
         kept = header["network"]
         if "name" in kept:
-            network = build_network(kept["name"], kept["settings"])
+            network = _network(kept, path)
             _fill(network, tensors, "network", path)
         elif network is None:
             raise ModelError(f"{path}: refines a network of your own; load it from Python with network=...")
@@ -125,19 +136,24 @@ def load_model(path: Path, *, network: nn.Module | None = None, prior_weights: P
             raise ModelError(f"{path}: was made for a network with other weights than the one given")
         if header["refinement"] is None:
             return ModelFile(network.eval(), header)
-        refinement = build_refinement(header["refinement"]["name"], header["refinement"]["settings"])
+        with torch.device("meta"):
+            refinement = build_refinement(header["refinement"]["name"], header["refinement"]["settings"])
         _fill(refinement, tensors, "refinement", path)
         if "student" in header["prior"]:
-            prior: Any = Student(**header["prior"]["student"])
+            with torch.device("meta"):
+                prior: Any = Student(**header["prior"]["student"])
             _fill(prior, tensors, "prior", path)
             prior.freeze()
         else:
             prior = _outside_prior(header, path, prior_weights)
             if header["prior"].get("shuffled"):
                 prior = Shuffled(prior, tensors["prior.bank"])
-    except (KeyError, TypeError, ValueError, SettingsError) as error:
-        raise ModelError(f"{path}: its header does not describe a model ({error})") from error
-    return ModelFile(Boosted(network, prior, refinement).eval(), header)
+        module = Boosted(network, prior, refinement)
+    except ModelError:
+        raise
+    except Exception as error:  # a header can be wrong in any way
+        raise ModelError(f"{path}: its header does not describe a model ({one_line(error)})") from error
+    return ModelFile(module.eval(), header)
 
 
 def load_network_weights(network: nn.Module, path: Path) -> None:
@@ -146,21 +162,13 @@ def load_network_weights(network: nn.Module, path: Path) -> None:
     Raises:
         ModelError: the file is missing or damaged, or does not fit.
     """
-    try:
-        header, tensors = _open(path, weights=True)
-    except ModelError:
+    if not _is_model_file(path):
         load_weights(network, path)
         return
+    header, tensors = _open(path, weights=True)
     if header["network"].get("name") != network_name(network):
         raise ModelError(f"{path}: holds a network of another kind ({header['network'].get('name', 'external')})")
     _fill(network, tensors, "network", path)
-
-
-def update_card(path: Path, card: Mapping[str, Any]) -> None:
-    """Adds entries, such as measured numbers, to the card of a model file."""
-    header, tensors = _open(path, weights=True)
-    header["card"] |= card
-    _write(tensors, header, path)
 
 
 def fingerprint(network: nn.Module) -> str:
@@ -172,15 +180,30 @@ def fingerprint(network: nn.Module) -> str:
     return digest.hexdigest()
 
 
+def _network(kept: dict[str, Any], path: Path) -> nn.Module:
+    """A network of ours, without memory for weights yet: they come from the file, and their sizes must agree."""
+    if kept["name"] == "external":  # it would import whatever the header names
+        raise ModelError(f"{path}: names a network that is not pellucid's own; model files may not")
+    with torch.device("meta"):
+        return build_network(kept["name"], kept["settings"])
+
+
 def _outside_prior(header: dict[str, Any], path: Path, weights: Path | None) -> Any:
     name = header["prior"]["name"]
-    recorded = (header["recipe"].get("prior") or {}).get("weights")
     try:
-        return build_prior(name, weights=weights or recorded)
-    except ModelError as error:
+        return build_prior(name, weights=weights or _recorded_weights(header))
+    except (ModelError, SettingsError) as error:
         raise ModelError(
             f"{path}: needs the prior {name!r} ({error}); `pellucid distill` makes a model file that needs no other"
         ) from error
+
+
+def _recorded_weights(header: dict[str, Any]) -> Path | None:
+    """The weights file that the recipe took the prior from, if it is there: read as plain tensors, like any other."""
+    prior = header["recipe"].get("prior")
+    recorded = prior.get("weights") if isinstance(prior, dict) else None
+    path = Path(recorded) if isinstance(recorded, str) else None
+    return path if path and path.suffix == ".safetensors" and path.is_file() else None
 
 
 def _open(path: Path, *, weights: bool = False) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -194,19 +217,33 @@ def _open(path: Path, *, weights: bool = False) -> tuple[dict[str, Any], dict[st
         raise ModelError(f"{path}: not a readable .safetensors file ({error})".splitlines()[0]) from error
     try:
         header = json.loads(text) if text else None
-    except ValueError:
+    except (ValueError, RecursionError):
         header = None
-    if not isinstance(header, dict) or "network" not in header:
+    if not isinstance(header, dict) or "format" not in header:
         raise ModelError(f"{path}: not a pellucid model file (its header is missing)")
-    if header.get("format") != FORMAT:
-        raise ModelError(f"{path}: format {header.get('format')}; this version of pellucid reads format {FORMAT}")
+    if header["format"] != FORMAT:
+        raise ModelError(f"{path}: format {header['format']}; this version of pellucid reads format {FORMAT}")
+    for key, kinds in HEADER.items():
+        if not isinstance(header.get(key), kinds):
+            raise ModelError(f"{path}: its header does not describe a model ({key} is missing or of a wrong kind)")
     return header, tensors
+
+
+def _is_model_file(path: Path) -> bool:
+    """Whether a file has our header, readable or not."""
+    try:
+        with safe_open(path, "pt") as file:
+            return "pellucid" in (file.metadata() or {})
+    except (SafetensorError, OSError):
+        return False
 
 
 def _fill(module: nn.Module, tensors: Mapping[str, Tensor], part: str, path: Path) -> None:
     state = {key.removeprefix(f"{part}."): value for key, value in tensors.items() if key.startswith(f"{part}.")}
     try:
-        module.load_state_dict(state)
+        module.load_state_dict(
+            {key: value.float() if value.is_floating_point() else value for key, value in state.items()}, assign=True
+        )
     except RuntimeError as error:
         raise ModelError(
             f"{path}: the weights of its {part} do not fit ({str(error).splitlines()[-1].strip()})"

@@ -9,9 +9,10 @@ from torch import Tensor, nn
 
 from pellucid import images
 from pellucid.errors import ImageError, ModelError, SettingsError
+from pellucid.networks import input_multiple, output_scale
 from pellucid.padding import pad_to_multiple
 from pellucid.refinement import Boosted
-from pellucid.restoration.memory import available_memory, parse_memory, tiles_within
+from pellucid.restoration.memory import available_memory, checked_memory, parse_memory, tiles_within
 from pellucid.restoration.tiling import Tiles, restore_in_tiles
 
 __all__ = ["Precision", "Restorer"]
@@ -24,11 +25,13 @@ class Restorer:
     """Restores pictures with a network, boosted or not.
 
     The prior sees the whole picture once. The network runs over overlapping tiles that fit the memory; the refinement, whose
-    statistics are those of the whole picture, runs over strips without changing its result.
+    statistics are those of the whole picture, runs over windows without changing its result.
 
     Args:
-        model: a network or a `Boosted`, images (B, 3, H, W) in [0, 1] to images.
-        strength: 0 gives the degraded picture back, 1 the restored one; between them it mixes.
+        model: a network or a `Boosted`, images (B, 3, H, W) in [0, 1] to images; it is moved to the device and put in
+            evaluation mode.
+        strength: 0 gives the degraded picture back, 1 the restored one; between them it mixes. Networks that enlarge
+            take 1 only.
         tile: side of a tile in pixels; None takes the largest that fits the memory; 0 never cuts.
         memory: bytes, or a text such as "1GB", for intermediate maps, beside the picture itself and a few copies of it;
             None takes a quarter of what is free.
@@ -49,8 +52,6 @@ class Restorer:
         device: str = "auto",
         precision: Precision = "auto",
     ) -> None:
-        if not 0 <= strength <= 1:
-            raise SettingsError(f"strength must lie in 0..1, got {strength:g}")
         if tile is not None and tile != 0 and tile < 64:
             raise SettingsError(f"tile must be 0 (never cut) or at least 64 pixels, got {tile}")
         if precision not in ("auto", "float32", "bfloat16"):
@@ -58,9 +59,9 @@ class Restorer:
         self.device = _device(device)
         self.model = model.eval().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.network: nn.Module = model.network if isinstance(model, Boosted) else model
-        self.scale: int = getattr(model, "scale", 1)
-        self.strength, self.tile = strength, tile
-        self.memory = parse_memory(memory) if isinstance(memory, str) else memory
+        self.scale = output_scale(self.network)
+        self.strength, self.tile = self._checked(strength), tile
+        self.memory = None if memory is None else _bytes(memory)
         self.bfloat16 = precision == "bfloat16" or (precision == "auto" and _fast_bfloat16(self.device))
 
     def __call__(self, picture: Picture, *, strength: float | None = None) -> Picture:
@@ -86,7 +87,7 @@ class Restorer:
             return cast(Picture, type(picture)(target))
         return images.like(self.restore_image(images.to_tensor(picture), strength=strength), picture)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def restore_image(self, degraded: Tensor, *, strength: float | None = None) -> Tensor:
         """Degraded (B, 3, H, W) in [0, 1], any size, to restored (B, 3, H * scale, W * scale) in [0, 1], float32, CPU.
 
@@ -94,13 +95,18 @@ class Restorer:
             SettingsError: a strength outside 0..1.
             ModelError: the network gives values that are not finite even in float32, or another size.
         """
-        strength = self.strength if strength is None else strength
-        if not 0 <= strength <= 1:
-            raise SettingsError(f"strength must lie in 0..1, got {strength:g}")
-        if strength == 0 and self.scale == 1:
+        strength = self.strength if strength is None else self._checked(strength)
+        if strength == 0:
             return degraded.float().clamp(0, 1).cpu()
         results = [self._restore_one(image[None], strength) for image in degraded.float()]
         return results[0] if len(results) == 1 else torch.cat(results)
+
+    def _checked(self, strength: float) -> float:
+        if not 0 <= strength <= 1:
+            raise SettingsError(f"strength must lie in 0..1, got {strength:g}")
+        if strength < 1 and self.scale != 1:
+            raise SettingsError(f"strength mixes images of one size; this network enlarges by {self.scale}")
+        return strength
 
     def _restore_one(self, degraded: Tensor, strength: float) -> Tensor:
         image = degraded.to(self.device, memory_format=torch.channels_last)
@@ -110,7 +116,7 @@ class Restorer:
             restored = self._run(image, False)
         if not restored.isfinite().all():
             raise ModelError(f"{type(self.network).__name__}: its output is not finite")
-        if strength < 1 and self.scale == 1:
+        if strength < 1:
             restored = torch.lerp(image, restored, strength)
         return restored.clamp_(0, 1).contiguous().cpu()
 
@@ -129,9 +135,8 @@ class Restorer:
 
     def _restore_tile(self, tile: Tensor) -> Tensor:
         height, width = tile.shape[2:]
-        padded = pad_to_multiple(tile, getattr(self.network, "multiple", 1)).contiguous(
-            memory_format=torch.channels_last
-        )
+        # A copy, for a network may work in place.
+        padded = pad_to_multiple(tile, input_multiple(self.network)).clone(memory_format=torch.channels_last)
         restored = self.network(padded)
         expected = (*padded.shape[:2], padded.shape[2] * self.scale, padded.shape[3] * self.scale)
         if not isinstance(restored, Tensor) or restored.shape != expected:
@@ -141,10 +146,14 @@ class Restorer:
 
     def _tiles(self, memory: int, image: Tensor) -> Tiles:
         if self.tile == 0:
-            return Tiles(max(16, *image.shape[2:]), 0)
+            return Tiles(max(16, *image.shape[2:]) + input_multiple(self.network), 0, input_multiple(self.network))
         if self.tile is not None:
-            return Tiles(self.tile, min(48, self.tile // 4), getattr(self.network, "multiple", 1))
+            return Tiles.of_side(self.tile, input_multiple(self.network))
         return tiles_within(memory, self.network, self.device)
+
+
+def _bytes(memory: int | str) -> int:
+    return parse_memory(memory) if isinstance(memory, str) else checked_memory(memory)
 
 
 def _broken(restored: Tensor, degraded: Tensor) -> bool:

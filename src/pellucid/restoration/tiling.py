@@ -25,8 +25,16 @@ class Tiles:
     multiple: int = 1
 
     def __post_init__(self) -> None:
-        if self.side < 16 or not 0 <= self.overlap <= self.side // 2:
+        if self.side < 16 or self.multiple < 1 or not 0 <= self.overlap <= self.side // 2:
             raise ValueError(f"a tile needs a side of 16 at least and an overlap of half of it at most, got {self}")
+        if self.side - self.overlap < self.multiple:
+            raise ValueError(f"a tile must reach beyond its overlap by a multiple of the network's, got {self}")
+
+    @classmethod
+    def of_side(cls, side: int, multiple: int) -> "Tiles":
+        """Tiles of about `side` with the usual overlap, enlarged where the network's multiple asks for it."""
+        side = max(side, 2 * multiple)
+        return cls(side, min(cls.overlap, side // 4), multiple)
 
 
 def restore_in_tiles(restore: Callable[[Tensor], Tensor], image: Tensor, tiles: Tiles, *, scale: int = 1) -> Tensor:
@@ -62,11 +70,10 @@ def _spans(length: int, tiles: Tiles) -> list[tuple[int, int]]:
     """The fewest tiles that cover `length`, evenly spread."""
     if length <= tiles.side:
         return [(0, length)]
-    count = -(-(length - tiles.overlap) // (tiles.side - tiles.overlap))
-    starts = [index * (length - tiles.side) // (count - 1) for index in range(count)]
-    starts = [start - start % tiles.multiple for start in starts]
-    ends = [start + tiles.side for start in starts[:-1]] + [length]
-    return list(zip(starts, ends, strict=True))
+    longest = (tiles.side - tiles.overlap) // tiles.multiple * tiles.multiple
+    count = 1 + -(-(length - tiles.side) // longest)
+    step = -(-(length - tiles.side) // (count - 1) // tiles.multiple) * tiles.multiple
+    return [(start, min(length, start + tiles.side)) for start in range(0, count * step, step)]
 
 
 def _weights(spans: list[tuple[int, int]], scale: int, device: torch.device) -> list[Tensor]:

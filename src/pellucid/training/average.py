@@ -27,6 +27,8 @@ class Average:
         """Takes the module's current weights in."""
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         self.updates += 1
+        for name, value in self._live.items():  # the module may have been moved to another device since
+            self._shadow[name] = self._shadow[name].to(value.device)
         torch._foreach_lerp_(list(self._shadow.values()), [v.detach() for v in self._live.values()], 1 - decay)
 
     @contextmanager

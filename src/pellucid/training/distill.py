@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from pellucid.data.batches import Batch, Batches
 from pellucid.data.folders import Photographs, list_photographs
 from pellucid.degradations import parse_drawn
-from pellucid.errors import ModelError, SettingsError
+from pellucid.errors import ModelError, SettingsError, one_line
 from pellucid.priors import Prior, Student
 from pellucid.refinement import PTGRM, Boosted
 from pellucid.restoration.model_file import ModelFile, save_model
@@ -36,7 +36,7 @@ class _Apprentice(nn.Module):
         super().__init__()
         self.student = student
         self.projections = nn.ModuleList([refinement.range_prior, refinement.attention_prior]).requires_grad_(False)
-        self._teacher = [teacher]  # in a list: a frozen teacher is no part of what is saved
+        self._teacher: list[Any] = [teacher]  # in a list: a frozen teacher is no part of what is saved
 
     def prepare(self, image: Tensor) -> Tensor:
         """Both views of a photograph, flattened into (1, n, 1, 1)."""
@@ -45,7 +45,7 @@ class _Apprentice(nn.Module):
 
     def forward(self, views: Tensor) -> Tensor:
         """The loss of a batch of views, a scalar."""
-        teacher = self._teacher[0]
+        teacher = self._teacher[0] = self._teacher[0].to(views.device)
         channels = [(prior.view_channels, *prior.size) for prior in (teacher, self.student)]
         sizes = [shape[0] * shape[1] * shape[2] for shape in channels]
         of_teacher, of_student = torch.split(views.flatten(1), sizes, 1)
@@ -75,7 +75,11 @@ def distill(model: ModelFile, recipe: Recipe, folder: Path, *, resume: bool = Fa
     if isinstance(boosted.prior, Student):
         raise ModelError("distill: the model's prior is a student already")
     torch.manual_seed(recipe.train.seed)
-    student = Student(**{"width": boosted.prior.width, "teacher": boosted.prior.name, **settings.settings})
+    fixed = {"width": boosted.prior.width, "teacher": boosted.prior.name}
+    try:
+        student = Student(**(settings.settings | fixed))
+    except Exception as error:  # settings can be wrong in ways that only torch notices
+        raise SettingsError(f"distill.settings: {one_line(error)}") from error
     apprentice = _Apprentice(student, boosted.prior, boosted.refinement)  # type: ignore[arg-type]
     paths = list_photographs(recipe.data.folder)
     kept = paths[: len(paths) - recipe.data.validation]
@@ -90,7 +94,7 @@ def distill(model: ModelFile, recipe: Recipe, folder: Path, *, resume: bool = Fa
         seed=recipe.train.seed,
     )
     run = Run(apprentice, _loss, batches, optimisation, folder / "checkpoint.pt")
-    start(run, resume=resume)
+    start(run, recipe.model_dump(mode="json"), resume=resume)
     yield from logged_steps(run, lambda _: {})
     if is_main_process():
         card: dict[str, Any] = dict(model.header["card"])
@@ -98,6 +102,7 @@ def distill(model: ModelFile, recipe: Recipe, folder: Path, *, resume: bool = Fa
             "teacher": model.header["prior"]["name"],
             "steps": run.step,
             "minutes": round(run.seconds / 60, 1),
+            "recipe": recipe.model_dump(mode="json", include={"data", "distill"}),
         }
         with run.average.applied():
             distilled = Boosted(boosted.network, student.freeze(), boosted.refinement)

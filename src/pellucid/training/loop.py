@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from pellucid.data.batches import Batch, Batches
-from pellucid.errors import MissingExtraError, ModelError, SettingsError
+from pellucid.errors import DataError, MissingExtraError, ModelError, SettingsError, one_line
 from pellucid.training.average import Average
 from pellucid.training.settings import TrainSettings
 
@@ -79,17 +79,26 @@ class Run:
         )
 
     def save(self) -> None:
-        """Writes the checkpoint, whole or not at all."""
+        """Writes the checkpoint, whole or not at all.
+
+        Raises:
+            DataError: it cannot be written.
+        """
         state = {
             "module": self.module.state_dict(),
             "average": self.average.state(),
             "optimizer": self.optimizer.state_dict(),
             "step": self.step,
             "seconds": self.seconds,
+            "random": torch.get_rng_state(),
+            "random_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
         }
         partial = self.checkpoint.with_suffix(".partial")
-        torch.save(state, partial)
-        partial.replace(self.checkpoint)
+        try:
+            torch.save(state, partial)
+            partial.replace(self.checkpoint)
+        except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
+            raise DataError(f"{self.checkpoint}: the checkpoint cannot be written ({one_line(error)})") from error
 
     def resume(self) -> None:
         """Goes back to the state of the checkpoint.
@@ -103,10 +112,13 @@ class Run:
             self.average.restore(state["average"])
             self.optimizer.load_state_dict(state["optimizer"])
             self.step, self.seconds = state["step"], state["seconds"]
+            torch.set_rng_state(state["random"])
+            if state["random_cuda"] and torch.cuda.is_available():
+                torch.cuda.set_rng_state_all(state["random_cuda"])
         except FileNotFoundError:
             raise ModelError(f"{self.checkpoint}: no checkpoint to resume from") from None
         except Exception as error:  # torch reports damage in many ways
-            raise ModelError(f"{self.checkpoint}: not a checkpoint of this recipe ({error})".splitlines()[0]) from error
+            raise ModelError(f"{self.checkpoint}: not a checkpoint of this recipe") from error
 
     def progress(self) -> float:
         """The part of the training that is done, by steps or by time, whichever is further."""
@@ -132,7 +144,8 @@ def optimise(run: Run) -> Iterator[Step]:
         raise MissingExtraError("accelerate", "train") from None
     settings = run.settings
     bfloat16 = settings.precision == "bfloat16"
-    accelerator = Accelerator(mixed_precision="bf16" if bfloat16 else "no", cpu=not torch.cuda.is_available())
+    # Autocast is ours: accelerate fixes its precision for the whole process, and a second run may want another.
+    accelerator = Accelerator(cpu=not torch.cuda.is_available())
     module, optimizer = accelerator.prepare(run.module, run.optimizer)
     started = time.monotonic() - run.seconds
     saved = time.monotonic()
@@ -143,7 +156,8 @@ def optimise(run: Run) -> Iterator[Step]:
         for group in optimizer.param_groups:
             group["lr"] = rate
         batch = _moved(run.batches.at(run.step, rank=accelerator.process_index), accelerator.device)
-        with accelerator.autocast():
+        buffers = [buffer.clone() for buffer in run.module.buffers()]
+        with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=bfloat16):
             loss = run.objective(module, batch)
         optimizer.zero_grad()
         accelerator.backward(loss)
@@ -154,7 +168,10 @@ def optimise(run: Run) -> Iterator[Step]:
             raise ModelError(
                 f"training diverged at step {run.step}: ten gradients in a row are not finite; lower the rate"
             )
-        if not bad:
+        if bad:
+            for buffer, before in zip(run.module.buffers(), buffers, strict=True):
+                buffer.copy_(before)
+        else:
             optimizer.step()
             run.average.update()
         run.step += 1

@@ -2,8 +2,11 @@
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
+
+import yaml
 
 from pellucid.errors import DataError, SettingsError
 from pellucid.training.loop import Run, Step, optimise
@@ -19,16 +22,22 @@ def is_main_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def start(run: Run, *, resume: bool) -> None:
-    """Resumes a run, or makes its folder.
+# What may differ when a run is resumed: how long it goes on, and what it writes.
+FREE = ("steps", "minutes", "checkpoint_minutes", "validate_steps")
+
+
+def start(run: Run, recipe: Mapping[str, Any], *, resume: bool) -> None:
+    """Resumes a run, or makes its folder; either way the folder then holds the recipe, in `recipe.yaml`.
 
     Raises:
-        SettingsError: the folder holds a run already and `resume` was not asked for.
+        SettingsError: the folder holds a run already and `resume` was not asked for, or that run is of another recipe.
         ModelError: there is no checkpoint to resume from, or it does not fit.
         DataError: the folder cannot be made.
     """
     folder = run.checkpoint.parent
+    record = folder / "recipe.yaml"
     if resume:
+        _require_same(record, recipe)
         run.resume()
     elif run.checkpoint.exists():
         raise SettingsError(f"{folder}: holds a run already; resume it (--resume) or choose another folder")
@@ -36,6 +45,34 @@ def start(run: Run, *, resume: bool) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DataError(f"{folder}: the folder cannot be made ({error.strerror})") from error
+    if is_main_process():
+        record.write_text(yaml.safe_dump(dict(recipe), sort_keys=False), encoding="utf-8")
+
+
+def _require_same(record: Path, recipe: Mapping[str, Any]) -> None:
+    try:
+        before = yaml.safe_load(record.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError):
+        return  # the checkpoint itself will say what is missing
+    for section in before.keys() | recipe.keys():
+        old, new = before.get(section), recipe.get(section)
+        keys = old.keys() | new.keys() if isinstance(old, dict) and isinstance(new, dict) else ()
+        differing = [
+            key for key in sorted(keys) if key not in FREE and before[section].get(key) != recipe[section].get(key)
+        ]
+        if differing or (not keys and old != new):
+            name = ".".join([section, *differing[:1]])
+            raise SettingsError(
+                f"{record}: the run was started with another {name}; resume it as it was, or start a new one"
+            )
+
+
+def _append(log: Path, line: str) -> None:
+    try:
+        with log.open("a", encoding="utf-8") as file:
+            file.write(line)
+    except OSError as error:
+        raise DataError(f"{log}: cannot be written ({error.strerror})") from error
 
 
 def logged_steps(run: Run, extra: Callable[[Step], dict[str, Any]]) -> Iterator[Step]:
@@ -49,14 +86,14 @@ def logged_steps(run: Run, extra: Callable[[Step], dict[str, Any]]) -> Iterator[
     total, count = 0.0, 0
     for step in optimise(run):
         total, count = total + step.loss, count + 1
-        if is_main_process() and (step.number % LOG_STEPS == 0 or step.last):
+        more = extra(step) if is_main_process() else {}
+        if is_main_process() and (more or step.number % LOG_STEPS == 0 or step.last):
             line = {
                 "step": step.number,
                 "seconds": round(step.seconds, 1),
                 "loss": round(total / count, 6),
                 "learning_rate": float(f"{step.learning_rate:.3g}"),
             }
-            with log.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line | extra(step)) + "\n")
+            _append(log, json.dumps(line | more) + "\n")
             total, count = 0.0, 0
         yield step

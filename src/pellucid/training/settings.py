@@ -21,7 +21,7 @@ __all__ = [
 
 
 class _Settings(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class NetworkSettings(_Settings):
@@ -42,11 +42,10 @@ class PriorSettings(_Settings):
 
 
 class RefinementSettings(_Settings):
-    """R: its name and arguments; `weights` is a model file to start from."""
+    """R: its name and arguments."""
 
     name: Literal["ptgrm"] = "ptgrm"
     settings: dict[str, Any] = {}
-    weights: Path | None = None
 
 
 class DataSettings(_Settings):
@@ -54,7 +53,7 @@ class DataSettings(_Settings):
 
     folder: Path
     degradations: Annotated[list[str], Field(min_length=1)]
-    crop: Annotated[int, Field(ge=8)] = 96
+    crop: Annotated[int, Field(ge=8, le=4096)] = 96
     """Side of a training crop, in pixels."""
     validation: Annotated[int, Field(ge=0)] = 8
     """Photographs held out of training (the last by name) to watch progress on."""
@@ -80,7 +79,7 @@ class TrainSettings(_Settings):
     freeze_network: bool = False
     """Train R alone and leave F as it is."""
     precision: Literal["bfloat16", "float32"] = "bfloat16"
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     checkpoint_minutes: Annotated[float, Field(gt=0)] = 5.0
     validate_steps: Annotated[int, Field(ge=1)] = 1000
 
@@ -156,7 +155,7 @@ def override(tree: dict[str, Any], assignment: str) -> None:
         raise SettingsError(f"--set {assignment!r}: expected key.key=value")
     try:
         value = yaml.safe_load(text)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError, RecursionError):
         raise SettingsError(f"--set {assignment!r}: {text!r} is not a YAML value") from None
     branch = tree
     for key in keys[:-1]:

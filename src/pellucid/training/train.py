@@ -5,15 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from pellucid.data.batches import Batch, Batches
 from pellucid.data.folders import Photographs, list_photographs
 from pellucid.degradations import GaussianNoise, parse_drawn
-from pellucid.errors import DataError, SettingsError, unknown_name
+from pellucid.errors import DataError, SettingsError, one_line, unknown_name
 from pellucid.losses import LOSSES
-from pellucid.networks import build_network
+from pellucid.networks import External, build_network, input_multiple
+from pellucid.padding import pad_to_multiple
 from pellucid.priors import Prior, Shuffled, build_prior
 from pellucid.refinement import Boosted, build_refinement
 from pellucid.restoration.model_file import load_network_weights, save_model
@@ -25,9 +26,10 @@ __all__ = ["build_module", "objective", "prepare", "train"]
 
 
 def train(recipe: Recipe, folder: Path, *, resume: bool = False) -> Iterator[Step]:
-    """Trains a recipe in a run folder, yielding each step; the model file is there once the last step has been taken.
+    """Trains a recipe in a run folder, yielding each step; the model file is there when the generator has ended.
 
-    Every 50 steps a line of JSON goes to `log.jsonl`; every `validate_steps` it holds the PSNR on held-out photographs.
+    Every 50 steps a line of JSON goes to `log.jsonl`, and every `validate_steps` one with the PSNR on held-out photographs.
+    The weights of an external network are no part of a model file: they are written to `network.safetensors` beside it.
 
     Raises:
         SettingsError: the recipe asks for what does not exist, or the run folder holds another recipe.
@@ -35,10 +37,8 @@ def train(recipe: Recipe, folder: Path, *, resume: bool = False) -> Iterator[Ste
         ModelError: a weights file or the checkpoint does not fit, or training diverged.
     """
     run, held_out = prepare(recipe, folder)
-    start(run, resume=resume)
     tree = recipe.model_dump(mode="json")
-    if is_main_process():
-        (folder / "recipe.yaml").write_text(yaml.safe_dump(tree, sort_keys=False), encoding="utf-8")
+    start(run, tree, resume=resume)
 
     def scores(step: Step) -> dict[str, Any]:
         due = step.number % recipe.train.validate_steps == 0 or step.last
@@ -47,7 +47,18 @@ def train(recipe: Recipe, folder: Path, *, resume: bool = False) -> Iterator[Ste
     yield from logged_steps(run, scores)
     if is_main_process():
         with run.average.applied():
-            save_model(run.module, folder / "model.safetensors", recipe=tree, card=card(recipe, run))
+            _save(run, folder, tree, card(recipe, run))
+
+
+def _save(run: Run, folder: Path, tree: dict[str, Any], written: dict[str, Any]) -> None:
+    """Writes the model file; the weights of a network that is not ours go to a file of their own, `network.safetensors`."""
+    network = run.module.network if isinstance(run.module, Boosted) else run.module
+    if isinstance(network, External):
+        tensors = {key: value.detach().cpu().contiguous() for key, value in network.network.state_dict().items()}
+        save_file(tensors, folder / "network.safetensors")
+        if network is run.module:
+            return
+    save_model(run.module, folder / "model.safetensors", recipe=tree, card=written)
 
 
 def prepare(recipe: Recipe, folder: Path) -> tuple[Run, list[Tensor]]:
@@ -57,7 +68,7 @@ def prepare(recipe: Recipe, folder: Path) -> tuple[Run, list[Tensor]]:
     torch.manual_seed(recipe.train.seed)
     module = build_module(recipe)
     data = recipe.data
-    multiple = getattr(module, "multiple", 1)
+    multiple = input_multiple(module)
     if data.crop % multiple:
         raise SettingsError(
             f"data.crop: must be divisible by {multiple} for network {recipe.network.name!r}, got {data.crop}"
@@ -84,10 +95,13 @@ def build_module(recipe: Recipe) -> nn.Module:
         load_network_weights(network, recipe.network.weights)
     if recipe.prior is None or recipe.refinement is None:
         return network
-    prior = build_prior(recipe.prior.name, weights=recipe.prior.weights)
-    if recipe.prior.shuffled:
-        prior = Shuffled(prior, _bank(prior, recipe))
-    refinement = build_refinement(recipe.refinement.name, {"prior_width": prior.width, **recipe.refinement.settings})
+    try:
+        prior = build_prior(recipe.prior.name, weights=recipe.prior.weights)
+        if recipe.prior.shuffled:
+            prior = Shuffled(prior, _bank(prior, recipe))
+    except (RuntimeError, ValueError, OverflowError) as error:  # a width that no memory holds, a bank of one
+        raise SettingsError(f"prior {recipe.prior.name!r}: {one_line(error)}") from error
+    refinement = build_refinement(recipe.refinement.name, {**recipe.refinement.settings, "prior_width": prior.width})
     return Boosted(network, prior, refinement, freeze_network=recipe.train.freeze_network)
 
 
@@ -128,14 +142,15 @@ def validate(run: Run, held_out: list[Tensor]) -> dict[str, float]:
     scores: dict[str, list[float]] = {"psnr": [], "psnr_network": []}
     module.eval()
     with run.average.applied():
-        for index, clean in enumerate(held_out):
-            clean = _centre(clean, 256, getattr(module, "multiple", 1))[None].to(device)
+        for index, picture in enumerate(held_out):
+            clean = _centre(picture, 256)[None].to(device)
             degraded = GaussianNoise(25)(clean, torch.Generator().manual_seed(index))
+            height, width = clean.shape[2:]
             if isinstance(module, Boosted):
                 refined, restored = module(degraded, both=True)
                 scores["psnr_network"].append(_psnr(restored, clean))
             else:
-                refined = module(degraded)
+                refined = module(pad_to_multiple(degraded, input_multiple(module)))[:, :, :height, :width]
             scores["psnr"].append(_psnr(refined, clean))
     module.train()
     return {name: round(sum(values) / len(values), 3) for name, values in scores.items() if values}
@@ -156,8 +171,8 @@ def card(recipe: Recipe, run: Run) -> dict[str, Any]:
     }
 
 
-def _centre(image: Tensor, side: int, multiple: int) -> Tensor:
-    height, width = (min(side, length) // multiple * multiple for length in image.shape[1:])
+def _centre(image: Tensor, side: int) -> Tensor:
+    height, width = (min(side, length) for length in image.shape[1:])
     top, left = (image.shape[1] - height) // 2, (image.shape[2] - width) // 2
     return image[:, top : top + height, left : left + width]
 

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 from urllib.error import HTTPError, URLError
+from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 from pellucid import __version__
-from pellucid.data.benchmarks.verify import sha256_of
+from pellucid.data.benchmarks.checking import sha256_of
 from pellucid.errors import DataError
 
 __all__ = ["DownloadError", "Patience", "UnreachableError", "Wanted", "download"]
@@ -113,7 +114,7 @@ def _complete(wanted: Wanted, part: Path, patience: Patience, stopped: Event, re
             error = DownloadError(f"HTTP {answer.code} {answer.reason}: {wanted.address}")
             asked = _seconds(answer.headers.get("Retry-After"))
         except (URLError, http.client.HTTPException, TimeoutError, ConnectionError) as reason:
-            error = UnreachableError(f"no connection to {wanted.address} ({_said(reason)})")
+            error = UnreachableError(f"no connection to {urlsplit(wanted.address).netloc} ({_said(reason)})")
         if _size(part) > before:
             fruitless = 0
             continue
@@ -143,7 +144,7 @@ def _transfer(wanted: Wanted, part: Path, timeout: float, stopped: Event, receiv
         except OSError as error:
             raise DataError(f"{part.parent}: cannot be written to ({error.strerror})") from error
         with stream:
-            while chunk := answer.read(CHUNK):
+            while chunk := answer.read1(CHUNK):
                 if stopped.is_set():
                     raise DownloadError("stopped")
                 begun += len(chunk)

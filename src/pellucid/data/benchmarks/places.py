@@ -79,7 +79,7 @@ def locate(name: str, *, root: Path | None = None) -> Path:
         SettingsError: there is no such set.
         DataError: it is not there, incomplete, or not what was published; says what to do.
     """
-    from pellucid.data.benchmarks.verify import verify
+    from pellucid.data.benchmarks.checking import verify
 
     check = verify(name, root=root)
     benchmark = check.benchmark

@@ -5,11 +5,11 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from pellucid.data.benchmarks.fetch import PARTIAL, Failure, Outcome, held
+from pellucid.data.benchmarks.checking import Report, check_layout, hash_files, right_and_wrong
+from pellucid.data.benchmarks.fetching import PARTIAL, Failure, Outcome, held
 from pellucid.data.benchmarks.layouts import best_layout, files_below
 from pellucid.data.benchmarks.places import folder_of
 from pellucid.data.benchmarks.registry import Benchmark, PublishedFile, find_benchmark
-from pellucid.data.benchmarks.verify import Report, check_layout, hash_files, right_and_wrong
 from pellucid.errors import DataError
 
 __all__ = ["adopt"]

@@ -12,10 +12,10 @@ from threading import Event, Lock
 from typing import Any
 from urllib.parse import urlsplit
 
+from pellucid.data.benchmarks.checking import Report, right_and_wrong
 from pellucid.data.benchmarks.download import DownloadError, Patience, UnreachableError, Wanted, download
 from pellucid.data.benchmarks.places import folder_of, how_to_get
 from pellucid.data.benchmarks.registry import Benchmark, PublishedFile, find_benchmark
-from pellucid.data.benchmarks.verify import Report, right_and_wrong
 from pellucid.errors import DataError, SettingsError
 
 __all__ = ["HOST", "PARTIAL", "Failure", "Outcome", "fetch", "held", "spread"]
@@ -46,6 +46,7 @@ class Outcome:
         added: files that are new.
         bytes: of what was downloaded or copied, each content once.
         failed: files that are still missing or wrong.
+        unreachable: why the server was given up, if it was; it is the reason of files of `failed`, too.
     """
 
     benchmark: Benchmark
@@ -54,6 +55,7 @@ class Outcome:
     added: int
     bytes: int
     failed: tuple[Failure, ...] = ()
+    unreachable: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -77,6 +79,7 @@ class _Run:
     patience: Patience
     report: Report | None
     stopped: Event = field(default_factory=Event)
+    unreachable: str | None = None
     bytes: int = 0
     _lock: Lock = field(default_factory=Lock)
 
@@ -127,7 +130,8 @@ def fetch(
         failed = _in_parallel(run, groups, mirror.rstrip("/"), max(1, jobs))
     lost = {failure.path for failure in failed}
     added = [group for group in groups if group[0].path not in lost]
-    return Outcome(benchmark, folder, len(right), sum(map(len, added)), sum(group[0].bytes for group in added), failed)
+    size = sum(group[0].bytes for group in added)
+    return Outcome(benchmark, folder, len(right), sum(map(len, added)), size, failed, run.unreachable)
 
 
 def _groups(files: Sequence[PublishedFile], right: set[str]) -> list[list[PublishedFile]]:
@@ -150,10 +154,11 @@ def _in_parallel(run: _Run, groups: list[list[PublishedFile]], mirror: str, jobs
             try:
                 future.result()
             except UnreachableError as error:  # the rest would wait for the same silence
+                run.unreachable = run.unreachable or str(error)
                 run.stopped.set()
-                reasons |= {file.path: str(error) for file in waiting[future]}
+                reasons |= {file.path: run.unreachable for file in waiting[future]}
             except DownloadError as error:
-                reasons |= {file.path: str(error) for file in waiting[future]}
+                reasons |= {file.path: run.unreachable or str(error) for file in waiting[future]}
     finally:  # also where the user interrupts or the disk is full
         run.stopped.set()
         pool.shutdown(wait=True, cancel_futures=True)
@@ -163,7 +168,7 @@ def _in_parallel(run: _Run, groups: list[list[PublishedFile]], mirror: str, jobs
 def _one(run: _Run, group: list[PublishedFile], address: str) -> None:
     """Downloads one content and puts it into every place that it has in the set."""
     if run.stopped.is_set():
-        raise DownloadError("not tried, as the server does not answer")
+        raise DownloadError("stopped")
     first = group[0]
     part = run.folder / PARTIAL / first.sha256
     wanted = Wanted(address, first.bytes, first.sha256)

@@ -1,0 +1,81 @@
+"""What goes where, and that nothing is ever written over what it should not be."""
+
+import pytest
+import torch
+from torch import nn
+
+from pellucid import images
+from pellucid.errors import DataError, ImageError, SettingsError
+from pellucid.restoration.batch import Job, before_and_after, plan, restore_files
+from pellucid.restoration.restorer import Restorer
+
+
+def picture(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    images.write(images.Photograph(torch.rand(1, 3, 8, 8)), path)
+    return path
+
+
+def test_a_comparison_never_replaces_an_input(tmp_path):
+    source = picture(tmp_path / "night-compared.png")
+    with pytest.raises(ImageError, match="is the input itself"):
+        plan([source], tmp_path / "night.png", compare=True)
+
+
+def test_two_comparisons_never_meet(tmp_path):
+    picture(tmp_path / "in/a.png")
+    picture(tmp_path / "in/a.jpg")
+    assert len(plan([tmp_path / "in"], tmp_path / "out")) == 2
+    with pytest.raises(DataError, match="would be written twice"):
+        plan([tmp_path / "in"], tmp_path / "out", compare=True)
+
+
+def test_a_link_to_the_input_is_the_input(tmp_path):
+    source = picture(tmp_path / "a.png")
+    (tmp_path / "link.png").symlink_to(source)
+    with pytest.raises(ImageError, match="is the input itself"):
+        plan([source], tmp_path / "link.png")
+
+
+@pytest.mark.parametrize(("out", "suffix"), [("a.jgp", None), ("a.gif", None), ("a.jpg", "png")])
+def test_an_output_that_cannot_be_meant_is_refused(tmp_path, out, suffix):
+    with pytest.raises(SettingsError, match="suffix"):
+        plan([picture(tmp_path / "in.png")], tmp_path / out, suffix=suffix)
+
+
+def test_folders_keep_their_tree(tmp_path):
+    picture(tmp_path / "in/a.png")
+    picture(tmp_path / "in/deep/b.png")
+    jobs = plan([tmp_path / "in"], tmp_path / "out", recursive=True, suffix="jpeg")
+    assert [str(job.target.relative_to(tmp_path)) for job in jobs] == ["out/a.jpg", "out/deep/b.jpg"]
+    assert len(plan([tmp_path / "in"], tmp_path / "out")) == 1
+
+
+class Hungry(nn.Module):
+    """Fails for the first picture as torch does when memory is short."""
+
+    def __init__(self):
+        super().__init__()
+        self.calls = 0
+
+    def forward(self, image):
+        self.calls += 1
+        if self.calls == 1:
+            raise RuntimeError("[enforce fail at alloc_cpu.cpp] not enough memory\nand more lines")
+        return image
+
+
+def test_a_picture_that_is_too_large_does_not_stop_the_others(tmp_path):
+    jobs = [Job(picture(tmp_path / f"{name}.png"), tmp_path / f"out/{name}.png") for name in "ab"]
+    results = list(restore_files(Restorer(Hungry(), tile=0), jobs, overwrite=False))
+    assert [result.status for result in results] == ["failed", "restored"]
+    assert "a.png" in results[0].error
+    assert "\n" not in results[0].error
+
+
+def test_before_and_after_shows_both():
+    degraded, restored = torch.zeros(1, 3, 4, 6), torch.ones(1, 3, 4, 6) / 2
+    sheet = before_and_after(degraded, restored, gap=2)
+    assert torch.equal(sheet[..., :6], degraded)
+    assert torch.equal(sheet[..., 8:], restored)
+    assert before_and_after(torch.zeros(1, 3, 2, 6), torch.zeros(1, 3, 2, 6), gap=2).shape == (1, 3, 6, 6)
