@@ -19,11 +19,13 @@ CARD = """# {name}
 
 {summary}
 
-- **Licence of the weights**: {licence}. The photographs (BSDS500) and the teacher's training set (ImageNet) were published for non-commercial
-  research; judge for yourself whether that binds you.
-- **Trained on**: {photographs} photographs of BSDS500 without the scenes of CBSD68 and the other test sets; degradations: {degradations}.
+- **Licence of the weights**: {licence}. The photographs (BSDS500) and the teacher's training set (ImageNet) were published
+  for non-commercial research; judge for yourself whether that binds you.
+- **Trained on**: {photographs} photographs of BSDS500 without the scenes of CBSD68 and the other test sets.
+  Degradations: {degradations}.
 - **How**: {how}.
-- **Good for**: noise in photographs. Not for blur, rain, haze, low light or JPEG blocks: it has never seen them. Strong noise costs texture.
+- **Good for**: noise in photographs. Not for blur, rain, haze, low light or JPEG blocks: it has never seen them.
+  Strong noise costs texture.
 - **Parts**: {parts}.
 
 ## Numbers (run, by `pellucid evaluate`)
@@ -56,7 +58,8 @@ def main() -> None:
     options.target.parent.mkdir(parents=True, exist_ok=True)
     save_model(module, options.target, recipe=header["recipe"], card=card, dtype=torch.float16)
     options.target.with_suffix(".md").write_text(written_card(card, module, options, results), encoding="utf-8")
-    recipes = [yaml.safe_load((folder / "recipe.yaml").read_text()) for folder in options.logs if (folder / "recipe.yaml").exists()]
+    found = [folder / "recipe.yaml" for folder in options.logs if (folder / "recipe.yaml").exists()]
+    recipes = [yaml.safe_load(path.read_text(encoding="utf-8")) for path in found]
     options.target.with_suffix(".yaml").write_text(
         "---\n".join(yaml.safe_dump(recipe, sort_keys=False) for recipe in recipes), encoding="utf-8"
     )
@@ -74,7 +77,9 @@ def stage(folder: Path) -> dict[str, Any]:
     return {"run": folder.name, "steps": last["step"], "minutes": round(last["seconds"] / 60, 1)}
 
 
-def written_card(card: dict[str, Any], module: torch.nn.Module, options: argparse.Namespace, results: dict[str, Any]) -> str:
+def written_card(
+    card: dict[str, Any], module: torch.nn.Module, options: argparse.Namespace, results: dict[str, Any]
+) -> str:
     """The card as Markdown."""
     lines = ["| condition | PSNR dB | SSIM | photographs |", "|---|---|---|---|"]
     lines += [
@@ -82,7 +87,11 @@ def written_card(card: dict[str, Any], module: torch.nn.Module, options: argpars
         for row in card["numbers"]["rows"]
     ]
     made = results["made"]
-    lines += ["", f"Data: {Path(made['data']).name}, seed {made['seed']}. Protocol {results['protocol']['description']}.", ""]
+    lines += [
+        "",
+        f"Data: {Path(made['data']).name}, seed {made['seed']}. Protocol {results['protocol']['description']}.",
+        "",
+    ]
     counts = {name: sum(value.numel() for value in part.parameters()) for name, part in module.named_children()}
     return CARD.format(
         name=options.target.stem,

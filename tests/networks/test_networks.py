@@ -8,8 +8,9 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from pellucid.checkpoints import load_weights, read_weights
 from pellucid.errors import ModelError, SettingsError
-from pellucid.networks import NETWORKS, External, NAFNet, UNet, build_network, load_weights, network_name, read_weights
+from pellucid.networks import NETWORKS, External, NAFNet, UNet, build_network, network_name
 from pellucid.networks.nafnet import ChannelNorm, NAFBlock
 
 

@@ -158,7 +158,7 @@ def test_files_that_are_not_these_weights_are_named(own_files, tmp_path):
         "noise.pth": b"no",
     }.items():
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(ModelError, match=f"{name}: not a readable file of weights"):
+        with pytest.raises(ModelError, match=f"{name}: not a readable weights file"):
             build_prior("mobilenet_v2", weights=tmp_path / name)
     torch.save({"epoch": 3, "model": {}}, tmp_path / "checkpoint.pth")
     with pytest.raises(ModelError, match=r"checkpoint\.pth: expected a table of names and tensors"):

@@ -9,8 +9,9 @@ import torch
 import yaml
 
 from pellucid import images
+from pellucid.checkpoints import load_weights
 from pellucid.errors import DataError, ModelError, SettingsError
-from pellucid.networks import External, load_weights
+from pellucid.networks import External
 from pellucid.priors import FrozenPrior, Shuffled, unit_rms
 from pellucid.refinement import Boosted
 from pellucid.restoration.model_file import describe_model, load_model
@@ -119,7 +120,7 @@ def test_a_boosted_run_with_dropout_resumes_exactly(photographs, tmp_path, monke
     assert all(resumed[number] == whole[number] for number in (4, 5, 6))
     # The network is not ours to store in a model file; its weights are beside it, and they fit together again.
     network = External("dropping:Dropping")
-    load_weights(network, tmp_path / "cut/network.safetensors")
+    load_weights(network.network, tmp_path / "cut/network.safetensors")
     assert isinstance(load_model(tmp_path / "cut/model.safetensors", network=network).module, Boosted)
 
 

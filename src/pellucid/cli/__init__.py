@@ -6,7 +6,7 @@ import sys
 import typer
 
 from pellucid import __version__
-from pellucid.cli import distill, evaluate, models, restore, train
+from pellucid.cli import data, distill, evaluate, models, restore, train
 from pellucid.errors import PellucidError, SettingsError, one_line
 
 __all__ = ["app", "main"]
@@ -21,6 +21,7 @@ app = typer.Typer(
 )
 for verb in (restore.restore, evaluate.evaluate, train.train, distill.distill, models.models):
     app.command()(verb)
+app.add_typer(data.app, name="data")
 
 
 def _show_version(wanted: bool) -> None:

@@ -8,7 +8,7 @@ import typer
 
 from pellucid.cli.options import Device, Json, Memory, Precision, Tile
 from pellucid.cli.terminal import print_json, progress
-from pellucid.errors import SettingsError
+from pellucid.errors import SettingsError, unknown_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,6 +35,9 @@ def evaluate(
         str | None,
         typer.Option(help="How the numbers are made; the default is gaussian-colour, or pairs-rgb for pairs."),
     ] = None,
+    baseline: Annotated[
+        str | None, typer.Option(help="The model that gains are measured against, instead of the first.")
+    ] = None,
     alone: Annotated[bool, typer.Option("--alone", help="Score each boosted model's network alone, too.")] = False,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of the noise.")] = 0,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write results.json, .csv and .md here.")] = None,
@@ -58,12 +61,14 @@ def evaluate(
     )
     options = {"tile": tile, "memory": memory, "device": device, "precision": precision}
     restorers = _restorers(model, alone, options)
+    if baseline is not None and baseline not in restorers:
+        raise SettingsError(unknown_name("baseline", baseline, restorers))
     rows = []
     with progress("evaluate", len(cases) * (len(restorers) + 1)) as bar:
         for row in rows_of(restorers, iter(cases), record):
             rows.append(row)
             bar(len(rows), f"{row.condition} {row.photograph}")
-    summaries = summarise(rows)
+    summaries = summarise(rows, baseline=baseline)
     made = {
         "models": model,
         "data": str(data),

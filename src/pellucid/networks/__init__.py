@@ -11,7 +11,7 @@ from typing import Any
 from torch import nn
 
 from pellucid.errors import PellucidError, SettingsError, one_line, unknown_name
-from pellucid.networks.external import External, load_weights, read_weights
+from pellucid.networks.external import External
 from pellucid.networks.nafnet import NAFNet
 from pellucid.networks.unet import UNet
 
@@ -22,10 +22,8 @@ __all__ = [
     "UNet",
     "build_network",
     "input_multiple",
-    "load_weights",
     "network_name",
     "output_scale",
-    "read_weights",
 ]
 
 NETWORKS: Mapping[str, Callable[..., nn.Module]] = {

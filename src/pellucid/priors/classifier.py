@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pellucid.checkpoints import load_weights
 from pellucid.errors import MissingExtraError, ModelError, SettingsError, unknown_name
 from pellucid.priors.protocol import FrozenPrior, unit_rms
-from pellucid.priors.weights import fill
 
 __all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "ClassifierPrior", "torchvision_prior"]
 
@@ -157,7 +157,7 @@ def torchvision_prior(model: str, weights: str | Path | None = None) -> Classifi
             ) from error
     else:
         module = models.get_model(model, weights=None)
-        fill(module, weights, f"torchvision's {model}")
+        load_weights(module, weights)
         # Published weights of googlenet and inception_v3 come from elsewhere, and expect another normalisation.
         if hasattr(module, "transform_input"):
             module.transform_input = True

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pellucid.checkpoints import load_weights
 from pellucid.errors import ModelError, SettingsError, unknown_name
 from pellucid.priors.classifier import ClassifierPrior
-from pellucid.priors.weights import fill
 
 __all__ = ["MobileNetV2", "SqueezeNet", "mobilenet_v2", "squeezenet1_0"]
 
@@ -145,7 +145,7 @@ def mobilenet_v2(weights: str | Path, convention: str = "tensorflow") -> Classif
     """
     converted = _is_converted("mobilenet_v2", convention, "tensorflow")
     module = MobileNetV2(pad_end=converted)
-    variances = fill(module, weights, "MobileNetV2")["features.0.1.running_var"]
+    variances = load_weights(module, weights)["features.0.1.running_var"]
     # Conversion folds the batch norm into the weights and leaves variances of one, which no training ever gives.
     if bool((variances == 1).all()) != converted:
         other = "mobilenet_v2:torchvision" if converted else "mobilenet_v2"
@@ -165,7 +165,7 @@ def squeezenet1_0(weights: str | Path, convention: str = "caffe") -> ClassifierP
     """
     converted = _is_converted("squeezenet1_0", convention, "caffe")
     module = SqueezeNet()
-    fill(module, weights, "SqueezeNet 1.0")
+    load_weights(module, weights)
     module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if converted:
         mean = (123 / 255, 117 / 255, 104 / 255)

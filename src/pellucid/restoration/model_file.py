@@ -26,8 +26,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from pellucid.checkpoints import load_weights
 from pellucid.errors import ModelError, SettingsError, one_line
-from pellucid.networks import External, build_network, load_weights, network_name
+from pellucid.networks import External, build_network, network_name
 from pellucid.priors import Shuffled, Student, build_prior
 from pellucid.refinement import Boosted, build_refinement
 
@@ -163,7 +164,7 @@ def load_network_weights(network: nn.Module, path: Path) -> None:
         ModelError: the file is missing or damaged, or does not fit.
     """
     if not _is_model_file(path):
-        load_weights(network, path)
+        load_weights(network.network if isinstance(network, External) else network, path)
         return
     header, tensors = _open(path, weights=True)
     if header["network"].get("name") != network_name(network):
