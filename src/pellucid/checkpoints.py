@@ -30,9 +30,7 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
             weights: Any = load_file(path)
         else:
             weights = torch.load(path, map_location="cpu", weights_only=True)
-    except (
-        Exception
-    ) as error:  # every reader fails in its own way on a damaged file; torch's own words give unsafe advice
+    except Exception as error:  # every reader fails in its own way; torch's own words give unsafe advice
         raise ModelError(f"{path}: not a readable weights file, or holds more than tensors") from error
     for key in ("params_ema", "params", "state_dict", "model"):
         if isinstance(weights, Mapping) and isinstance(weights.get(key), Mapping):
@@ -53,7 +51,11 @@ def load_weights(module: nn.Module, path: str | Path) -> dict[str, Tensor]:
     weights = read_weights(path)
     own = module.state_dict()
     missing, surplus = sorted(own.keys() - weights.keys()), sorted(weights.keys() - own.keys())
-    misshapen = sorted(key for key in own.keys() & weights.keys() if own[key].shape != weights[key].shape)
+    misshapen = [
+        f"{key} is {tuple(weights[key].shape)}, expected {tuple(own[key].shape)}"
+        for key in sorted(own.keys() & weights.keys())
+        if own[key].shape != weights[key].shape
+    ]
     problems = [
         f"{len(keys)} {kind} ({', '.join(keys[:3])}{', ...' if len(keys) > 3 else ''})"
         for kind, keys in (("missing", missing), ("unknown", surplus), ("of another shape", misshapen))

@@ -214,5 +214,5 @@ def test_torchvision_says_what_it_lacks(tmp_path):
         build_prior("torchvision")
     with pytest.raises(ModelError, match=r"give a local copy of https://example\.org"):
         build_prior("torchvision:linearly")
-    with pytest.raises(ModelError, match=r"gone\.pth: no such file"):
+    with pytest.raises(ModelError, match=r"gone\.pth: no such weights file"):
         build_prior("torchvision:linearly", weights=tmp_path / "gone.pth")
