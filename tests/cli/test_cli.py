@@ -173,6 +173,21 @@ def test_evaluate(run, model, tmp_path):
     assert "did you mean 'gaussian-colour" in err
 
 
+def test_evaluate_takes_published_sets_by_name(run, model, shared, monkeypatch):
+    monkeypatch.setenv("PELLUCID_DATA", str(shared / "data/eval"))
+    status, out, err = run(
+        "evaluate", "--model", model, "--data", "set12", "--sigma", 25, "--protocol", "gaussian-grey", "--json"
+    )
+    assert (status, err) == (0, "")
+    assert len(json.loads(out)["rows"]) == 12 * 2
+    status, _, err = run("evaluate", "--model", model, "--data", "lol_eval15", "--sigma", 25)
+    assert status == 2
+    assert "holds pairs already" in err
+    status, _, err = run("evaluate", "--model", model, "--data", "gopro", "--sigma", 25)
+    assert status == 1
+    assert "gopro" in err.lower()
+
+
 def test_models_show_a_card(run, model):
     status, out, _ = run("models", model, "--json")
     assert status == 0

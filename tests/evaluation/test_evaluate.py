@@ -8,6 +8,7 @@ import torch
 from skimage.metrics import peak_signal_noise_ratio
 
 from pellucid import images
+from pellucid.data.folders import list_pairs, list_photographs
 from pellucid.errors import DataError, SettingsError
 from pellucid.evaluation.evaluate import DEGRADED, Row, evaluate, noisy_cases, paired_cases, summarise
 from pellucid.evaluation.report import as_document, as_markdown, write_results
@@ -26,7 +27,11 @@ def clean(tmp_path):
 
 def test_scores_are_those_of_scikit_image_on_noise_that_anyone_can_remake(clean):
     protocol = find_protocol("gaussian-colour")
-    rows = list(evaluate({"half": lambda y: y * 0.5}, noisy_cases(clean, [25, 50], protocol, seed=0), protocol))
+    rows = list(
+        evaluate(
+            {"half": lambda y: y * 0.5}, noisy_cases(list_photographs(clean), [25, 50], protocol, seed=0), protocol
+        )
+    )
     assert [(row.model, row.condition) for row in rows[:2]] == [
         (DEGRADED, "noise sigma=25"),
         ("half", "noise sigma=25"),
@@ -44,7 +49,10 @@ def test_scores_are_those_of_scikit_image_on_noise_that_anyone_can_remake(clean)
 def test_the_same_evaluation_twice_gives_the_same_numbers(clean):
     protocol = find_protocol("gaussian-colour")
     runs = [
-        [(row.psnr, row.ssim) for row in evaluate({}, noisy_cases(clean, [10], protocol, seed=3), protocol)]
+        [
+            (row.psnr, row.ssim)
+            for row in evaluate({}, noisy_cases(list_photographs(clean), [10], protocol, seed=3), protocol)
+        ]
         for _ in range(2)
     ]
     assert runs[0] == runs[1]
@@ -56,24 +64,24 @@ def test_pairs(clean, tmp_path):
     for path in clean.iterdir():
         images.write(images.Photograph(images.read(path).pixels * 0.5), degraded / path.name)
     protocol = find_protocol("pairs-rgb")
-    rows = list(evaluate({"double": lambda y: y * 2}, paired_cases(degraded, clean, protocol), protocol))
+    rows = list(evaluate({"double": lambda y: y * 2}, paired_cases(list_pairs(degraded, clean), protocol), protocol))
     by_model = {row.model: row for row in rows}
     assert by_model["double"].psnr > by_model[DEGRADED].psnr + 20
     images.write(images.Photograph(torch.rand(1, 3, 5, 5)), degraded / "0.png")
     with pytest.raises(DataError, match=r"0\.png: differs in size from .*\(5 x 5 and 24 x 20 pixels\)"):
-        list(evaluate({}, paired_cases(degraded, clean, protocol), protocol))
+        list(evaluate({}, paired_cases(list_pairs(degraded, clean), protocol), protocol))
 
 
 def test_a_photograph_too_small_for_the_protocol_is_named(tmp_path):
     images.write(images.Photograph(torch.rand(1, 3, 4, 4)), tmp_path / "tiny.png")
     protocol = find_protocol("gaussian-colour")
     with pytest.raises(DataError, match=r"tiny\.png"):
-        list(evaluate({}, noisy_cases(tmp_path, [10], protocol, 0), protocol))
+        list(evaluate({}, noisy_cases(list_photographs(tmp_path), [10], protocol, 0), protocol))
 
 
 def test_a_protocol_of_pairs_draws_no_noise(clean):
     with pytest.raises(SettingsError, match="draws no noise"):
-        list(noisy_cases(clean, [10], find_protocol("pairs-rgb"), 0))
+        list(noisy_cases(list_photographs(clean), [10], find_protocol("pairs-rgb"), 0))
 
 
 def rows_of(scores):

@@ -23,7 +23,9 @@ def evaluate(
     model: Annotated[
         list[str], typer.Option(help="A model's name or file; give it again for more. Gains are against the first.")
     ],
-    data: Annotated[Path, typer.Option(help="A folder of clean photographs.")],
+    data: Annotated[
+        str, typer.Option(help="A folder of clean photographs, or a published set's name (`pellucid data list`).")
+    ],
     sigma: Annotated[
         list[float] | None,
         typer.Option(min=0, max=255, help="Add Gaussian noise of this sigma (0..255) to them; give it again for more."),
@@ -48,17 +50,22 @@ def evaluate(
     json: Json = False,
 ) -> None:
     """Score models on photographs: PSNR and SSIM in a named protocol, with intervals and paired gains."""
-    if bool(sigma) == bool(degraded):
-        raise SettingsError("evaluate: give either --sigma (noise is added) or --degraded (a folder of pairs)")
     from pellucid.evaluation.evaluate import evaluate as rows_of
     from pellucid.evaluation.evaluate import noisy_cases, paired_cases, summarise
     from pellucid.evaluation.report import as_document, write_results
     from pellucid.metrics import find_protocol
 
-    record = find_protocol(protocol or ("pairs-rgb" if degraded else "gaussian-colour"))
-    cases: list[Case] = list(
-        paired_cases(degraded, data, record) if degraded else noisy_cases(data, sigma or [], record, seed)
-    )
+    files = _files(data, degraded)
+    known = [(first, second) for first, second in files if first is not None]
+    if bool(sigma) == bool(known):
+        raise SettingsError(
+            f"evaluate: {data} holds pairs already; leave --sigma out"
+            if known
+            else "evaluate: give --sigma (noise is added) or --degraded (a folder of pairs)"
+        )
+    record = find_protocol(protocol or ("pairs-rgb" if known else "gaussian-colour"))
+    clean = [second for _, second in files]
+    cases: list[Case] = list(paired_cases(known, record) if known else noisy_cases(clean, sigma or [], record, seed))
     options = {"tile": tile, "memory": memory, "device": device, "precision": precision}
     restorers = _restorers(model, alone, options)
     if baseline is not None and baseline not in restorers:
@@ -71,7 +78,7 @@ def evaluate(
     summaries = summarise(rows, baseline=baseline)
     made = {
         "models": model,
-        "data": str(data),
+        "data": data,
         "degraded": str(degraded) if degraded else None,
         "sigma": sigma,
         "seed": seed,
@@ -83,6 +90,18 @@ def evaluate(
         print_json(document)
     else:
         _show(summaries, record)
+
+
+def _files(data: str, degraded: Path | None) -> "list[tuple[Path | None, Path]]":
+    """The (degraded or None, clean) files of a folder, of two, or of a published set."""
+    from pellucid.data.benchmarks import is_benchmark, pairs
+    from pellucid.data.folders import list_pairs, list_photographs
+
+    if degraded is not None:
+        return list(list_pairs(degraded, Path(data)))
+    if is_benchmark(data) and not Path(data).is_dir():
+        return pairs(data)
+    return [(None, path) for path in list_photographs(Path(data))]
 
 
 def _restorers(names: list[str], alone: bool, options: dict[str, Any]) -> dict[str, Callable[[Any], Any]]:

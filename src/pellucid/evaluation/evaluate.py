@@ -1,6 +1,7 @@
 """Scores of models on photographs: one row per model, photograph and noise level, all in one protocol."""
 
 import math
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +10,6 @@ from pathlib import Path
 from torch import Tensor
 
 from pellucid import images
-from pellucid.data.folders import list_pairs, list_photographs
 from pellucid.errors import DataError
 from pellucid.metrics import NoiseStream, Protocol, bootstrap_interval, paired_difference
 
@@ -60,15 +60,14 @@ class Summary:
     gain_interval: tuple[float, float] | None
 
 
-def noisy_cases(folder: Path, sigmas: Sequence[float], protocol: Protocol, seed: int) -> Iterator[Case]:
-    """Clean photographs with seeded Gaussian noise, drawn as the protocol says; level by level, in order of names.
+def noisy_cases(paths: Sequence[Path], sigmas: Sequence[float], protocol: Protocol, seed: int) -> Iterator[Case]:
+    """Clean photographs with seeded Gaussian noise, drawn as the protocol says; level by level, in the order given.
 
     Raises:
-        DataError: the folder is missing or empty.
         SettingsError: the protocol draws no noise.
     """
     stream = NoiseStream(protocol, seed)
-    paths = list_photographs(folder)
+    names = _names(paths)
     for sigma in sigmas:
         for path in paths:
 
@@ -76,16 +75,17 @@ def noisy_cases(folder: Path, sigmas: Sequence[float], protocol: Protocol, seed:
                 clean = protocol.crop(images.read(path).pixels)
                 return stream.degrade(clean, sigma), clean
 
-            yield Case(str(path.relative_to(folder)), f"noise sigma={sigma:g}", load)
+            yield Case(names[path], f"noise sigma={sigma:g}", load)
 
 
-def paired_cases(degraded: Path, clean: Path, protocol: Protocol) -> Iterator[Case]:
-    """Pairs of degraded and clean files of the same names.
+def paired_cases(pairs: Sequence[tuple[Path, Path]], protocol: Protocol) -> Iterator[Case]:
+    """Pairs of degraded and clean files.
 
     Raises:
-        DataError: files without a partner, or (when loaded) partners of different sizes.
+        DataError: (when loaded) partners of different sizes.
     """
-    for first, second in list_pairs(degraded, clean):
+    names = _names([second for _, second in pairs])
+    for first, second in pairs:
 
         def load(first: Path = first, second: Path = second) -> tuple[Tensor, Tensor]:
             pair = images.read(first).pixels, images.read(second).pixels
@@ -94,7 +94,7 @@ def paired_cases(degraded: Path, clean: Path, protocol: Protocol) -> Iterator[Ca
                 raise DataError(f"{first}: differs in size from {second} ({sizes} pixels)")
             return protocol.crop(pair[0]), protocol.crop(pair[1])
 
-        yield Case(str(second.relative_to(clean)), "pairs", load)
+        yield Case(names[second], "pairs", load)
 
 
 def evaluate(models: Mapping[str, Restore], cases: Iterator[Case], protocol: Protocol) -> Iterator[Row]:
@@ -153,6 +153,12 @@ def summarise(rows: Sequence[Row], *, baseline: str | None = None) -> list[Summa
             )
         )
     return summaries
+
+
+def _names(paths: Sequence[Path]) -> dict[Path, str]:
+    """What to call files: their paths below the folder that holds them all."""
+    above = os.path.commonpath([path.parent for path in paths]) if paths else ""
+    return {path: os.path.relpath(path, above) for path in paths}
 
 
 def _as_it_is(degraded: Tensor) -> Tensor:

@@ -13,7 +13,8 @@ Importing this loads neither torch nor libvips; only `overlap` and `fingerprint`
 from pellucid.data.benchmarks.adopting import adopt
 from pellucid.data.benchmarks.checking import Check, verify
 from pellucid.data.benchmarks.fetching import Failure, Outcome, fetch
-from pellucid.data.benchmarks.places import data_root, folder_of, locate, pairs
+from pellucid.data.benchmarks.locating import locate, pairs
+from pellucid.data.benchmarks.places import data_root, folder_of
 from pellucid.data.benchmarks.registry import Benchmark, PublishedFile, benchmarks, find_benchmark, is_benchmark
 
 __all__ = [
