@@ -28,7 +28,8 @@ def train(
         override(tree, assignment)
     settings = read_recipe(tree, recipe)
     last = train_with_progress(steps_of(settings, out, resume=resume), settings.name)
-    model = out / "model.safetensors"
+    written = (out / "model.safetensors", out / "network.safetensors")  # the second where the network is not ours
+    model = next((path for path in written if path.exists()), written[0])
     if not is_main_process():
         return
     if json:
