@@ -48,6 +48,15 @@ def test_it_removes_noise_from_a_photograph_it_has_not_seen(restorer, sigma, gai
     assert after > before + gain
 
 
+def test_it_removes_noise_from_a_grey_photograph(restorer):
+    """Grey noise is the same in all channels: a network that has only seen independent noise leaves it alone."""
+    clean = images.to_tensor(skimage.data.camera())[:, :, 100:260, 150:310]
+    protocol = find_protocol("gaussian-grey")
+    degraded = NoiseStream(protocol).degrade(clean, 25)
+    before, after = (float(protocol.score(image, clean).psnr) for image in (degraded, restorer.restore_image(degraded)))
+    assert after > before + 6
+
+
 def test_tiles_do_not_show(restorer):
     clean = images.to_tensor(skimage.data.chelsea())
     degraded = NoiseStream(find_protocol("gaussian-colour")).degrade(clean, 25)

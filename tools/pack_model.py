@@ -12,7 +12,7 @@ from typing import Any
 import torch
 import yaml
 
-from pellucid.restoration.model_file import describe_model, load_model, save_model
+from pellucid.restoration.model_file import describe_model, load_model, load_network_weights, save_model
 
 LICENCE = "Apache-2.0"
 CARD = """# {name}
@@ -43,6 +43,8 @@ def main() -> None:
     parser.add_argument("--results", type=Path, required=True, help="results.json of `pellucid evaluate`")
     parser.add_argument("--row", required=True, help="the model's name in those results")
     parser.add_argument("--logs", type=Path, nargs="+", required=True, help="run folders, in the order of training")
+    parser.add_argument("--network", type=Path, help="take the network's weights from this model file")
+    parser.add_argument("--summary", help="instead of the recipe's")
     options = parser.parse_args()
     header = describe_model(options.model)
     results = json.loads(options.results.read_text(encoding="utf-8"))
@@ -54,7 +56,11 @@ def main() -> None:
         "numbers": {"protocol": results["protocol"], "made": results["made"], "rows": numbers},
         "stages": [stage(folder) for folder in options.logs],
     }
-    module = load_model(options.model).module
+    if options.summary:
+        card["summary"] = options.summary
+    module: Any = load_model(options.model).module
+    if options.network:
+        load_network_weights(module.network, options.network)
     options.target.parent.mkdir(parents=True, exist_ok=True)
     save_model(module, options.target, recipe=header["recipe"], card=card, dtype=torch.float16)
     options.target.with_suffix(".md").write_text(written_card(card, module, options, results), encoding="utf-8")

@@ -20,7 +20,8 @@ class Embedded:
 
 EMBEDDED: Mapping[str, Embedded] = {
     "default": Embedded(
-        "default.safetensors", "blind colour denoising, Gaussian noise of sigma 0 to 55, boosted by a distilled prior"
+        "default.safetensors",
+        "blind denoising of colour and grey photographs, Gaussian noise of sigma 0 to 55, boosted",
     ),
 }
 

@@ -92,6 +92,15 @@ def test_the_grid_says_where_the_crop_lies_and_the_view_is_the_whole(folder):
         assert torch.equal(whole[:, top:bottom, left:right], degraded)
 
 
+@pytest.mark.parametrize("view", [None, lambda image: image.mean((2, 3), keepdim=True)])
+def test_grey_crops_have_the_same_noise_in_all_channels(folder, view):
+    batch = batches(folder, degradations=[parse_drawn("noise sigma=30")], grey=0.5, size=60, view=view).at(0)
+    grey = [bool((crop == crop[:1]).all()) for crop in batch.clean]
+    assert 15 < sum(grey) < 45
+    for is_grey, degraded in zip(grey, batch.degraded, strict=True):
+        assert bool((degraded == degraded[:1]).all()) == is_grey
+
+
 def test_turning_and_mirroring_reach_all_eight_positions(tmp_path):
     pixels = torch.arange(16.0).reshape(1, 1, 4, 4).expand(1, 3, 4, 4) / 255
     images.write(images.Photograph(pixels.clone()), tmp_path / "a.png")

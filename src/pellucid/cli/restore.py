@@ -56,7 +56,7 @@ def restore(
         skipped = sum(result.status == "skipped" for result in results)
         failed = sum(result.status == "failed" for result in results)
         megapixels, seconds = sum(r.megapixels for r in done), sum(r.seconds for r in done)
-        pace = f", {megapixels:.1f} megapixels, {seconds / megapixels:.2f} s each" if megapixels else ""
+        pace = f", {megapixels:.1f} megapixels, {seconds / megapixels:.2f} s per megapixel" if megapixels else ""
         say(
             f"{len(done)} restored{pace}"
             + (f", {skipped} skipped (they exist; --overwrite replaces them)" if skipped else "")

@@ -46,6 +46,7 @@ class Batches:
         crop: side of a crop, in pixels; smaller photographs are padded by reflection.
         size: crops in a batch.
         seed: the batches' seed.
+        grey: part of the crops that are made grey, with the same noise in all channels, as grey photographs have it.
         view: what the prior wants to see of a whole degraded photograph (its `prepare`), or None.
     """
 
@@ -54,6 +55,7 @@ class Batches:
     crop: int
     size: int
     seed: int = 0
+    grey: float = 0.0
     view: Callable[[Tensor], Tensor] | None = None
 
     def __post_init__(self) -> None:
@@ -81,9 +83,14 @@ class Batches:
         place = (slice(None), slice(top, top + self.crop), slice(left, left + self.crop))
         box = torch.tensor([top / height, left / width, (top + self.crop) / height, (left + self.crop) / width])
         degrade = self.degradations[below(len(self.degradations))].draw(generator)
+        if self.grey and float(torch.rand((), generator=generator)) < self.grey:
+            # One channel is degraded and then repeated: three would get noise that averages out.
+            whole = whole.mean(0, keepdim=True)
         clean = whole[place].contiguous()
         if self.view is None:
-            return degrade(clean, generator), clean, box, clean
+            degraded_crop, clean = degrade(clean, generator).expand(3, -1, -1), clean.expand(3, -1, -1)
+            return degraded_crop, clean, box, clean
         # The prior sees the photograph that the crop is from, whole and with the very same noise.
         degraded = degrade(whole.contiguous(), generator)
-        return degraded[place].contiguous(), clean, box, degraded
+        degraded = degraded.expand(3, -1, -1)
+        return degraded[place].contiguous(), clean.expand(3, -1, -1), box, degraded

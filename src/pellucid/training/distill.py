@@ -84,7 +84,7 @@ def distill(model: ModelFile, recipe: Recipe, folder: Path, *, resume: bool = Fa
     paths = list_photographs(recipe.data.folder)
     kept = paths[: len(paths) - recipe.data.validation]
     drawn = [parse_drawn(text) for text in recipe.data.degradations]
-    batches = Batches(Photographs(kept), drawn, 32, settings.batch, recipe.train.seed + 1, apprentice.prepare)
+    batches = Batches(Photographs(kept), drawn, 32, settings.batch, recipe.train.seed + 1, view=apprentice.prepare)
     optimisation = TrainSettings(
         steps=settings.steps,
         minutes=settings.minutes,

@@ -55,6 +55,8 @@ class DataSettings(_Settings):
     degradations: Annotated[list[str], Field(min_length=1)]
     crop: Annotated[int, Field(ge=8, le=4096)] = 96
     """Side of a training crop, in pixels."""
+    grey: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Part of the crops that are made grey: noise in grey photographs is the same in all channels."""
     validation: Annotated[int, Field(ge=0)] = 8
     """Photographs held out of training (the last by name) to watch progress on."""
 

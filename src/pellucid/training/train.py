@@ -81,7 +81,9 @@ def prepare(recipe: Recipe, folder: Path) -> tuple[Run, list[Tensor]]:
     kept = len(paths) - data.validation
     view = module.prior.prepare if isinstance(module, Boosted) else None
     drawn = [parse_drawn(text) for text in data.degradations]
-    batches = Batches(Photographs(paths[:kept]), drawn, data.crop, recipe.train.batch, recipe.train.seed, view)
+    batches = Batches(
+        Photographs(paths[:kept]), drawn, data.crop, recipe.train.batch, recipe.train.seed, data.grey, view
+    )
     module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     run = Run(module, objective(recipe), batches, recipe.train, folder / "checkpoint.pt")
     held_out = Photographs(paths[kept:])
