@@ -1,7 +1,6 @@
 """The command line as people use it: what it writes, what it says, and how it ends."""
 
 import json
-import sys
 
 import numpy as np
 import pytest
@@ -9,7 +8,6 @@ import torch
 from PIL import Image
 
 from pellucid import images
-from pellucid.cli import main
 from pellucid.networks import UNet
 from pellucid.priors import Student
 from pellucid.refinement import PTGRM, Boosted
@@ -23,24 +21,6 @@ def model(tmp_path_factory):
     path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
     save_model(module, path, recipe={"name": "tiny"}, card={"licence": "Apache-2.0", "summary": "for tests"})
     return path
-
-
-@pytest.fixture
-def run(monkeypatch, capsys):
-    """Runs the command line in this process: (status, stdout, stderr)."""
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["pellucid", *map(str, arguments)])
-        status = 0
-        try:
-            main()
-        except SystemExit as end:
-            status = end.code or 0
-        captured = capsys.readouterr()
-        assert "Traceback" not in captured.err
-        return status, captured.out, captured.err
-
-    return call
 
 
 def picture(path, size=(20, 30), seed=0):

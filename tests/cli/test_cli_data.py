@@ -3,15 +3,13 @@
 import functools
 import hashlib
 import json
-import sys
 import threading
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import torch
 
-from pellucid import cli, images
-from pellucid.cli import data
+from pellucid import images
 from pellucid.data.benchmarks import registry
 from pellucid.data.benchmarks.download import Patience
 
@@ -25,23 +23,9 @@ hand: {title: Hand, task: deblurring, split: test, count: 1, layouts: [{degraded
 
 
 @pytest.fixture
-def run(monkeypatch, capsys):
-    """Runs the command line in this process: (status, stdout, stderr)."""
-    if not any(group.name == "data" for group in cli.app.registered_groups):
-        cli.app.add_typer(data.app, name="data")
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["pellucid", "data", *map(str, arguments)])
-        status = 0
-        try:
-            cli.main()
-        except SystemExit as end:
-            status = end.code or 0
-        captured = capsys.readouterr()
-        assert "Traceback" not in captured.err
-        return status, captured.out, captured.err
-
-    return call
+def run(run):
+    """Runs `pellucid data` with these arguments."""
+    return lambda *arguments: run("data", *arguments)
 
 
 @pytest.fixture

@@ -198,6 +198,15 @@ def test_distilling_makes_a_file_that_needs_no_other(photographs, tmp_path):
         )
 
 
+def test_distilling_refuses_to_hold_everything_out(photographs, tmp_path):
+    run(boosted_tree(photographs), tmp_path / "boosted")
+    recipe_tree = boosted_tree(photographs)
+    recipe_tree["data"]["validation"] = 50
+    model = load_model(tmp_path / "boosted/model.safetensors")
+    with pytest.raises(DataError, match=r"6 photographs, of which data\.validation holds out 50"):
+        next(distill(model, read_recipe(recipe_tree, "test"), tmp_path / "distilled"))
+
+
 def test_a_student_learns_its_teacher(photographs, tmp_path):
     """A prior that depends on the picture's mean colour alone can be learnt: the vectors come close."""
     recipe_tree = boosted_tree(photographs)

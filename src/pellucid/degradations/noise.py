@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from pellucid.errors import SettingsError
+from pellucid.images import quantise
 
 __all__ = ["GaussianNoise"]
 
@@ -33,8 +34,4 @@ class GaussianNoise:
         """Clean (..., H, W) in [0, 1] to degraded, same shape; draws from the generator (on the CPU, whatever the device)."""
         noise = torch.randn(clean.shape, generator=generator, dtype=clean.dtype).to(clean.device)
         degraded: Tensor = clean + noise * (self.sigma / 255)
-        if not self.bits:
-            return degraded
-        steps = 2**self.bits - 1
-        stored: Tensor = (degraded.clamp(0, 1) * steps).round() / steps
-        return stored
+        return quantise(degraded, self.bits) if self.bits else degraded

@@ -94,9 +94,23 @@ class Boosted(nn.Module):
                 "pellucid.networks.External(network, ...) adapts networks of other outputs and ranges"
             )
         restored = restored[:, :, :height, :width]
-        pair = [pad_to_multiple(image, self.refinement_multiple) for image in (restored, degraded)]
-        refined: Tensor = self.refinement(*pair, feature, grid=grid)[:, :, :height, :width]
+        refined = self.refine(restored, degraded, feature, grid=grid)
         return (refined, restored) if both else refined
+
+    def refine(
+        self,
+        restored: Tensor,
+        degraded: Tensor,
+        feature: Tensor,
+        *,
+        grid: Tensor | None = None,
+        memory: int | None = None,
+    ) -> Tensor:
+        """R alone, on images (B, 3, H, W) of any size; `grid` and `memory` as the refinement takes them."""
+        height, width = degraded.shape[2:]
+        pair = [pad_to_multiple(image, self.refinement_multiple) for image in (restored, degraded)]
+        refined: Tensor = self.refinement(*pair, feature, grid=grid, memory=memory)[:, :, :height, :width]
+        return refined
 
 
 def boost(

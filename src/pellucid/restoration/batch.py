@@ -153,7 +153,7 @@ def _refuse_collisions(jobs: Sequence[Job]) -> None:
             if _real(target) in sources:
                 raise ImageError(f"{target}: is the input itself; choose another output")
             other = seen.setdefault(_real(target), job.source)
-            if other != job.source or (target == job.compared and target == job.target):
+            if other != job.source:
                 raise DataError(f"{target}: would be written twice, from {other} and from {job.source}")
 
 

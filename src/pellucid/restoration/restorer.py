@@ -127,11 +127,7 @@ class Restorer:
             restored = restore_in_tiles(self._restore_tile, image, tiles, scale=self.scale)
             if not isinstance(self.model, Boosted):
                 return restored
-            feature = self.model.prior(image)
-            height, width = image.shape[2:]
-            pair = [pad_to_multiple(each, self.model.refinement_multiple) for each in (restored, image)]
-            refined: Tensor = self.model.refinement(*pair, feature, memory=memory)
-        return refined[:, :, :height, :width]
+            return self.model.refine(restored, image, self.model.prior(image), memory=memory)
 
     def _restore_tile(self, tile: Tensor) -> Tensor:
         height, width = tile.shape[2:]

@@ -13,7 +13,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pellucid.data.batches import Batch, Batches
-from pellucid.data.folders import Photographs, list_photographs
 from pellucid.degradations import parse_drawn
 from pellucid.errors import ModelError, SettingsError, one_line
 from pellucid.priors import Prior, Student
@@ -22,6 +21,7 @@ from pellucid.restoration.model_file import ModelFile, save_model
 from pellucid.training.loop import Run, Step
 from pellucid.training.run_folder import is_main_process, logged_steps, start
 from pellucid.training.settings import Recipe, TrainSettings
+from pellucid.training.train import split_photographs
 
 __all__ = ["distill"]
 
@@ -81,10 +81,10 @@ def distill(model: ModelFile, recipe: Recipe, folder: Path, *, resume: bool = Fa
     except Exception as error:  # settings can be wrong in ways that only torch notices
         raise SettingsError(f"distill.settings: {one_line(error)}") from error
     apprentice = _Apprentice(student, boosted.prior, boosted.refinement)  # type: ignore[arg-type]
-    paths = list_photographs(recipe.data.folder)
-    kept = paths[: len(paths) - recipe.data.validation]
+    training, _ = split_photographs(recipe.data)
     drawn = [parse_drawn(text) for text in recipe.data.degradations]
-    batches = Batches(Photographs(kept), drawn, 32, settings.batch, recipe.train.seed + 1, view=apprentice.prepare)
+    seed = recipe.train.seed + 1
+    batches = Batches(training, drawn, 32, settings.batch, seed, recipe.data.grey, apprentice.prepare)
     optimisation = TrainSettings(
         steps=settings.steps,
         minutes=settings.minutes,

@@ -13,6 +13,7 @@ from pellucid.data.folders import Photographs, list_photographs
 from pellucid.degradations import GaussianNoise, parse_drawn
 from pellucid.errors import DataError, SettingsError, one_line, unknown_name
 from pellucid.losses import LOSSES
+from pellucid.metrics import psnr
 from pellucid.networks import External, build_network, input_multiple
 from pellucid.padding import pad_to_multiple
 from pellucid.priors import Prior, Shuffled, build_prior
@@ -20,9 +21,9 @@ from pellucid.refinement import Boosted, build_refinement
 from pellucid.restoration.model_file import load_network_weights, save_model
 from pellucid.training.loop import Run, Step
 from pellucid.training.run_folder import is_main_process, logged_steps, start
-from pellucid.training.settings import Recipe
+from pellucid.training.settings import DataSettings, Recipe
 
-__all__ = ["build_module", "objective", "prepare", "train"]
+__all__ = ["build_module", "objective", "prepare", "split_photographs", "train"]
 
 
 def train(recipe: Recipe, folder: Path, *, resume: bool = False) -> Iterator[Step]:
@@ -73,21 +74,28 @@ def prepare(recipe: Recipe, folder: Path) -> tuple[Run, list[Tensor]]:
         raise SettingsError(
             f"data.crop: must be divisible by {multiple} for network {recipe.network.name!r}, got {data.crop}"
         )
+    training, held_out = split_photographs(data)
+    view = module.prior.prepare if isinstance(module, Boosted) else None
+    drawn = [parse_drawn(text) for text in data.degradations]
+    batches = Batches(training, drawn, data.crop, recipe.train.batch, recipe.train.seed, data.grey, view)
+    module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    run = Run(module, objective(recipe), batches, recipe.train, folder / "checkpoint.pt")
+    return run, [held_out[index] for index in range(len(held_out))]
+
+
+def split_photographs(data: DataSettings) -> tuple[Photographs, Photographs]:
+    """The photographs to train on, and the last ones by name, which are held out.
+
+    Raises:
+        DataError: the folder is missing or empty, or nothing would be left to train on.
+    """
     paths = list_photographs(data.folder)
     if len(paths) <= data.validation:
         raise DataError(
             f"{data.folder}: {len(paths)} photographs, of which data.validation holds out {data.validation}"
         )
     kept = len(paths) - data.validation
-    view = module.prior.prepare if isinstance(module, Boosted) else None
-    drawn = [parse_drawn(text) for text in data.degradations]
-    batches = Batches(
-        Photographs(paths[:kept]), drawn, data.crop, recipe.train.batch, recipe.train.seed, data.grey, view
-    )
-    module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    run = Run(module, objective(recipe), batches, recipe.train, folder / "checkpoint.pt")
-    held_out = Photographs(paths[kept:])
-    return run, [held_out[index] for index in range(len(held_out))]
+    return Photographs(paths[:kept]), Photographs(paths[kept:])
 
 
 def build_module(recipe: Recipe) -> nn.Module:
@@ -150,10 +158,10 @@ def validate(run: Run, held_out: list[Tensor]) -> dict[str, float]:
             height, width = clean.shape[2:]
             if isinstance(module, Boosted):
                 refined, restored = module(degraded, both=True)
-                scores["psnr_network"].append(_psnr(restored, clean))
+                scores["psnr_network"].append(float(psnr(restored.clamp(0, 1), clean)))
             else:
                 refined = module(pad_to_multiple(degraded, input_multiple(module)))[:, :, :height, :width]
-            scores["psnr"].append(_psnr(refined, clean))
+            scores["psnr"].append(float(psnr(refined.clamp(0, 1), clean)))
     module.train()
     return {name: round(sum(values) / len(values), 3) for name, values in scores.items() if values}
 
@@ -177,7 +185,3 @@ def _centre(image: Tensor, side: int) -> Tensor:
     height, width = (min(side, length) for length in image.shape[1:])
     top, left = (image.shape[1] - height) // 2, (image.shape[2] - width) // 2
     return image[:, top : top + height, left : left + width]
-
-
-def _psnr(restored: Tensor, clean: Tensor) -> float:
-    return float(-10 * (restored.clamp(0, 1) - clean).square().mean().log10())
