@@ -10,16 +10,17 @@ What a file goes through, and what it keeps:
   is computed on as it is and comes back as Display P3. Only what is neither (CMYK, Lab) is converted to sRGB on
   reading, with its embedded profile or, for CMYK without one, libvips' own, and is written as sRGB. A grey file has
   three equal channels in memory and is written grey again.
-- *Depth.* 8 and 16 bits come back exactly in PNG and TIFF; JPEG and WebP hold 8 bits, AVIF 10, rounded to nearest. A
+- *Depth.* 8 and 16 bits come back exactly in PNG and TIFF; JPEG, WebP and BMP hold 8 bits, AVIF 10, rounded to nearest. A
   float TIFF is taken as display-encoded, stays float in TIFF and becomes 16-bit in PNG. Palette and 1-bit files become
   ordinary 8-bit ones.
 - *Alpha* is kept apart and never restored. Colours under alpha 0 are arbitrary, so `fill_hidden` replaces them with
-  those of their visible neighbours, before anything can smear them over an edge. JPEG has no alpha: there the picture
-  is laid over white.
+  those of their visible neighbours, before anything can smear them over an edge. JPEG has no alpha, and BMP is given
+  none: there the picture is laid over white.
 - *Metadata.* EXIF, XMP, IPTC, ICC, dots per inch, PNG texts and colour tags are carried over, also between formats,
-  where the format has a place for them (IPTC: JPEG and TIFF). The EXIF orientation is applied once and then says 1; the
-  stale thumbnail is removed and the size corrected; the rest of EXIF stays byte for byte in JPEG and PNG, maker notes
-  included (in WebP and AVIF libexif rewrites it; in and out of TIFF its tables are moved).
+  where the format has a place for them (IPTC: JPEG and TIFF; BMP has one for dots per inch only). The EXIF orientation
+  is applied once and then says 1; the stale thumbnail is removed and the size corrected; the rest of EXIF stays byte
+  for byte in JPEG and PNG, maker notes included (in WebP and AVIF libexif rewrites it; in and out of TIFF its tables
+  are moved).
 - *Pages.* Of an animation or a multi-page file the first page is read (AVIF: the primary one); `Photograph.pages` says
   how many there are.
 

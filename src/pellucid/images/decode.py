@@ -7,6 +7,7 @@ import pyvips
 
 from pellucid.errors import ImageError
 from pellucid.images.alpha import colours_and_alpha
+from pellucid.images.bitmap import load_bitmap
 from pellucid.images.containers import chunks_of_png, exif_and_iptc_of_tiff, iptc_of_photoshop
 from pellucid.images.exif import resolution, tidied
 from pellucid.images.photograph import Metadata, Photograph
@@ -15,7 +16,7 @@ from pellucid.images.values import planes_of_array
 __all__ = ["decode", "format_of"]
 
 # What a file is, is decided by its first bytes. Only these loaders of libvips are ever called: no SVG, no PDF, nothing
-# that could run code or fetch a file.
+# that could run code or fetch a file. BMP it does not know.
 _FORMATS = {
     "jpeg": (rb"\xff\xd8\xff", "jpegload_source"),
     "png": (rb"\x89PNG\r\n\x1a\n", "pngload_source"),
@@ -23,6 +24,7 @@ _FORMATS = {
     "webp": (rb"RIFF....WEBP", "webpload_source"),
     "avif": (rb"....ftyp(avif|avis|mif1|msf1|hei[cxms])", "heifload_source"),
     "gif": (rb"GIF8", "gifload_source"),
+    "bmp": (rb"BM", None),
 }
 
 _BITS = {"uchar": 8, "ushort": 16, "float": 32}
@@ -43,8 +45,11 @@ def decode(data: bytes, kind: str, name: str) -> Photograph:
     values that cannot be read.
     """
     _, loader = _FORMATS[kind]
-    source = pyvips.Source.new_from_memory(data)
-    image = pyvips.Operation.call(loader, source, fail_on="error", access="sequential")
+    if loader is None:
+        image = load_bitmap(data, name)
+    else:
+        source = pyvips.Source.new_from_memory(data)
+        image = pyvips.Operation.call(loader, source, fail_on="error", access="sequential")
     pages = image.get("n-pages") if image.get_typeof("n-pages") else 1
     if image.get_typeof("orientation") and image.get("orientation") > 1:
         image = image.copy_memory().autorot()

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pyvips
 import torch
 
+from pellucid.images.bitmap import save_bitmap
 from pellucid.images.containers import into_jpeg, into_png, into_tiff, photoshop_of_iptc
 from pellucid.images.exif import sized
 from pellucid.images.photograph import Metadata, Photograph
@@ -12,7 +13,7 @@ from pellucid.images.values import array_of_planes
 
 __all__ = ["encode"]
 
-_MOST_BITS = {"jpeg": 8, "png": 16, "tiff": 32, "webp": 8, "avif": 16}
+_MOST_BITS = {"bmp": 8, "jpeg": 8, "png": 16, "tiff": 32, "webp": 8, "avif": 16}
 # libvips' names by bits: of the numbers, of grey pictures and of colour pictures.
 _VIPS_NAMES = {8: ("uchar", "b-w", "srgb"), 16: ("ushort", "grey16", "rgb16"), 32: ("float", "b-w", "scrgb")}
 _KEPT = "icc|xmp|iptc|other"
@@ -35,7 +36,7 @@ def _picture(photograph: Photograph, kind: str, bits: int) -> pyvips.Image:
     """The pixels, alpha and resolution of the photograph; over white where the format has no alpha."""
     pixels, alpha = photograph.pixels[0].detach().float(), photograph.alpha
     planes = [pixels.mean(0)] if photograph.grey else list(pixels)
-    if alpha is not None and kind == "jpeg":
+    if alpha is not None and kind in ("bmp", "jpeg"):
         planes = [torch.lerp(torch.ones_like(plane), plane, alpha[0, 0].to(plane)) for plane in planes]
     elif alpha is not None:
         planes.append(alpha[0, 0])
@@ -65,6 +66,8 @@ def _saved(image: pyvips.Image, metadata: Metadata, kind: str, bits: int, qualit
     if kind == "jpeg":
         saved = image.jpegsave_buffer(Q=quality, subsample_mode="off", optimize_coding=True, keep=_KEPT)
         return into_jpeg(saved, metadata.exif, metadata.dpi)
+    if kind == "bmp":
+        return save_bitmap(image)
     if kind == "png":
         return into_png(image.pngsave_buffer(keep=_KEPT), metadata.exif, metadata.chunks)
     if kind == "tiff":

@@ -19,6 +19,7 @@ __all__ = ["SUFFIXES", "read", "supported", "write"]
 
 SUFFIXES: Mapping[str, str] = {
     ".avif": "avif",
+    ".bmp": "bmp",
     ".jpeg": "jpeg",
     ".jpg": "jpeg",
     ".png": "png",

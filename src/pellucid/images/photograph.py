@@ -43,7 +43,7 @@ class Photograph:
     metadata: Metadata = field(default_factory=Metadata)
     """EXIF, XMP, IPTC, ICC, resolution, PNG chunks."""
     format: str = "png"
-    """The format of the file it was read from: avif, gif, jpeg, png, tiff or webp."""
+    """The format of the file it was read from: avif, bmp, gif, jpeg, png, tiff or webp."""
     pages: int = 1
     """How many pages or frames the file has; the first is here."""
 
