@@ -1,10 +1,13 @@
 """Fixtures that every test may use."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
 import torch
+
+from pellucid.cli import main
 
 # On a busy machine two threads on tiny tensors wait for each other most of the time.
 torch.set_num_threads(1)
@@ -22,3 +25,21 @@ def shared() -> Path:
     if not (folder / "weights").is_dir():
         pytest.skip("no folder with real data and weights: set PELLUCID_SHARED to run this test")
     return folder
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Runs the command line in this process: (status, stdout, stderr)."""
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["pellucid", *map(str, arguments)])
+        status = 0
+        try:
+            main()
+        except SystemExit as end:
+            status = end.code or 0
+        captured = capsys.readouterr()
+        assert "Traceback" not in captured.err
+        return status, captured.out, captured.err
+
+    return call

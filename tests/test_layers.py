@@ -19,9 +19,10 @@ GROUPS = (
     {"restoration"},
     {"hub"},
     {"training", "evaluation", "export"},
-    {"recipes"},
+    {"recipes", "ablation"},
     {"scale"},
-    {"cli", "web"},
+    {"web"},
+    {"cli"},
 )
 LEVEL = {room: level for level, group in enumerate(GROUPS) for room in group}
 

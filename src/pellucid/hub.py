@@ -25,12 +25,16 @@ EMBEDDED: Mapping[str, Embedded] = {
     ),
 }
 
+SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt")
+"""Of files that may hold a model: the first ours, all of them the weights of published networks."""
+
 
 def find_model(name: str) -> Path:
     """The file of a model.
 
     Args:
-        name: an embedded model's name, the path of a .safetensors file, or `hf:owner/repository[/file]`.
+        name: an embedded model's name, the path of a model file or of a published network's weights, or
+            `hf:owner/repository[/file]`.
 
     Raises:
         ModelError: there is no such model; lists those there are.
@@ -41,11 +45,9 @@ def find_model(name: str) -> Path:
         return _from_hub(name.removeprefix("hf:"))
     path = Path(name)
     if path.is_file():
-        if path.suffix == ".safetensors":
+        if path.suffix in SUFFIXES:
             return path
-        raise ModelError(
-            f"{name}: not a pellucid model file (.safetensors); weights of other programs load in a recipe, with network.weights"
-        )
+        raise ModelError(f"{name}: not a file of weights; known: {', '.join(SUFFIXES)}")
     if path.suffix or len(path.parts) > 1:
         raise ModelError(f"{name}: no such model file")
     raise ModelError(f"{unknown_name('model', name, EMBEDDED)}, a .safetensors file, or hf:owner/repository")

@@ -132,42 +132,6 @@ def test_wrong_usage_is_one_line_and_writes_nothing(run, model, tmp_path, argume
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_evaluate(run, model, tmp_path):
-    for index in range(3):
-        picture(tmp_path / f"clean/{index}.png", seed=index)
-    arguments = ["evaluate", "--model", model, "--data", tmp_path / "clean", "--sigma", 15, "--sigma", 50, "--alone"]
-    status, out, _ = run(*arguments, "--out", tmp_path / "results", "--json")
-    document = json.loads(out)
-    assert status == 0
-    assert document["protocol"]["name"] == "gaussian-colour"
-    assert len(document["rows"]) == 3 * 2 * 3
-    assert document == json.loads((tmp_path / "results/results.json").read_text())
-    status, out, _ = run(*arguments)
-    assert "Protocol gaussian-colour" in out
-    assert run("evaluate", "--model", model, "--data", tmp_path / "clean")[0] == 2
-    assert run("evaluate", "--model", model, "--data", tmp_path / "nowhere", "--sigma", 5)[0] == 1
-    status, _, err = run(
-        "evaluate", "--model", model, "--data", tmp_path / "clean", "--sigma", 5, "--protocol", "gausian-colour"
-    )
-    assert status == 2
-    assert "did you mean 'gaussian-colour" in err
-
-
-def test_evaluate_takes_published_sets_by_name(run, model, shared, monkeypatch):
-    monkeypatch.setenv("PELLUCID_DATA", str(shared / "data/eval"))
-    status, out, err = run(
-        "evaluate", "--model", model, "--data", "set12", "--sigma", 25, "--protocol", "gaussian-grey", "--json"
-    )
-    assert (status, err) == (0, "")
-    assert len(json.loads(out)["rows"]) == 12 * 2
-    status, _, err = run("evaluate", "--model", model, "--data", "lol_eval15", "--sigma", 25)
-    assert status == 2
-    assert "holds pairs already" in err
-    status, _, err = run("evaluate", "--model", model, "--data", "gopro", "--sigma", 25)
-    assert status == 1
-    assert "gopro" in err.lower()
-
-
 def test_models_show_a_card(run, model):
     status, out, _ = run("models", model, "--json")
     assert status == 0

@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import json
+import re
 import threading
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
@@ -205,3 +206,15 @@ def test_overlap_ends_1_where_a_test_picture_is_found(run, tmp_path, shared):
     document = json.loads(out)
     assert [one["image"] for one in document["overlaps"]] == ["kodim05.png"]
     assert document["compared_with"]["kodak24"] == {"known": 24, "of": 24}
+
+
+def test_published_tables(run):
+    status, out, _ = run("tables")
+    assert status == 0
+    assert re.search(r"^ptgrm-8 .*\(9 of 9 columns", out, re.M)
+    status, out, _ = run("tables", "ptgrm-8")
+    assert (status, "33.25" in out, "arXiv 2403.06793" in out) == (0, True, True)
+    (table,) = json.loads(run("tables", "ptgrm-8", "--json")[1])
+    assert table["quoted"][0]["psnr"] == 33.25
+    status, _, err = run("tables", "ptgrm")
+    assert (status, "did you mean" in err) == (2, True)

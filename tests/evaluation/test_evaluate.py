@@ -1,61 +1,68 @@
-"""Evaluation, against scikit-image and numbers worked out by hand."""
+"""Scores against scikit-image, on noise that anyone can remake; what fails; what is not computed twice."""
 
-import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from skimage.metrics import peak_signal_noise_ratio
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from pellucid import images
 from pellucid.data.folders import list_pairs, list_photographs
-from pellucid.errors import DataError, SettingsError
-from pellucid.evaluation.evaluate import DEGRADED, Row, evaluate, noisy_cases, paired_cases, summarise
-from pellucid.evaluation.report import as_document, as_markdown, write_results
+from pellucid.errors import ModelError, SettingsError
+from pellucid.evaluation.candidates import DEGRADED, INPUT, Candidate
+from pellucid.evaluation.cases import noisy_cases, paired_cases
+from pellucid.evaluation.evaluate import Evaluation, Failure
+from pellucid.evaluation.pictures import SavedPictures, safe_name
+from pellucid.evaluation.rows import RowStore
 from pellucid.metrics import find_protocol
 
+GAUSSIAN = find_protocol("gaussian-colour")
+PAIRS = find_protocol("pairs-rgb")
 
-@pytest.fixture
-def clean(tmp_path):
-    folder = tmp_path / "clean"
-    folder.mkdir()
-    for index in range(3):
-        pixels = torch.rand(1, 3, 20, 24 + index, generator=torch.Generator().manual_seed(index))
-        images.write(images.Photograph(pixels), folder / f"{index}.png")
-    return folder
+
+def times(factor, identity=None):
+    return Candidate(f"times {factor}", lambda degraded: degraded * factor, identity)
+
+
+class Counted:
+    """A candidate that counts how often it restores, and can be made to stop."""
+
+    def __init__(self, stop_at=None):
+        self.calls, self.stop_at = 0, stop_at
+        self.candidate = Candidate("counted", self.restore, identity="counted 1")
+
+    def restore(self, degraded):
+        self.calls += 1
+        if self.calls == self.stop_at:
+            raise KeyboardInterrupt
+        return degraded * 0.9
+
+
+def noisy(folder, *sigmas, protocol=GAUSSIAN, seed=0):
+    return noisy_cases("set", list_photographs(folder), sigmas, protocol, seed)
 
 
 def test_scores_are_those_of_scikit_image_on_noise_that_anyone_can_remake(clean):
-    protocol = find_protocol("gaussian-colour")
-    rows = list(
-        evaluate(
-            {"half": lambda y: y * 0.5}, noisy_cases(list_photographs(clean), [25, 50], protocol, seed=0), protocol
-        )
-    )
+    rows = list(Evaluation([INPUT, times(0.5)], GAUSSIAN).run(noisy(clean, 25, 50)))
     assert [(row.model, row.condition) for row in rows[:2]] == [
         (DEGRADED, "noise sigma=25"),
-        ("half", "noise sigma=25"),
+        ("times 0.5", "noise sigma=25"),
     ]
     assert len(rows) == 2 * 2 * 3
     for row in rows:
         truth = images.read(clean / row.photograph).pixels[0].permute(1, 2, 0).double().numpy()
         sigma = float(row.condition.rpartition("=")[2])
-        noisy = (truth + np.random.RandomState(0).normal(0, sigma / 255, truth.shape)).astype(np.float32)
-        restored = noisy if row.model == DEGRADED else noisy * 0.5
-        expected = peak_signal_noise_ratio(truth, restored.clip(0, 1), data_range=1)
-        assert row.psnr == pytest.approx(expected, abs=1e-4)
-
-
-def test_the_same_evaluation_twice_gives_the_same_numbers(clean):
-    protocol = find_protocol("gaussian-colour")
-    runs = [
-        [
-            (row.psnr, row.ssim)
-            for row in evaluate({}, noisy_cases(list_photographs(clean), [10], protocol, seed=3), protocol)
-        ]
-        for _ in range(2)
-    ]
-    assert runs[0] == runs[1]
+        degraded = (truth + np.random.RandomState(0).normal(0, sigma / 255, truth.shape)).astype(np.float32)
+        restored = (degraded if row.model == DEGRADED else degraded * np.float32(0.5)).clip(0, 1)
+        assert row.psnr == pytest.approx(peak_signal_noise_ratio(truth, restored, data_range=1), abs=1e-6)
+        _, whole = structural_similarity(
+            truth, restored.astype(float), data_range=1, channel_axis=2, gaussian_weights=True, sigma=1.5,
+            use_sample_covariance=False, full=True,
+        )  # fmt: skip
+        assert row.ssim == pytest.approx(whole[5:-5, 5:-5].mean(), abs=1e-6)
+        assert (row.seconds is None) == (row.model == DEGRADED)
+        assert row.protocol == "gaussian-colour"
 
 
 def test_pairs(clean, tmp_path):
@@ -63,62 +70,152 @@ def test_pairs(clean, tmp_path):
     degraded.mkdir()
     for path in clean.iterdir():
         images.write(images.Photograph(images.read(path).pixels * 0.5), degraded / path.name)
-    protocol = find_protocol("pairs-rgb")
-    rows = list(evaluate({"double": lambda y: y * 2}, paired_cases(list_pairs(degraded, clean), protocol), protocol))
-    by_model = {row.model: row for row in rows}
-    assert by_model["double"].psnr > by_model[DEGRADED].psnr + 20
+    rows = list(Evaluation([INPUT, times(2)], PAIRS).run(paired_cases("set", list_pairs(degraded, clean), PAIRS)))
+    for restored, given in zip(rows[1::2], rows[::2], strict=True):
+        assert restored.psnr > given.psnr + 20
+
+
+def test_a_pair_that_does_not_fit_is_named_and_the_others_go_on(clean, tmp_path):
+    degraded = tmp_path / "degraded"
+    degraded.mkdir()
     images.write(images.Photograph(torch.rand(1, 3, 5, 5)), degraded / "0.png")
-    with pytest.raises(DataError, match=r"0\.png: differs in size from .*\(5 x 5 and 24 x 20 pixels\)"):
-        list(evaluate({}, paired_cases(list_pairs(degraded, clean), protocol), protocol))
+    images.write(images.Photograph(images.read(clean / "1.png").pixels, bits=16), degraded / "1.png")
+    images.write(images.read(clean / "2.png"), degraded / "2.png")
+    results = list(Evaluation([times(1)], PAIRS).run(paired_cases("set", list_pairs(degraded, clean), PAIRS)))
+    assert [type(result).__name__ for result in results] == ["Failure", "Failure", "Row"]
+    assert "0.png: differs in size from" in results[0].reason
+    assert "(5 x 5 and 24 x 20 pixels)" in results[0].reason
+    assert "16 bits" in results[1].reason
+    (degraded / "2.png").write_bytes(b"")
+    results = list(Evaluation([times(1)], PAIRS).run(paired_cases("set", list_pairs(degraded, clean), PAIRS)))
+    assert "the file is empty" in results[2].reason
 
 
-def test_a_photograph_too_small_for_the_protocol_is_named(tmp_path):
+def test_a_photograph_too_small_for_the_protocol_is_a_failure(tmp_path):
     images.write(images.Photograph(torch.rand(1, 3, 4, 4)), tmp_path / "tiny.png")
-    protocol = find_protocol("gaussian-colour")
-    with pytest.raises(DataError, match=r"tiny\.png"):
-        list(evaluate({}, noisy_cases(list_photographs(tmp_path), [10], protocol, 0), protocol))
+    (failure,) = Evaluation([INPUT], GAUSSIAN).run(noisy(tmp_path, 10))
+    assert isinstance(failure, Failure)
+    assert failure.photograph == "tiny.png"
+    (failure,) = Evaluation([INPUT], find_protocol("all-in-one")).run(
+        noisy(tmp_path, 10, protocol=find_protocol("all-in-one"))
+    )
+    assert "multiples of 16" in failure.reason
+
+
+def test_a_model_of_another_task_is_refused(clean):
+    double = Candidate("double", lambda degraded: degraded.repeat_interleave(2, 2).repeat_interleave(2, 3))
+    with pytest.raises(ModelError, match=r"double: made 48 x 40 pixels of 0\.png.* has 24 x 20"):
+        list(Evaluation([double], GAUSSIAN).run(noisy(clean, 10)))
+
+
+def test_a_network_that_enlarges_is_scored_on_smaller_inputs(clean, tmp_path):
+    small = tmp_path / "small"
+    small.mkdir()
+    for path in clean.iterdir():
+        pixels = images.read(path).pixels
+        images.write(images.Photograph(pixels[:, :, ::2, : pixels.shape[3] // 2 * 2 : 2]), small / path.name)
+        images.write(images.Photograph(pixels[..., : pixels.shape[3] // 2 * 2]), path)
+    double = Candidate("double", lambda degraded: degraded.repeat_interleave(2, 2).repeat_interleave(2, 3))
+    rows = list(Evaluation([INPUT, double], PAIRS).run(paired_cases("set", list_pairs(small, clean), PAIRS)))
+    assert [row.model for row in rows] == ["double"] * 3  # the input has no score: it is smaller
 
 
 def test_a_protocol_of_pairs_draws_no_noise(clean):
     with pytest.raises(SettingsError, match="draws no noise"):
-        list(noisy_cases(list_photographs(clean), [10], find_protocol("pairs-rgb"), 0))
+        noisy(clean, 10, protocol=PAIRS)
 
 
-def rows_of(scores):
-    return [
-        Row(model, "c", str(index), value, 0.5, 1.0)
-        for model, values in scores.items()
-        for index, value in enumerate(values)
-    ]
+@pytest.mark.parametrize("protocol", ["gaussian-colour", "all-in-one"])
+def test_an_interrupted_evaluation_goes_on_to_the_same_bits(tmp_path, protocol):
+    (tmp_path / "clean").mkdir()
+    for index in range(4):
+        pixels = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(index))
+        images.write(images.Photograph(pixels), tmp_path / f"clean/{index}.png")
+    record = find_protocol(protocol)
+
+    def run(counted, folder):
+        evaluation = Evaluation([INPUT, counted.candidate], record, store=RowStore(tmp_path / folder))
+        return list(evaluation.run(noisy(tmp_path / "clean", 15, 50, protocol=record)))
+
+    whole = run(Counted(), "whole")
+    with pytest.raises(KeyboardInterrupt):
+        run(Counted(stop_at=6), "parts")
+    stored = (tmp_path / "parts/rows.jsonl").read_bytes()
+    (tmp_path / "parts/rows.jsonl").write_bytes(stored[:-20])  # stopped in the middle of writing a line
+    second = Counted()
+    resumed = run(second, "parts")
+    assert 0 < second.calls < 8
+    assert [(row.psnr, row.ssim) for row in resumed] == [(row.psnr, row.ssim) for row in whole]
+    third = Counted()
+    assert run(third, "parts") == resumed  # times and memory, too: nothing was computed
+    assert third.calls == 0
 
 
-def test_gains_are_paired_and_against_the_first_model():
-    summaries = summarise(rows_of({DEGRADED: [1, 2, 3], "a": [20, 30, 40], "b": [21, 31, 41]}))
-    by_model = {summary.model: summary for summary in summaries}
-    assert by_model["a"].gain is None
-    assert by_model[DEGRADED].gain is None
-    assert by_model["b"].gain == pytest.approx(1)
-    # The differences are all one, so the paired interval has no width, however far the photographs lie apart.
-    assert by_model["b"].gain_interval == pytest.approx((1, 1))
-    low, high = by_model["b"].psnr_interval
-    assert low < 31 < high
+def test_rows_are_only_used_again_for_the_same_pixels_model_and_protocol(clean, tmp_path):
+    def calls(candidate_identity="one", protocol="gaussian-colour", sigma=15, seed=0, metrics=None):
+        count = 0
+
+        def restore(degraded):
+            nonlocal count
+            count += 1
+            return degraded
+
+        record = find_protocol(protocol)
+        candidate = Candidate("m", restore, candidate_identity)
+        cases = noisy(clean, sigma, protocol=record, seed=seed)
+        list(Evaluation([candidate], record, store=RowStore(tmp_path / "out"), metrics=metrics).run(cases))
+        return count
+
+    assert calls() == 3
+    assert calls() == 0
+    assert calls(candidate_identity="two") == 3
+    assert calls(protocol="gaussian-colour-8bit") == 3
+    assert calls(sigma=16) == 3
+    assert calls(seed=1) == 3
+    assert calls(metrics={"mean": lambda restored, clean: float(restored.mean())}) == 3
+    assert calls(candidate_identity=None) == 3  # who does not say what it depends on is never taken as known
+    assert calls(candidate_identity=None) == 3
+    images.write(images.Photograph(torch.full((1, 3, 20, 24), 0.5)), clean / "0.png")
+    assert calls() == 1
 
 
-def test_one_photograph_and_infinite_scores_have_no_interval():
-    assert summarise(rows_of({"a": [20.0]}))[0].psnr_interval is None
-    assert summarise(rows_of({"a": [20.0, float("inf")]}))[0].psnr_interval is None
+def test_shares_make_the_whole(clean, tmp_path):
+    def run(share, part):
+        store = RowStore(tmp_path / "out", part)
+        counted = Counted()
+        rows = list(Evaluation([counted.candidate], GAUSSIAN, store=store, share=share).run(noisy(clean, 15, 25)))
+        return rows, counted.calls
+
+    first, second = run((1, 2), "-1"), run((2, 2), "-2")
+    assert first[1] + second[1] == 6
+    whole, calls = run((1, 1), "")
+    assert calls == 0
+    assert sorted((row.condition, row.photograph, row.psnr) for row in whole) == sorted(
+        (row.condition, row.photograph, row.psnr) for row in first[0] + second[0]
+    )
 
 
-def test_results_are_written_with_their_protocol(tmp_path):
-    rows = rows_of({DEGRADED: [1.0, 2.0], "a": [20.0, 30.0], "b": [21.0, 31.0]})
-    summaries, protocol = summarise(rows), find_protocol("gaussian-colour")
-    document = as_document(rows, summaries, protocol, {"seed": 0})
-    write_results(document, summaries, protocol, tmp_path / "out")
-    assert json.loads((tmp_path / "out/results.json").read_text())["protocol"]["name"] == "gaussian-colour"
-    assert len((tmp_path / "out/results.csv").read_text().splitlines()) == 7
-    markdown = as_markdown(summaries, protocol)
-    assert "| c | b | 26.00 [21.00, 31.00] | 0.5000 | +1.000 [1.000, 1.000] | 1.00 |" in markdown
-    assert protocol.describe() in markdown
-    (tmp_path / "file").write_text("")
-    with pytest.raises(DataError, match="cannot be written"):
-        write_results(document, summaries, protocol, tmp_path / "file")
+@pytest.mark.parametrize("protocol", ["gaussian-colour", "gaussian-colour-8bit"])
+def test_saved_pictures_can_be_scored_again(clean, tmp_path, protocol):
+    record = find_protocol(protocol)
+    keeper = SavedPictures(tmp_path / "images", record)
+    restorer = Candidate("runs/a:b", lambda degraded: degraded.clamp(0.1, 0.8), "a")
+    rows = list(Evaluation([restorer], record, keepers=[keeper]).run(noisy(clean, 20)))
+    for row in rows:
+        folder = tmp_path / "images/set/noise sigma=20"
+        file = Path(row.photograph).with_suffix(".png" if protocol.endswith("8bit") else ".tif")
+        restored, truth = (images.read(folder / name / file) for name in ("runs-a-b", "clean"))
+        again = record.score(restored.pixels, truth.pixels)
+        assert (float(again.psnr), float(again.ssim)) == (row.psnr, row.ssim)
+    (folder / "runs-a-b" / file).unlink()
+    store = RowStore(tmp_path / "out")
+    list(Evaluation([restorer], record, store=store, keepers=[keeper]).run(noisy(clean, 20)))
+    assert (folder / "runs-a-b" / file).is_file()
+
+
+@pytest.mark.parametrize("name", ["../../etc", "a/b", "a\\b", 'c:<d>"|?*', "..", "\x00", "日本"])
+def test_a_safe_name_is_one_part_of_a_path(name, tmp_path):
+    path = tmp_path / safe_name(name)
+    path.mkdir()
+    assert path.parent == tmp_path
+    assert path.resolve().parent == tmp_path.resolve()

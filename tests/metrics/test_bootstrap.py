@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from pellucid.metrics import Difference, bootstrap_interval, paired_difference, statistics
+from pellucid.metrics import Difference, bootstrap_interval, paired_difference, sign_flip_p, statistics
 
 
 def test_agrees_with_scipy():
@@ -85,3 +85,23 @@ def test_wrong_calls():
         bootstrap_interval([1.0, 2.0], level=95)
     with pytest.raises(ValueError, match="resamples"):
         bootstrap_interval([1.0, 2.0], resamples=0)
+
+
+@pytest.mark.parametrize("pairs", [5, 13, 40])
+def test_the_permutation_test_agrees_with_scipy(pairs):
+    generator = np.random.default_rng(pairs)
+    a, b = generator.normal(0.3, 1, pairs), generator.normal(0, 1, pairs)
+    truth = scipy.stats.permutation_test(
+        (a, b),
+        lambda x, y, axis: np.mean(x - y, axis=axis),
+        permutation_type="samples",
+        n_resamples=20_000,
+        vectorized=True,
+    ).pvalue
+    assert sign_flip_p(a, b) == pytest.approx(truth, abs=1e-12 if pairs <= 13 else 0.02)
+
+
+def test_the_permutation_test_of_no_difference_is_one():
+    assert sign_flip_p([1.0, 2.0, 3.0], [1.0, 2.0, 3.0]) == 1
+    with pytest.raises(ValueError, match="as many"):
+        sign_flip_p([1.0], [1.0, 2.0])

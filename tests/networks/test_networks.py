@@ -62,8 +62,8 @@ def test_a_new_naf_block_is_the_identity_and_then_is_not():
 
 @pytest.mark.parametrize("name", sorted(set(NETWORKS) - {"external"}))
 def test_settings_rebuild_the_same_network(name):
-    first = NETWORKS[name].tiny()
-    second = build_network(name, first.settings)
+    first = NETWORKS[name].tiny().eval()
+    second = build_network(name, first.settings).eval()
     second.load_state_dict(first.state_dict())
     image = torch.rand(1, 3, 2 * first.multiple, first.multiple)
     assert torch.equal(first(image), second(image))

@@ -7,10 +7,13 @@ import pytest
 import torch
 
 from pellucid.errors import SettingsError
-from pellucid.priors import PRIORS, build_prior
+from pellucid.priors import PRIORS, RandomVectors, build_prior
 
 
-@pytest.mark.parametrize(("spec", "width"), [("zeros:512", 512), ("random:64", 64), ("random:64:3", 64)])
+@pytest.mark.parametrize(
+    ("spec", "width"),
+    [("zeros:512", 512), ("random:64", 64), ("random:64:3", 64), ("statistics", 41), ("snr", 257)],
+)
 def test_a_priors_name_builds_it_again(spec, width):
     prior = build_prior(spec)
     assert (prior.name, prior.width) == (spec, width)
@@ -32,6 +35,9 @@ def test_a_priors_name_builds_it_again(spec, width):
         ("zeros:8:1", "expected zeros:WIDTH"),
         ("random:wide", "expected random:WIDTH"),
         ("random:8:1:2", "expected random:WIDTH"),
+        ("statistics:all", "'statistics' takes nothing after a colon, got 'all'"),
+        ("snr:5", "'snr' takes nothing after a colon, got '5'"),
+        ("restorer:model.safetensors", r"ModuleFeatures\(network"),
     ],
 )
 def test_wrong_specs_say_what_is_right(spec, message):
@@ -44,7 +50,22 @@ def test_weights_for_a_prior_that_has_none_are_refused():
         build_prior("zeros:8", weights="x.safetensors")
 
 
+def test_other_builders_come_before_our_own_and_into_joined_priors():
+    asked = []
+
+    def restorer(file, weights):
+        asked.append((file, weights))
+        return RandomVectors(5)
+
+    more = {"restorer": restorer}
+    assert build_prior("restorer:C:/a b.safetensors", more=more).width == 5
+    assert build_prior("joined(restorer:model.pth, statistics)", more=more).width == 5 + 41
+    assert asked == [("C:/a b.safetensors", None), ("model.pth", None)]
+    with pytest.raises(SettingsError, match="did you mean 'restorer'"):
+        build_prior("restoren:x", more=more)
+
+
 def test_importing_priors_imports_nothing_heavy():
-    code = "import sys, pellucid.priors; print(*{'transformers', 'torchvision', 'PIL', 'timm'} & set(sys.modules))"
+    code = "import sys, pellucid.priors; print(*{'transformers', 'diffusers', 'torchvision', 'PIL'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""

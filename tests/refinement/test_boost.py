@@ -1,14 +1,15 @@
 """Boosting foreign networks: nothing of theirs is touched, every size works, and what does not fit is said."""
 
 import pytest
+import skimage.data
 import torch
 from torch import nn
 
 import pellucid
 from pellucid.errors import ModelError, SettingsError
 from pellucid.networks import External, UNet
-from pellucid.priors import Student, Zeros
-from pellucid.refinement import PTGRM, Boosted
+from pellucid.priors import Student, Zeros, build_prior
+from pellucid.refinement import ABLATIONS, PTGRM, Boosted
 from pellucid.restoration.restorer import Restorer
 
 
@@ -127,3 +128,166 @@ def test_wrong_calls():
     network.scale = 2
     with pytest.raises(ModelError, match="scales by 2"):
         pellucid.boost(network, Zeros(8))
+
+
+# --- networks of other channels, other ranges and other outputs
+
+
+class Grey(nn.Module):
+    """A grey network: half as bright."""
+
+    def forward(self, image):
+        assert image.shape[1] == 1
+        return image / 2
+
+
+class DualPixel(nn.Module):
+    """Two views to one image: the sharper half of each, so to say."""
+
+    def forward(self, image):
+        assert image.shape[1] == 6
+        return torch.cat([image[:, :1], image[:, 4:]], 1)
+
+
+class Watched(Zeros):
+    """A prior that keeps what it was shown."""
+
+    def prepare(self, image):
+        self.shown = image
+        return super().prepare(image)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (37, 41)])
+def test_a_grey_network_is_refined_in_grey(size):
+    image, prior = torch.rand(2, 1, *size), Watched(8)
+    boosted = pellucid.boost(Grey(), prior)
+    refined, restored = boosted(image, both=True)
+    assert torch.equal(restored, image / 2)
+    torch.testing.assert_close(refined, restored, atol=1e-6, rtol=0)
+    assert torch.equal(prior.shown, image.repeat(1, 3, 1, 1))
+    randomised(boosted)
+    with torch.no_grad():
+        refined = boosted(image)
+        colours = pellucid.boost(nn.Identity(), prior)
+        colours.refinement = boosted.refinement
+        expected = colours.refine(image.repeat(1, 3, 1, 1) / 2, image.repeat(1, 3, 1, 1), torch.zeros(2, 8))
+    assert refined.shape == image.shape
+    torch.testing.assert_close(refined, expected.mean(1, keepdim=True))
+
+
+def test_two_views_are_refined_to_one_image():
+    views, prior = torch.rand(2, 6, 13, 18), Watched(8)
+    boosted = pellucid.boost(DualPixel(), prior)
+    refined, restored = boosted(views, both=True)
+    assert torch.equal(restored, torch.stack([views[:, 0], views[:, 4], views[:, 5]], 1))
+    torch.testing.assert_close(refined, restored, atol=1e-6, rtol=0)
+    mean = (views[:, :3] + views[:, 3:]) / 2
+    torch.testing.assert_close(prior.shown, mean)
+    randomised(boosted)
+    with torch.no_grad():
+        torch.testing.assert_close(boosted(views), boosted.refine(restored, mean, torch.zeros(2, 8)))
+
+
+@pytest.mark.parametrize("shape", [(1, 2, 8, 8), (1, 4, 8, 8), (3, 8, 8)])
+def test_other_channels_are_refused(shape):
+    with pytest.raises(ModelError, match=r"takes RGB .*, grey .* or the two views .*, got \("):
+        pellucid.boost(nn.Identity(), Zeros(8))(torch.rand(shape))
+
+
+def test_what_a_network_restores_must_have_the_channels_of_a_picture():
+    with pytest.raises(ModelError, match=r"expected an image of shape \(1, 3, 8, 8\), got \(1, 6, 8, 8\)"):
+        pellucid.boost(nn.Identity(), Zeros(8))(torch.rand(1, 6, 8, 8))
+    with pytest.raises(ModelError, match=r"expected an image of shape \(1, 3, 8, 8\), got \(1, 1, 8, 8\)"):
+        pellucid.boost(nn.Conv2d(3, 1, 1), Zeros(8))(torch.rand(1, 3, 8, 8))
+
+
+@pytest.mark.parametrize(("low", "high"), [(-1.0, 1.0), (0.0, 255.0)])
+def test_networks_of_another_range_are_refined_in_ours(low, high):
+    class Brighter(nn.Module):
+        """A tenth of its range brighter; what it sees must lie in that range."""
+
+        def forward(self, image):
+            assert low <= image.min() <= image.max() <= high
+            assert image.max() - image.min() > 0.5 * (high - low)
+            return [image, (image + 0.1 * (high - low), {"curves": image.mean()})]
+
+    image = torch.rand(1, 3, 9, 14)
+    boosted = pellucid.boost(External(Brighter(), low=low, high=high), Zeros(8))
+    refined, restored = boosted(image, both=True)
+    torch.testing.assert_close(restored, image + 0.1, atol=1e-5, rtol=0)
+    torch.testing.assert_close(refined, image + 0.1, atol=1e-5, rtol=0)
+
+
+def test_gradients_reach_a_network_that_returns_several_images():
+    class Several(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.curves = nn.Conv2d(3, 3, 1)
+
+        def forward(self, image):
+            curves = self.curves(image)
+            return image, image + curves, curves.repeat(1, 2, 1, 1)
+
+    network = Several()
+    seen = []
+    network.curves.register_forward_hook(lambda module, inputs, output: seen.append(output))
+    boosted = pellucid.boost(External(network), Zeros(8))
+    refined, restored = boosted(torch.rand(2, 3, 8, 8), both=True)
+    assert len(seen) == 1
+    (
+        refined.mean() + restored.mean() + seen[0].square().mean()
+    ).backward()  # as a network's own loss without references
+    assert network.curves.weight.grad.any()
+    assert boosted.refinement.decoder.out.bias.grad.any()
+
+
+# --- the prior's maps
+
+
+class Mapped(Zeros):
+    """A prior whose maps are the view itself, and more of it."""
+
+    def __init__(self):
+        super().__init__(8)
+        self.size = (6, 10)
+
+    def maps(self, image):
+        view = self.prepare(image)
+        return torch.cat([view, view.square()], 1)
+
+
+def test_maps_take_the_vectors_place():
+    prior = Mapped()
+    boosted = randomised(pellucid.boost(nn.Identity(), prior, guidance="concatenated-maps"))
+    assert boosted.refinement.prior_width == 6
+    image = torch.rand(2, 3, 24, 40)
+    with torch.no_grad():
+        feature = boosted.feature(image)
+        refined = boosted(image)
+        assert feature.shape == (2, 6, 6, 10)
+        torch.testing.assert_close(refined, boosted.refinement(image, image, prior.maps(image)))
+        torch.testing.assert_close(boosted(image, view=prior.prepare(image)), refined, atol=1e-5, rtol=0)
+        other = boosted(image, view=prior.prepare(image.flip(3)))
+    assert (refined - other).abs().max() > 1e-6
+
+
+def test_an_ablation_is_built_by_its_name():
+    boosted = pellucid.boost(nn.Identity(), Zeros(8), **ABLATIONS["without-position"], form="reference")
+    assert boosted.refinement.settings["position"] is False
+    assert boosted.refinement.settings["form"] == "reference"
+    with pytest.raises(SettingsError, match="unknown refinement 'ptgrn'; did you mean 'ptgrm'"):
+        pellucid.boost(nn.Identity(), Zeros(8), refinement="ptgrn")
+    with pytest.raises(SettingsError, match="unexpected keyword argument 'widht'"):
+        pellucid.boost(nn.Identity(), Zeros(8), widht=8)
+
+
+def test_a_real_priors_maps_guide(shared):
+    prior = build_prior("mobilenet_v2", weights=shared / "weights" / "prior_mobilenet_v2_imagenet.safetensors")
+    boosted = randomised(pellucid.boost(nn.Identity(), prior, guidance="concatenated-maps"))
+    assert boosted.refinement.prior_width == 1280
+    image = torch.from_numpy(skimage.data.astronaut()[100:196, 150:310]).permute(2, 0, 1)[None] / 255
+    with torch.no_grad():
+        refined, restored = boosted(image, both=True)
+        cropped = boosted(image, view=prior.prepare(image))
+    assert (refined - restored).abs().max() > 1e-4
+    torch.testing.assert_close(cropped, refined, atol=1e-4, rtol=0)

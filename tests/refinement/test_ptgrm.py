@@ -1,23 +1,14 @@
 """PTG-RM against the paper: sizes, an independent derivation of every equation, and invariance to strips."""
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from naive import naive, randomised
 
 from pellucid.refinement import PTGRM
 from pellucid.refinement.attention import convolve_per_location
 from pellucid.refinement.guidance import GuidedConvolution, coordinates
 from pellucid.refinement.windows import Windows
-
-
-def randomised(module: torch.nn.Module, seed: int = 0) -> torch.nn.Module:
-    """The module with every parameter away from its initial value, so that no term of an equation vanishes."""
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for value in module.parameters():
-            value.add_(torch.randn(value.shape, generator=generator) * 0.05)
-    return module.eval()
 
 
 def count(module: torch.nn.Module) -> int:
@@ -41,96 +32,6 @@ def test_untrained_it_returns_the_restored_image():
     restored, degraded = torch.rand(2, 2, 3, 20, 28)
     refined = PTGRM(8)(restored, degraded, torch.randn(2, 8))
     torch.testing.assert_close(refined, restored, atol=1e-6, rtol=0)
-
-
-# --- the equations, derived a second time, naively, in float64 and with concatenations and loops as the paper writes them
-
-
-def naive(module: PTGRM, restored, degraded, g):
-    w = {key: value.double() for key, value in module.state_dict().items()}
-    restored, degraded, g = restored.double(), degraded.double(), g.double()
-    reference = module.form == "reference"
-
-    def conv(x, name, stride=1):
-        weight = w[f"{name}.weight"]
-        return F.conv2d(x, weight, w.get(f"{name}.bias"), stride=stride, padding=weight.shape[-1] // 2)
-
-    def lrelu(x):
-        return torch.where(x > 0, x, 0.1 * x)
-
-    def instance_norm(x, name):
-        mean = x.mean((2, 3), keepdim=True)
-        deviation = ((x - mean) ** 2).mean((2, 3), keepdim=True).add(1e-5).sqrt()
-        return (x - mean) / deviation * w[f"{name}.weight"].view(1, -1, 1, 1) + w[f"{name}.bias"].view(1, -1, 1, 1)
-
-    def linear(x, name):
-        return x @ w[f"{name}.weight"].T
-
-    def prior_map(name):
-        return linear(lrelu(linear(g, f"{name}.0")), f"{name}.2")
-
-    def position(name, h, ww):
-        rows, columns = np.meshgrid(np.linspace(-1, 1, h), np.linspace(-1, 1, ww), indexing="ij")
-        grid = torch.from_numpy(np.stack([rows, columns]))[None].expand(len(g), 2, h, ww)
-        return conv(lrelu(conv(grid, f"{name}.0")), f"{name}.2")
-
-    def concatenated(x, vector, place):
-        return torch.cat([x, vector[:, :, None, None].expand(-1, -1, *x.shape[2:]), place], 1)
-
-    def layer_norm(x, name):
-        mean = x.mean(1, keepdim=True)
-        deviation = ((x - mean) ** 2).mean(1, keepdim=True).add(1e-5).sqrt()
-        return (x - mean) / deviation * w[f"{name}.weight"].view(1, -1, 1, 1) + w[f"{name}.bias"].view(1, -1, 1, 1)
-
-    def depthwise(x, name):
-        weight = w[f"{name}.weight"]
-        return torch.cat([F.conv2d(x[:, i : i + 1], weight[i : i + 1], padding=1) for i in range(x.shape[1])], 1)
-
-    def restormer_block(x, name):
-        y = depthwise(conv(layer_norm(x, f"{name}.attention_norm"), f"{name}.qkv"), f"{name}.qkv_depthwise")
-        q, k, v = (part.flatten(2) for part in y.chunk(3, 1))
-        q, k = q / q.norm(dim=2, keepdim=True), k / k.norm(dim=2, keepdim=True)
-        attention = torch.softmax(q @ k.transpose(1, 2) * w[f"{name}.temperature"].view(1, 1, 1), -1)
-        x = x + conv((attention @ v).view_as(x), f"{name}.attention_out")
-        y = depthwise(conv(layer_norm(x, f"{name}.gate_norm"), f"{name}.gate_in"), f"{name}.gate_depthwise")
-        one, other = y.chunk(2, 1)
-        return x + conv(0.5 * one * (1 + torch.erf(one / 2**0.5)) * other, f"{name}.gate_out")
-
-    f = conv(torch.cat([restored, degraded], 1), "encoder.first")
-    f = conv(lrelu(instance_norm(f, "encoder.first_norm")), "encoder.second", stride=2)
-    f = conv(instance_norm(f, "encoder.second_norm"), "encoder.third", stride=2)
-    h, ww = f.shape[2:]
-    guided = concatenated(f, prior_map("range_prior"), position("range_position", h, ww))
-    m = torch.sigmoid(conv(lrelu(F.conv2d(guided, w["range_map.guided.weight"], padding=1)), "range_map.out"))
-    f_s = f + conv(conv(f, "short_range.first").clamp_min(0), "short_range.second")
-    f_l = f
-    for index in range(len(module.long_range)):
-        f_l = restormer_block(f_l, f"long_range.{index}")
-    f_hat = m * f_l + (1 - m) * f_s if reference else m * f_s + (1 - m) * f_l
-
-    t = prior_map("attention_prior")
-    pooled = torch.cat([f_hat.mean((2, 3)), t], 1)
-    m_c = torch.sigmoid(linear(lrelu(linear(pooled, "channel_attention.hidden")), "channel_attention.out"))
-    guided = concatenated(f_hat, t, position("attention_position", h, ww))
-    guided = F.conv2d(guided, w["spatial_attention.kernels.guided.weight"], padding=1)
-    c_p = conv(lrelu(guided), "spatial_attention.kernels.out")
-    filtered = torch.zeros_like(f_hat)
-    for row in range(h):
-        for column in range(ww):
-            for tap in range(9):
-                y = min(max(row + tap // 3 - 1, 0), h - 1)
-                x = min(max(column + tap % 3 - 1, 0), ww - 1)
-                kernel = c_p[:, tap * 16 : (tap + 1) * 16, row, column]
-                filtered[:, :, row, column] += f_hat[:, :, y, x] * kernel
-    m_s = torch.sigmoid(conv(lrelu(filtered), "spatial_attention.out"))
-    f_bar = conv(torch.cat([f_hat * m_c[:, :, None, None], f_hat * m_s], 1), "fusion") + f_hat
-
-    for name in ("decoder.grow_first", "decoder.grow_second"):
-        f_bar = lrelu(F.pixel_shuffle(conv(f_bar, name), 2))
-    maps = conv(lrelu(conv(f_bar, "decoder.full")), "decoder.out")
-    if reference:
-        return restored.clamp(0, 1) + maps
-    return degraded + (restored - degraded) * (1 + maps[:, :3]) + maps[:, 3:]
 
 
 @pytest.mark.parametrize("form", ["paper", "reference"])

@@ -9,8 +9,8 @@ from torch import nn
 from pellucid import images
 from pellucid.errors import ImageError, ModelError, SettingsError
 from pellucid.networks import UNet
-from pellucid.priors import Student
-from pellucid.refinement import PTGRM, Boosted
+from pellucid.priors import RandomVectors, Student
+from pellucid.refinement import PTGRM, Boosted, refinement_for
 from pellucid.restoration.memory import bytes_per_pixel, parse_memory, tiles_within
 from pellucid.restoration.restorer import Restorer
 from pellucid.restoration.tiling import Tiles, restore_in_tiles
@@ -94,16 +94,21 @@ def test_a_path_gives_a_path(tmp_path):
 
 def test_tiles_are_blended_without_a_seam():
     image = torch.rand(1, 3, 150, 331)
-    exact = restore_in_tiles(lambda tile: tile, image, Tiles(64, 16))
+    exact = restore_in_tiles(lambda tile, _: tile, image, Tiles(64, 16))
     torch.testing.assert_close(exact, image, atol=1e-6, rtol=0)
     # The reach of 4 pixels is within the quarter of the overlap that does not count, so the result is exact.
-    torch.testing.assert_close(restore_in_tiles(Blur(), image, Tiles(64, 16)), Blur()(image), atol=1e-6, rtol=0)
+    torch.testing.assert_close(
+        restore_in_tiles(lambda tile, _: Blur()(tile), image, Tiles(64, 16)), Blur()(image), atol=1e-6, rtol=0
+    )
 
 
 def test_tiles_scale():
     image = torch.rand(1, 3, 70, 90)
     torch.testing.assert_close(
-        restore_in_tiles(Double(), image, Tiles(32, 8), scale=2), Double()(image), atol=1e-6, rtol=0
+        restore_in_tiles(lambda tile, _: Double()(tile), image, Tiles(32, 8), scale=2),
+        Double()(image),
+        atol=1e-6,
+        rtol=0,
     )
     assert Restorer(Double(), tile=64)(image).shape == (1, 3, 140, 180)
 
@@ -116,9 +121,13 @@ def test_tiles_cover_everything_and_weigh_one(length, multiple, side, overlap):
     sides, starts = [], []
     rows = torch.arange(float(length))[None, None, :, None].expand(1, 3, length, 20)
 
-    def note(tile):
+    def note(tile, grid):
         sides.append(tile.shape[2])
         starts.append(int(tile[0, 0, 0, 0]))
+        if grid is not None:  # where the tile says it lies is where its rows are from
+            top, left, bottom, right = (grid[0] * torch.tensor([length, 20, length, 20])).tolist()
+            assert (top, bottom) == pytest.approx((starts[-1], starts[-1] + tile.shape[2]))
+            assert (left, right) == pytest.approx((0, 20))
         return torch.ones_like(tile)
 
     result = restore_in_tiles(note, rows, Tiles(side, overlap, multiple))
@@ -230,7 +239,25 @@ def test_results_can_be_trained_on():
 
 def test_less_memory_gives_smaller_tiles():
     network, cpu = UNet.tiny(), torch.device("cpu")
-    assert bytes_per_pixel(network, cpu) == 4 * 8  # eight channels of float32 at the finest scale
-    sides = [tiles_within(memory, network, cpu).side for memory in (1 << 20, 16 << 20, 1 << 34)]
+    per_pixel = bytes_per_pixel(network, cpu)
+    assert per_pixel == 4 * 8  # eight channels of float32 at the finest scale
+    sides = [tiles_within(memory, per_pixel, network.multiple, cpu).side for memory in (1 << 20, 16 << 20, 1 << 34)]
     assert sides == sorted(sides)
     assert sides[0] < sides[-1]
+
+
+@pytest.mark.parametrize("tile", [None, 64])
+def test_a_refinement_inside_the_network_is_at_work(tile):
+    torch.manual_seed(1)
+    network, prior = UNet.tiny(), RandomVectors(8)
+    boosted = Boosted(
+        network, prior, refinement_for(network, prior, "ptgrm-features", {"width": 4, "blocks": 1})
+    ).eval()
+    for parameter in boosted.refinement.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    image = torch.rand(1, 3, 100, 90)
+    refined = Restorer(boosted, tile=tile, precision="float32")(image)
+    alone = Restorer(network, tile=tile, precision="float32")(image)
+    assert (refined - alone).abs().max() > 1e-3
+    if tile is None:
+        torch.testing.assert_close(refined, boosted(image).clamp(0, 1), atol=1e-5, rtol=0)

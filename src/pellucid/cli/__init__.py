@@ -6,7 +6,7 @@ import sys
 import typer
 
 from pellucid import __version__
-from pellucid.cli import data, distill, evaluate, models, restore, train
+from pellucid.cli import ablate, data, distill, evaluate, models, restore, study, train
 from pellucid.errors import PellucidError, SettingsError, one_line
 
 __all__ = ["app", "main"]
@@ -19,7 +19,16 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-for verb in (restore.restore, evaluate.evaluate, train.train, distill.distill, models.models):
+for verb in (
+    restore.restore,
+    evaluate.evaluate,
+    evaluate.compare,
+    ablate.ablate,
+    train.train,
+    distill.distill,
+    models.models,
+    study.study,
+):
     app.command()(verb)
 app.add_typer(data.app, name="data")
 

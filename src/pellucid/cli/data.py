@@ -1,4 +1,4 @@
-"""`pellucid data list`, `fetch`, `verify`, `where`, `overlap`."""
+"""`pellucid data list`, `fetch`, `verify`, `where`, `overlap`, `tables`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,11 +12,12 @@ from pellucid.errors import DataError, SettingsError
 if TYPE_CHECKING:
     from pellucid.data.benchmarks import Benchmark, Check, Outcome
     from pellucid.data.benchmarks.overlap import Overlap
+    from pellucid.evaluation.published import Table
 
 __all__ = ["app"]
 
 app = typer.Typer(
-    help="The published sets that models are compared on: list them, fetch them, check a copy, find overlaps.",
+    help="The published sets that models are compared on, and the published tables: list, fetch, check, find overlaps.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
@@ -294,3 +295,51 @@ def _tell_coverage(photographs: int, found: int, coverage: dict[str, tuple[int, 
     say(f"{found} of {photographs} photographs are in a test set; compared with {', '.join(compared) or 'none'}")
     if unknown:
         say(f"not compared with {', '.join(unknown)}: fetch them first, as their fingerprints are not in the registry")
+
+
+@app.command("tables")
+def list_tables(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME...]", help="Show these tables in full.")] = None,
+    json: Json = False,
+) -> None:
+    """List the published result tables that `pellucid evaluate --table` fills; with names, show their numbers."""
+    from pellucid.evaluation.published import find_table, quoted, tables
+
+    chosen = [find_table(name) for name in names] if names else list(tables().values())
+    if json:
+        print_json(
+            [
+                {"name": table.name, "title": table.title, "source": str(table.source), "quoted": quoted(table)}
+                for table in chosen
+            ]
+        )
+    elif names:
+        for table in chosen:
+            _show_published(table)
+    else:
+        for table in chosen:
+            runnable = sum(column.runnable for column in table.columns)
+            say(f"{table.name:<26}{table.title} ({runnable} of {len(table.columns)} columns can be run)")
+
+
+def _show_published(table: "Table") -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table as Grid
+
+    grid = Grid(box=box.SIMPLE, padding=(0, 1), title=f"{table.name}: {table.title}", title_justify="left")
+    grid.add_column("model")
+    for column in table.columns:
+        grid.add_column(
+            "\n".join(filter(None, (column.data or column.title, column.condition, column.part))), justify="right"
+        )
+    for row in table.rows:
+        numbers = [" / ".join("" if value is None else f"{value:g}" for value in values) for values in row.values]
+        grid.add_row(row.label, *numbers)
+    console = Console()
+    if not console.is_terminal:  # nothing is known of the width of a file or a pipe
+        console = Console(width=200)
+    console.print(grid)
+    for note in (f"Source: {table.source}. Metrics: {', '.join(table.metrics)}.", table.notes, table.missing):
+        if note:
+            console.print(note, highlight=False, markup=False)

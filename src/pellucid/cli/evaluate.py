@@ -1,31 +1,53 @@
-"""`pellucid evaluate`."""
+"""`pellucid evaluate` and `pellucid compare`."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pellucid.cli.options import Device, Json, Memory, Precision, Tile
-from pellucid.cli.terminal import print_json, progress
-from pellucid.errors import SettingsError, unknown_name
+from pellucid.cli.terminal import print_json, progress, warn
+from pellucid.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pellucid.evaluation.evaluate import Case, Summary
-    from pellucid.metrics import Protocol
+    from pellucid.evaluation.job import Job, Outcome
 
-__all__ = ["evaluate"]
+__all__ = ["compare", "evaluate"]
+
+Metrics = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--metric",
+        help="Further metrics, one each: ms-ssim, sharpness, noise, blockiness, lpips:NETWORK:BACKBONE_FILE:HEADS_FILE.",
+    ),
+]
+Task = Annotated[str | None, typer.Option(help="What a folder is for, such as deraining: its usual protocol is taken.")]
+ProtocolName = Annotated[
+    str | None, typer.Option("--protocol", help="How the numbers are made; the default is that of each set's task.")
+]
+Results = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        "-o",
+        help="Write results.json, .csv, .md, .tex and report.html here. What is there already is not computed again.",
+    ),
+]
 
 
 def evaluate(
     model: Annotated[
-        list[str], typer.Option(help="A model's name or file; give it again for more. Gains are against the first.")
-    ],
+        list[str] | None,
+        typer.Option(help="A model's name or file; give it again for more. Gains are against the first."),
+    ] = None,
     data: Annotated[
-        str, typer.Option(help="A folder of clean photographs, or a published set's name (`pellucid data list`).")
-    ],
+        list[str] | None,
+        typer.Option(
+            help="A published set's name (`pellucid data list`), or a folder of clean photographs; again for more."
+        ),
+    ] = None,
     sigma: Annotated[
         list[float] | None,
         typer.Option(min=0, max=255, help="Add Gaussian noise of this sigma (0..255) to them; give it again for more."),
@@ -33,100 +55,134 @@ def evaluate(
     degraded: Annotated[
         Path | None, typer.Option(help="A folder of degraded photographs of the same names, instead of --sigma.")
     ] = None,
-    protocol: Annotated[
+    table: Annotated[
         str | None,
-        typer.Option(help="How the numbers are made; the default is gaussian-colour, or pairs-rgb for pairs."),
+        typer.Option(
+            help="A published table, such as ptgrm-8: its columns are run where the sets are here, the rest is quoted."
+        ),
     ] = None,
+    task: Task = None,
+    protocol: ProtocolName = None,
+    metric: Metrics = None,
     baseline: Annotated[
         str | None, typer.Option(help="The model that gains are measured against, instead of the first.")
     ] = None,
     alone: Annotated[bool, typer.Option("--alone", help="Score each boosted model's network alone, too.")] = False,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of the noise.")] = 0,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write results.json, .csv and .md here.")] = None,
+    out: Results = None,
+    save_images: Annotated[
+        bool, typer.Option("--save-images", help="Keep every restored picture under OUT/images, for others to score.")
+    ] = False,
+    share: Annotated[
+        str, typer.Option(metavar="I/N", help="Be the I-th of N processes that work on one --out at the same time.")
+    ] = "1/1",
     tile: Tile = None,
     memory: Memory = None,
     device: Device = "auto",
     precision: Precision = "auto",
     json: Json = False,
 ) -> None:
-    """Score models on photographs: PSNR and SSIM in a named protocol, with intervals and paired gains."""
-    from pellucid.evaluation.evaluate import evaluate as rows_of
-    from pellucid.evaluation.evaluate import noisy_cases, paired_cases, summarise
-    from pellucid.evaluation.report import as_document, write_results
-    from pellucid.metrics import find_protocol
+    """Score models on published sets or folders: PSNR and SSIM in a named protocol, with intervals and paired gains."""
+    from pellucid.evaluation.candidates import INPUT, candidates_of
+    from pellucid.evaluation.job import Job
+    from pellucid.evaluation.sets import find_set
 
-    files = _files(data, degraded)
-    known = [(first, second) for first, second in files if first is not None]
-    if bool(sigma) == bool(known):
-        raise SettingsError(
-            f"evaluate: {data} holds pairs already; leave --sigma out"
-            if known
-            else "evaluate: give --sigma (noise is added) or --degraded (a folder of pairs)"
-        )
-    record = find_protocol(protocol or ("pairs-rgb" if known else "gaussian-colour"))
-    clean = [second for _, second in files]
-    cases: list[Case] = list(paired_cases(known, record) if known else noisy_cases(clean, sigma or [], record, seed))
-    options = {"tile": tile, "memory": memory, "device": device, "precision": precision}
-    restorers = _restorers(model, alone, options)
-    if baseline is not None and baseline not in restorers:
-        raise SettingsError(unknown_name("baseline", baseline, restorers))
-    rows = []
-    with progress("evaluate", len(cases) * (len(restorers) + 1)) as bar:
-        for row in rows_of(restorers, iter(cases), record):
-            rows.append(row)
-            bar(len(rows), f"{row.condition} {row.photograph}")
-    summaries = summarise(rows, baseline=baseline)
-    made = {
-        "models": model,
-        "data": data,
-        "degraded": str(degraded) if degraded else None,
-        "sigma": sigma,
-        "seed": seed,
-    }
-    document = as_document(rows, summaries, record, made)
-    if out:
-        write_results(document, summaries, record, out)
+    if not (data or table):
+        raise SettingsError("evaluate: give --data (a set or a folder) or --table (a published table)")
+    if not (model or table):
+        raise SettingsError("evaluate: give --model, at least once")
+    if degraded is not None and len(data or []) != 1:
+        raise SettingsError("evaluate: --degraded goes with one --data, the folder of its clean photographs")
+    candidates = [
+        INPUT,
+        *candidates_of(model or [], alone=alone, tile=tile, memory=memory, device=device, precision=precision),
+    ]
+    job = Job(out, seed=seed, metrics=metric or [], save_images=save_images, share=_share(share, out))
+    if table:
+        job.add_table(table, candidates)
+    for name in data or []:
+        job.add(find_set(name, degraded=degraded, task=task), candidates, sigmas=sigma or [], protocol=protocol)
+    if sigma and not job.takes_noise:
+        raise SettingsError("evaluate: --sigma adds noise to clean photographs, but every set holds pairs already")
+    made = {"models": {candidate.name: dict(candidate.details) for candidate in candidates[1:]}}
+    _run(job, "evaluate", baseline, made, json)
+
+
+def compare(
+    folders: Annotated[list[Path], typer.Argument(metavar="FOLDER...", help="Restored pictures, made by any tool.")],
+    clean: Annotated[Path, typer.Option(help="The clean pictures, by the same names.")],
+    inputs: Annotated[
+        Path | None, typer.Option(help="The degraded pictures, scored as they are beside the rest.")
+    ] = None,
+    task: Task = None,
+    protocol: ProtocolName = None,
+    metric: Metrics = None,
+    baseline: Annotated[
+        str | None, typer.Option(help="The folder's name that gains are measured against, instead of the first.")
+    ] = None,
+    out: Results = None,
+    json: Json = False,
+) -> None:
+    """Score folders of pictures that other tools have restored: pictures pair by name, gains by picture."""
+    from pellucid.evaluation.job import Job, folder_candidates
+
+    job = Job(out, metrics=metric or [])
+    for candidate, pictures in folder_candidates(folders, clean, inputs, task):
+        job.add(pictures, [candidate], protocol=protocol)
+    _run(job, "compare", baseline, {"folders": [str(folder) for folder in folders]}, json)
+
+
+def _share(text: str, out: Path | None) -> tuple[int, int]:
+    number, slash, processes = text.partition("/")
+    if not slash or not (number.isdecimal() and processes.isdecimal()) or not 1 <= int(number) <= int(processes):
+        raise SettingsError(f"--share {text!r}: expected I/N with I from 1 to N, such as 1/4")
+    if int(processes) > 1 and out is None:
+        raise SettingsError("--share: give --out, the folder that the processes share")
+    return int(number), int(processes)
+
+
+def _run(job: "Job", label: str, baseline: str | None, made: dict[str, Any], json: bool) -> None:
+    job.check_baseline(baseline)
+    with progress(label, job.total) as bar:
+        for done, row in enumerate(job.run(), start=1):
+            bar(done, f"{row.data} {row.condition} {row.photograph}")
+    outcome = job.finish(made, baseline=baseline)
     if json:
-        print_json(document)
+        print_json(outcome.document)
     else:
-        _show(summaries, record)
+        _show(outcome)
+    for failure in outcome.failures:
+        warn(f"{failure.data}, {failure.condition}, {failure.photograph}: {failure.reason}")
+    if outcome.failures:
+        warn(f"{len(outcome.failures)} photographs could not be scored; the means are over the rest")
+        raise typer.Exit(1)
 
 
-def _files(data: str, degraded: Path | None) -> "list[tuple[Path | None, Path]]":
-    """The (degraded or None, clean) files of a folder, of two, or of a published set."""
-    from pellucid.data.benchmarks import is_benchmark, pairs
-    from pellucid.data.folders import list_pairs, list_photographs
-
-    if degraded is not None:
-        return list(list_pairs(degraded, Path(data)))
-    if is_benchmark(data) and not Path(data).is_dir():
-        return pairs(data)
-    return [(None, path) for path in list_photographs(Path(data))]
-
-
-def _restorers(names: list[str], alone: bool, options: dict[str, Any]) -> dict[str, Callable[[Any], Any]]:
-    """What restores, by the name of its row."""
-    from pellucid import load
-    from pellucid.restoration.restorer import Restorer
-
-    restorers: dict[str, Callable[[Any], Any]] = {}
-    for name in names:
-        restorer = load(name, **options)
-        if alone and restorer.network is not restorer.model:
-            restorers[f"{name} (network alone)"] = Restorer(restorer.network, **options).restore_image
-        restorers[name] = restorer.restore_image
-    return restorers
-
-
-def _show(summaries: "Sequence[Summary]", protocol: "Protocol") -> None:
+def _show(outcome: "Outcome") -> None:
+    from rich import box
     from rich.console import Console
     from rich.table import Table
 
-    from pellucid.evaluation.report import cells
+    from pellucid.evaluation.report import HEADINGS, lines_of
 
-    table = Table("condition", "model", "PSNR dB", "SSIM", "gain dB", "s / photograph")
-    for summary in summaries:
-        table.add_row(*cells(summary))
     console = Console()
-    console.print(table)
-    console.print(f"Protocol {protocol.describe()}. Intervals: 95 %, bootstrap over photographs.", highlight=False)
+    if not console.is_terminal:  # nothing is known of the width of a file or a pipe
+        console = Console(width=200)
+    for protocol, description in outcome.document["protocols"].items():
+        table = Table(box=box.SIMPLE, padding=(0, 1))
+        for heading in HEADINGS:
+            table.add_column(heading, justify="left" if heading in HEADINGS[:3] else "right")
+        for line in _without_repeats(lines_of(outcome.document, protocol)):
+            table.add_row(*line)
+        console.print(table)
+        console.print(f"Protocol {description}.", highlight=False, markup=False)
+    console.print("Intervals: 95 %, bootstrap over photographs; gains are paired.", highlight=False)
+    for note in outcome.notes:
+        console.print(note, highlight=False, markup=False)
+
+
+def _without_repeats(lines: "Sequence[list[str]]") -> list[list[str]]:
+    """The set and condition are said once for each group of lines."""
+    return [
+        ["", "", *line[2:]] if index and line[:2] == lines[index - 1][:2] else line for index, line in enumerate(lines)
+    ]

@@ -1,1 +1,1 @@
-"""Where photographs come from: folders of clean ones, folders of pairs, and batches of crops for training."""
+"""Where photographs come from: folders of clean ones, folders of pairs, crops and their places, batches for training."""

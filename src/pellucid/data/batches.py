@@ -4,17 +4,15 @@ That makes an interrupted training resume exactly, and gives every rank and ever
 without storing the state of a sampler.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from pellucid.data.folders import Photographs
-from pellucid.degradations import DrawnDegradation
+from pellucid.data.sources import Sight, Source
 from pellucid.errors import DataError
-from pellucid.padding import pad_to
 
 __all__ = ["Batch", "Batches"]
 
@@ -25,72 +23,67 @@ class Batch:
 
     Attributes:
         degraded: (B, 3, crop, crop).
-        clean: the same places, (B, 3, crop, crop).
+        clean: the same places, (B, 3, crop, crop); None where no clean pictures exist.
         grid: where each crop lies in its photograph: top, left, bottom, right as fractions of its sides, (B, 4).
-        view: the whole degraded photographs as the prior sees them, (B, C, h, w); None without a prior.
+        view: what the prior is shown of the degraded photographs, prepared by it, (B, C, h, w); None without a prior.
+        withheld: the samples whose prior must be taken for unknown, (B,) bool; None for none.
     """
 
     degraded: Tensor
-    clean: Tensor
+    clean: Tensor | None
     grid: Tensor
     view: Tensor | None
+    withheld: Tensor | None = None
 
 
 @dataclass(frozen=True)
 class Batches:
-    """Random crops of photographs, turned, mirrored and degraded.
+    """Random crops of a source's photographs.
 
     Args:
-        photographs: the clean photographs.
-        degradations: one of them is drawn for each crop.
-        crop: side of a crop, in pixels; smaller photographs are padded by reflection.
+        source: the photographs.
+        crop: side of a crop, in pixels.
         size: crops in a batch.
         seed: the batches' seed.
-        grey: part of the crops that are made grey, with the same noise in all channels, as grey photographs have it.
-        view: what the prior wants to see of a whole degraded photograph (its `prepare`), or None.
+        view: the prior's `prepare`, from a photograph (1, 3, H, W) to what the prior sees; None without a prior.
+        sight: what it is called with, the whole photograph or the crop.
+        dropout: part of the samples whose prior is withheld.
     """
 
-    photographs: Photographs
-    degradations: Sequence[DrawnDegradation]
+    source: Source
     crop: int
     size: int
     seed: int = 0
-    grey: float = 0.0
     view: Callable[[Tensor], Tensor] | None = None
+    sight: Sight = "whole"
+    dropout: float = 0.0
 
     def __post_init__(self) -> None:
-        if not len(self.photographs):
+        if not len(self.source):
             raise DataError("no photographs to train on")
 
     def at(self, number: int, *, rank: int = 0) -> Batch:
         """Batch `number` of process `rank`."""
-        entropy = np.random.SeedSequence([self.seed, number, rank]).generate_state(1, np.uint64)[0]
-        generator = torch.Generator().manual_seed(int(entropy >> 1))
-        samples = [self._sample(generator) for _ in range(self.size)]
-        views = torch.cat([self.view(sample[3][None]) for sample in samples]) if self.view else None
-        degraded, clean, grid = (torch.stack([sample[part] for sample in samples]) for part in range(3))
-        return Batch(degraded, clean, grid, views)
+        # Each sample has a generator of its own: what one draws changes nothing in the others.
+        generators = [self._generator(number, rank, place) for place in range(self.size + 1)]
+        sight = self.sight if self.view else None
+        samples = [
+            self.source.sample(
+                int(torch.randint(len(self.source), (), generator=generator)), self.crop, generator, sight
+            )
+            for generator in generators[:-1]
+        ]
+        degraded, grid = (torch.stack([getattr(sample, part) for sample in samples]) for part in ("degraded", "grid"))
+        clean = [sample.clean for sample in samples if sample.clean is not None]
+        views = [self.view(sample.seen[None]) for sample in samples if self.view and sample.seen is not None]
+        return Batch(
+            degraded,
+            torch.stack(clean) if clean else None,
+            grid,
+            torch.cat(views) if views else None,
+            torch.rand(self.size, generator=generators[-1]) < self.dropout if self.dropout else None,
+        )
 
-    def _sample(self, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        def below(bound: int) -> int:
-            return int(torch.randint(bound, (), generator=generator))
-
-        whole = self.photographs[below(len(self.photographs))]
-        whole = torch.rot90(whole, below(4), (1, 2))
-        whole = pad_to(whole.flip(2) if below(2) else whole, self.crop, self.crop)
-        height, width = whole.shape[1:]
-        top, left = below(height - self.crop + 1), below(width - self.crop + 1)
-        place = (slice(None), slice(top, top + self.crop), slice(left, left + self.crop))
-        box = torch.tensor([top / height, left / width, (top + self.crop) / height, (left + self.crop) / width])
-        degrade = self.degradations[below(len(self.degradations))].draw(generator)
-        if self.grey and float(torch.rand((), generator=generator)) < self.grey:
-            # One channel is degraded and then repeated: three would get noise that averages out.
-            whole = whole.mean(0, keepdim=True)
-        clean = whole[place].contiguous()
-        if self.view is None:
-            degraded_crop, clean = degrade(clean, generator).expand(3, -1, -1), clean.expand(3, -1, -1)
-            return degraded_crop, clean, box, clean
-        # The prior sees the photograph that the crop is from, whole and with the very same noise.
-        degraded = degrade(whole.contiguous(), generator)
-        degraded = degraded.expand(3, -1, -1)
-        return degraded[place].contiguous(), clean.expand(3, -1, -1), box, degraded
+    def _generator(self, number: int, rank: int, place: int) -> torch.Generator:
+        entropy = np.random.SeedSequence([self.seed, number, rank], spawn_key=(place,)).generate_state(1, np.uint64)[0]
+        return torch.Generator().manual_seed(int(entropy >> 1))

@@ -1,5 +1,6 @@
 """Folders of photographs, and pairs of folders."""
 
+from collections.abc import Container, Sequence
 from pathlib import Path
 
 import torch
@@ -8,7 +9,7 @@ from torch import Tensor
 from pellucid import images
 from pellucid.errors import DataError
 
-__all__ = ["Photographs", "list_pairs", "list_photographs"]
+__all__ = ["Photographs", "by_name", "list_pairs", "list_photographs", "partner_name"]
 
 
 def list_photographs(folder: Path, *, recursive: bool = True) -> list[Path]:
@@ -28,39 +29,59 @@ def list_photographs(folder: Path, *, recursive: bool = True) -> list[Path]:
 
 
 def list_pairs(degraded: Path, clean: Path) -> list[tuple[Path, Path]]:
-    """Pairs (degraded file, clean file) of two folders, matched by the name without its suffix.
+    """Pairs (degraded file, clean file) of two folders, matched by `partner_name`; a clean file may serve several.
 
     Raises:
         DataError: a folder is missing or empty, or a file has no partner; each such file is named.
     """
-    sides = []
-    for folder in (degraded, clean):
-        by_stem: dict[str, Path] = {}
-        for path in list_photographs(folder):
-            key = str(path.relative_to(folder).with_suffix(""))
-            if key in by_stem:
-                raise DataError(
-                    f"{path}: a second file named {key!r} beside {by_stem[key].name}; pairs would be ambiguous"
-                )
-            by_stem[key] = path
-        sides.append(by_stem)
-    alone = sorted(str(sides[0].get(key, sides[1].get(key))) for key in sides[0].keys() ^ sides[1].keys())
+    left, right = by_name(degraded), by_name(clean)
+    partners = {name: partner_name(name, right) for name in left}
+    alone = [str(left[name]) for name, partner in partners.items() if partner is None]
+    alone += [str(right[name]) for name in right.keys() - set(partners.values())]
     if alone:
-        shown = ", ".join(alone[:5]) + (f" and {len(alone) - 5} more" if len(alone) > 5 else "")
+        shown = ", ".join(sorted(alone)[:5]) + (f" and {len(alone) - 5} more" if len(alone) > 5 else "")
         raise DataError(f"{len(alone)} files without a partner of the same name: {shown}")
-    return [(sides[0][key], sides[1][key]) for key in sorted(sides[0])]
+    return [(left[name], right[partner]) for name, partner in sorted(partners.items()) if partner is not None]
+
+
+def by_name(folder: Path) -> dict[str, Path]:
+    """The photographs of a folder by their path inside it, without suffix.
+
+    Raises:
+        DataError: the folder is missing or empty, or two files differ by their suffix alone.
+    """
+    found: dict[str, Path] = {}
+    for path in list_photographs(folder):
+        name = path.relative_to(folder).with_suffix("").as_posix()
+        if name in found:
+            raise DataError(f"{path}: a second file named {name!r} beside {found[name].name}; pairs would be ambiguous")
+        found[name] = path
+    return found
+
+
+def partner_name(name: str, others: Container[str]) -> str | None:
+    """The name among `others` that belongs to `name`: the same, or else what stands before one of its underscores.
+
+    So `1400_2` and `1400_5` belong to `1400`, as in the dehazing sets. None where there is none.
+    """
+    folder, slash, rest = name.rpartition("/")
+    while folder + slash + rest not in others:
+        rest, underscore, _ = rest.rpartition("_")
+        if not underscore:
+            return None
+    return folder + slash + rest
 
 
 class Photographs:
-    """Clean photographs of a folder, decoded once and kept as 8-bit while they fit in memory.
+    """Photographs of a folder, decoded once and kept at the depth of their files while they fit in memory.
 
     Args:
         paths: the files.
         memory: bytes that decoded photographs may take; those beyond it are read anew each time.
     """
 
-    def __init__(self, paths: list[Path], *, memory: int = 4 << 30) -> None:
-        self.paths = paths
+    def __init__(self, paths: Sequence[Path], *, memory: int = 4 << 30) -> None:
+        self.paths = list(paths)
         self._room = memory
         self._kept: dict[int, Tensor] = {}
 
@@ -71,8 +92,10 @@ class Photographs:
         """Photograph `index`: float32 (3, H, W) in [0, 1]."""
         kept = self._kept.get(index)
         if kept is None:
-            kept = (images.read(self.paths[index]).pixels[0] * 255).round().to(torch.uint8)
-            if kept.numel() <= self._room:
-                self._room -= kept.numel()
+            photograph = images.read(self.paths[index])
+            depth, top = (torch.uint8, 255) if photograph.bits == 8 else (torch.uint16, 65535)
+            kept = (photograph.pixels[0] * top).round().clamp(0, top).to(depth)
+            if kept.nbytes <= self._room:
+                self._room -= kept.nbytes
                 self._kept[index] = kept
-        return kept.float().div_(255)
+        return kept.float().div_(torch.iinfo(kept.dtype).max)

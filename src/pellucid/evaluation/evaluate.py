@@ -1,178 +1,161 @@
-"""Scores of models on photographs: one row per model, photograph and noise level, all in one protocol."""
+"""Scores of candidates on cases: one row per candidate and photograph, each by its column's protocol."""
 
 import math
-import os
-import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Protocol as Interface
 
 from torch import Tensor
 
-from pellucid import images
-from pellucid.errors import DataError
-from pellucid.metrics import NoiseStream, Protocol, bootstrap_interval, paired_difference
+from pellucid.errors import ModelError, PellucidError
+from pellucid.evaluation.candidates import DEGRADED, Candidate
+from pellucid.evaluation.cases import Case, ahead
+from pellucid.evaluation.measuring import Cost, measured
+from pellucid.evaluation.rows import Row, RowStore, key_of
+from pellucid.metrics import Protocol
 
-__all__ = ["DEGRADED", "Case", "Row", "Summary", "evaluate", "noisy_cases", "paired_cases", "summarise"]
+__all__ = ["Evaluation", "Failure", "Keeper", "Metric"]
 
-DEGRADED = "degraded"
-"""The name under which the input itself is scored."""
+Metric = Callable[[Tensor, Tensor], float]
+"""(restored, clean), (1, 3, H, W) each, to a number."""
 
-Restore = Callable[[Tensor], Tensor]
-
-
-@dataclass(frozen=True)
-class Case:
-    """A degraded photograph and its clean truth; `condition` says how it was degraded. Loaded when it is its turn."""
-
-    name: str
-    condition: str
-    load: Callable[[], tuple[Tensor, Tensor]]
+_WAITING = 4
+"""Scores computed behind the restorations, at most: it bounds the pictures that are held."""
 
 
 @dataclass(frozen=True)
-class Row:
-    """One score: PSNR in dB, SSIM, and the seconds that the restoration took."""
+class Failure:
+    """A photograph that could not be scored, and why."""
 
-    model: str
+    data: str
     condition: str
     photograph: str
-    psnr: float
-    ssim: float
-    seconds: float
+    reason: str
+
+
+class Keeper(Interface):
+    """Something that keeps pictures of an evaluation: files of what was restored, crops for a report."""
+
+    def has(self, case: Case, model: str) -> bool:
+        """Whether it is there from an earlier run."""
+        ...
+
+    def keep(self, case: Case, model: str, restored: Tensor, degraded: Tensor, clean: Tensor) -> None:
+        """Keeps what it wants of one result, (1, 3, H, W) each."""
+        ...
 
 
 @dataclass(frozen=True)
-class Summary:
-    """Means over the photographs of one condition, and the paired difference in PSNR to the first model.
+class Evaluation:
+    """How candidates are scored.
 
-    The intervals are 95 % percentile bootstraps; None where there are too few photographs for one, or scores are infinite.
-    """
-
-    model: str
-    condition: str
-    photographs: int
-    psnr: float
-    psnr_interval: tuple[float, float] | None
-    ssim: float
-    seconds: float
-    gain: float | None
-    gain_interval: tuple[float, float] | None
-
-
-def noisy_cases(paths: Sequence[Path], sigmas: Sequence[float], protocol: Protocol, seed: int) -> Iterator[Case]:
-    """Clean photographs with seeded Gaussian noise, drawn as the protocol says; level by level, in the order given.
-
-    Raises:
-        SettingsError: the protocol draws no noise.
-    """
-    stream = NoiseStream(protocol, seed)
-    names = _names(paths)
-    for sigma in sigmas:
-        for path in paths:
-
-            def load(path: Path = path, sigma: float = sigma) -> tuple[Tensor, Tensor]:
-                clean = protocol.crop(images.read(path).pixels)
-                return stream.degrade(clean, sigma), clean
-
-            yield Case(names[path], f"noise sigma={sigma:g}", load)
-
-
-def paired_cases(pairs: Sequence[tuple[Path, Path]], protocol: Protocol) -> Iterator[Case]:
-    """Pairs of degraded and clean files.
-
-    Raises:
-        DataError: (when loaded) partners of different sizes.
-    """
-    names = _names([second for _, second in pairs])
-    for first, second in pairs:
-
-        def load(first: Path = first, second: Path = second) -> tuple[Tensor, Tensor]:
-            pair = images.read(first).pixels, images.read(second).pixels
-            if pair[0].shape != pair[1].shape:
-                sizes = " and ".join(f"{image.shape[3]} x {image.shape[2]}" for image in pair)
-                raise DataError(f"{first}: differs in size from {second} ({sizes} pixels)")
-            return protocol.crop(pair[0]), protocol.crop(pair[1])
-
-        yield Case(names[second], "pairs", load)
-
-
-def evaluate(models: Mapping[str, Restore], cases: Iterator[Case], protocol: Protocol) -> Iterator[Row]:
-    """Scores every model on every case, the degraded input first; a row is yielded as soon as it is known.
-
-    Args:
-        models: by name; each takes degraded (1, 3, H, W) and returns restored of the same size.
-        cases: what to restore; a case is loaded once for all models.
+    Attributes:
+        candidates: what restores. The input as it is is left out where the clean photograph is larger.
         protocol: how the numbers are made.
-
-    Raises:
-        DataError: a photograph is too small for the protocol.
+        store: rows known from an earlier run, to which new ones are added.
+        keepers: what else is kept of the results.
+        metrics: further ones by name.
+        share: (i, n): of n processes that share the work, this is number i from 1; it takes every n-th photograph.
     """
-    for case in cases:
-        degraded, clean = case.load()
-        for name, restore in {DEGRADED: _as_it_is, **models}.items():
-            started = time.perf_counter()
-            restored = restore(degraded)
-            seconds = time.perf_counter() - started
-            try:
-                scores = protocol.score(restored, clean)
-            except ValueError as error:
-                raise DataError(f"{case.name}: {error}") from error
-            yield Row(name, case.condition, case.name, float(scores.psnr), float(scores.ssim), seconds)
 
+    candidates: Sequence[Candidate]
+    protocol: Protocol
+    store: RowStore | None = None
+    keepers: Sequence[Keeper] = ()
+    metrics: Mapping[str, Metric] | None = None
+    share: tuple[int, int] = (1, 1)
 
-def summarise(rows: Sequence[Row], *, baseline: str | None = None) -> list[Summary]:
-    """Means, intervals and paired gains, by condition and model in the order of the rows.
+    def run(self, cases: Sequence[Case]) -> Iterator[Row | Failure]:
+        """Scores every candidate on every case, each loaded once for all; yields a row as soon as it is known.
 
-    Args:
-        rows: of any number of models and conditions.
-        baseline: the model that gains are measured against; None takes the first that is not the input.
-    """
-    by_key: dict[tuple[str, str], list[Row]] = {}
-    for row in rows:
-        by_key.setdefault((row.condition, row.model), []).append(row)
-    names = list(dict.fromkeys(row.model for row in rows))
-    baseline = baseline or next((name for name in names if name != DEGRADED), DEGRADED)
-    summaries = []
-    for (condition, model), group in by_key.items():
-        reference = {row.photograph: row.psnr for row in by_key.get((condition, baseline), [])}
-        pairs = [(row.psnr, reference[row.photograph]) for row in group if row.photograph in reference]
-        gain, gain_interval = _gain(pairs) if model not in (baseline, DEGRADED) else (None, None)
-        values = [row.psnr for row in group]
-        summaries.append(
-            Summary(
-                model=model,
-                condition=condition,
-                photographs=len(group),
-                psnr=sum(values) / len(values),
-                psnr_interval=_interval(values),
-                ssim=sum(row.ssim for row in group) / len(group),
-                seconds=sum(row.seconds for row in group) / len(group),
-                gain=gain,
-                gain_interval=gain_interval,
-            )
+        The next case is read, and the last results are scored, while a candidate works. A photograph that cannot be
+        read or scored is a failure, and the others go on.
+
+        Raises:
+            ModelError: a candidate fails, or its result has another size than the clean photograph.
+        """
+        number, processes = self.share
+        scoring: deque[Future[Row | Failure]] = deque()
+        with ThreadPoolExecutor(1) as scorer:
+            for index, (case, loaded) in enumerate(ahead(cases)):
+                if index % processes != number - 1:
+                    continue
+                try:
+                    pictures = loaded.result()
+                except PellucidError as error:
+                    yield from _drained(scoring)
+                    yield Failure(case.data, case.condition, case.photograph, str(error))
+                    continue
+                for candidate in self.candidates:
+                    if candidate.name != DEGRADED or pictures[0].shape == pictures[1].shape:
+                        scoring.append(self._row(scorer, case, candidate, *pictures))
+                    while scoring and (len(scoring) > _WAITING or scoring[0].done()):
+                        yield scoring.popleft().result()
+            yield from _drained(scoring)
+
+    def _row(
+        self, scorer: ThreadPoolExecutor, case: Case, candidate: Candidate, degraded: Tensor, clean: Tensor
+    ) -> "Future[Row | Failure]":
+        """Restores, unless that was done before, and leaves the scoring to another thread."""
+        if self.store is None:
+            key = known = None
+        else:
+            key = key_of(candidate, self.protocol, degraded, clean, tuple(self.metrics or ()))
+            known = self.store.get(key)
+        if known and all(keeper.has(case, candidate.name) for keeper in self.keepers):
+            return scorer.submit(partial(_renamed, known, case, candidate))
+        restored, cost = _restored(candidate, degraded, clean, case)
+        return scorer.submit(partial(self._finish, case, candidate.name, restored, degraded, clean, cost, key))
+
+    def _finish(
+        self, case: Case, model: str, restored: Tensor, degraded: Tensor, clean: Tensor, cost: Cost, key: str | None
+    ) -> Row | Failure:
+        """Scores a result, and keeps what is to be kept of it."""
+        try:
+            scores = self.protocol.score(restored, clean)
+            extra = {name: metric(restored, clean) for name, metric in (self.metrics or {}).items()}
+        except ValueError as error:
+            return Failure(case.data, case.condition, case.photograph, str(error))
+        row = Row(
+            model=model,
+            data=case.data,
+            condition=case.condition,
+            protocol=self.protocol.name,
+            photograph=case.photograph,
+            psnr=float(scores.psnr),
+            ssim=float(scores.ssim),
+            seconds=cost[0],
+            memory=cost[1],
+            extra={name: value for name, value in extra.items() if math.isfinite(value)},
         )
-    return summaries
+        for keeper in self.keepers:
+            keeper.keep(case, model, restored, degraded, clean)
+        if self.store:
+            self.store.add(key, row)
+        return row
 
 
-def _names(paths: Sequence[Path]) -> dict[Path, str]:
-    """What to call files: their paths below the folder that holds them all."""
-    above = os.path.commonpath([path.parent for path in paths]) if paths else ""
-    return {path: os.path.relpath(path, above) for path in paths}
+def _restored(candidate: Candidate, degraded: Tensor, clean: Tensor, case: Case) -> tuple[Tensor, Cost]:
+    if candidate.restore is None:
+        return degraded, (None, None)
+    restored, cost = measured(candidate.restore, degraded)
+    if restored.shape != clean.shape:
+        sizes = [f"{image.shape[3]} x {image.shape[2]}" for image in (restored, clean)]
+        raise ModelError(
+            f"{candidate.name}: made {sizes[0]} pixels of {case.photograph}, whose clean picture has {sizes[1]}; "
+            f"the model is not for the task of {case.data}"
+        )
+    return restored, cost
 
 
-def _as_it_is(degraded: Tensor) -> Tensor:
-    return degraded
+def _renamed(row: Row, case: Case, candidate: Candidate) -> Row:
+    """A row of an earlier run under the names of this one: a model or a folder may have been moved."""
+    return replace(row, model=candidate.name, data=case.data, condition=case.condition, photograph=case.photograph)
 
 
-def _interval(values: list[float]) -> tuple[float, float] | None:
-    usable = len(values) > 1 and all(map(math.isfinite, values))
-    return bootstrap_interval(values) if usable else None
-
-
-def _gain(pairs: list[tuple[float, float]]) -> tuple[float | None, tuple[float, float] | None]:
-    if not pairs or not all(math.isfinite(value) for pair in pairs for value in pair):
-        return None, None
-    first, second = zip(*pairs, strict=True)
-    difference = paired_difference(first, second)
-    return difference.mean, (difference.low, difference.high) if len(pairs) > 1 else None
+def _drained(scoring: "deque[Future[Row | Failure]]") -> Iterator[Row | Failure]:
+    while scoring:
+        yield scoring.popleft().result()

@@ -1,7 +1,10 @@
 """Noise exactly as the tables' scripts draw it, so that anybody can remake a degraded picture bit for bit."""
 
+from functools import lru_cache
+
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from pellucid.errors import SettingsError
@@ -55,13 +58,20 @@ class NoiseStream:
         channels = 1 if self.protocol.colour == "grey" else 3
         shape = (*picture.shape[-2:], channels)
         if self.protocol.noise == "float":
-            noise = np.random.RandomState(self.seed).normal(0, sigma / 255, shape)
+            # normal(0, s) is 0 + s times the standard draw, to the last bit.
+            noise = _first_draws(self.seed, shape) * (sigma / 255)
             return (picture.double() + _planes(noise, picture)).float()
         noise = self._generator.randn(*shape) * sigma
         levels = (picture.clamp(0, 1) * 255).round().double() + _planes(noise, picture)
         return levels.clamp(0, 255).floor().float() / 255
 
 
-def _planes(noise: np.ndarray, like: Tensor) -> Tensor:
+@lru_cache(maxsize=4)
+def _first_draws(seed: int, shape: tuple[int, int, int]) -> NDArray[np.float64]:
+    """The first standard normal numbers of a generator; the same for all pictures of one size and all levels."""
+    return np.random.RandomState(seed).standard_normal(shape)
+
+
+def _planes(noise: NDArray[np.float64], like: Tensor) -> Tensor:
     """(H, W, C) as (C, H, W) on the picture's device."""
     return torch.from_numpy(noise).permute(2, 0, 1).to(like.device)

@@ -1,11 +1,11 @@
-"""How sure an average is: percentile bootstrap intervals (Efron 1979), the same for the same seed."""
+"""How sure an average is: percentile bootstrap intervals (Efron 1979) and permutation tests, the same for the same seed."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Difference", "bootstrap_interval", "paired_difference"]
+__all__ = ["Difference", "bootstrap_interval", "paired_difference", "sign_flip_p"]
 
 # Values drawn at a time: bounds the memory at a few tens of megabytes, whatever the number of pictures.
 _CHUNK = 1 << 21
@@ -68,6 +68,28 @@ def paired_difference(
     difference = first - second
     low, high = bootstrap_interval(difference, level=level, resamples=resamples, seed=seed)
     return Difference(mean=float(difference.mean()), low=low, high=high, n=len(difference))
+
+
+def sign_flip_p(a: ArrayLike, b: ArrayLike, *, resamples: int = 10_000, seed: int = 0) -> float:
+    """The two-sided p-value of "a and b are as good as each other": Fisher's permutation test for pairs (1935).
+
+    If it were so, each difference a[i] - b[i] would have either sign as likely; p is the part of all choices of signs
+    whose mean is at least as far from 0 as the one seen. All choices are tried for up to 13 pairs, else `resamples`
+    random ones, with the one seen among them (so p is never 0). Raises ValueError as `paired_difference` does.
+    """
+    first, second = _sample(a), _sample(b)
+    if len(first) != len(second):
+        raise ValueError(f"paired values must be as many, got {len(first)} and {len(second)}")
+    difference = first - second
+    n = len(difference)
+    if n <= 13:
+        signs = 1.0 - 2.0 * ((np.arange(2**n)[:, None] >> np.arange(n)) & 1)
+    else:
+        signs = np.random.default_rng(seed).integers(0, 2, (resamples, n)) * 2.0 - 1.0
+        signs[0] = 1.0
+    # Sums that are equal on paper may differ in their last bits.
+    far = np.abs(signs @ difference) >= abs(difference.sum()) * (1 - 1e-12)
+    return float(far.mean())
 
 
 def _sample(values: ArrayLike) -> NDArray[np.float64]:

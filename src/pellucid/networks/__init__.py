@@ -2,34 +2,62 @@
 
 A network is an `nn.Module` with two attributes: `multiple` (its input's sides must divide by it; the restorer pads) and
 `scale` (output sides over input sides); ours also keep their constructor's arguments in `settings`, from which a model file
-builds them again. Anything else is adapted by `networks.external`.
+builds them again. One with statistics of the whole picture may have `whole(image)`, which gives them, and take them as
+`whole=` with each tile: `seeing_whole` does that. Anything else is adapted by `networks.external`. Files of weights as the
+authors of these networks published them are recognised by `networks.published`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from pellucid.errors import PellucidError, SettingsError, one_line, unknown_name
+from pellucid.networks.aod_net import AODNet
+from pellucid.networks.dncnn import DnCNN
 from pellucid.networks.external import External
+from pellucid.networks.iat import IAT
 from pellucid.networks.nafnet import NAFNet
+from pellucid.networks.pairlie import PairLIE
+from pellucid.networks.prenet import PReNet
+from pellucid.networks.ruas import RUAS
+from pellucid.networks.sci import SCI
 from pellucid.networks.unet import UNet
+from pellucid.networks.zero_dce import ZeroDCE
 
 __all__ = [
+    "IAT",
     "NETWORKS",
+    "RUAS",
+    "SCI",
+    "AODNet",
+    "DnCNN",
     "External",
     "NAFNet",
+    "PReNet",
+    "PairLIE",
     "UNet",
+    "ZeroDCE",
     "build_network",
     "input_multiple",
     "network_name",
     "output_scale",
+    "seeing_whole",
 ]
 
 NETWORKS: Mapping[str, Callable[..., nn.Module]] = {
+    "aod_net": AODNet,
+    "dncnn": DnCNN,
     "external": External,
+    "iat": IAT,
     "nafnet": NAFNet,
+    "pairlie": PairLIE,
+    "prenet": PReNet,
+    "ruas": RUAS,
+    "sci": SCI,
     "unet": UNet,
+    "zero_dce": ZeroDCE,
 }
 
 
@@ -59,6 +87,26 @@ def output_scale(network: nn.Module) -> int:
     """Output sides over input sides; 1 where the network does not say so in a whole number."""
     scale = getattr(network, "scale", 1)
     return scale if isinstance(scale, int) and scale > 0 else 1
+
+
+@contextmanager
+def seeing_whole(network: nn.Module, image: Tensor) -> Iterator[None]:
+    """A context in which a network may be given tiles: one that has `whole` is told what it says of the whole picture.
+
+    Args:
+        network: any; to most it makes no difference.
+        image: the whole picture, (B, 3, H, W).
+    """
+    ask = getattr(network, "whole", None)
+    if not callable(ask):
+        yield
+        return
+    told = {"whole": ask(image)}
+    hook = network.register_forward_pre_hook(lambda _, inputs, named: (inputs, named | told), with_kwargs=True)
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 def network_name(network: nn.Module) -> str | None:

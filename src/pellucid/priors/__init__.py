@@ -5,111 +5,60 @@ A prior is named by a spec, `NAME` or `NAME:ARGUMENT`:
     mobilenet_v2, squeezenet1_0     ImageNet classifiers from a file of weights (see `imagenet` for its conventions)
     torchvision:MODEL               any classifier of torchvision
     clip, clip:NAME_OR_FOLDER       CLIP's or SigLIP's image tower, through transformers
+    dinov2, dinov2:NAME_OR_FOLDER   DINOv2's class token, through transformers
+    blip2, blip2:NAME_OR_FOLDER     BLIP-2's Q-Former, without its language model, through transformers
+    stable-diffusion, stable-diffusion:NAME_OR_FOLDER@TIMESTEP
+                                    the middle of Stable Diffusion's UNet, through diffusers
+    statistics                      the image's own colours, gradients, noise, blur and blocks
+    snr                             the image's own signal-to-noise map
+    joined(SPEC, SPEC, ...)         several of these, end to end
     zeros:WIDTH                     no prior
     random:WIDTH[:SEED]             a meaningless vector per image
 
-Two more are built from others: `Student`, trained to imitate a prior, and `Shuffled`, another image's vector.
-Importing this package imports neither transformers nor torchvision.
+Others are built from what is there already: `ModuleFeatures`, a layer of any network, such as a restoration model;
+`Student`, trained to imitate a prior; `Shuffled`, another image's vector; `Cached`, any of them with its vectors kept on disk.
+Importing this package imports neither transformers nor diffusers nor torchvision.
 """
 
-from collections.abc import Callable, Mapping
-from pathlib import Path
-
-from pellucid.errors import SettingsError, unknown_name
-from pellucid.priors.classifier import ClassifierPrior, torchvision_prior
-from pellucid.priors.clip import DEFAULT_CLIP, ClipPrior, clip
-from pellucid.priors.imagenet import mobilenet_v2, squeezenet1_0
-from pellucid.priors.protocol import FrozenPrior, Prior, unit_rms, whole_view
+from pellucid.priors.blip2 import Blip2Prior
+from pellucid.priors.cache import Cached
+from pellucid.priors.classifier import ClassifierPrior
+from pellucid.priors.clip import ClipPrior
+from pellucid.priors.dinov2 import Dinov2Prior
+from pellucid.priors.features import ModuleFeatures, deepest_layer
+from pellucid.priors.joined import Joined
+from pellucid.priors.protocol import FrozenPrior, Prior, feature_maps, unit_rms, whole_view
 from pellucid.priors.simple import RandomVectors, Shuffled, Zeros
+from pellucid.priors.snr import SnrPrior, snr_map
+from pellucid.priors.specs import PRIORS, build_prior
+from pellucid.priors.stable_diffusion import StableDiffusionPrior
+from pellucid.priors.statistics import STATISTICS, Statistics, image_statistics
 from pellucid.priors.student import Student
 
 __all__ = [
     "PRIORS",
+    "STATISTICS",
+    "Blip2Prior",
+    "Cached",
     "ClassifierPrior",
     "ClipPrior",
+    "Dinov2Prior",
     "FrozenPrior",
+    "Joined",
+    "ModuleFeatures",
     "Prior",
     "RandomVectors",
     "Shuffled",
+    "SnrPrior",
+    "StableDiffusionPrior",
+    "Statistics",
     "Student",
     "Zeros",
     "build_prior",
+    "deepest_layer",
+    "feature_maps",
+    "image_statistics",
+    "snr_map",
     "unit_rms",
     "whole_view",
 ]
-
-Builder = Callable[[str, str | Path | None], Prior]
-
-
-def _mobilenet_v2(convention: str, weights: str | Path | None) -> Prior:
-    return mobilenet_v2(_required("mobilenet_v2", weights), convention or "tensorflow")
-
-
-def _squeezenet1_0(convention: str, weights: str | Path | None) -> Prior:
-    return squeezenet1_0(_required("squeezenet1_0", weights), convention or "caffe")
-
-
-def _torchvision(model: str, weights: str | Path | None) -> Prior:
-    if not model:
-        raise SettingsError("prior 'torchvision' needs a model's name, as in torchvision:resnet50")
-    return torchvision_prior(model, weights)
-
-
-def _clip(source: str, weights: str | Path | None) -> Prior:
-    _refuse("clip", weights, "give a folder as clip:FOLDER")
-    return clip(source or DEFAULT_CLIP)
-
-
-def _zeros(argument: str, weights: str | Path | None) -> Prior:
-    _refuse("zeros", weights, "leave it out")
-    (width,) = _integers("zeros:WIDTH, as in zeros:512", argument, most=1)
-    return Zeros(width)
-
-
-def _random(argument: str, weights: str | Path | None) -> Prior:
-    _refuse("random", weights, "leave it out")
-    return RandomVectors(*_integers("random:WIDTH or random:WIDTH:SEED, as in random:512", argument, most=2))
-
-
-PRIORS: Mapping[str, Builder] = {
-    "clip": _clip,
-    "mobilenet_v2": _mobilenet_v2,
-    "random": _random,
-    "squeezenet1_0": _squeezenet1_0,
-    "torchvision": _torchvision,
-    "zeros": _zeros,
-}
-"""The priors by name: from what follows the colon, and a file of weights or None, to the prior."""
-
-
-def build_prior(spec: str, *, weights: str | Path | None = None) -> Prior:
-    """The prior that `spec` names, such as "clip", "mobilenet_v2" or "zeros:512"; its `name` is such a spec again.
-
-    `weights` is a file, for the priors that are read from one. Raises SettingsError for an unknown or malformed spec,
-    ModelError when weights are missing or wrong, and MissingExtraError when an optional package is needed.
-    """
-    name, _, argument = spec.partition(":")
-    if name not in PRIORS:
-        raise SettingsError(unknown_name("prior", name, PRIORS))
-    return PRIORS[name](argument, weights)
-
-
-def _required(name: str, weights: str | Path | None) -> str | Path:
-    if weights is None:
-        raise SettingsError(
-            f"prior {name!r} needs a file of weights: weights=FILE, a .safetensors with torchvision's keys; "
-            f"torchvision's own published file does too, with the prior {name + ':torchvision'!r}"
-        )
-    return weights
-
-
-def _refuse(name: str, weights: str | Path | None, remedy: str) -> None:
-    if weights is not None:
-        raise SettingsError(f"prior {name!r} takes no file of weights, got {weights}; {remedy}")
-
-
-def _integers(form: str, argument: str, most: int) -> list[int]:
-    parts = argument.split(":")
-    if len(parts) > most or not all(part.isascii() and part.isdigit() for part in parts) or int(parts[0]) < 1:
-        raise SettingsError(f"malformed prior: expected {form}, got {argument!r} after the colon")
-    return [int(part) for part in parts]

@@ -1,7 +1,6 @@
 """Priors from image classifiers: what stands before the last layer, averaged over the image."""
 
 from collections.abc import Sequence
-from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +9,14 @@ from torch import Tensor, nn
 
 from pellucid.checkpoints import load_weights
 from pellucid.errors import MissingExtraError, ModelError, SettingsError, unknown_name
-from pellucid.priors.protocol import FrozenPrior, unit_rms
+from pellucid.priors.hooks import gathered, watch_input
+from pellucid.priors.protocol import FrozenPrior, Normalise, unit_rms
 
 __all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "ClassifierPrior", "torchvision_prior"]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 """The normalisation of torchvision's classifiers, RGB in [0, 1]."""
-
-_SEEN: ContextVar[list[tuple[nn.Module, Tensor]] | None] = ContextVar("seen", default=None)
-"""Where hooks leave what they see. A context variable, so that threads sharing a prior see only their own images."""
 
 
 class ClassifierPrior(FrozenPrior):
@@ -40,9 +37,6 @@ class ClassifierPrior(FrozenPrior):
     Raises ModelError when the classifier has no such head, or never runs it.
     """
 
-    mean: Tensor
-    std: Tensor
-
     def __init__(
         self,
         module: nn.Module,
@@ -62,16 +56,15 @@ class ClassifierPrior(FrozenPrior):
         self.module = module
         self._head = head
         self.bgr = bgr
-        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
+        self._pixels = Normalise(mean, std)
         for layer in module.modules():
             if layer is last or isinstance(layer, nn.AdaptiveAvgPool2d):
-                layer.register_forward_pre_hook(_remember)
+                watch_input(layer)
         self.freeze()
 
     def normalise(self, view: Tensor) -> Tensor:
         """What the classifier takes: views (B, 3, *size) in [0, 1], normalised, in its order of channels."""
-        pixels = (view.to(self.mean.dtype) - self.mean) / self.std
+        pixels: Tensor = self._pixels(view)
         return pixels.flip(1) if self.bgr else pixels
 
     @torch.no_grad()
@@ -100,20 +93,14 @@ class ClassifierPrior(FrozenPrior):
             raise ModelError(f"{self.name}: this classifier has no feature map to show, only a vector")
         return found[-1].float()
 
+    def extra_repr(self) -> str:
+        """What `print` and caches tell classifiers apart by."""
+        return f"{super().extra_repr()}, head={self._head}, bgr={self.bgr}"
+
     def _run(self, view: Tensor) -> list[tuple[nn.Module, Tensor]]:
-        seen: list[tuple[nn.Module, Tensor]] = []
-        token = _SEEN.set(seen)
-        try:
+        with gathered() as seen:
             self.module(self.normalise(view))
-        finally:
-            _SEEN.reset(token)
         return seen
-
-
-def _remember(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-    seen = _SEEN.get()
-    if seen is not None:
-        seen.append((layer, inputs[0]))
 
 
 def _mean_tokens(features: Tensor) -> Tensor:

@@ -9,13 +9,16 @@ a vector of width d as small as 1 / sqrt(d), and so makes the best learning rate
 it depend on d. Unit root-mean-square is the same vector times sqrt(d): its components are of size one for every prior.
 """
 
-from typing import Protocol, Self, runtime_checkable
+from collections.abc import Sequence
+from typing import Any, Protocol, Self, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["FrozenPrior", "Prior", "unit_rms", "whole_view"]
+from pellucid.errors import ModelError
+
+__all__ = ["FrozenPrior", "Normalise", "Prior", "check_image", "feature_maps", "unit_rms", "whole_view"]
 
 MAX_SHRINK = 32
 """The antialiased resize of a GPU keeps its filter in shared memory, which is full at a factor somewhat above this."""
@@ -36,7 +39,7 @@ class Prior(Protocol):
     size: tuple[int, int]
     """Height and width of a view, in pixels."""
     view_channels: int
-    """Channels of a view: 3, except for a student."""
+    """Channels of a view: 3, where it is a picture."""
 
     def prepare(self, image: Tensor) -> Tensor:
         """From (B, 3, H, W) of any size, RGB in [0, 1], to views (B, view_channels, *size) in [0, 1]."""
@@ -52,7 +55,7 @@ class Prior(Protocol):
 
 
 class FrozenPrior(nn.Module):
-    """What frozen priors share: they never train, and their view is the whole image resized.
+    """What frozen priors share: they never train, and unless they say otherwise their view is the whole image resized.
 
     A subclass fills its modules, calls `freeze` at the end of its `__init__`, and defines `encode`.
     """
@@ -92,6 +95,34 @@ class FrozenPrior(nn.Module):
         return f"{self.name}, width={self.width}, size={self.size}"
 
 
+class Normalise(nn.Module):
+    """From RGB in [0, 1] to what a model was trained on: `(view - mean) / std`, in the precision of its weights.
+
+    Args:
+        mean, std: one number per channel, in RGB order.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        for name, numbers in (("mean", mean), ("std", std)):
+            self.register_buffer(name, torch.tensor(numbers, dtype=torch.float32).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, view: Tensor) -> Tensor:
+        """Views (B, 3, h, w) in [0, 1] to normalised pixels of the same shape."""
+        return (view.to(self.mean.dtype) - self.mean) / self.std
+
+
+def feature_maps(prior: Any, image: Tensor) -> Tensor:
+    """What `prior.maps` gives for images (B, 3, H, W): (B, C, h, w). Raises ModelError where the prior has no maps."""
+    if not hasattr(prior, "maps"):
+        raise ModelError(f"{prior.name}: this prior has no feature map, only a vector")
+    features: Tensor = prior.maps(image)
+    return features
+
+
 def unit_rms(vector: Tensor, eps: float = 1e-12) -> Tensor:
     """Scales the last axis to a root-mean-square of one, in float32: L2-normalised, times sqrt(width).
 
@@ -101,6 +132,12 @@ def unit_rms(vector: Tensor, eps: float = 1e-12) -> Tensor:
     return vector * torch.rsqrt(vector.square().mean(-1, keepdim=True) + eps)
 
 
+def check_image(image: Tensor) -> None:
+    """Raises ValueError unless `image` is (B, 3, H, W) and not empty."""
+    if image.ndim != 4 or image.shape[1] != 3 or 0 in image.shape[2:]:
+        raise ValueError(f"expected an RGB image of shape (B, 3, H, W), got {tuple(image.shape)}")
+
+
 def whole_view(image: Tensor, size: tuple[int, int]) -> Tensor:
     """The whole image resized to `size` (height, width), with antialias: (B, 3, H, W) to (B, 3, *size), in [0, 1].
 
@@ -108,8 +145,7 @@ def whole_view(image: Tensor, size: tuple[int, int]) -> Tensor:
     outside [0, 1] are clamped first. Bicubic; sides of more than 32 times the target are averaged down to that first.
     Raises ValueError when `image` is not (B, 3, H, W).
     """
-    if image.ndim != 4 or image.shape[1] != 3 or 0 in image.shape[2:]:
-        raise ValueError(f"expected an RGB image of shape (B, 3, H, W), got {tuple(image.shape)}")
+    check_image(image)
     image = image.float().clamp(0, 1)
     sides = (min(image.shape[2], MAX_SHRINK * size[0]), min(image.shape[3], MAX_SHRINK * size[1]))
     if sides != image.shape[2:]:

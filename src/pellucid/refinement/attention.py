@@ -13,44 +13,48 @@ __all__ = ["ChannelAttention", "KernelPredictor", "SpatialAttention", "convolve_
 
 
 class ChannelAttention(nn.Module):
-    """R_c of equation (4): a weight for every channel."""
+    """R_c of equation (4): a weight for every channel; `prior` says whether T_c(g) has a say in it."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, *, prior: bool = True) -> None:
         super().__init__()
-        self.hidden = nn.Linear(5 * width, width, bias=False)
+        self.hidden = nn.Linear(width + 4 * width * prior, width, bias=False)
         self.out = nn.Linear(width, width, bias=False)
 
-    def forward(self, pooled: Tensor, prior: Tensor) -> Tensor:
-        """Pooled features (B, width) and T_c(g) (B, 4 width) to M_c (B, width) in (0, 1)."""
-        hidden = F.leaky_relu(self.hidden(torch.cat([pooled, prior], 1)), SLOPE)
+    def forward(self, pooled: Tensor, prior: Tensor | None) -> Tensor:
+        """Pooled features (B, width) and T_c(g) (B, 4 width), or None, to M_c (B, width) in (0, 1)."""
+        known = pooled if prior is None else torch.cat([pooled, prior], 1)
+        hidden = F.leaky_relu(self.hidden(known), SLOPE)
         return torch.sigmoid(self.out(hidden))
 
 
 class KernelPredictor(nn.Module):
     """R_p of equation (5): a kernel for every location and channel; reach 2 rows."""
 
-    def __init__(self, width: int, kernel: int) -> None:
+    def __init__(self, width: int, kernel: int, *, prior: bool = True, position: bool = True) -> None:
         super().__init__()
-        self.guided = GuidedConvolution(width, width * kernel**2)
+        self.guided = GuidedConvolution(width, width * kernel**2, prior=prior, position=position)
         self.out = nn.Conv2d(width * kernel**2, width * kernel**2, 3, padding=1, bias=False)
 
-    def forward(self, features: Tensor, prior: Tensor, position: Tensor) -> Tensor:
+    def forward(self, features: Tensor, prior: Tensor | None, position: Tensor | None) -> Tensor:
         """Features (B, width, h, w), T_c(g) (B, 4 width), S_c (B, width, h, w) to C_p (B, kernel^2 width, h, w)."""
         kernels: Tensor = self.out(F.leaky_relu(self.guided(features, prior, position), SLOPE))
         return kernels
 
 
 class SpatialAttention(nn.Module):
-    """Equations (5) and (6): per-location kernels filter the features, and R_o turns the result into one mask."""
+    """Equations (5) and (6): per-location kernels filter the features, and R_o turns the result into one mask.
 
-    def __init__(self, width: int, kernel: int) -> None:
+    `prior` and `position` say whether T_c(g) and S_c have a say in the kernels.
+    """
+
+    def __init__(self, width: int, kernel: int, *, prior: bool = True, position: bool = True) -> None:
         super().__init__()
-        self.kernels = KernelPredictor(width, kernel)
+        self.kernels = KernelPredictor(width, kernel, prior=prior, position=position)
         self.out = nn.Conv2d(width, 1, 3, padding=1, bias=False)
         self.reach = 3 + kernel // 2
         """Rows above and below on which a row of the result depends."""
 
-    def forward(self, features: Tensor, prior: Tensor, position: Tensor) -> Tensor:
+    def forward(self, features: Tensor, prior: Tensor | None, position: Tensor | None) -> Tensor:
         """As the kernel predictor takes them, to M_s (B, 1, h, w) in (0, 1)."""
         filtered = convolve_per_location(features, self.kernels(features, prior, position))
         return torch.sigmoid(self.out(F.leaky_relu(filtered, SLOPE)))

@@ -1,17 +1,28 @@
-"""How the prior's vector and the place in the image enter a convolution: T(g) and S of PTG-RM's equations (2), (4), (5)."""
+"""How the prior and the place in the image enter R: T(g) and S of PTG-RM's equations (2), (4), (5), and plain concatenation."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["SLOPE", "GuidedConvolution", "PositionEmbedding", "PriorMap", "coordinates"]
+from pellucid.priors import unit_rms
+
+__all__ = [
+    "SLOPE",
+    "Concatenation",
+    "GuidedConvolution",
+    "PositionEmbedding",
+    "PriorMap",
+    "centres",
+    "coordinates",
+    "spread",
+]
 
 SLOPE = 0.1
 """The slope of every LeakyReLU in R."""
 
 
 class PriorMap(nn.Sequential):
-    """T: the prior's vector (B, prior_width) to (B, 4 * width)."""
+    """T: the prior's vector (..., prior_width) to (..., 4 * width)."""
 
     def __init__(self, prior_width: int, hidden: int, width: int) -> None:
         super().__init__(
@@ -34,23 +45,64 @@ class GuidedConvolution(nn.Module):
     T(g) is the same at every pixel, so its share is one number per image and output channel; zero padding makes that number
     differ along the border, where it takes nine values in all. They are found on a map of 3 x 3 pixels and spread out, and
     the convolution runs over a third of the channels.
+
+    Args:
+        width: channels of the features, and of S.
+        out: channels of the result.
+        prior: whether T(g) is part of the concatenation.
+        position: whether S is.
     """
 
-    def __init__(self, width: int, out: int) -> None:
+    def __init__(self, width: int, out: int, *, prior: bool = True, position: bool = True) -> None:
         super().__init__()
-        self.width = width
-        self.weight = nn.Parameter(torch.empty(out, 6 * width, 3, 3))
+        self.widths = [width, 4 * width * prior, width * position]
+        self.weight = nn.Parameter(torch.empty(out, sum(self.widths), 3, 3))
         nn.init.kaiming_uniform_(self.weight, a=5**0.5)
 
-    def forward(self, features: Tensor, prior: Tensor, position: Tensor) -> Tensor:
-        """Features (B, width, h, w), prior (B, 4 * width), position (B, width, h, w) to (B, out, h, w)."""
-        of_features, of_prior, of_position = torch.split(self.weight, [self.width, 4 * self.width, self.width], dim=1)
-        near = F.conv2d(torch.cat([features, position], 1), torch.cat([of_features, of_position], 1), padding=1)
+    def forward(self, features: Tensor, prior: Tensor | None, position: Tensor | None) -> Tensor:
+        """Features (B, width, h, w), prior (B, 4 * width), position (B, width, h, w) to (B, out, h, w).
+
+        The prior and the position are None where they are no part of the concatenation.
+        """
+        of_features, of_prior, of_position = torch.split(self.weight, self.widths, dim=1)
+        if position is None:
+            near = F.conv2d(features, of_features, padding=1)
+        else:
+            near = F.conv2d(torch.cat([features, position], 1), torch.cat([of_features, of_position], 1), padding=1)
+        if prior is None:
+            return near
         height, width = features.shape[2:]
         constant = prior[:, :, None, None].expand(-1, -1, min(height, 3), min(width, 3))
         border = F.conv2d(constant, of_prior, padding=1)
         rows, columns = _thirds(height, features.device), _thirds(width, features.device)
         return near + border[:, :, rows][:, :, :, columns]
+
+
+class Concatenation(nn.Module):
+    """The plain way for a prior to come in: T(g) beside the features, at every place, and a 1x1 convolution over both."""
+
+    def __init__(self, prior_width: int, hidden: int, width: int) -> None:
+        super().__init__()
+        self.prior = PriorMap(prior_width, hidden, width)
+        self.mix = nn.Conv2d(5 * width, width, 1, bias=False)
+
+    def project(self, prior: Tensor) -> Tensor:
+        """T of a vector (B, prior_width), to (B, 4 width, 1, 1); or of maps (B, prior_width, h, w), to (B, 4 width, h, w).
+
+        Vectors of priors have unit root-mean-square, and so maps are brought to it: one number for each image.
+        """
+        if prior.ndim == 2:
+            projected: Tensor = self.prior(prior)[:, :, None, None]
+            return projected
+        prior = unit_rms(prior.flatten(1)).reshape(prior.shape)
+        at_places: Tensor = self.prior(prior.permute(0, 2, 3, 1))
+        return at_places.permute(0, 3, 1, 2)
+
+    def forward(self, features: Tensor, projected: Tensor) -> Tensor:
+        """Features (B, width, h, w) and T(g) (B, 4 width, h, w), or (B, 4 width, 1, 1) for all places, to (B, width, h, w)."""
+        everywhere = projected.to(features.dtype).expand(-1, -1, *features.shape[2:])
+        mixed: Tensor = self.mix(torch.cat([features, everywhere], 1))
+        return mixed
 
 
 def coordinates(shape: torch.Size, grid: Tensor | None, device: torch.device) -> Tensor:
@@ -64,14 +116,41 @@ def coordinates(shape: torch.Size, grid: Tensor | None, device: torch.device) ->
     Returns:
         (B, 2, h, w), float32.
     """
-    batch, _, height, width = shape
+    top, left, bottom, right = _edges(shape, grid, device)
+    return _plane(_axis(shape[2], top, bottom), _axis(shape[3], left, right))
+
+
+def centres(shape: torch.Size, grid: Tensor | None, device: torch.device) -> Tensor:
+    """As `coordinates`, but -1 and 1 are the whole image's edges rather than the middles of its outermost places.
+
+    These do not depend on how finely the whole is divided, and so say where a place lies in maps of another size.
+    """
+    top, left, bottom, right = _edges(shape, grid, device)
+    return _plane(_middles(shape[2], top, bottom), _middles(shape[3], left, right))
+
+
+def spread(maps: Tensor, centres: Tensor) -> Tensor:
+    """Maps (B, C, m, n) of the whole image, read between their places at `centres` (B, 2, h, w), to (B, C, h, w)."""
+    columns_first = centres.flip(1).permute(0, 2, 3, 1)
+    return F.grid_sample(maps.float(), columns_first, mode="bilinear", padding_mode="border", align_corners=False)
+
+
+def _edges(shape: torch.Size, grid: Tensor | None, device: torch.device) -> tuple[Tensor, ...]:
     if grid is None:
-        grid = torch.tensor([[0.0, 0.0, 1.0, 1.0]]).expand(batch, 4)
-    top, left, bottom, right = grid.to(device).float().unbind(1)
-    rows, columns = _axis(height, top, bottom), _axis(width, left, right)
-    return torch.stack(
-        [rows[:, :, None].expand(batch, height, width), columns[:, None, :].expand(batch, height, width)], dim=1
-    )
+        grid = torch.tensor([[0.0, 0.0, 1.0, 1.0]]).expand(shape[0], 4)
+    return grid.to(device).float().unbind(1)
+
+
+def _plane(rows: Tensor, columns: Tensor) -> Tensor:
+    """Rows (B, h) and columns (B, w) to (B, 2, h, w)."""
+    size = (len(rows), rows.shape[1], columns.shape[1])
+    return torch.stack([rows[:, :, None].expand(size), columns[:, None, :].expand(size)], dim=1)
+
+
+def _middles(length: int, start: Tensor, end: Tensor) -> Tensor:
+    """The middles (B, length) of the places of the part from `start` to `end`, fractions, of an axis from -1 to 1."""
+    fractions = (torch.arange(length, device=start.device) + 0.5) / length
+    return 2 * torch.lerp(start[:, None], end[:, None], fractions) - 1
 
 
 def _axis(length: int, start: Tensor, end: Tensor) -> Tensor:

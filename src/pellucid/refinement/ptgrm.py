@@ -3,13 +3,11 @@
 Source: "Boosting Image Restoration via Priors from Pre-trained Models" (CVPR 2024, arXiv 2403.06793), equations (1) to (7).
 
     f = R_e(restored + degraded)               a latent at a quarter of the size        `LatentEncoder`
-    f_hat = M R_s(f) + (1 - M) R_l(f)          near and far context (2, 3)              `RangeMap`, `ShortRange`, `LongRange`
-    f_c = f_hat M_c;  f_p = f_hat M_s          channel and spatial attention (4, 5, 6)  `ChannelAttention`, `SpatialAttention`
-    f_bar = R_f(f_c + f_p)                     fusion (7)                               `fusion`
+    f_bar = C(A(f, g), g)                      equations (2) to (7)                     `latent.LatentRefinement`
     [I_m, I_r] = R_d(f_bar)                                                             `ImageDecoder`
     refined = degraded + (restored - degraded) I_m + I_r                                (1)
 
-where + between maps inside R_e and R_f stands for concatenation.
+where + between images inside R_e stands for concatenation. `ABLATIONS` names the variants of its table 3.
 """
 
 from typing import Any, Literal
@@ -18,15 +16,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pellucid.refinement.attention import ChannelAttention, SpatialAttention
-from pellucid.refinement.guidance import SLOPE, PositionEmbedding, PriorMap, coordinates
-from pellucid.refinement.spatial import LongRange, RangeMap, ShortRange
+from pellucid.refinement.guidance import SLOPE, coordinates
+from pellucid.refinement.latent import LatentRefinement, LatentSettings
+from pellucid.refinement.snr import snr_mask
 from pellucid.refinement.windows import Windows
 
 __all__ = ["PTGRM"]
 
-# Bytes that the decoder, its most expensive part, holds for one pixel of the image (measured at 430, rounded up).
-BYTES_PER_PIXEL = 640
+# Bytes that the decoder, its most expensive part, holds for one pixel of the image and channel of the latent (measured at 27,
+# rounded up).
+BYTES_PER_CHANNEL = 40
 
 
 class LatentEncoder(nn.Module):
@@ -89,62 +88,35 @@ class ImageDecoder(nn.Module):
         return maps
 
 
-class PTGRM(nn.Module):
+class PTGRM(LatentRefinement):
     """R of PTG-RM. Images have sides divisible by 4.
 
     In the paper's form the decoder gives a mask I_m and a residual I_r. Its last layer starts at zero and the mask is counted
     from one, so that an untrained refinement returns the restored image: boosting starts from the network's own score.
 
     Args:
-        prior_width: length of the prior's vector.
-        width: channels of the latent (c in the paper).
-        prior_hidden: hidden width of T_m and T_c; None takes the paper's 256, halved until R has under a million parameters.
-        kernel: side of the per-location kernels.
-        blocks: transposed-attention blocks of the far branch.
+        prior_width: length of the prior's vector, or channels of its maps where those are concatenated.
         form: "paper" for equation (1) as printed; "reference" for the choices of the authors' code, which emits the residual
-            alone, adds it to the restored image clamped to [0, 1], gives M to the far branch, and starts at random weights.
+            alone, adds it to the restored image clamped to [0, 1], gives the learned M to the far branch, and starts at random
+            weights.
+        settings: of `LatentSettings`, such as `width`; `ABLATIONS` names those of the paper's table 3.
     """
 
     multiple = 4
 
     def __init__(
-        self,
-        prior_width: int = 512,
-        *,
-        width: int = 16,
-        prior_hidden: int | None = None,
-        kernel: int = 3,
-        blocks: int = 4,
-        form: Literal["paper", "reference"] = "paper",
+        self, prior_width: int = 512, *, form: Literal["paper", "reference"] = "paper", **settings: Any
     ) -> None:
-        super().__init__()
         if form not in ("paper", "reference"):
             raise ValueError(f"form must be 'paper' or 'reference', got {form!r}")
-        if kernel % 2 == 0:
-            raise ValueError(f"kernel must be odd, got {kernel}")
-        if prior_hidden is None:
-            prior_hidden = _affordable_hidden(prior_width, width)
-        self.settings: dict[str, Any] = {
-            "prior_width": prior_width,
-            "width": width,
-            "prior_hidden": prior_hidden,
-            "kernel": kernel,
-            "blocks": blocks,
-            "form": form,
-        }
+        latent = LatentSettings(prior_width, **settings)
+        super().__init__(LatentEncoder(latent.width), latent)
+        self.settings: dict[str, Any] = {**latent.as_dict(), "form": form}
         self.form = form
-        self.encoder = LatentEncoder(width)
-        self.range_prior, self.range_position = PriorMap(prior_width, prior_hidden, width), PositionEmbedding(width)
-        self.range_map = RangeMap(width)
-        self.short_range = ShortRange(width)
-        self.long_range = LongRange(width, blocks)
-        self.attention_prior = PriorMap(prior_width, prior_hidden, width)
-        self.attention_position = PositionEmbedding(width)
-        self.channel_attention = ChannelAttention(width)
-        self.spatial_attention = SpatialAttention(width, kernel)
-        self.fusion = nn.Conv2d(2 * width, width, 1, bias=False)
-        self.decoder = ImageDecoder(width, 3 if form == "reference" else 6)
-        self._reach = 1 + self.spatial_attention.reach + self.decoder.reach
+        self.far_weighted = form == "reference"
+        self.decoder = ImageDecoder(latent.width, 3 if form == "reference" else 6)
+        self._reach = self.reach + self.decoder.reach
+        self._bytes_per_pixel = BYTES_PER_CHANNEL * latent.width
         if form == "paper":
             nn.init.zeros_(self.decoder.out.weight)
             assert self.decoder.out.bias is not None
@@ -169,7 +141,8 @@ class PTGRM(nn.Module):
         Args:
             restored: (B, 3, H, W), sides divisible by 4.
             degraded: the same size.
-            feature: the prior's vector of the whole degraded image, (B, prior_width).
+            feature: the prior's vector of the whole degraded image, (B, prior_width); its maps (B, prior_width, h, w) where
+                `takes_maps`.
             grid: where the images lie in the whole one, (B, 4): top, left, bottom, right as fractions; None: they are whole.
             memory: bytes that intermediate maps may take (beside latents of 4 bytes a pixel each); the result does not change.
 
@@ -177,7 +150,7 @@ class PTGRM(nn.Module):
             (B, 3, H, W), float32, not clamped.
 
         Raises:
-            ValueError: sizes differ, or do not divide by 4.
+            ValueError: sizes differ, or do not divide by 4, or the feature is of another kind or width.
         """
         height, width = restored.shape[2:]
         if restored.shape != degraded.shape or height % 4 or width % 4:
@@ -188,46 +161,13 @@ class PTGRM(nn.Module):
         windows = Windows(height // 4, width // 4, None if memory is None else self._window(memory))
         latent = self.encoder(restored, degraded, windows)
         place = coordinates(latent.shape, grid, latent.device)
-        enhanced = self._enhance(latent, place, feature, windows)
-        return self._attend_and_decode(enhanced, place, feature, restored, degraded, windows)
-
-    def range_weights(self, latent: Tensor, place: Tensor, feature: Tensor) -> Tensor:
-        """M of equation (2), (B, 1, h, w): the weight of near context at each place."""
-        weights: Tensor = self.range_map(latent, self.range_prior(feature), self.range_position(place))
-        return weights
-
-    def _window(self, memory: int) -> int:
-        """Side of the largest window, in places of the latent, whose maps take at most `memory` bytes, its halo included."""
-        side = int((memory / (BYTES_PER_PIXEL * 16)) ** 0.5)
-        return max(16, side - 2 * self._reach)
-
-    def _enhance(self, latent: Tensor, place: Tensor, feature: Tensor, windows: Windows) -> Tensor:
-        """PTG-SVE: f to f_hat, equations (2) and (3)."""
-
-        def blend(latent: Tensor, far: Tensor, place: Tensor) -> Tensor:
-            weight = self.range_weights(latent, place, feature)
-            near = self.short_range(latent)
-            if self.form == "reference":
-                near, far = far, near
-            blended: Tensor = weight * near + (1 - weight) * far
-            return blended
-
-        return windows.map(blend, latent, self.long_range(latent, windows), place, halo=3)
-
-    def _attend_and_decode(
-        self, enhanced: Tensor, place: Tensor, feature: Tensor, restored: Tensor, degraded: Tensor, windows: Windows
-    ) -> Tensor:
-        """PTG-CSA, the decoder and equation (1): f_hat to the refined image."""
-        prior = self.attention_prior(feature)
-        pixels = enhanced.shape[2] * enhanced.shape[3]
-        pooled = windows.total(lambda part: part, lambda part: part.float().sum((2, 3)), enhanced, halo=0) / pixels
-        channel_weights = self.channel_attention(pooled, prior)[:, :, None, None]
+        latent = self._join(latent, feature, grid, windows)
+        near_weight = snr_mask(degraded, windows) if self.range_kind == "snr" else None
+        enhanced = self._enhance(latent, place, feature, windows, near_weight)
+        attend = self._attention(enhanced, feature, windows)
 
         def refine(enhanced: Tensor, place: Tensor, restored: Tensor, degraded: Tensor) -> Tensor:
-            by_channel = enhanced * channel_weights
-            by_place = enhanced * self.spatial_attention(enhanced, prior, self.attention_position(place))
-            fused = self.fusion(torch.cat([by_channel, by_place], 1)) + enhanced
-            maps = self.decoder(fused).float()
+            maps = self.decoder(attend(enhanced, place)).float()
             if self.form == "reference":
                 refined: Tensor = restored.float().clamp(0, 1) + maps
             else:
@@ -237,6 +177,11 @@ class PTGRM(nn.Module):
 
         return windows.map(refine, enhanced, place, restored, degraded, halo=self._reach)
 
+    def _window(self, memory: int) -> int:
+        """Side of the largest window, in places of the latent, whose maps take at most `memory` bytes, its halo included."""
+        side = int((memory / (self._bytes_per_pixel * 16)) ** 0.5)
+        return max(16, side - 2 * self._reach)
+
 
 def _normalise(features: Tensor, moments: tuple[Tensor, Tensor], norm: nn.InstanceNorm2d) -> Tensor:
     """Instance normalisation with moments that were taken over the whole image."""
@@ -244,11 +189,3 @@ def _normalise(features: Tensor, moments: tuple[Tensor, Tensor], norm: nn.Instan
     assert norm.weight is not None
     scale = norm.weight[:, None, None] * torch.rsqrt(variance + norm.eps)
     return (features - mean) * scale + norm.bias[:, None, None]
-
-
-def _affordable_hidden(prior_width: int, width: int) -> int:
-    """256, halved until T_m and T_c together stay under 600,000 parameters (the rest of R has about 377,000)."""
-    hidden = 256
-    while hidden > 16 and 2 * hidden * (prior_width + 4 * width) > 600_000:
-        hidden //= 2
-    return hidden

@@ -15,14 +15,17 @@ __all__ = ["LongRange", "RangeMap", "ShortRange", "TransposedAttentionBlock"]
 
 
 class RangeMap(nn.Module):
-    """R_m of equation (2): where near context is to be trusted (1) and where far context (0)."""
+    """R_m of equation (2): where near context is to be trusted (1) and where far context (0).
 
-    def __init__(self, width: int) -> None:
+    `prior` and `position` say whether T_m(g) and S_m have a say in it.
+    """
+
+    def __init__(self, width: int, *, prior: bool = True, position: bool = True) -> None:
         super().__init__()
-        self.guided = GuidedConvolution(width, width)
+        self.guided = GuidedConvolution(width, width, prior=prior, position=position)
         self.out = nn.Conv2d(width, 1, 3, padding=1, bias=False)
 
-    def forward(self, features: Tensor, prior: Tensor, position: Tensor) -> Tensor:
+    def forward(self, features: Tensor, prior: Tensor | None, position: Tensor | None) -> Tensor:
         """Features (B, width, h, w), T_m(g) (B, 4 width), S_m (B, width, h, w) to M (B, 1, h, w) in (0, 1); reach 2 places."""
         hidden = F.leaky_relu(self.guided(features, prior, position), SLOPE)
         return torch.sigmoid(self.out(hidden))

@@ -10,7 +10,7 @@ from pellucid.errors import SettingsError
 from pellucid.networks import input_multiple
 from pellucid.restoration.tiling import Tiles
 
-__all__ = ["available_memory", "checked_memory", "parse_memory", "tiles_within"]
+__all__ = ["available_memory", "bytes_per_pixel", "checked_memory", "parse_memory", "tiles_within"]
 
 # Maps of the largest layer's size that are alive at once (input, output, skip, scratch), found with U-Net and NAFNet.
 LIVE_MAPS = 6
@@ -51,12 +51,14 @@ def available_memory(device: torch.device) -> int:
     return 1 << 30
 
 
-def tiles_within(memory: int, network: nn.Module, device: torch.device) -> Tiles:
-    """The largest tile whose run through the network takes at most `memory` bytes."""
-    pixels = memory / (bytes_per_pixel(network, device) * LIVE_MAPS)
+def tiles_within(memory: int, per_pixel: float, multiple: int, device: torch.device) -> Tiles:
+    """The largest tile, of sides that divide by `multiple`, whose run takes at most `memory` bytes.
+
+    `per_pixel` is what `bytes_per_pixel` says of the network.
+    """
+    pixels = memory / (per_pixel * LIVE_MAPS)
     side = min(int(pixels**0.5), LARGEST_TILE.get(device.type, 4096)) // 16 * 16
-    side = max(side, 64)
-    return Tiles.of_side(side, input_multiple(network))
+    return Tiles.of_side(max(side, 64), multiple)
 
 
 @torch.no_grad()

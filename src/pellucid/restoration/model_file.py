@@ -10,8 +10,11 @@ Its metadata key `pellucid` is JSON:
     card         what the model is for, what it was trained on, numbers with their protocols, licence
 
 Nothing in a file is executed: names are looked up in our tables (the one that imports classes by name is refused), and
-weights are plain tensors. A network of the user's own
-is not stored (its code is not ours to run): such a file holds the refinement alone, and is loaded with `network=`.
+weights are plain tensors. A network of the user's own is not stored (its code is not ours to run): such a file holds the
+refinement alone, and is loaded with `network=`.
+
+A file without that key, and .pth, .pt and .ckpt, may hold the weights of a published network: where `networks.published`
+recognises them, such a file is read like a model file that has a network only.
 """
 
 import hashlib
@@ -26,13 +29,15 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from pellucid.checkpoints import load_weights
+from pellucid.checkpoints import load_weights, read_weights
 from pellucid.errors import ModelError, SettingsError, one_line
-from pellucid.networks import External, build_network, network_name
-from pellucid.priors import Shuffled, Student, build_prior
-from pellucid.refinement import Boosted, build_refinement
+from pellucid.networks import External, build_network, input_multiple, network_name
+from pellucid.networks.published import PUBLISHED, recognise
+from pellucid.priors import Cached, ModuleFeatures, Prior, Shuffled, Student, build_prior
+from pellucid.priors.specs import Weights
+from pellucid.refinement import Boosted, build_refinement, refinement_name
 
-__all__ = ["FORMAT", "ModelFile", "describe_model", "load_model", "load_network_weights", "save_model"]
+__all__ = ["FORMAT", "ModelFile", "describe_model", "find_prior", "load_model", "load_network_weights", "save_model"]
 
 FORMAT = 1
 HEADER: Mapping[str, tuple[type, ...]] = {
@@ -81,16 +86,17 @@ def save_model(
         header["network"] = {"name": name, "settings": network.settings}
         parts["network"] = network
     if isinstance(module, Boosted):
-        header["refinement"] = {"name": "ptgrm", "settings": module.refinement.settings}
+        header["refinement"] = {"name": refinement_name(module.refinement), "settings": module.refinement.settings}
         parts["refinement"] = module.refinement
-        if isinstance(module.prior, Student):
-            header["prior"] = {"student": module.prior.settings}
-            parts["prior"] = module.prior
-        elif isinstance(module.prior, Shuffled):
-            header["prior"] = {"name": module.prior.prior.name, "shuffled": True}
-            bank = {"prior.bank": module.prior.bank.cpu()}
+        prior = module.prior.prior if isinstance(module.prior, Cached) else module.prior
+        if isinstance(prior, Student):
+            header["prior"] = {"student": prior.settings}
+            parts["prior"] = prior
+        elif isinstance(prior, Shuffled):
+            header["prior"] = {"name": prior.prior.name, "shuffled": True}
+            bank = {"prior.bank": prior.bank.cpu()}
         else:
-            header["prior"] = {"name": module.prior.name}
+            header["prior"] = {"name": prior.name}
     if not parts:
         raise ModelError(f"{path}: nothing of ours to store; the network is external and not boosted")
     tensors = {
@@ -106,10 +112,10 @@ def save_model(
 
 
 def describe_model(path: Path) -> dict[str, Any]:
-    """The header of a model file, without loading its weights.
+    """The header of a model file, without loading its weights; for weights of a published network, what was recognised.
 
     Raises:
-        ModelError: missing, damaged, not ours, or of a newer format.
+        ModelError: missing, damaged, not ours and not recognised, or of a newer format.
     """
     return _open(path)[0]
 
@@ -118,12 +124,12 @@ def load_model(path: Path, *, network: nn.Module | None = None, prior_weights: P
     """Builds what a model file holds.
 
     Args:
-        path: the file.
+        path: the file, or the weights of a published network as their authors give them.
         network: for a file that refines a network of your own, that network.
         prior_weights: for a file whose prior is not embedded, that prior's weights.
 
     Raises:
-        ModelError: missing, damaged, not ours, of a newer format, or not fitting together.
+        ModelError: missing, damaged, not ours and not recognised, of a newer format, or not fitting together.
     """
     header, tensors = _open(path, weights=True)
     try:
@@ -158,18 +164,36 @@ def load_model(path: Path, *, network: nn.Module | None = None, prior_weights: P
 
 
 def load_network_weights(network: nn.Module, path: Path) -> None:
-    """Fills a network from a model file's network part, or from a plain weights file.
+    """Fills a network from a model file's network part, or from a plain weights file by its own keys or its authors'.
 
     Raises:
         ModelError: the file is missing or damaged, or does not fit.
     """
-    if not _is_model_file(path):
+    if not _is_model_file(path) and (isinstance(network, External) or recognise(read_weights(path)) is None):
         load_weights(network.network if isinstance(network, External) else network, path)
         return
     header, tensors = _open(path, weights=True)
     if header["network"].get("name") != network_name(network):
         raise ModelError(f"{path}: holds a network of another kind ({header['network'].get('name', 'external')})")
     _fill(network, tensors, "network", path)
+
+
+def find_prior(spec: str, *, weights: Weights = None) -> Prior:
+    """The prior that `spec` names, as `build_prior` does, and also `restorer:FILE`: the deepest features of a network's file.
+
+    Raises:
+        SettingsError: an unknown or malformed spec.
+        ModelError: weights are missing or wrong.
+        MissingExtraError: an optional package is needed.
+    """
+    return build_prior(spec, weights=weights, more={"restorer": _restorer_prior})
+
+
+def _restorer_prior(file: str, _weights: str | Path | None) -> Prior:
+    module = load_model(Path(file)).module
+    network = module.network if isinstance(module, Boosted) else module
+    side = 256 + -256 % input_multiple(network)
+    return ModuleFeatures(network, name=f"restorer:{file}", size=(side, side))
 
 
 def fingerprint(network: nn.Module) -> str:
@@ -192,17 +216,24 @@ def _network(kept: dict[str, Any], path: Path) -> nn.Module:
 def _outside_prior(header: dict[str, Any], path: Path, weights: Path | None) -> Any:
     name = header["prior"]["name"]
     try:
-        return build_prior(name, weights=weights or _recorded_weights(header))
+        return find_prior(name, weights=weights or _recorded_weights(header))
     except (ModelError, SettingsError) as error:
         raise ModelError(
             f"{path}: needs the prior {name!r} ({error}); `pellucid distill` makes a model file that needs no other"
         ) from error
 
 
-def _recorded_weights(header: dict[str, Any]) -> Path | None:
-    """The weights file that the recipe took the prior from, if it is there: read as plain tensors, like any other."""
+def _recorded_weights(header: dict[str, Any]) -> Weights:
+    """The weights files that the recipe took the prior from, if they are there: read as plain tensors, like any other."""
     prior = header["recipe"].get("prior")
     recorded = prior.get("weights") if isinstance(prior, dict) else None
+    if isinstance(recorded, dict):
+        files = {str(name): _weights_file(file) for name, file in recorded.items()}
+        return {name: file for name, file in files.items() if file} or None
+    return _weights_file(recorded)
+
+
+def _weights_file(recorded: Any) -> Path | None:
     path = Path(recorded) if isinstance(recorded, str) else None
     return path if path and path.suffix == ".safetensors" and path.is_file() else None
 
@@ -210,14 +241,18 @@ def _recorded_weights(header: dict[str, Any]) -> Path | None:
 def _open(path: Path, *, weights: bool = False) -> tuple[dict[str, Any], dict[str, Tensor]]:
     if not path.is_file():
         raise ModelError(f"{path}: no such model file")
+    if path.suffix != ".safetensors":
+        return _open_published(path)
     try:
         with safe_open(path, "pt") as file:
             text = (file.metadata() or {}).get("pellucid")
             tensors = {key: file.get_tensor(key) for key in file.keys()} if weights else {}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise ModelError(f"{path}: not a readable .safetensors file ({error})".splitlines()[0]) from error
+    if text is None:
+        return _open_published(path)
     try:
-        header = json.loads(text) if text else None
+        header = json.loads(text)
     except (ValueError, RecursionError):
         header = None
     if not isinstance(header, dict) or "format" not in header:
@@ -228,6 +263,25 @@ def _open(path: Path, *, weights: bool = False) -> tuple[dict[str, Any], dict[st
         if not isinstance(header.get(key), kinds):
             raise ModelError(f"{path}: its header does not describe a model ({key} is missing or of a wrong kind)")
     return header, tensors
+
+
+def _open_published(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The header and the tensors that a model file of the same network would have."""
+    found = recognise(read_weights(path))
+    if found is None:
+        raise ModelError(
+            f"{path}: not a pellucid model file, nor the published weights of a network known here: {', '.join(PUBLISHED)}"
+        )
+    name, settings, weights = found
+    header = {
+        "format": FORMAT,
+        "network": {"name": name, "settings": settings},
+        "refinement": None,
+        "prior": None,
+        "recipe": {},
+        "card": {"about": f"weights of {name} as its authors published them; their licence applies"},
+    }
+    return header, {f"network.{key}": value for key, value in weights.items()}
 
 
 def _is_model_file(path: Path) -> bool:
@@ -242,9 +296,9 @@ def _is_model_file(path: Path) -> bool:
 def _fill(module: nn.Module, tensors: Mapping[str, Tensor], part: str, path: Path) -> None:
     state = {key.removeprefix(f"{part}."): value for key, value in tensors.items() if key.startswith(f"{part}.")}
     try:
-        module.load_state_dict(
-            {key: value.float() if value.is_floating_point() else value for key, value in state.items()}, assign=True
-        )
+        # Copies, since how a tensor lies in a file decides in which order its sums are taken: the last bits would follow.
+        kinds = {key: torch.float32 if value.is_floating_point() else value.dtype for key, value in state.items()}
+        module.load_state_dict({key: value.to(kinds[key], copy=True) for key, value in state.items()}, assign=True)
     except RuntimeError as error:
         raise ModelError(
             f"{path}: the weights of its {part} do not fit ({str(error).splitlines()[-1].strip()})"

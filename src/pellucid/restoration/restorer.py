@@ -1,6 +1,7 @@
 """The restorer: what users hold. A picture of any kind and size in, the same kind and size out."""
 
 import warnings
+from functools import cached_property
 from pathlib import Path
 from typing import Literal, TypeVar, cast
 
@@ -12,7 +13,7 @@ from pellucid.errors import ImageError, ModelError, SettingsError
 from pellucid.networks import input_multiple, output_scale
 from pellucid.padding import pad_to_multiple
 from pellucid.refinement import Boosted
-from pellucid.restoration.memory import available_memory, checked_memory, parse_memory, tiles_within
+from pellucid.restoration.memory import available_memory, bytes_per_pixel, checked_memory, parse_memory, tiles_within
 from pellucid.restoration.tiling import Tiles, restore_in_tiles
 
 __all__ = ["Precision", "Restorer"]
@@ -124,12 +125,14 @@ class Restorer:
         memory = self.memory or available_memory(self.device)
         tiles = self._tiles(memory, image)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=bfloat16):
-            restored = restore_in_tiles(self._restore_tile, image, tiles, scale=self.scale)
             if not isinstance(self.model, Boosted):
-                return restored
-            return self.model.refine(restored, image, self.model.prior(image), memory=memory)
+                return restore_in_tiles(self._restore_tile, image, tiles, scale=self.scale)
+            boosted = self.model
+            feature = boosted.feature(image)
+            restored = restore_in_tiles(lambda tile, grid: boosted.restore(tile, feature, grid=grid), image, tiles)
+            return boosted.refine(restored, image, feature, memory=memory)
 
-    def _restore_tile(self, tile: Tensor) -> Tensor:
+    def _restore_tile(self, tile: Tensor, _grid: Tensor | None) -> Tensor:
         height, width = tile.shape[2:]
         # A copy, for a network may work in place.
         padded = pad_to_multiple(tile, input_multiple(self.network)).clone(memory_format=torch.channels_last)
@@ -145,7 +148,11 @@ class Restorer:
             return Tiles(max(16, *image.shape[2:]) + input_multiple(self.network), 0, input_multiple(self.network))
         if self.tile is not None:
             return Tiles.of_side(self.tile, input_multiple(self.network))
-        return tiles_within(memory, self.network, self.device)
+        return tiles_within(memory, self._bytes_per_pixel, input_multiple(self.network), self.device)
+
+    @cached_property
+    def _bytes_per_pixel(self) -> float:
+        return bytes_per_pixel(self.network, self.device)
 
 
 def _bytes(memory: int | str) -> int:

@@ -37,14 +37,17 @@ class Tiles:
         return cls(side, min(cls.overlap, side // 4), multiple)
 
 
-def restore_in_tiles(restore: Callable[[Tensor], Tensor], image: Tensor, tiles: Tiles, *, scale: int = 1) -> Tensor:
+def restore_in_tiles(
+    restore: Callable[[Tensor, Tensor | None], Tensor], image: Tensor, tiles: Tiles, *, scale: int = 1
+) -> Tensor:
     """Runs a network over tiles and blends the seams.
 
     Within an overlap the weight of a tile rises like half a cosine, so that a seam has no edge; the outer quarter of the
     overlap, where a tile lacks context, does not count at all.
 
     Args:
-        restore: images (B, 3, h, w) to (B, 3, h * scale, w * scale), any h and w.
+        restore: images (B, 3, h, w), any h and w, to (B, 3, h * scale, w * scale). It is also told where the tile lies:
+            top, left, bottom, right as fractions of the whole image's sides, (1, 4), or None where the tile is all of it.
         image: (B, 3, H, W).
         tiles: how to cut it.
         scale: of the network.
@@ -55,12 +58,13 @@ def restore_in_tiles(restore: Callable[[Tensor], Tensor], image: Tensor, tiles: 
     height, width = image.shape[2:]
     rows, columns = _spans(height, tiles), _spans(width, tiles)
     if len(rows) == len(columns) == 1:
-        return restore(image).float()
+        return restore(image, None).float()
     result = torch.zeros((*image.shape[:2], height * scale, width * scale), device=image.device)
     row_weights, column_weights = (_weights(spans, scale, image.device) for spans in (rows, columns))
     for (top, bottom), row_weight in zip(rows, row_weights, strict=True):
         for (left, right), column_weight in zip(columns, column_weights, strict=True):
-            tile = restore(image[:, :, top:bottom, left:right]).float()
+            grid = torch.tensor([[top / height, left / width, bottom / height, right / width]])
+            tile = restore(image[:, :, top:bottom, left:right], grid).float()
             place = result[:, :, top * scale : bottom * scale, left * scale : right * scale]
             place.addcmul_(tile * row_weight[:, None], column_weight)
     return result

@@ -1,1 +1,1 @@
-"""Training: settings, the loop as a generator, exponential averages, checkpoints, and distilling a prior into a student."""
+"""Training: settings, objectives, the loop as a generator, averages, validation, checkpoints, distilling a prior."""

@@ -13,15 +13,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pellucid.data.batches import Batch, Batches
-from pellucid.degradations import parse_drawn
 from pellucid.errors import ModelError, SettingsError, one_line
 from pellucid.priors import Prior, Student
-from pellucid.refinement import PTGRM, Boosted
+from pellucid.refinement import Boosted
+from pellucid.refinement.guidance import PriorMap
 from pellucid.restoration.model_file import ModelFile, save_model
 from pellucid.training.loop import Run, Step
+from pellucid.training.material import split_sources
 from pellucid.training.run_folder import is_main_process, logged_steps, start
 from pellucid.training.settings import Recipe, TrainSettings
-from pellucid.training.train import split_photographs
 
 __all__ = ["distill"]
 
@@ -32,10 +32,11 @@ class _Apprentice(nn.Module):
     Views of both travel in one tensor, the teacher's first, so that the batches need not know of two priors.
     """
 
-    def __init__(self, student: Student, teacher: Prior, refinement: PTGRM) -> None:
+    def __init__(self, student: Student, teacher: Prior, refinement: nn.Module) -> None:
         super().__init__()
         self.student = student
-        self.projections = nn.ModuleList([refinement.range_prior, refinement.attention_prior]).requires_grad_(False)
+        projections = [module for module in refinement.modules() if isinstance(module, PriorMap)]
+        self.projections = nn.ModuleList(projections).requires_grad_(False)
         self._teacher: list[Any] = [teacher]  # in a list: a frozen teacher is no part of what is saved
 
     def prepare(self, image: Tensor) -> Tensor:
@@ -74,17 +75,18 @@ def distill(model: ModelFile, recipe: Recipe, folder: Path, *, resume: bool = Fa
         raise ModelError("distill: the model is a network alone, it has no prior to learn from")
     if isinstance(boosted.prior, Student):
         raise ModelError("distill: the model's prior is a student already")
+    if boosted.refinement.takes_maps:
+        raise ModelError("distill: the refinement takes the prior's maps, and a student gives a vector")
     torch.manual_seed(recipe.train.seed)
     fixed = {"width": boosted.prior.width, "teacher": boosted.prior.name}
     try:
         student = Student(**(settings.settings | fixed))
     except Exception as error:  # settings can be wrong in ways that only torch notices
         raise SettingsError(f"distill.settings: {one_line(error)}") from error
-    apprentice = _Apprentice(student, boosted.prior, boosted.refinement)  # type: ignore[arg-type]
-    training, _ = split_photographs(recipe.data)
-    drawn = [parse_drawn(text) for text in recipe.data.degradations]
-    seed = recipe.train.seed + 1
-    batches = Batches(training, drawn, 32, settings.batch, seed, recipe.data.grey, apprentice.prepare)
+    apprentice = _Apprentice(student, boosted.prior, boosted.refinement)
+    training, _ = split_sources(recipe.data)
+    # The crops are not looked at, only the photographs that they are from.
+    batches = Batches(training, 32, settings.batch, recipe.train.seed + 1, apprentice.prepare)
     optimisation = TrainSettings(
         steps=settings.steps,
         minutes=settings.minutes,

@@ -143,8 +143,6 @@ def optimise(run: Run) -> Iterator[Step]:
     except ImportError:
         raise MissingExtraError("accelerate", "train") from None
     settings = run.settings
-    bfloat16 = settings.precision == "bfloat16"
-    # Autocast is ours: accelerate fixes its precision for the whole process, and a second run may want another.
     accelerator = Accelerator(cpu=not torch.cuda.is_available())
     module, optimizer = accelerator.prepare(run.module, run.optimizer)
     started = time.monotonic() - run.seconds
@@ -155,12 +153,9 @@ def optimise(run: Run) -> Iterator[Step]:
         rate = _learning_rate(run)
         for group in optimizer.param_groups:
             group["lr"] = rate
-        batch = _moved(run.batches.at(run.step, rank=accelerator.process_index), accelerator.device)
         buffers = [buffer.clone() for buffer in run.module.buffers()]
-        with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=bfloat16):
-            loss = run.objective(module, batch)
         optimizer.zero_grad()
-        accelerator.backward(loss)
+        loss = _backward(run, module, accelerator)
         norm = accelerator.clip_grad_norm_(run.trainable, settings.gradient_clip)
         # A step that is not finite would poison weights and average for good: it is skipped.
         bad = 0 if math.isfinite(float(norm)) else bad + 1
@@ -186,8 +181,23 @@ def optimise(run: Run) -> Iterator[Step]:
             run.save()
             saved = time.monotonic()
         paused = time.monotonic()
-        yield Step(run.step, float(loss.detach()), rate, progress, run.seconds, progress >= 1)
+        yield Step(run.step, float(loss), rate, progress, run.seconds, progress >= 1)
         started += time.monotonic() - paused  # the caller's own work is not training time
+
+
+def _backward(run: Run, module: nn.Module, accelerator: Any) -> Tensor:
+    """Adds the gradients of the batches of one step up, and returns their mean loss."""
+    total = torch.zeros((), device=accelerator.device)
+    count = run.settings.accumulate
+    for number in range(run.step * count, (run.step + 1) * count):
+        batch = _moved(run.batches.at(number, rank=accelerator.process_index), accelerator.device)
+        # Autocast is ours: accelerate fixes its precision for the whole process, and a second run may want another.
+        bfloat16 = run.settings.precision == "bfloat16"
+        with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=bfloat16):
+            loss = run.objective(module, batch) / count
+        accelerator.backward(loss)
+        total += loss.detach()
+    return total
 
 
 def _learning_rate(run: Run) -> float:
@@ -202,5 +212,10 @@ def _moved(batch: Batch, device: torch.device) -> Batch:
     def moved(image: Tensor) -> Tensor:
         return image.to(device, memory_format=torch.channels_last)
 
-    view = None if batch.view is None else moved(batch.view)
-    return Batch(moved(batch.degraded), moved(batch.clean), batch.grid.to(device), view)
+    return Batch(
+        moved(batch.degraded),
+        None if batch.clean is None else moved(batch.clean),
+        batch.grid.to(device),
+        None if batch.view is None else moved(batch.view),
+        None if batch.withheld is None else batch.withheld.to(device),
+    )

@@ -5,12 +5,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from pellucid.data.sources import Sight
 from pellucid.errors import SettingsError, unknown_name
 
 __all__ = [
     "DataSettings",
     "DistillSettings",
     "NetworkSettings",
+    "PairSettings",
     "PriorSettings",
     "Recipe",
     "RefinementSettings",
@@ -36,7 +38,10 @@ class PriorSettings(_Settings):
     """G: its name (`mobilenet_v2`, `clip:FOLDER`, `zeros:512`, ...) and, where it has one, its weights file."""
 
     name: str
-    weights: Path | None = None
+    weights: Path | dict[str, Path] | None = None
+    """For `joined(...)` with several files: each by the name of its prior."""
+    cache: Path | None = None
+    """Where the vectors of pairs seen whole are kept, so that each picture is seen by the prior once, over all runs."""
     shuffled: bool = False
     """A control: every image is given the vector of another one."""
 
@@ -44,21 +49,46 @@ class PriorSettings(_Settings):
 class RefinementSettings(_Settings):
     """R: its name and arguments."""
 
-    name: Literal["ptgrm"] = "ptgrm"
+    name: str = "ptgrm"
     settings: dict[str, Any] = {}
 
 
-class DataSettings(_Settings):
-    """Clean photographs and the degradations drawn for them."""
+class PairSettings(_Settings):
+    """Folders of photographs as they were taken; partners have the same name, or `1400_2` and `1400_5` share `1400`."""
 
-    folder: Path
-    degradations: Annotated[list[str], Field(min_length=1)]
+    degraded: Path
+    clean: Path | None = None
+    """May be left out where the loss needs no clean photographs."""
+
+
+class DataSettings(_Settings):
+    """Either clean photographs (`folder`) and the `degradations` drawn for them, or real `pairs`."""
+
+    folder: Path | None = None
+    degradations: Annotated[list[str], Field(min_length=1)] | None = None
+    pairs: PairSettings | None = None
+    whole: Path | None = None
+    """Where the degraded files of `pairs` are crops: the photographs that they are from, perhaps averaged down."""
+    view: Sight = "whole"
+    """What the prior is shown in training: the whole photograph, as when it restores, or the training crop."""
     crop: Annotated[int, Field(ge=8, le=4096)] = 96
     """Side of a training crop, in pixels."""
     grey: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Part of the crops that are made grey: noise in grey photographs is the same in all channels."""
     validation: Annotated[int, Field(ge=0)] = 8
-    """Photographs held out of training (the last by name) to watch progress on."""
+    """Photographs held out of training (the last by name) to watch progress on. Of pairs: clean ones, with all of theirs."""
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> "DataSettings":
+        if (self.pairs is None) == (self.folder is None):
+            raise ValueError("give either folder with degradations, or pairs")
+        if (self.degradations is None) != (self.folder is None):
+            raise ValueError("folder and degradations go together: clean photographs, and what is done to them")
+        if self.folder is not None and self.whole is not None:
+            raise ValueError("whole is for pairs; the photographs of folder are whole themselves")
+        if self.pairs is not None and self.grey:
+            raise ValueError("grey is for folder with degradations; pairs are taken as they are")
+        return self
 
 
 class TrainSettings(_Settings):
@@ -75,11 +105,18 @@ class TrainSettings(_Settings):
     """Largest norm of the gradient of all parameters."""
     average: Annotated[float, Field(ge=0, lt=1)] = 0.999
     """Decay of the exponential moving average of the weights, which is what a model file holds."""
+    accumulate: Annotated[int, Field(ge=1)] = 1
+    """Batches whose gradients are averaged for one step: a larger batch in the same memory."""
     loss: str = "charbonnier"
+    """What is minimised: a loss, or a weighted sum such as `charbonnier + 0.1 ssim` (see `objectives.TERMS`)."""
+    perceptual_weights: Path | None = None
+    """torchvision's weights of VGG-16, for the loss `perceptual`."""
     refined_weight: Annotated[float, Field(ge=0)] = 1.0
     """lambda_1 of PTG-RM's equation (8)."""
     freeze_network: bool = False
     """Train R alone and leave F as it is."""
+    prior_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Part of the samples in which the prior's vector is replaced by zeros, so that R does not lean on it alone."""
     precision: Literal["bfloat16", "float32"] = "bfloat16"
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     checkpoint_minutes: Annotated[float, Field(gt=0)] = 5.0
@@ -126,6 +163,10 @@ class Recipe(_Settings):
             raise ValueError("prior and refinement go together: give both, or neither for the network alone")
         if self.train.freeze_network and self.refinement is None:
             raise ValueError("train.freeze_network leaves nothing to train without a refinement")
+        if self.prior is not None and self.prior.cache and (self.data.pairs is None or self.data.view != "whole"):
+            raise ValueError(
+                "prior.cache is for data.pairs seen whole; pictures that are drawn anew are never met again"
+            )
         return self
 
 

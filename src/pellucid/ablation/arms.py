@@ -1,0 +1,163 @@
+"""The arms of an ablation: which recipes are trained beside the one in question."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pellucid.errors import SettingsError, unknown_name
+from pellucid.refinement import ABLATIONS
+from pellucid.restoration.model_file import find_prior
+from pellucid.training.settings import Recipe, read_recipe
+
+__all__ = ["BASE", "CONTROLS", "GRIDS", "NETWORK", "STUDENT", "Arm", "arms_of"]
+
+BASE = "boosted"
+"""The arm of the recipe itself."""
+NETWORK = "network alone"
+STUDENT = "boosted, student"
+"""The base arm with its prior distilled into a student."""
+CONTROLS = ("no prior", "shuffled prior", "random prior", "equal parameters")
+"""What a boost must beat for its prior to be the reason."""
+GRIDS = ("controls", "table-3", "features")
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One variant of a recipe.
+
+    Attributes:
+        name: of its row.
+        tree: its recipe, complete but for the seed.
+        host: the recipe that it is a variant of, by name: its rows are compared with one another.
+        network: of which only the network counts, because the recipe leaves it as it is: nothing is trained for it.
+    """
+
+    name: str
+    tree: Mapping[str, Any]
+    host: str
+    network: bool = False
+
+    def recipe(self, seed: int) -> Recipe:
+        """Its recipe for one seed. Raises SettingsError, naming the arm, where it is no recipe."""
+        tree = deepcopy(dict(self.tree))
+        tree["train"] = {**tree["train"], "seed": seed}
+        return read_recipe(tree, f"{self.host}, {self.name}")
+
+
+def arms_of(
+    tree: Mapping[str, Any],
+    *,
+    grids: Sequence[str] = ("controls",),
+    priors: Sequence[str] = (),
+    vary: Sequence[str] = (),
+) -> list[Arm]:
+    """The arms around a recipe with a boost, itself among them.
+
+    Args:
+        tree: the recipe, as YAML gives it.
+        grids: "controls" (the network alone, and `CONTROLS`), "table-3" (PTG-RM's ablations of R), "features" (R inside the
+            network, at its deepest features).
+        priors: further priors, each `SPEC` or `SPEC=WEIGHTS_FILE`: table 1 of PTG-RM.
+        vary: further axes, each `a.b=value,value` (values as YAML); several make their product.
+
+    Raises:
+        SettingsError: an unknown grid, a recipe without a boost, or a variant that is no recipe.
+        ModelError: the prior's weights are missing, which tell the width of its controls.
+    """
+    for grid in grids:
+        if grid not in GRIDS:
+            raise SettingsError(unknown_name("grid", grid, GRIDS))
+    base = read_recipe(dict(tree), str(tree.get("name", "recipe")))
+    if base.prior is None or base.refinement is None:
+        raise SettingsError(f"{base.name}: an ablation needs a recipe with a prior and a refinement")
+    found = [Arm(BASE, tree, base.name)]
+    if "controls" in grids:
+        found += _controls(tree, base)
+    if "table-3" in grids:
+        found += [
+            _variant(f"R {name}", tree, base.name, refinement={"settings": {**base.refinement.settings, **settings}})
+            for name, settings in ABLATIONS.items()
+            if not (name == "large" and "controls" in grids)  # it is the control of equal parameters
+        ]
+    if "features" in grids:
+        kept = {key: value for key, value in base.refinement.settings.items() if key in ("width", "prior_hidden")}
+        found.append(
+            _variant("R on features", tree, base.name, refinement={"name": "ptgrm-features", "settings": kept})
+        )
+    for prior in priors:
+        name, _, weights = prior.partition("=")
+        found.append(
+            _variant(name, tree, base.name, prior={"name": name, "weights": weights or None, "shuffled": False})
+        )
+    for name, changes in _products(vary):
+        found.append(Arm(name, _changed(tree, changes), base.name))
+    for arm in found:
+        arm.recipe(0)
+    names = [arm.name for arm in found]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise SettingsError(f"two arms would be called {twice!r}; ask for it once")
+    return found
+
+
+def _controls(tree: Mapping[str, Any], base: Recipe) -> list[Arm]:
+    assert base.prior is not None
+    assert base.refinement is not None
+    width = find_prior(base.prior.name, weights=base.prior.weights).width
+    plain = {"weights": None, "shuffled": False}
+    large = {**base.refinement.settings, **ABLATIONS["large"]}
+    frozen = base.train.freeze_network
+    alone = {**tree, "prior": None, "refinement": None, "train": {**tree["train"], "freeze_network": False}}
+    return [
+        Arm(NETWORK, tree if frozen else alone, base.name, network=frozen),
+        _variant("no prior", tree, base.name, prior={**plain, "name": f"zeros:{width}"}),
+        _variant("shuffled prior", tree, base.name, prior={"shuffled": True}),
+        _variant("random prior", tree, base.name, prior={**plain, "name": f"random:{width}"}),
+        _variant("equal parameters", tree, base.name, refinement={"name": "ptgrm", "settings": large}),
+    ]
+
+
+def _variant(name: str, tree: Mapping[str, Any], host: str, **sections: Mapping[str, Any]) -> Arm:
+    """The recipe with some keys of some sections changed."""
+    changed = {section: {**tree[section], **keys} for section, keys in sections.items()}
+    return Arm(name, {**tree, **changed}, host)
+
+
+def _products(vary: Sequence[str]) -> list[tuple[str, dict[str, Any]]]:
+    """Every combination of the values of each axis, with its name; none where there is no axis."""
+    axes = []
+    for axis in vary:
+        key, equals, text = axis.partition("=")
+        try:
+            values = yaml.safe_load(f"[{text}]")
+        except yaml.YAMLError:
+            values = None
+        if not equals or not key or not values:
+            raise SettingsError(f"--vary {axis!r}: expected key.key=value,value")
+        axes.append([(key, value) for value in values])
+    return [
+        (", ".join(f"{key.rpartition('.')[2]}={_short(value)}" for key, value in choice), dict(choice))
+        for choice in itertools.product(*axes)
+        if choice
+    ]
+
+
+def _short(value: Any) -> str:
+    return Path(value).stem if isinstance(value, str) and "/" in value else str(value)
+
+
+def _changed(tree: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The tree with values put at dotted keys."""
+    changed = deepcopy(dict(tree))
+    for path, value in changes.items():
+        *groups, last = path.split(".")
+        branch = changed
+        for group in groups:
+            branch[group] = dict(branch.get(group) or {})
+            branch = branch[group]
+        branch[last] = value
+    return changed

@@ -1,0 +1,65 @@
+"""Scoring what an ablation has trained, and writing down what it says."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pellucid.ablation.runs import Runs
+from pellucid.ablation.table import Result, as_csv, as_document, as_json, as_latex, as_markdown, results_of
+from pellucid.evaluation.evaluate import Failure
+from pellucid.evaluation.job import Job
+from pellucid.evaluation.report import write_files
+from pellucid.evaluation.sets import TestSet
+
+__all__ = ["score", "write"]
+
+
+def score(
+    runs: Runs, sets: Sequence[TestSet], folder: Path, *, sigmas: Sequence[float] = (), protocol: str | None = None
+) -> tuple[list[Result], dict[str, Any], list[Failure]]:
+    """Scores every model of an ablation on sets; scores that the folder holds already are not computed again.
+
+    Returns:
+        The results, everything as a document, and what could not be scored.
+
+    Raises:
+        SettingsError: a protocol or levels of noise that do not suit a set.
+        ModelError: a model is missing or fails.
+        DataError: the folder cannot be written.
+    """
+    found = runs.candidates()
+    job = Job(folder / "evaluation", pictures=False)
+    for photographs in sets:
+        job.add(photographs, [candidate for candidate, _ in found], sigmas=sigmas, protocol=protocol)
+    for _ in job.run():
+        pass
+    outcome = job.finish({"models": {candidate.name: dict(candidate.details) for candidate, _ in found}})
+    results = results_of(
+        outcome.rows,
+        {candidate.name: run for candidate, run in found},
+        {candidate.name: candidate.details["parameters_added"] for candidate, _ in found},
+    )
+    made = {
+        "seeds": sorted({run.seed for run in runs.runs}),
+        "recipes": {run.name: dict(run.arm.tree) for run in runs.runs},
+    }
+    return results, as_document(results, outcome.document["protocols"], made), outcome.failures
+
+
+def write(results: Sequence[Result], document: Mapping[str, Any], folder: Path) -> str:
+    """Writes `ablation.json`, `.md`, `.tex` and `.csv` to the folder; returns the Markdown.
+
+    Raises:
+        DataError: the folder cannot be written.
+    """
+    markdown = as_markdown(document, results)
+    write_files(
+        folder,
+        {
+            "ablation.json": as_json(document),
+            "ablation.md": markdown,
+            "ablation.tex": as_latex(document, results),
+            "ablation.csv": as_csv(results),
+        },
+    )
+    return markdown

@@ -1,0 +1,123 @@
+"""Training every arm for every seed, in folders that an interrupted ablation goes on in."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pellucid.ablation.arms import BASE, STUDENT, Arm
+from pellucid.errors import SettingsError
+from pellucid.evaluation.candidates import Candidate, candidates_of
+from pellucid.evaluation.pictures import safe_name
+from pellucid.restoration.model_file import describe_model, load_model
+from pellucid.training.distill import distill
+from pellucid.training.loop import Step
+from pellucid.training.train import train
+
+__all__ = ["ArmRun", "Runs"]
+
+MODEL = "model.safetensors"
+
+
+@dataclass(frozen=True)
+class ArmRun:
+    """One arm with one seed, and the folder of its training."""
+
+    arm: Arm
+    seed: int
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """What it is called among others."""
+        return f"{self.arm.host}: {self.arm.name}, seed {self.seed}"
+
+    @property
+    def model(self) -> Path:
+        """Its model file, there once it is trained."""
+        return self.folder / MODEL
+
+
+class Runs:
+    """All trainings of an ablation.
+
+    Args:
+        arms: of one host or of several.
+        seeds: every arm is trained once with each.
+        folder: where the run folders go.
+        student: distil the base arm of each host, too.
+
+    Raises:
+        SettingsError: no seed, or one twice.
+    """
+
+    def __init__(self, arms: Sequence[Arm], seeds: Sequence[int], folder: Path, *, student: bool = False) -> None:
+        if not seeds or len(set(seeds)) < len(seeds):
+            raise SettingsError("ablate: give each seed once, and at least one")
+        self.folder, self.student = folder, student
+        # Seed by seed, so that a complete table of fewer seeds is there early.
+        self.runs = [
+            ArmRun(arm, seed, folder / "arms" / safe_name(arm.host) / safe_name(arm.name) / f"seed-{seed}")
+            for seed in seeds
+            for arm in arms
+        ]
+
+    @property
+    def total(self) -> int:
+        """How many trainings there are, those that are done included."""
+        trained = sum(not run.arm.network for run in self.runs)
+        return trained + (sum(run.arm.name == BASE for run in self.runs) if self.student else 0)
+
+    def train(self) -> Iterator[tuple[ArmRun, Step]]:
+        """Trains what is not trained yet, one after the other, yielding each step.
+
+        Raises:
+            SettingsError: a run folder holds another recipe.
+            ModelError: a training diverged, or a checkpoint is damaged.
+        """
+        for run in self.runs:
+            if not run.arm.network:
+                yield from self._trained(run)
+            if run.arm.name == BASE and self.student:
+                yield from self._distilled(run)
+
+    def candidates(self) -> list[tuple[Candidate, ArmRun]]:
+        """What is to be scored: every trained model, the networks of those that leave it alone, and the students."""
+        found = []
+        for run in self.runs:
+            base = next(other for other in self.runs if (other.arm.host, other.arm.name) == (run.arm.host, BASE))
+            if run.arm.network:
+                both = candidates_of([str(base.model)], alone=True)
+                found.append((_named(both[0], run.name), run))
+            else:
+                found.append((_named(candidates_of([str(run.model)])[0], run.name), run))
+            if run.arm.name == BASE and self.student:
+                student = self._student(run)
+                found.append((_named(candidates_of([str(student.model)])[0], student.name), student))
+        return found
+
+    def _trained(self, run: ArmRun) -> Iterator[tuple[ArmRun, Step]]:
+        recipe = run.arm.recipe(run.seed)
+        if run.model.exists():
+            if describe_model(run.model)["recipe"] != recipe.model_dump(mode="json"):
+                raise SettingsError(f"{run.folder}: holds a model of another recipe; choose another folder")
+            return
+        resume = (run.folder / "checkpoint.pt").exists()
+        for step in train(recipe, run.folder, resume=resume):
+            yield run, step
+
+    def _student(self, base: ArmRun) -> ArmRun:
+        return ArmRun(
+            Arm(STUDENT, base.arm.tree, base.arm.host), base.seed, base.folder.parents[1] / STUDENT / base.folder.name
+        )
+
+    def _distilled(self, base: ArmRun) -> Iterator[tuple[ArmRun, Step]]:
+        run = self._student(base)
+        if run.model.exists():
+            return
+        resume = (run.folder / "checkpoint.pt").exists()
+        for step in distill(load_model(base.model), base.arm.recipe(base.seed), run.folder, resume=resume):
+            yield run, step
+
+
+def _named(candidate: Candidate, name: str) -> Candidate:
+    return replace(candidate, name=name)

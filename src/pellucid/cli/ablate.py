@@ -1,0 +1,88 @@
+"""`pellucid ablate`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pellucid.cli.options import Assignments, Json, Out
+from pellucid.cli.terminal import print_json, progress, say, warn
+from pellucid.errors import SettingsError
+
+__all__ = ["ablate"]
+
+
+def ablate(
+    recipe: Annotated[
+        list[str], typer.Argument(help="Recipes with a boost, by name or as YAML files; each is a host of its own.")
+    ],
+    out: Out,
+    data: Annotated[list[str], typer.Option(help="What to score on: a published set or a folder; again for more.")],
+    grid: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="controls (the default), table-3 (PTG-RM's ablations of R), features (R inside the network)."
+        ),
+    ] = None,
+    controls: Annotated[
+        bool,
+        typer.Option(
+            "--controls/--no-controls",
+            help="The network alone, and R with no, shuffled and random prior and with equal parameters.",
+        ),
+    ] = True,
+    prior: Annotated[
+        list[str] | None, typer.Option(metavar="SPEC[=WEIGHTS]", help="Also with this prior; again for more.")
+    ] = None,
+    vary: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=V1,V2", help="Also with these values; several axes make a product.")
+    ] = None,
+    seed: Annotated[
+        list[int] | None, typer.Option(min=0, help="Train every arm with this seed; again for more.")
+    ] = None,
+    student: Annotated[bool, typer.Option("--student", help="Distil each boosted arm, and score that, too.")] = False,
+    sigma: Annotated[
+        list[float] | None, typer.Option(min=0, max=255, help="Noise for sets of clean photographs.")
+    ] = None,
+    degraded: Annotated[Path | None, typer.Option(help="The degraded photographs of a folder given as --data.")] = None,
+    task: Annotated[str | None, typer.Option(help="What a folder given as --data is for.")] = None,
+    protocol: Annotated[
+        str | None, typer.Option(help="How the numbers are made, instead of the set's usual way.")
+    ] = None,
+    assignments: Assignments = None,
+    json: Json = False,
+) -> None:
+    """Train variants of recipes on equal seeds and steps, and say what each part is worth; goes on where it was stopped."""
+    from pellucid import recipes
+    from pellucid.ablation.arms import arms_of
+    from pellucid.ablation.report import score, write
+    from pellucid.ablation.runs import Runs
+    from pellucid.evaluation.sets import find_set
+    from pellucid.training.settings import override
+
+    if degraded is not None and len(data) != 1:
+        raise SettingsError("ablate: --degraded goes with one --data, the folder of its clean photographs")
+    sets = [find_set(name, degraded=degraded, task=task) for name in data]
+    grids = [*(["controls"] if controls else []), *(name for name in grid or [] if name != "controls")]
+    arms = []
+    for name in recipe:
+        tree = recipes.load_tree(name)
+        for assignment in assignments or []:
+            override(tree, assignment)
+        arms += arms_of(tree, grids=grids, priors=prior or [], vary=vary or [])
+    runs = Runs(arms, seed or [0], out, student=student)
+    with progress("train", runs.total) as bar:
+        done, last = 0, ""
+        for run, step in runs.train():
+            done, last = (done + 1 if last not in ("", run.name) else done), run.name
+            bar(done + step.progress, f"{run.name}: step {step.number}, loss {step.loss:.4f}")
+    results, document, failures = score(runs, sets, out, sigmas=sigma or [], protocol=protocol)
+    text = write(results, document, out)
+    if json:
+        print_json(document)
+    else:
+        say(text)
+    for failure in failures:
+        warn(f"{failure.data}, {failure.photograph}: {failure.reason}")
+    if failures:
+        raise typer.Exit(1)

@@ -1,0 +1,217 @@
+"""Where training pictures come from: clean photographs that are degraded on the fly, or pairs as they were taken.
+
+A source draws nothing by itself: every choice comes from the generator it is given.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor
+
+from pellucid.data.crops import Box, find_crop, turned_box
+from pellucid.data.folders import Photographs
+from pellucid.degradations import DrawnDegradation
+from pellucid.errors import DataError
+from pellucid.padding import pad_to
+
+__all__ = ["Pairs", "Sample", "Sight", "Source", "Synthetic"]
+
+Sight = Literal["whole", "crop"]
+"""What a prior is shown of a photograph: all of it, as when it restores, or the training crop alone."""
+
+WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
+EXAMPLE_SIDE = 256
+"""Pixels of an example's side, where a photograph is larger."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A crop of a photograph.
+
+    Attributes:
+        degraded: (3, h, w).
+        clean: the same place, (3, h, w); None where no clean picture exists.
+        grid: where the crop lies in the whole photograph: top, left, bottom, right as fractions of its sides, (4,).
+        seen: what the prior is shown, (3, H, W); None if nothing was asked for.
+    """
+
+    degraded: Tensor
+    clean: Tensor | None
+    grid: Tensor
+    seen: Tensor | None
+
+
+class Source(Protocol):
+    """Photographs by their number, from 0 to len(source) - 1."""
+
+    def __len__(self) -> int:
+        """How many there are."""
+        ...
+
+    def sample(self, index: int, side: int, generator: torch.Generator, sight: Sight | None) -> Sample:
+        """A crop of `side` x `side` pixels at a random place, turned and mirrored; smaller photographs are padded."""
+        ...
+
+    def example(self, index: int) -> Sample:
+        """Always the same sample, not turned, seen whole: for validation."""
+        ...
+
+
+@dataclass(frozen=True)
+class Synthetic:
+    """Clean photographs; each crop draws one of the degradations.
+
+    Args:
+        photographs: the clean photographs.
+        degradations: one of them is drawn for each crop; examples have the first.
+        grey: part of the crops that are made grey, with the same noise in all channels, as grey photographs have it.
+    """
+
+    photographs: Photographs
+    degradations: Sequence[DrawnDegradation]
+    grey: float = 0.0
+
+    def __len__(self) -> int:
+        """How many photographs there are."""
+        return len(self.photographs)
+
+    def sample(self, index: int, side: int, generator: torch.Generator, sight: Sight | None) -> Sample:
+        """See `Source`. Noise is drawn last, so that place and strength do not depend on what the prior is shown."""
+        clean = pad_to(_turned(self.photographs[index], *_turn(generator)), side, side)
+        top, left = _corner(clean, side, generator)
+        place = (slice(None), slice(top, top + side), slice(left, left + side))
+        degrade = self.degradations[_below(len(self.degradations), generator)].draw(generator)
+        if self.grey and float(torch.rand((), generator=generator)) < self.grey:
+            # One channel is degraded and then repeated: three would get noise that averages out.
+            clean = clean.mean(0, keepdim=True)
+        grid = torch.tensor(_inner(WHOLE, top, left, side, clean.shape))
+        if sight == "whole":
+            # The prior sees the photograph that the crop is from, whole and with the very same noise.
+            seen = degrade(clean.contiguous(), generator).expand(3, -1, -1)
+            degraded = seen[place]
+        else:
+            degraded = degrade(clean[place].contiguous(), generator).expand(3, -1, -1)
+            seen = degraded
+        return Sample(degraded, clean[place].expand(3, -1, -1), grid, seen if sight else None)
+
+    def example(self, index: int) -> Sample:
+        """The middle of a photograph under the first degradation, whose strength and noise are drawn by `index` alone."""
+        generator = torch.Generator().manual_seed(index)
+        clean = self.photographs[index]
+        degraded = self.degradations[0].draw(generator)(clean, generator)
+        height, width = (min(EXAMPLE_SIDE, length) for length in clean.shape[1:])
+        top, left = (clean.shape[1] - height) // 2, (clean.shape[2] - width) // 2
+        place = (slice(None), slice(top, top + height), slice(left, left + width))
+        rows, columns = clean.shape[1:]
+        grid = torch.tensor([top / rows, left / columns, (top + height) / rows, (left + width) / columns])
+        return Sample(degraded[place], clean[place], grid, degraded)
+
+
+class Pairs:
+    """Real degraded photographs, with clean partners where there are any.
+
+    The files may be crops of larger photographs. Then `wholes` holds these, perhaps averaged down: the prior is shown them,
+    and the place of each crop is found in them (`crops.find_crop`). A file whose place is not found, or that has no whole,
+    counts as a whole photograph by its position.
+
+    Args:
+        degraded: files of degraded photographs.
+        clean: their clean partners, in the same order, or None.
+        wholes: the photographs that the degraded files are crops of, in the same order, or None.
+        memory: bytes that decoded photographs may take, all together.
+    """
+
+    def __init__(
+        self,
+        degraded: Sequence[Path],
+        clean: Sequence[Path] | None = None,
+        wholes: Sequence[Path] | None = None,
+        *,
+        memory: int = 4 << 30,
+    ) -> None:
+        kinds = [paths for paths in (degraded, clean, wholes) if paths is not None]
+        if len({len(paths) for paths in kinds}) > 1:
+            raise ValueError(f"degraded, clean and wholes must be of one length, got {[len(paths) for paths in kinds]}")
+        share = memory // len(kinds)
+        self.degraded = Photographs(degraded, memory=share)
+        self.clean = None if clean is None else Photographs(clean, memory=share)
+        self.wholes = None if wholes is None else Photographs(wholes, memory=share)
+        self._boxes: dict[int, Box] = {}
+
+    def __len__(self) -> int:
+        """How many pairs there are."""
+        return len(self.degraded)
+
+    def sample(self, index: int, side: int, generator: torch.Generator, sight: Sight | None) -> Sample:
+        """See `Source`; degraded, clean and what the prior is shown are turned alike."""
+        turns, mirrored = _turn(generator)
+        degraded, clean = (None if image is None else _turned(image, turns, mirrored) for image in self._pair(index))
+        assert degraded is not None
+        shape = degraded.shape
+        degraded = pad_to(degraded, side, side)
+        top, left = _corner(degraded, side, generator)
+        place = (slice(None), slice(top, top + side), slice(left, left + side))
+        box = turned_box(self._box(index), turns, mirrored)
+        crop = degraded[place].contiguous()
+        seen = self._whole(index, turns, mirrored) if sight == "whole" else crop if sight else None
+        partner = None if clean is None else pad_to(clean, side, side)[place].contiguous()
+        return Sample(crop, partner, torch.tensor(_inner(box, top, left, side, shape)), seen)
+
+    def example(self, index: int) -> Sample:
+        """A pair as it is."""
+        degraded, clean = self._pair(index)
+        return Sample(degraded, clean, torch.tensor(self._box(index)), self._whole(index, 0, False))
+
+    def _pair(self, index: int) -> tuple[Tensor, Tensor | None]:
+        degraded = self.degraded[index]
+        clean = None if self.clean is None else self.clean[index]
+        if self.clean is not None and clean is not None and clean.shape != degraded.shape:
+            sizes = " and ".join(f"{image.shape[2]} x {image.shape[1]}" for image in (degraded, clean))
+            raise DataError(
+                f"{self.degraded.paths[index]}: of another size than its partner {self.clean.paths[index]} ({sizes})"
+            )
+        return degraded, clean
+
+    def _whole(self, index: int, turns: int, mirrored: bool) -> Tensor:
+        return _turned((self.degraded if self.wholes is None else self.wholes)[index], turns, mirrored)
+
+    def _box(self, index: int) -> Box:
+        """Where the file lies in its whole photograph."""
+        if self.wholes is None:
+            return WHOLE
+        if index not in self._boxes:
+            self._boxes[index] = find_crop(self.degraded[index], self.wholes[index]) or WHOLE
+        return self._boxes[index]
+
+
+def _below(bound: int, generator: torch.Generator) -> int:
+    return int(torch.randint(bound, (), generator=generator))
+
+
+def _turn(generator: torch.Generator) -> tuple[int, bool]:
+    """Quarter turns, and whether left and right change places: one of eight positions."""
+    return _below(4, generator), bool(_below(2, generator))
+
+
+def _turned(image: Tensor, turns: int, mirrored: bool) -> Tensor:
+    image = torch.rot90(image, turns, (1, 2))
+    return image.flip(2) if mirrored else image
+
+
+def _corner(image: Tensor, side: int, generator: torch.Generator) -> tuple[int, int]:
+    """Top and left of a random crop."""
+    return _below(image.shape[1] - side + 1, generator), _below(image.shape[2] - side + 1, generator)
+
+
+def _inner(box: Box, top: int, left: int, side: int, shape: Sequence[int]) -> Box:
+    """The box, in the whole photograph, of a crop of a picture of `shape` (C, h, w) which itself lies at `box`."""
+    rows, columns = (box[2] - box[0]) / shape[1], (box[3] - box[1]) / shape[2]
+    return (
+        box[0] + rows * top,
+        box[1] + columns * left,
+        box[0] + rows * (top + side),
+        box[1] + columns * (left + side),
+    )

@@ -1,0 +1,84 @@
+"""What is scored: models by name, a model's network alone, and the input as it is."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from pellucid.hub import find_model
+from pellucid.priors import Student
+from pellucid.restoration.model_file import load_model
+from pellucid.restoration.restorer import Restorer
+
+__all__ = ["DEGRADED", "INPUT", "Candidate", "candidates_of"]
+
+DEGRADED = "degraded"
+"""The name under which the input itself is scored."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Something that restores.
+
+    Attributes:
+        name: of its rows.
+        restore: degraded (1, 3, H, W) in, restored (1, 3, H * scale, W * scale) out; None scores the input as it is.
+        identity: what its results depend on beside the picture; rows of the same identity are not computed twice. None
+            where that is not known, as of a function: such rows are always computed.
+        details: for the report: its file, hash, parameters.
+    """
+
+    name: str
+    restore: Callable[[Tensor], Tensor] | None
+    identity: str | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+INPUT = Candidate(DEGRADED, None, identity="input")
+
+
+def candidates_of(names: Sequence[str], *, alone: bool = False, **options: Any) -> list[Candidate]:
+    """The models of these names or files, in order.
+
+    Args:
+        names: as `pellucid.load` takes them.
+        alone: the network of each boosted model is a candidate of its own, too, before it.
+        options: of `Restorer`.
+
+    Raises:
+        ModelError: there is no such model, or its file is damaged.
+        SettingsError: an option that cannot be.
+    """
+    found = []
+    for name in dict.fromkeys(names):
+        path = find_model(name)
+        restorer = Restorer(load_model(path).module, **options)
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        if alone and restorer.network is not restorer.model:
+            network = Restorer(restorer.network, **options)
+            found.append(_candidate(f"{name} (network alone)", network, path, f"{digest} network"))
+        found.append(_candidate(name, restorer, path, digest))
+    return found
+
+
+def _candidate(name: str, restorer: Restorer, path: Path, weights: str) -> Candidate:
+    depends = {
+        "weights": weights,
+        "precision": "bfloat16" if restorer.bfloat16 else "float32",
+        "device": restorer.device.type,
+        "tile": restorer.tile,
+        "memory": restorer.memory,
+        "strength": restorer.strength,
+    }
+    whole, network = (
+        sum(parameter.numel() for parameter in module.parameters()) for module in (restorer.model, restorer.network)
+    )
+    guide = getattr(restorer.model, "prior", None)
+    frozen = 0 if guide is None or isinstance(guide, Student) else sum(value.numel() for value in guide.parameters())
+    # A prior from elsewhere is not counted among what a boost adds; a student is part of the model.
+    details = depends | {"file": path.name, "parameters": whole - frozen, "parameters_added": whole - frozen - network}
+    return Candidate(name, restorer.restore_image, json.dumps(depends, sort_keys=True), details)

@@ -1,0 +1,284 @@
+"""A whole evaluation: which candidates on which sets, run once, reported once; and gone on with where it was stopped."""
+
+import itertools
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from pellucid.data.folders import list_pairs
+from pellucid.errors import DataError, SettingsError, unknown_name
+from pellucid.evaluation.candidates import DEGRADED, Candidate
+from pellucid.evaluation.cases import PAIRS, Case
+from pellucid.evaluation.evaluate import Evaluation, Failure, Keeper, Metric
+from pellucid.evaluation.figures import Figures
+from pellucid.evaluation.html import write_html
+from pellucid.evaluation.latex import as_latex
+from pellucid.evaluation.pictures import ReportPictures, SavedPictures
+from pellucid.evaluation.published import find_table, quoted
+from pellucid.evaluation.report import as_csv, as_document, as_json, as_markdown, write_files
+from pellucid.evaluation.rows import Row, RowStore
+from pellucid.evaluation.sets import TestSet, find_set
+from pellucid.evaluation.summary import default_baseline, summarise
+from pellucid.metrics import blockiness, find_protocol, load_lpips, ms_ssim, noise_sigma, sharpness
+
+__all__ = ["METRICS", "Job", "Outcome", "find_metrics", "folder_candidates"]
+
+METRICS: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "blockiness": lambda restored, clean: blockiness(restored),
+    "ms-ssim": ms_ssim,
+    "noise": lambda restored, clean: noise_sigma(restored),
+    "sharpness": lambda restored, clean: sharpness(restored),
+}
+"""Further metrics by name, each (restored, clean) to one number; see `pellucid.metrics`. LPIPS needs files of weights."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of an evaluation.
+
+    Attributes:
+        document: everything, as `report.as_document` lays it out.
+        rows: every score in it.
+        failures: photographs that could not be scored, and are in no mean.
+        notes: what else people should know.
+    """
+
+    document: dict[str, Any]
+    rows: list[Row]
+    failures: list[Failure]
+    notes: list[str]
+
+
+class Job:
+    """Candidates on sets of photographs.
+
+    Args:
+        out: a folder for results; scores that it holds already are not computed again. None keeps nothing.
+        seed: of the noise.
+        metrics: names of further metrics: a key of `METRICS`, or lpips:NETWORK:BACKBONE_FILE:HEADS_FILE.
+        save_images: keep every restored picture under `out/images`.
+        pictures: make crops and error maps for the report.
+        share: (i, n): of n processes that work on one `out`, this is number i.
+
+    Raises:
+        SettingsError: an unknown metric, or pictures to be saved nowhere.
+        DataError: the folder cannot be written.
+    """
+
+    def __init__(
+        self,
+        out: Path | None = None,
+        *,
+        seed: int = 0,
+        metrics: Sequence[str] = (),
+        save_images: bool = False,
+        pictures: bool = True,
+        share: tuple[int, int] = (1, 1),
+    ) -> None:
+        if save_images and out is None:
+            raise SettingsError("--save-images: give --out, the folder to keep them in")
+        self.seed, self.out, self.share = seed, out, share
+        self.save_images, self.pictures = save_images, pictures
+        self.metrics = find_metrics(metrics)
+        self.takes_noise = False
+        self._store = RowStore(out, "" if share == (1, 1) else f"-{share[0]}-of-{share[1]}") if out else None
+        self._parts: list[tuple[Evaluation, list[Case]]] = []
+        self._quoted: list[Mapping[str, Any]] = []
+        self._notes: list[str] = []
+        self._made: dict[str, Any] = {}
+        self._results: list[Row | Failure] = []
+
+    def add(
+        self,
+        photographs: TestSet,
+        candidates: Sequence[Candidate],
+        *,
+        sigmas: Sequence[float] = (),
+        protocol: str | None = None,
+    ) -> None:
+        """Scores candidates on a set.
+
+        Args:
+            photographs: the set.
+            candidates: what restores.
+            sigmas: levels of noise, for a set of clean photographs.
+            protocol: its name; None takes the usual one of the set's task.
+
+        Raises:
+            SettingsError: an unknown protocol, or one that does not suit the set.
+        """
+        record = photographs.protocol(protocol)
+        cases = photographs.cases(record, sigmas, self.seed)
+        keepers: list[Keeper] = []
+        if self.out and self.pictures:
+            keepers.append(ReportPictures(Figures(self.out / "figures"), record))
+        if self.out and self.save_images:
+            keepers.append(SavedPictures(self.out / "images", record))
+        self.takes_noise |= not photographs.paired
+        self._parts.append((Evaluation(candidates, record, self._store, keepers, self.metrics, self.share), cases))
+        sets = self._made.setdefault("data", {})
+        sets.setdefault(photographs.name, {"photographs": len(photographs.files), "task": photographs.task})
+
+    def add_table(self, name: str, candidates: Sequence[Candidate]) -> None:
+        """Quotes a published table, and scores candidates in those of its columns that can be run here.
+
+        Columns of sets that are not here, or whose numbers none of our protocols makes, are quoted only; `Outcome.notes`
+        says so.
+
+        Raises:
+            SettingsError: there is no such table.
+        """
+        table = find_table(name)
+        self._quoted += quoted(table)
+        self._notes.append(f"Quoted: {table.source}. {table.missing or ''}".strip())
+        levels: dict[tuple[str, str], list[float]] = {}
+        for column in table.columns:
+            if column.data is None or column.protocol is None or not column.runnable:
+                title = " ".join(filter(None, (column.data or column.title, column.condition, column.part)))
+                self._notes.append(
+                    f"{title}: quoted only ({column.protocol_note or 'a set that pellucid does not know'})"
+                )
+                continue
+            noise = levels.setdefault((column.data, column.protocol), [])
+            noise += [float(column.condition.rpartition("=")[2])] if column.condition != PAIRS else []
+        for (data, protocol), sigmas in levels.items():
+            try:
+                self.add(find_set(data), candidates, sigmas=sigmas, protocol=protocol)
+            except DataError as error:
+                self._notes.append(f"{data}: quoted only ({error})")
+
+    @property
+    def total(self) -> int:
+        """How many scores there will be, at most, in this process's share."""
+        number, processes = self.share
+        return sum(
+            len(evaluation.candidates) * len(cases[number - 1 :: processes]) for evaluation, cases in self._parts
+        )
+
+    def check_baseline(self, baseline: str | None) -> None:
+        """Raises SettingsError for a baseline that is no candidate."""
+        names = {candidate.name for evaluation, _ in self._parts for candidate in evaluation.candidates}
+        if baseline is not None and baseline not in names:
+            raise SettingsError(unknown_name("baseline", baseline, names))
+
+    def run(self) -> Iterator[Row | Failure]:
+        """Scores everything, set by set; yields each row, or what could not be scored.
+
+        Raises:
+            ModelError: a candidate fails, or is not for the task.
+        """
+        for evaluation, cases in self._parts:
+            for result in evaluation.run(cases):
+                self._results.append(result)
+                yield result
+
+    def finish(self, made: Mapping[str, Any], *, baseline: str | None = None) -> Outcome:
+        """Means over what `run` has scored, and the files of the results.
+
+        Args:
+            made: what else the document should say of how the numbers were made.
+            baseline: the candidate that gains are measured against; None takes the first.
+
+        Raises:
+            DataError: the folder cannot be written.
+        """
+        failures = [result for result in self._results if isinstance(result, Failure)]
+        failed = {(failure.data, failure.condition, failure.photograph) for failure in failures}
+        # What one candidate has no score of is in nobody's mean.
+        rows = [
+            result
+            for result in self._results
+            if isinstance(result, Row) and (result.data, result.condition, result.photograph) not in failed
+        ]
+        protocols = {evaluation.protocol.name: evaluation.protocol for evaluation, _ in self._parts}
+        named = {row["protocol"]: None for row in self._quoted if row["protocol"]}
+        protocols |= {name: find_protocol(name) for name in named if name not in protocols}
+        baseline = baseline or default_baseline(rows)
+        date = datetime.now(UTC).isoformat(timespec="seconds")
+        document = as_document(
+            rows,
+            summarise(rows, baseline=baseline),
+            list(protocols.values()),
+            {**made, **self._made, "seed": self.seed, "baseline": baseline, "date": date},
+            self._quoted,
+        )
+        notes = list(self._notes)
+        if self.share != (1, 1):
+            notes.append(
+                f"This was share {self.share[0]} of {self.share[1]}; "
+                "once all are done, the same without --share makes the tables."
+            )
+        elif self.out:
+            write_files(
+                self.out,
+                {
+                    "results.json": as_json(document),
+                    "results.md": as_markdown(document),
+                    "results.csv": as_csv(document),
+                    "results.tex": as_latex(document),
+                },
+            )
+            write_html(document, self.out / "figures" if self.pictures else None, self.out / "report.html")
+        return Outcome(document, rows, failures, notes)
+
+
+def find_metrics(names: Sequence[str]) -> dict[str, Metric]:
+    """Metrics by name.
+
+    Raises:
+        SettingsError: an unknown one, or LPIPS without its files.
+        ModelError: files of LPIPS that are missing or wrong.
+    """
+    found: dict[str, Metric] = {}
+    for name in names:
+        kind, *files = name.split(":")
+        if kind == "lpips" and len(files) == 3:
+            measure: Callable[[Tensor, Tensor], Tensor] = load_lpips(files[1], files[2], files[0])
+            found[f"lpips-{files[0]}"] = _as_number(measure)
+        elif kind == "lpips":
+            raise SettingsError(
+                f"metric {name!r}: expected lpips:NETWORK:BACKBONE_FILE:HEADS_FILE with the network alex, vgg or squeeze"
+            )
+        elif name in METRICS:
+            found[name] = _as_number(METRICS[name])
+        else:
+            raise SettingsError(unknown_name("metric", name, [*METRICS, "lpips"]))
+    return found
+
+
+def folder_candidates(
+    folders: Sequence[Path], clean: Path, inputs: Path | None = None, task: str | None = None
+) -> list[tuple[Candidate, TestSet]]:
+    """Folders of restored pictures, each paired by name with the clean ones; the inputs first, as `degraded`.
+
+    Raises:
+        DataError: a folder is missing or empty, or pictures have no partner.
+        SettingsError: a folder given twice.
+    """
+    named = {} if inputs is None else {DEGRADED: inputs}
+    named |= dict(zip(_distinct(folders), folders, strict=True))
+    return [
+        (Candidate(name, None, identity="input"), TestSet(str(clean), list_pairs(folder, clean), task))
+        for name, folder in named.items()
+    ]
+
+
+def _distinct(folders: Sequence[Path]) -> list[str]:
+    """The shortest ends of their paths that tell folders apart."""
+    whole = [Path(os.path.abspath(folder)).parts for folder in folders]
+    if len(set(whole)) < len(whole):
+        raise SettingsError("compare: a folder is given twice")
+    for length in itertools.count(1):
+        names = ["/".join(parts[-length:]) for parts in whole]
+        if len(set(names)) == len(names):
+            return names
+    raise AssertionError
+
+
+def _as_number(measure: Callable[[Tensor, Tensor], Tensor]) -> Metric:
+    return lambda restored, clean: float(measure(restored, clean))

@@ -1,0 +1,47 @@
+"""AOD-Net: dehazing by one formula, in which a small network estimates the only unknown."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pellucid.networks.precision import without_autocast
+
+__all__ = ["AODNet"]
+
+# The inputs of each convolution: which maps it sees (0 is the image), and the side of its kernel.
+LAYERS = (((0,), 1), ((1,), 3), ((1, 2), 5), ((2, 3), 7), ((1, 2, 3, 4), 3))
+
+
+class AODNet(nn.Module):
+    """Hazy image in, clear image out: (B, 3, H, W) in [0, 1], any size; results are not negative, but may exceed 1.
+
+    Source: Li et al., "AOD-Net: All-in-One Dehazing Network" (ICCV 2017, arXiv 1707.06543). The scattering model
+    I = J t + A (1 - t) is rewritten as J = K I - K + b (equation 4) with b = 1, so that transmission t and airlight A are one
+    map K. Section 3.3: five convolutions of 1, 3, 5, 7 and 3 pixels give three channels each and see concatenations of
+    earlier ones; ReLU follows each of them, and the formula.
+    """
+
+    multiple = 1
+    scale = 1
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.settings: dict[str, Any] = {}
+        self.convolutions = nn.ModuleList(
+            nn.Conv2d(3 * len(inputs), 3, side, padding=side // 2) for inputs, side in LAYERS
+        )
+
+    @classmethod
+    def tiny(cls) -> "AODNet":
+        """The only instance there is."""
+        return cls()
+
+    def forward(self, degraded: Tensor) -> Tensor:
+        """Returns J = K I - K + 1, where it is positive."""
+        maps = [degraded]
+        with without_autocast(degraded):
+            for (inputs, _), convolution in zip(LAYERS, self.convolutions, strict=True):
+                maps.append(convolution(torch.cat([maps[index] for index in inputs], 1)).relu_())
+        k = maps[-1]
+        return (k * degraded - k + 1).relu_()

@@ -1,0 +1,211 @@
+"""Weights files as the authors of published networks gave them away: which network, which settings, whose key is what.
+
+A file is recognised by all its keys and shapes: one tensor too many, too few or of another shape, and it is a stranger's.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pellucid.networks import build_network
+
+__all__ = ["PUBLISHED", "Published", "recognise"]
+
+Weights = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Published:
+    """How the authors of one network name its weights."""
+
+    marks: tuple[str, ...]
+    """Keys that every such file has: enough to pass other files by, and for `settings` to read."""
+    settings: Callable[[Weights], dict[str, Any]]
+    """The network's settings, from the authors' keys and shapes."""
+    names: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...]
+    """What turns their keys into ours: regular expressions and replacements, all of them, in this order."""
+    copies: str = r"(?!)"
+    """A regular expression for the beginning of keys whose tensors stand in the file under another key too."""
+
+    def rename(self, weights: Weights) -> dict[str, Tensor]:
+        """The same tensors by our keys."""
+        return {self._name(key): value for key, value in weights.items() if not re.match(self.copies, key)}
+
+    def _name(self, key: str) -> str:
+        for pattern, ours in self.names:
+            key = re.sub(pattern, ours, key)
+        return key
+
+
+def recognise(weights: Weights) -> tuple[str, dict[str, Any], dict[str, Tensor]] | None:
+    """The network that published weights belong to.
+
+    Args:
+        weights: tensors by the authors' keys, as `checkpoints.read_weights` gives them.
+
+    Returns:
+        Its name in NETWORKS, its settings, and the weights by our keys; None where it is none of `PUBLISHED`.
+    """
+    for name, published in PUBLISHED.items():
+        if not all(mark in weights for mark in published.marks):
+            continue
+        try:
+            settings = published.settings(weights)
+            with torch.device("meta"):  # shapes are enough
+                expected = build_network(name, settings).state_dict()
+        except Exception:  # a stranger may use the same keys for anything
+            continue
+        renamed = published.rename(weights)
+        # Counters that only training reads; old files lack them.
+        renamed |= {key: torch.tensor(0) for key in expected.keys() - renamed.keys() if key.endswith("_tracked")}
+        if _shapes(renamed) == _shapes(expected):
+            return name, settings, renamed
+    return None
+
+
+def _shapes(weights: Weights) -> dict[str, torch.Size]:
+    return {key: value.shape for key, value in weights.items()}
+
+
+def _count(weights: Weights, pattern: str) -> int:
+    """How many keys match."""
+    return sum(re.fullmatch(pattern, key) is not None for key in weights)
+
+
+def _numbered(ours: str, first: int) -> Callable[[re.Match[str]], str]:
+    """Our name with the number that the expression's first group found, where theirs start at `first` and ours at 0."""
+    return lambda found: ours.format(int(found[1]) - first)
+
+
+PUBLISHED: Mapping[str, Published] = {
+    "aod_net": Published(
+        marks=("e_conv1.weight", "e_conv5.weight"),
+        settings=lambda weights: {},
+        names=((r"^e_conv(\d)", _numbered("convolutions.{}", 1)),),
+    ),
+    "dncnn": Published(
+        marks=("dncnn.0.weight",),
+        settings=lambda weights: {
+            "depth": sum(value.ndim == 4 for value in weights.values()),
+            "width": weights["dncnn.0.weight"].shape[0],
+            "channels": weights["dncnn.0.weight"].shape[1],
+        },
+        names=((r"^dncnn", "layers"),),
+    ),
+    "iat": Published(
+        marks=("local_net.conv1.weight", "global_net.generator.attn.q"),
+        settings=lambda weights: {
+            "width": weights["local_net.conv1.weight"].shape[0],
+            "blocks": _count(weights, r"local_net\.mul_blocks\.\d+\.gamma_1"),
+            "global_width": weights["global_net.generator.attn.q"].shape[2],
+        },
+        names=(
+            (r"^local_net\.conv1", "local_branch.head"),
+            (r"^local_net\.mul_", "local_branch.factor_"),
+            (r"^local_net\.add_", "local_branch.offset_"),
+            (r"_end\.0", "_tail"),
+            (r"(?<=\d\.)attn", "depthwise"),
+            (r"(?<=\d\.)norm1", "norm_space"),
+            (r"(?<=\d\.)norm2", "norm_channels"),
+            (r"conv1", "project_in"),
+            (r"conv2", "project_out"),
+            (r"gamma_1", "scale_space"),
+            (r"gamma_2", "scale_channels"),
+            (r"alpha$", "scale"),
+            (r"beta$", "offset"),
+            (r"color$", "matrix"),
+            (r"^global_net\.(generator\.)?", "global_branch."),
+            (r"conv_large\.proj", "embedding"),
+            (r"attn\.q$", "queries"),
+            (r"attn\.k\.", "key."),
+            (r"attn\.v\.", "value."),
+            (r"attn\.proj", "project"),
+            (r"norm1", "norm_tokens"),
+            (r"norm2", "norm_answers"),
+            (r"pos_embed", "position"),
+            (r"mlp\.fc1", "widen"),
+            (r"mlp\.fc2", "narrow"),
+            (r"gamma_base", "exponent"),
+            (r"gamma_linear", "to_exponent"),
+            (r"color_base", "matrix"),
+            (r"color_linear", "to_matrix"),
+        ),
+    ),
+    "pairlie": Published(
+        marks=("N_net.N_net.1.weight",),
+        settings=lambda weights: {"width": weights["N_net.N_net.1.weight"].shape[0]},
+        names=(
+            (r"^N_net\.N_net", "projection"),
+            (r"^L_net\.L_net", "illumination"),
+            (r"^R_net\.R_net", "reflectance"),
+        ),
+    ),
+    "prenet": Published(
+        marks=("conv0.0.weight", "conv_g.0.weight"),
+        settings=lambda weights: {
+            "width": weights["conv0.0.weight"].shape[0],
+            "blocks": _count(weights, r"res_conv\d+\.0\.weight"),
+        },
+        names=(
+            (r"^conv0\.0", "head"),
+            (r"^conv_i\.0", "input_gate"),
+            (r"^conv_f\.0", "forget_gate"),
+            (r"^conv_g\.0", "candidate"),
+            (r"^conv_o\.0", "output_gate"),
+            (r"^res_conv(\d+)\.0", _numbered("blocks.{}.first", 1)),
+            (r"^res_conv(\d+)\.2", _numbered("blocks.{}.second", 1)),
+            (r"^conv\.0", "tail"),
+        ),
+    ),
+    "ruas": Published(
+        marks=("denoise_net.stem.weight",),
+        settings=lambda weights: {
+            "iterations": _count(weights, r"enhance_net\.iems\.\d+\.cell\.c5\.weight"),
+            "blocks": _count(weights, r"denoise_net\.nrms\.\d+\.c5\.weight"),
+            "width": weights["denoise_net.stem.weight"].shape[0],
+        },
+        names=(
+            (r"^enhance_net\.iems\.(\d+)\.cell", r"illumination.\1"),
+            (r"^denoise_net\.stem", "noise_head"),
+            (r"^denoise_net\.nrms", "noise_cells"),
+            (r"^denoise_net\.activate\.0", "noise_tail"),
+            (r"c(\d)(_d)?\.op", r"convolutions.keep\1"),
+            (r"c(\d)_r\.op", r"convolutions.carry\1"),
+            (r"c5", "mix"),
+        ),
+    ),
+    "sci": Published(
+        marks=("enhance.in_conv.0.weight", "calibrate.in_conv.0.weight"),
+        settings=lambda weights: {
+            "repeats": _count(weights, r"enhance\.blocks\.\d+\.0\.weight"),
+            "calibration_width": weights["calibrate.in_conv.0.weight"].shape[0],
+            "calibration_repeats": _count(weights, r"calibrate\.blocks\.\d+\.0\.weight"),
+        },
+        names=(
+            (r"^enhance\.in_conv\.0", "illumination.first"),
+            (r"^enhance\.conv", "illumination.block"),
+            (r"^enhance", "illumination"),
+            (r"^calibrate\.in_conv", "calibration.first"),
+            (r"^calibrate\.convs", "calibration.block"),
+            (r"^calibrate", "calibration"),
+            (r"out_conv\.0", "last"),
+        ),
+        copies=r"(enhance|calibrate)\.blocks\.",  # one block, applied repeatedly
+    ),
+    "zero_dce": Published(
+        marks=("e_conv1.weight", "e_conv7.weight"),
+        settings=lambda weights: {
+            "width": weights["e_conv1.weight"].shape[0],
+            "iterations": weights["e_conv7.weight"].shape[0] // 3,
+        },
+        names=(
+            (r"^e_conv([1-4])", _numbered("encoder.{}", 1)),
+            (r"^e_conv([5-7])", _numbered("decoder.{}", 5)),
+        ),
+    ),
+}
+"""The networks whose authors' weights are known here, by their names in NETWORKS."""

@@ -1,0 +1,217 @@
+"""Priors by name: `NAME` or `NAME:ARGUMENT`, and `joined(SPEC, SPEC, ...)`."""
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from pellucid.errors import SettingsError, unknown_name
+from pellucid.priors.blip2 import DEFAULT_BLIP2, blip2
+from pellucid.priors.classifier import torchvision_prior
+from pellucid.priors.clip import DEFAULT_CLIP, clip
+from pellucid.priors.dinov2 import DEFAULT_DINOV2, dinov2
+from pellucid.priors.imagenet import mobilenet_v2, squeezenet1_0
+from pellucid.priors.joined import Joined
+from pellucid.priors.protocol import Prior
+from pellucid.priors.simple import RandomVectors, Zeros
+from pellucid.priors.snr import SnrPrior
+from pellucid.priors.stable_diffusion import DEFAULT_STABLE_DIFFUSION, stable_diffusion
+from pellucid.priors.statistics import Statistics
+
+__all__ = ["PRIORS", "Builder", "Weights", "build_prior"]
+
+File = str | Path
+Weights = File | Mapping[str, File] | None
+"""A file of weights; for several priors at once, files by the spec of the prior that reads each."""
+Builder = Callable[[str, File | None], Prior]
+"""From what follows the colon, and a file of weights or None, to the prior."""
+
+WITH_FILE = frozenset({"mobilenet_v2", "squeezenet1_0", "torchvision"})
+"""The priors that read a file of weights."""
+WITH_FOLDER = frozenset({"blip2", "clip", "dinov2", "stable-diffusion"})
+"""The priors that read a folder, or what the hub has under a name."""
+JOINED = "expected joined(A, B, ...), as in joined(clip, statistics)"
+
+
+def _blip2(source: str, weights: File | None) -> Prior:
+    return blip2(source or DEFAULT_BLIP2)
+
+
+def _clip(source: str, weights: File | None) -> Prior:
+    return clip(source or DEFAULT_CLIP)
+
+
+def _dinov2(source: str, weights: File | None) -> Prior:
+    return dinov2(source or DEFAULT_DINOV2)
+
+
+def _joined(argument: str, weights: File | None) -> Prior:
+    raise SettingsError(f"malformed prior: {JOINED}")
+
+
+def _mobilenet_v2(convention: str, weights: File | None) -> Prior:
+    return mobilenet_v2(_required("mobilenet_v2", weights), convention or "tensorflow")
+
+
+def _random(argument: str, weights: File | None) -> Prior:
+    return RandomVectors(*_integers("random:WIDTH or random:WIDTH:SEED, as in random:512", argument, most=2))
+
+
+def _restorer(file: str, weights: File | None) -> Prior:
+    raise SettingsError(
+        "prior 'restorer' needs a network that is loaded already: give pellucid.priors.ModuleFeatures(network, name=...)"
+    )
+
+
+def _snr(argument: str, weights: File | None) -> Prior:
+    _nothing("snr", argument)
+    return SnrPrior()
+
+
+def _squeezenet1_0(convention: str, weights: File | None) -> Prior:
+    return squeezenet1_0(_required("squeezenet1_0", weights), convention or "caffe")
+
+
+def _stable_diffusion(argument: str, weights: File | None) -> Prior:
+    source, at, timestep = argument.rpartition("@")
+    if not at:
+        return stable_diffusion(argument or DEFAULT_STABLE_DIFFUSION)
+    if not _is_number(timestep):
+        raise SettingsError(f"malformed prior: expected stable-diffusion:NAME@TIMESTEP, got {timestep!r} after the @")
+    return stable_diffusion(source or DEFAULT_STABLE_DIFFUSION, int(timestep))
+
+
+def _statistics(argument: str, weights: File | None) -> Prior:
+    _nothing("statistics", argument)
+    return Statistics()
+
+
+def _torchvision(model: str, weights: File | None) -> Prior:
+    if not model:
+        raise SettingsError("prior 'torchvision' needs a model's name, as in torchvision:resnet50")
+    return torchvision_prior(model, weights)
+
+
+def _zeros(argument: str, weights: File | None) -> Prior:
+    (width,) = _integers("zeros:WIDTH, as in zeros:512", argument, most=1)
+    return Zeros(width)
+
+
+PRIORS: Mapping[str, Builder] = {
+    "blip2": _blip2,
+    "clip": _clip,
+    "dinov2": _dinov2,
+    "joined": _joined,
+    "mobilenet_v2": _mobilenet_v2,
+    "random": _random,
+    "restorer": _restorer,
+    "snr": _snr,
+    "squeezenet1_0": _squeezenet1_0,
+    "stable-diffusion": _stable_diffusion,
+    "statistics": _statistics,
+    "torchvision": _torchvision,
+    "zeros": _zeros,
+}
+"""The priors by name."""
+
+
+def build_prior(spec: str, *, weights: Weights = None, more: Mapping[str, Builder] | None = None) -> Prior:
+    """The prior that `spec` names, such as "clip", "zeros:512" or "joined(mobilenet_v2, statistics)".
+
+    The prior's `name` is such a spec again.
+
+    Args:
+        spec: see the package's docstring. A member of `joined(...)` may not have a comma or a parenthesis in its argument.
+        weights: a file, for the prior that reads one, or for the one member of a joined prior that does; for several
+            members, files by their specs: {"mobilenet_v2": FILE, "squeezenet1_0": FILE}.
+        more: builders that this package cannot hold, by name, before its own: priors made of networks.
+
+    Raises SettingsError for an unknown or malformed spec, ModelError when weights are missing or wrong, and
+    MissingExtraError when an optional package is needed.
+    """
+    builders = {**PRIORS, **(more or {})}
+    leaves = list(_leaves(spec))
+    for leaf in leaves:
+        name = leaf.partition(":")[0]
+        if name not in builders:
+            raise SettingsError(unknown_name("prior", name, builders))
+    return _build(spec, _assigned(spec, leaves, weights), builders)
+
+
+def _build(spec: str, files: Mapping[str, File], builders: Mapping[str, Builder]) -> Prior:
+    members = _members(spec)
+    if members:
+        return Joined(*(_build(member, files, builders) for member in members))
+    name, _, argument = spec.strip().partition(":")
+    return builders[name](argument, files.get(spec.strip()))
+
+
+def _leaves(spec: str) -> Iterator[str]:
+    """The specs that are not joined themselves, in order."""
+    members = _members(spec)
+    if not members:
+        yield spec.strip()
+    for member in members:
+        yield from _leaves(member)
+
+
+def _members(spec: str) -> list[str]:
+    """What stands between the outermost commas of `joined(...)`; nothing for another spec. Raises SettingsError."""
+    spec = spec.strip()
+    if not spec.startswith("joined("):
+        return []
+    members, depth = [""], 0
+    for letter in spec.removeprefix("joined(").removesuffix(")"):
+        depth += {"(": 1, ")": -1}.get(letter, 0)
+        if depth < 0:
+            break
+        if letter == "," and depth == 0:
+            members.append("")
+        else:
+            members[-1] += letter
+    members = [member.strip() for member in members]
+    if depth or not spec.endswith(")") or len(members) < 2 or not all(members):
+        raise SettingsError(f"malformed prior {spec!r}: {JOINED}")
+    return members
+
+
+def _assigned(spec: str, leaves: list[str], weights: Weights) -> dict[str, File]:
+    """Which of the specs reads which file. Raises SettingsError for files that none reads, or any of several could."""
+    if weights is None:
+        return {}
+    readers = [leaf for leaf in leaves if leaf.partition(":")[0] in WITH_FILE]
+    if isinstance(weights, Mapping):
+        for leaf in weights:
+            if leaf not in readers:
+                raise SettingsError(unknown_name("prior that reads a file of weights", leaf, readers))
+        return dict(weights)
+    if not readers:
+        name = leaves[0].partition(":")[0] if len(leaves) == 1 else spec
+        remedy = f"give a folder as {name}:FOLDER" if name in WITH_FOLDER else "leave it out"
+        raise SettingsError(f"prior {name!r} takes no file of weights, got {weights}; {remedy}")
+    if len(readers) > 1:
+        raise SettingsError(f"{spec}: which prior reads {weights}? give weights by prior, for {' and '.join(readers)}")
+    return {readers[0]: weights}
+
+
+def _required(name: str, weights: File | None) -> File:
+    if weights is None:
+        raise SettingsError(
+            f"prior {name!r} needs a file of weights: weights=FILE, a .safetensors with torchvision's keys; "
+            f"torchvision's own published file does too, with the prior {name + ':torchvision'!r}"
+        )
+    return weights
+
+
+def _nothing(name: str, argument: str) -> None:
+    if argument:
+        raise SettingsError(f"malformed prior: {name!r} takes nothing after a colon, got {argument!r}")
+
+
+def _integers(form: str, argument: str, most: int) -> list[int]:
+    parts = argument.split(":")
+    if len(parts) > most or not all(map(_is_number, parts)) or int(parts[0]) < 1:
+        raise SettingsError(f"malformed prior: expected {form}, got {argument!r} after the colon")
+    return [int(part) for part in parts]
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit()

@@ -1,0 +1,90 @@
+"""Refinements by name, and made to measure for a network and a prior."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from pellucid.errors import ModelError, PellucidError, SettingsError, one_line, unknown_name
+from pellucid.priors import Prior
+from pellucid.refinement.features import FeatureRefinement
+from pellucid.refinement.layers import find_layer
+from pellucid.refinement.ptgrm import PTGRM
+
+__all__ = ["REFINEMENTS", "build_refinement", "maps_width", "refinement_for", "refinement_name"]
+
+REFINEMENTS: Mapping[str, Callable[..., nn.Module]] = {
+    "ptgrm": PTGRM,
+    "ptgrm-features": FeatureRefinement,
+}
+
+
+def build_refinement(name: str, settings: Mapping[str, Any]) -> nn.Module:
+    """The refinement called `name`, with fresh weights; settings that are not given take their defaults.
+
+    Raises:
+        SettingsError: unknown name, or settings that it does not take.
+    """
+    if name not in REFINEMENTS:
+        raise SettingsError(unknown_name("refinement", name, REFINEMENTS))
+    try:
+        return REFINEMENTS[name](**settings)
+    except Exception as error:  # settings can be wrong in ways that only torch notices
+        raise SettingsError(f"refinement {name!r}: {one_line(error)}") from error
+
+
+def refinement_name(refinement: nn.Module) -> str:
+    """The name in REFINEMENTS of a refinement's class.
+
+    Raises:
+        ModelError: the refinement is not one of ours.
+    """
+    for name, kind in REFINEMENTS.items():
+        if type(refinement) is kind:
+            return name
+    raise ModelError(f"{type(refinement).__name__} is none of the refinements: {', '.join(REFINEMENTS)}")
+
+
+def refinement_for(
+    network: nn.Module, prior: Prior, name: str = "ptgrm", settings: Mapping[str, Any] | None = None
+) -> nn.Module:
+    """The refinement called `name`, made for a prior's width and, inside a network, for one of its layers.
+
+    Args:
+        network: the network to refine; only "ptgrm-features" looks at it, and leaves it as it was.
+        prior: the prior that guides.
+        name: of REFINEMENTS.
+        settings: of the refinement, without `prior_width` and `channels`; without `layer` the deepest layer is taken.
+
+    Raises:
+        SettingsError: unknown name, wrong settings, no such layer, or maps wanted of a prior that has none.
+        ModelError: the network cannot be run to find its layers.
+    """
+    settings = dict(settings or {})
+    wants_maps = settings.get("guidance") == "concatenated-maps"
+    settings["prior_width"] = maps_width(prior) if wants_maps else prior.width
+    if name == "ptgrm-features":
+        layer = find_layer(network, settings.get("layer"))
+        settings |= {"layer": layer.name, "channels": layer.channels}
+    return build_refinement(name, settings)
+
+
+def maps_width(prior: Any) -> int:
+    """Channels of a prior's maps.
+
+    Raises:
+        SettingsError: it has none, or none of its view: training shows R crops, and the prior's view of the whole.
+    """
+    maps = getattr(prior, "maps", None)
+    try:
+        if maps is None:
+            raise SettingsError("it gives vectors only")
+        if prior.view_channels != 3:
+            raise SettingsError("its view is not an image, of which to make maps")
+        device = next(prior.parameters(), torch.empty(0)).device
+        return int(maps(torch.full((1, 3, *prior.size), 0.5, device=device)).shape[1])
+    except PellucidError as error:
+        raise SettingsError(
+            f"guidance 'concatenated-maps' needs a prior with maps, which {prior.name!r} has not ({error})"
+        ) from error

@@ -1,0 +1,187 @@
+"""The layers of any network: finding the one that gives its deepest feature map, and replacing what a layer gives.
+
+A layer is a module of the network, by its dotted name, which runs once in a forward pass and gives one map (B, C, h, w).
+"""
+
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from difflib import get_close_matches
+from math import lcm
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pellucid.errors import ModelError, SettingsError, one_line, unknown_name
+from pellucid.networks import input_multiple
+
+__all__ = ["Layer", "check_layer", "find_layer", "replaced"]
+
+# The probe's sides are as 3 to 5: so are those of feature maps, and not those of pooled maps, attention matrices or
+# channels-last maps. 32 is the usual largest stride.
+PROBE = (3 * 32, 5 * 32)
+
+_REPLACING: ContextVar[object | None] = ContextVar("replacing", default=None)
+"""Whose replacement is on. A context variable, so that another thread that runs the same network is left alone."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer's dotted name in its network, and the channels of its map."""
+
+    name: str
+    channels: int
+
+
+@dataclass
+class _Seen:
+    """What a probing forward pass saw of a module: how often it ran, and what came out last, and when."""
+
+    calls: int = 0
+    output: Any = None
+    order: int = 0
+
+    def problem(self) -> str | None:
+        """Why this is not a layer, in words; None where it is."""
+        if self.calls != 1:
+            return "does not run in a forward pass" if not self.calls else f"runs {self.calls} times in a forward pass"
+        if not isinstance(self.output, tuple):
+            return f"gives {self.output}"
+        return None if len(self.output) == 4 else f"gives a tensor of shape {self.output}"
+
+
+def find_layer(network: nn.Module, name: str | None = None) -> Layer:
+    """The layer called `name`; None: the network's deepest, found by one forward pass over a blank image.
+
+    The deepest is the one with the smallest feature map; of several that are equally small, the outermost by name, and of these
+    the last to run. What has the size and the channels of the image itself does not count.
+
+    Args:
+        network: images (B, 3, H, W) to images; (B, 1, H, W) and (B, 6, H, W) are tried, too. It is left as it was.
+        name: the module's dotted name, such as "encoders.3".
+
+    Raises:
+        SettingsError: there is no such module, it does not run exactly once, or gives anything but one map; the near names.
+        ModelError: the network cannot be run, or has no feature map that is found without a name.
+    """
+    if name is not None:
+        check_layer(network, name)
+    seen, image = _probe(network)
+    layers = {key: found for key, found in seen.items() if found.problem() is None}
+    if name is not None:
+        problem = seen[name].problem()
+        if problem is not None:
+            near = ", ".join(map(repr, _shortlist(name, layers))) or "none found"
+            raise SettingsError(
+                f"layer {name!r} of {type(network).__name__} {problem}; name one that gives one map, once: {near}"
+            )
+        return Layer(name, layers[name].output[1])
+    maps = {key: found for key, found in layers.items() if _is_feature_map(found.output, image)}
+    if not maps:
+        raise ModelError(f"{type(network).__name__}: no feature map found to refine; name the module with layer=...")
+    name = min(maps, key=lambda key: (maps[key].output[2] * maps[key].output[3], key.count("."), -maps[key].order))
+    return Layer(name, maps[name].output[1])
+
+
+def check_layer(network: nn.Module, name: str) -> None:
+    """Raises SettingsError, with the near names, where the network has no module of that dotted name."""
+    names = [key for key, _ in network.named_modules() if key]
+    if name not in names:
+        shown = _shortlist(name, names)
+        more = f" and {len(names) - len(shown)} more" if len(names) > len(shown) else ""
+        raise SettingsError(unknown_name(f"layer of {type(network).__name__}", name, shown) + more)
+
+
+@contextmanager
+def replaced(network: nn.Module, name: str, replace: Callable[[Tensor], Tensor]) -> Iterator[None]:
+    """While it lasts, what the layer called `name` gives in this thread is replaced by `replace` of it.
+
+    The network is neither changed nor copied: a hook is there for as long as this lasts.
+
+    Raises:
+        ModelError: the layer gave anything but one map, or did not run exactly once.
+    """
+    mark, calls = object(), 0
+
+    def hook(_: nn.Module, inputs: Any, output: Any) -> Tensor | None:
+        nonlocal calls
+        if _REPLACING.get() is not mark:
+            return None
+        calls += 1
+        if calls > 1 or not isinstance(output, Tensor) or output.ndim != 4:
+            shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+            problem = "ran twice" if calls > 1 else f"gave {shape}"
+            raise ModelError(
+                f"layer {name!r} of {type(network).__name__} {problem}; expected one map (B, C, h, w), once"
+            )
+        return replace(output)
+
+    handle = network.get_submodule(name).register_forward_hook(hook)
+    token = _REPLACING.set(mark)
+    try:
+        yield
+    finally:
+        _REPLACING.reset(token)
+        handle.remove()
+    if not calls:
+        raise ModelError(f"layer {name!r} of {type(network).__name__} did not run")
+
+
+@torch.no_grad()
+def _probe(network: nn.Module) -> tuple[dict[str, _Seen], tuple[int, ...]]:
+    """What every module but the network itself does in one forward pass, and the shape of the image that was given."""
+    place = next(network.parameters(), torch.empty(0))
+    multiple = input_multiple(network)
+    sides = [lcm(side // factor, multiple) * factor for side, factor in zip(PROBE, (3, 5), strict=True)]
+    modes = [(module, module.training) for module in network.modules()]
+    first: Exception | None = None
+    network.eval()
+    try:
+        for channels in (3, 1, 6):
+            image = torch.full((1, channels, *sides), 0.5, device=place.device, dtype=place.dtype)
+            try:
+                return _watch(network, image), tuple(image.shape)
+            except Exception as error:  # foreign code can fail in any way
+                first = first or error
+    finally:
+        for module, training in modes:
+            module.training = training
+    assert first is not None
+    raise ModelError(f"{type(network).__name__}: cannot be run to find its layers ({one_line(first)})") from first
+
+
+def _watch(network: nn.Module, image: Tensor) -> dict[str, _Seen]:
+    modules = {name: module for name, module in network.named_modules() if name}
+    seen = {name: _Seen() for name in modules}
+    order = 0
+
+    def watcher(name: str) -> Callable[[nn.Module, Any, Any], None]:
+        def hook(_: nn.Module, inputs: Any, output: Any) -> None:
+            nonlocal order
+            order += 1
+            shape = tuple(output.shape) if isinstance(output, Tensor) else f"a {type(output).__name__}"
+            seen[name] = _Seen(seen[name].calls + 1, shape, order)
+
+        return hook
+
+    handles = [module.register_forward_hook(watcher(name)) for name, module in modules.items()]
+    try:
+        network(image)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return seen
+
+
+def _is_feature_map(shape: tuple[int, ...], image: tuple[int, ...]) -> bool:
+    """Whether a map has the proportions of the image, to rounding, and is not an image itself."""
+    height, width = shape[2:]
+    return width > height and abs(5 * height - 3 * width) <= 1 and shape[1:] != image[1:]
+
+
+def _shortlist(name: str, names: Collection[str]) -> list[str]:
+    """The names worth showing, for a network has hundreds: the near ones, then the outermost."""
+    near = get_close_matches(name, names, n=6)
+    return near + sorted(set(names) - set(near), key=lambda key: (key.count("."), key))[: 8 - len(near)]

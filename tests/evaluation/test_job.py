@@ -1,0 +1,176 @@
+"""A whole evaluation: its files, its notes, published tables, folders of other tools' pictures, and bad input."""
+
+import csv
+import json
+
+import pytest
+import torch
+
+from pellucid import images
+from pellucid.errors import DataError, SettingsError
+from pellucid.evaluation.candidates import DEGRADED, INPUT, Candidate
+from pellucid.evaluation.evaluate import Failure
+from pellucid.evaluation.job import Job, find_metrics, folder_candidates
+from pellucid.evaluation.report import as_markdown
+from pellucid.evaluation.sets import TASK_PROTOCOLS, find_set
+from pellucid.metrics import PROTOCOLS, ms_ssim
+
+HALF = Candidate("half", lambda degraded: degraded * 0.5, "half")
+
+
+def finished(job, **options):
+    list(job.run())
+    return job.finish({}, **options)
+
+
+def test_several_sets_are_several_columns_each_by_its_protocol(clean, tmp_path):
+    for name in ("rain", "other"):
+        (tmp_path / name).mkdir()
+    for path in clean.iterdir():
+        images.write(images.Photograph(images.read(path).pixels * 0.9), tmp_path / "rain" / path.name)
+        images.write(images.read(path), tmp_path / "other" / path.name)
+    job = Job(tmp_path / "out")
+    job.add(find_set(str(clean)), [INPUT, HALF], sigmas=[15, 25])
+    job.add(find_set(str(tmp_path / "other"), degraded=tmp_path / "rain", task="deraining"), [INPUT, HALF])
+    assert job.total == 2 * 3 * 3
+    outcome = finished(job)
+    assert list(outcome.document["protocols"]) == ["gaussian-colour", "derain-y"]
+    assert len(outcome.document["summaries"]) == 2 * 3
+    markdown = as_markdown(outcome.document)
+    assert all(PROTOCOLS[name].describe() in markdown for name in ("gaussian-colour", "derain-y"))
+    # One table never holds two protocols: between the two headers stand six lines, of the two levels and two models.
+    first, second = (block.count("|\n") for block in markdown.split("| data |")[1:])
+    assert (first, second) == (2 + 4, 2 + 2)
+
+
+def test_results_are_files_that_agree(clean, tmp_path):
+    job = Job(tmp_path / "out")
+    job.add(find_set(str(clean)), [INPUT, HALF], sigmas=[15])
+    outcome = finished(job)
+    document = json.loads((tmp_path / "out/results.json").read_text())
+    assert document == json.loads(json.dumps(outcome.document))
+    with (tmp_path / "out/results.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["psnr"]) for row in rows] == [row["psnr"] for row in document["rows"]]
+    mean = sum(float(row["psnr"]) for row in rows if row["model"] == "half") / 3
+    assert f"{mean:.2f} [" in (tmp_path / "out/results.md").read_text()
+    assert f"{mean:.2f}" in (tmp_path / "out/results.tex").read_text()
+    assert f"{mean:.2f}" in (tmp_path / "out/report.html").read_text()
+
+
+def test_a_picture_that_one_candidate_lacks_is_in_nobodys_mean(clean, tmp_path):
+    folders = [tmp_path / "A/out", tmp_path / "B/out"]
+    for folder in folders:
+        folder.mkdir(parents=True)
+        for path in clean.iterdir():
+            images.write(images.Photograph(images.read(path).pixels * 0.9), folder / path.name)
+    images.write(images.Photograph(torch.rand(1, 3, 7, 9)), folders[1] / "1.png")
+    job = Job()
+    for candidate, pictures in folder_candidates(folders, clean):
+        job.add(pictures, [candidate])
+    outcome = finished(job)
+    assert [failure.photograph for failure in outcome.failures] == ["1.png"]
+    assert [(summary["model"], summary["photographs"]) for summary in outcome.document["summaries"]] == [
+        ("A/out", 2),
+        ("B/out", 2),
+    ]
+    assert outcome.document["summaries"][1]["gain"] == 0
+
+
+def test_folders_of_pictures_score_as_the_model_that_made_them_did(clean, tmp_path):
+    job = Job(tmp_path / "out", save_images=True)
+    job.add(find_set(str(clean)), [INPUT, HALF], sigmas=[25], protocol="gaussian-colour-8bit")
+    made = finished(job)
+    (folder,) = (tmp_path / "out/images").rglob("half")
+    again = Job()
+    for candidate, pictures in folder_candidates([folder], clean, inputs=folder.with_name("degraded")):
+        again.add(pictures, [candidate], protocol="gaussian-colour-8bit")
+    scores = {summary["model"]: summary["psnr"] for summary in finished(again).document["summaries"]}
+    assert scores == {summary["model"]: summary["psnr"] for summary in made.document["summaries"]}
+
+
+def test_the_same_folder_twice_is_refused(clean):
+    with pytest.raises(SettingsError, match="given twice"):
+        folder_candidates([clean, clean.parent / "clean"], clean)
+
+
+def test_pictures_without_a_partner_are_named(clean, tmp_path):
+    (tmp_path / "A").mkdir()
+    images.write(images.read(clean / "1.png"), tmp_path / "A/1.png")
+    images.write(images.read(clean / "1.png"), tmp_path / "A/è.png")
+    with pytest.raises(DataError, match=r"3 files without a partner .*è\.png.*0\.png.*2\.png"):
+        folder_candidates([tmp_path / "A"], clean)
+
+
+def test_a_published_table_runs_what_is_here_and_quotes_the_rest(shared, monkeypatch):
+    monkeypatch.setenv("PELLUCID_DATA", str(shared / "data/eval"))
+    job = Job()
+    job.add_table("ptgrm-8", [INPUT])
+    outcome = finished(job)
+    run = {(summary["data"], summary["condition"]) for summary in outcome.document["summaries"]}
+    assert run == {(data, f"noise sigma={sigma}") for data in ("set12", "bsd68") for sigma in (15, 25, 50)}
+    assert any(note.startswith("urban100: quoted only") for note in outcome.notes)
+    drunet = [row["psnr"] for row in outcome.document["quoted"] if row["model"].startswith("DRUNet (")]
+    assert drunet[:3] == [33.25, 30.94, 27.90]
+    assert "quoted: " in as_markdown(outcome.document)
+
+
+def test_a_table_whose_columns_cannot_be_run_is_quoted_whole():
+    job = Job()
+    job.add_table("ptgrm-9", [INPUT])
+    assert job.finish({}).document["quoted"]
+
+
+def test_metrics_by_name(clean):
+    job = Job(metrics=["ms-ssim", "noise", "sharpness", "blockiness"])
+    for index in range(2):
+        pixels = torch.rand(1, 3, 170, 180, generator=torch.Generator().manual_seed(index))
+        images.write(images.Photograph(pixels), clean / f"{index}.png")
+    (clean / "2.png").unlink()
+    job.add(find_set(str(clean)), [INPUT], sigmas=[25])
+    (summary,) = finished(job).document["summaries"]
+    assert summary["extra"].keys() == {"ms-ssim", "noise", "sharpness", "blockiness"}
+    picture = images.read(clean / "0.png").pixels
+    assert find_metrics(["ms-ssim"])["ms-ssim"](picture * 0.9, picture) == float(ms_ssim(picture * 0.9, picture))
+    with pytest.raises(SettingsError, match="did you mean 'ms-ssim'"):
+        find_metrics(["ms-sim"])
+    with pytest.raises(SettingsError, match="lpips:NETWORK"):
+        find_metrics(["lpips"])
+
+
+def test_what_cannot_be_is_refused(clean, tmp_path):
+    with pytest.raises(SettingsError, match="give --out"):
+        Job(save_images=True)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match="cannot be written"):
+        Job(tmp_path / "file")
+    job = Job()
+    with pytest.raises(SettingsError, match="give --sigma"):
+        job.add(find_set(str(clean)), [INPUT])
+    with pytest.raises(SettingsError, match="did you mean 'deraining'"):
+        find_set(str(clean), task="derainning")
+    job.add(find_set(str(clean)), [INPUT], sigmas=[10])
+    with pytest.raises(SettingsError, match="unknown baseline"):
+        job.check_baseline("defualt")
+
+
+def test_every_task_of_the_registry_has_a_protocol():
+    from pellucid.data.benchmarks import benchmarks
+
+    assert {record.task for record in benchmarks().values()} == TASK_PROTOCOLS.keys()
+    assert set(TASK_PROTOCOLS.values()) <= PROTOCOLS.keys()
+
+
+def test_a_share_says_what_to_do_next(clean, tmp_path):
+    job = Job(tmp_path / "out", share=(1, 2))
+    job.add(find_set(str(clean)), [INPUT], sigmas=[10])
+    outcome = finished(job)
+    assert job.total == 2
+    assert "without --share" in outcome.notes[-1]
+    assert not (tmp_path / "out/results.json").exists()
+    whole = Job(tmp_path / "out")
+    whole.add(find_set(str(clean)), [INPUT], sigmas=[10])
+    assert not [result for result in whole.run() if isinstance(result, Failure)]
+    whole.finish({})
+    assert (tmp_path / "out/results.json").exists()
+    assert {row["model"] for row in json.loads((tmp_path / "out/results.json").read_text())["rows"]} == {DEGRADED}

@@ -1,0 +1,208 @@
+"""What is minimised: sums written as text, equation (8), networks' own losses, and vectors that are withheld."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from pellucid.data.batches import Batch
+from pellucid.errors import ModelError, SettingsError
+from pellucid.losses import charbonnier, dissimilarity, sci, zero_dce
+from pellucid.networks import UNet, build_network
+from pellucid.priors import RandomVectors
+from pellucid.refinement import PTGRM, Boosted, refinement_for
+from pellucid.training.objectives import build_objective, through
+from pellucid.training.settings import read_recipe
+
+
+def recipe(loss, **changes):
+    tree = {
+        "name": "test",
+        "data": {"folder": "photographs", "degradations": ["noise sigma=25"], "crop": 16},
+        "train": {"steps": 1, "loss": loss},
+    }
+    for section, values in changes.items():
+        tree[section] = tree.get(section, {}) | values
+    return read_recipe(tree, "test")
+
+
+@pytest.fixture
+def batch():
+    degraded, clean = torch.rand(2, 3, 16, 16) * 0.3, torch.rand(2, 3, 16, 16)
+    return Batch(degraded, clean, torch.tensor([[0, 0, 1, 1.0]] * 2), torch.rand(2, 3, 8, 8))
+
+
+def boosted(network, **options):
+    """A refinement that does something: its last layer is not zero."""
+    module = Boosted(network, RandomVectors(8), PTGRM(8, width=4, blocks=1), **options)
+    nn.init.normal_(module.refinement.decoder.out.weight, std=0.1)
+    return module
+
+
+def test_a_text_is_a_weighted_sum(batch):
+    network = UNet.tiny()
+    restored = network(batch.degraded)
+    expected = charbonnier(restored, batch.clean) + 0.1 * dissimilarity(restored, batch.clean)
+    found = build_objective(recipe("charbonnier + 0.1 ssim"))(network, batch)
+    assert found.item() == pytest.approx(expected.item(), rel=1e-6)
+
+
+def test_equation_eight(batch):
+    module = boosted(UNet.tiny())
+    refined, restored = module(batch.degraded, both=True, view=batch.view, grid=batch.grid)
+    assert not torch.allclose(refined, restored)
+    first, second = ((image - batch.clean).abs().mean().item() for image in (restored, refined))
+    weighted = build_objective(recipe("absolute", train={"refined_weight": 0.25}))
+    assert weighted(module, batch).item() == pytest.approx(first + 0.25 * second, rel=1e-5)
+
+
+def test_a_frozen_network_is_left_out(batch):
+    module = boosted(UNet.tiny(), freeze_network=True)
+    refined = module(batch.degraded, view=batch.view, grid=batch.grid)
+    settings = {"prior": {"name": "random:8"}, "refinement": {}, "train": {"freeze_network": True}}
+    loss = build_objective(recipe("absolute", **settings))(module, batch)
+    assert loss.item() == pytest.approx((refined - batch.clean).abs().mean().item(), rel=1e-5)
+
+
+def test_zero_dce_s_own_loss_on_both_images(batch):
+    network = build_network("zero_dce", {"width": 4, "iterations": 2})
+    module = boosted(network)
+    refined, restored = module(batch.degraded, both=True, view=batch.view, grid=batch.grid)
+    curves = network.curves(batch.degraded)
+    expected = [zero_dce(image, batch.degraded, curves) for image in (restored, refined)]
+    objective = build_objective(recipe("zero-dce"))
+    assert objective(network, batch).item() == pytest.approx(expected[0].item(), rel=1e-5)
+    loss = objective(module, batch)
+    assert loss.item() == pytest.approx(sum(expected).item(), rel=1e-5)
+    loss.backward()
+    assert all(value.grad is not None for value in network.parameters())
+    assert "curves" not in vars(network)  # what was watched is as it was
+
+
+def test_a_network_refined_inside_has_curves_for_each_image(batch):
+    network = build_network("zero_dce", {"width": 4, "iterations": 2})
+    prior = RandomVectors(8)
+    inside = refinement_for(network, prior, "ptgrm-features", {"width": 4, "blocks": 1, "layer": "encoder.1"})
+    for value in inside.parameters():
+        nn.init.normal_(value, std=0.1)
+    module = Boosted(network, prior, inside)
+    curves = []
+    hook = network.decoder[-1].register_forward_hook(lambda _, inputs, output: curves.append(-output.tanh()))
+    refined, restored = module(batch.degraded, both=True, view=batch.view, grid=batch.grid)
+    hook.remove()
+    assert not torch.allclose(*curves)
+    expected = zero_dce(refined, batch.degraded, curves[0]) + zero_dce(restored, batch.degraded, curves[1])
+    assert build_objective(recipe("zero-dce"))(module, batch).item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_sci_s_own_loss_on_all_stages_and_on_the_light_that_the_refined_image_implies(batch):
+    network = build_network("sci", {"calibration_width": 4}).eval()
+    module = boosted(network).eval()
+    refined = module(batch.degraded, view=batch.view, grid=batch.grid)
+    of_stages = sci([(stage.input, stage.illumination) for stage in network.stages(batch.degraded)])
+    light = (batch.degraded / refined.clamp_min(1e-4)).clamp(1e-4, 1)
+    objective = build_objective(recipe("sci"))
+    assert objective(network, batch).item() == pytest.approx(of_stages.item(), rel=1e-5)
+    expected = of_stages + sci([(batch.degraded, light)])
+    loss = objective(module, batch)
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
+    loss.backward()
+    assert all(value.grad is not None for value in network.parameters())
+
+
+def test_networks_without_what_a_loss_looks_at_are_refused():
+    with pytest.raises(SettingsError, match=r"train\.loss.*curves, which UNet does not have"):
+        build_objective(recipe("zero-dce")).check(UNet.tiny())
+
+
+def test_withheld_priors_are_zeros_and_the_others_stay(batch):
+    module = boosted(UNet.tiny())
+    features = module.prior.encode(batch.view)
+    seen = []
+    hook = module.refinement.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[2]))
+    withheld = Batch(**(vars(batch) | {"withheld": torch.tensor([True, False])}))
+    objective = build_objective(recipe("absolute"))
+    losses = [objective(module, one).item() for one in (batch, withheld)]
+    hook.remove()
+    assert torch.equal(seen[0], features)
+    assert torch.equal(seen[1], torch.stack([torch.zeros(8), features[1]]))
+    assert losses[0] != losses[1]
+
+
+def test_through_ends_with_its_block_whatever_happens():
+    network = UNet.tiny()
+
+    def interrupted():
+        with through(network, "forward", lambda result: result):
+            assert "forward" in vars(network)
+            raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"):
+        interrupted()
+    assert "forward" not in vars(network)
+
+
+@pytest.mark.parametrize(
+    ("loss", "message"),
+    [
+        ("charbonnier + 0.1 sim", "unknown loss 'sim'; did you mean 'ssim'"),
+        ("charbonnier +", "no weighted sum"),
+        ("-1 absolute", "no weighted sum"),
+        ("nan absolute", "no weighted sum"),
+        ("a b absolute", "no weighted sum"),
+        ("", "no weighted sum"),
+        ("perceptual", r"needs train\.perceptual_weights"),
+    ],
+)
+def test_wrong_texts_are_explained(loss, message):
+    with pytest.raises(SettingsError, match=message):
+        build_objective(recipe(loss))
+
+
+def test_losses_that_the_data_cannot_feed_are_refused():
+    dark = {"folder": None, "degradations": None, "pairs": {"degraded": "dark"}}
+    build_objective(recipe("zero-dce", data=dark))
+    with pytest.raises(SettingsError, match=r"'absolute' compares with clean.*data\.pairs\.clean"):
+        build_objective(recipe("zero-dce + absolute", data=dark))
+    with pytest.raises(SettingsError, match=r"data\.crop: 'ssim' needs crops of 11 pixels, got 8"):
+        build_objective(recipe("ssim", data={"crop": 8}))
+
+
+VGG = (64, 64, "pool", 128, 128, "pool", 256, 256, 256, "pool", 512, 512, 512, "pool", 512, 512, 512)
+
+
+def test_the_perceptual_loss_is_that_of_vgg(tmp_path, batch):
+    """With random weights under torchvision's keys, against convolutions written out."""
+    weights, place, before = {"classifier.0.weight": torch.zeros(1)}, 0, 3
+    for width in VGG:
+        if width == "pool":
+            place += 1
+            continue
+        weights[f"features.{place}.weight"] = torch.randn(width, before, 3, 3) * (2 / (9 * before)) ** 0.5
+        weights[f"features.{place}.bias"] = torch.randn(width) * 0.1
+        place, before = place + 2, width
+    torch.save(weights, tmp_path / "vgg.pth")
+    chosen = {"perceptual_weights": str(tmp_path / "vgg.pth")}
+    objective = build_objective(recipe("perceptual", train=chosen))
+    network = UNet.tiny()
+    mean, deviation = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    images = torch.stack([network(batch.degraded), batch.clean])
+    maps = ((images - mean.view(3, 1, 1)) / deviation.view(3, 1, 1)).flatten(0, 1)
+    place, stages = 0, []
+    for index, width in enumerate(VGG):
+        if width == "pool":
+            maps, place = F.max_pool2d(maps, 2), place + 1
+            continue
+        maps = F.conv2d(maps, weights[f"features.{place}.weight"], weights[f"features.{place}.bias"], padding=1).relu()
+        place += 2
+        if index + 1 == len(VGG) or VGG[index + 1] == "pool":
+            first, second = maps.unflatten(0, (2, 2))
+            stages.append((first - second).abs().mean().item())
+    expected = sum(2.0**-power * stage for power, stage in zip((5, 4, 3, 2, 0), stages, strict=True))
+    loss = objective(network, batch)
+    assert loss.item() == pytest.approx(expected, rel=1e-4)
+    loss.backward()
+    assert network.head.weight.grad.abs().max() > 0
+    torch.save({"features.0.weight": torch.zeros(3)}, tmp_path / "other.pth")
+    with pytest.raises(ModelError, match=r"other\.pth: not torchvision's weights of VGG-16"):
+        build_objective(recipe("perceptual", train={"perceptual_weights": str(tmp_path / "other.pth")}))

@@ -1,0 +1,204 @@
+"""Training on real pairs, and without clean photographs: what is held out, what is scored, what resumes."""
+
+import json
+
+import pytest
+import torch
+
+from pellucid import images
+from pellucid.data.folders import list_photographs
+from pellucid.errors import DataError, SettingsError
+from pellucid.priors import RandomVectors
+from pellucid.restoration.model_file import describe_model, load_model
+from pellucid.training.distill import distill
+from pellucid.training.material import split_sources
+from pellucid.training.settings import DataSettings, read_recipe
+from pellucid.training.train import train
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """Twelve scenes, each with two dark and noisy versions, and a whole photograph of which they are the middle."""
+    root = tmp_path_factory.mktemp("pairs")
+    generator = torch.Generator().manual_seed(0)
+    for name in ("dark", "clean", "whole"):
+        (root / name).mkdir()
+    for scene in range(1, 13):
+        whole = torch.rand(1, 3, 48, 48, generator=generator)
+        clean = whole[:, :, 8:40, 12:44]
+        images.write(images.Photograph(clean), root / f"clean/{scene}.png")
+        for version in (1, 2):
+            images.write(images.Photograph(clean * 0.2 * version), root / f"dark/{scene}_{version}.png")
+            images.write(images.Photograph(whole * 0.2 * version), root / f"whole/{scene}_{version}.png")
+    return root
+
+
+def tree(folders, *, pairs=None, **train_settings):
+    given = pairs or {"degraded": str(folders / "dark"), "clean": str(folders / "clean")}
+    settings = {"steps": 6, "batch": 2, "warmup_steps": 2, "validate_steps": 3, "precision": "float32"}
+    return {
+        "name": "test",
+        "network": {"name": "unet", "settings": {"widths": [8, 16], "blocks": [1, 1]}},
+        "data": {"pairs": given, "crop": 16, "validation": 3},
+        "train": settings | train_settings,
+    }
+
+
+def boosted(folders, **changes):
+    recipe = tree(folders, **changes)
+    recipe["data"]["whole"] = str(folders / "whole")
+    return recipe | {"prior": {"name": "random:8"}, "refinement": {"settings": {"width": 4, "blocks": 1}}}
+
+
+def run(recipe_tree, folder, *, resume=False, stop_at=None):
+    losses = {}
+    steps = train(read_recipe(recipe_tree, "test"), folder, resume=resume)
+    for step in steps:
+        losses[step.number] = step.loss
+        if step.number == stop_at:
+            steps.close()
+            break
+    return losses
+
+
+def logged(folder):
+    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+
+
+def test_scenes_are_held_out_whole_and_in_the_order_people_count_in(folders):
+    training, held_out = split_sources(DataSettings(**tree(folders)["data"]))
+    names = [[path.stem for path in source.degraded.paths] for source in (training, held_out)]
+    assert names[1] == ["10_1", "10_2", "11_1", "11_2", "12_1", "12_2"]
+    assert len(names[0]) == 18
+    assert not set(names[0]) & set(names[1])
+    for source in (training, held_out):
+        for index, path in enumerate(source.degraded.paths):
+            assert source.clean.paths[index].stem == path.stem.split("_")[0]
+
+
+def test_the_score_is_that_of_the_held_out_pairs_whole(folders, tmp_path):
+    run(tree(folders, average=0.0), tmp_path / "run")
+    network = load_model(tmp_path / "run/model.safetensors").module
+    scores = []
+    for path in list_photographs(folders / "dark"):
+        if int(path.stem.split("_")[0]) >= 10:
+            clean = images.read(folders / f"clean/{path.stem.split('_')[0]}.png").pixels
+            with torch.no_grad():
+                error = (network(images.read(path).pixels).clamp(0, 1) - clean).square().mean()
+            scores.append(float(-10 * error.log10()))
+    assert logged(tmp_path / "run")[-1]["psnr"] == pytest.approx(sum(scores) / len(scores), abs=2e-3)
+    trained = describe_model(tmp_path / "run/model.safetensors")["card"]["trained"]
+    assert trained["photographs"] == 18
+    assert trained["degradations"] == ["real photographs, paired"]
+
+
+def test_a_boosted_run_learns_and_sees_whole_photographs(folders, tmp_path):
+    losses = run(boosted(folders, steps=40, learning_rate=3e-3, prior_dropout=0.3, loss="absolute"), tmp_path / "run")
+    last = logged(tmp_path / "run")[-1]
+    assert sum(losses[step] for step in range(31, 41)) < 0.8 * sum(losses[step] for step in range(1, 11))
+    assert {"psnr", "psnr_network"} <= last.keys()
+    training, _ = split_sources(DataSettings(**boosted(folders)["data"]))
+    example = training.example(0)
+    assert example.grid.tolist() == pytest.approx([8 / 48, 12 / 48, 40 / 48, 44 / 48])
+    assert example.seen.shape == (3, 48, 48)
+
+
+def test_interrupted_and_resumed_equals_uninterrupted_with_all_that_is_drawn(folders, tmp_path):
+    recipe = boosted(folders, checkpoint_minutes=1e-9, prior_dropout=0.5, accumulate=2, loss="charbonnier + 0.1 ssim")
+    recipe["prior"]["shuffled"] = True
+    whole = run(recipe, tmp_path / "whole")
+    run(recipe, tmp_path / "cut", stop_at=3)
+    resumed = run(recipe, tmp_path / "cut", resume=True)
+    assert sorted(resumed) == [4, 5, 6]
+    assert all(resumed[number] == whole[number] for number in resumed)
+    first, second = (load_model(tmp_path / name / "model.safetensors").module.state_dict() for name in ("whole", "cut"))
+    assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+def test_accumulated_batches_are_one_larger_batch(folders, tmp_path):
+    """Two batches of one sample have the mean gradient of both; their samples are those of steps 1 and 2 without."""
+    single = tree(folders, batch=1, steps=2, warmup_steps=0, learning_rate=1e-12, loss="absolute")
+    both = tree(folders, batch=1, steps=1, warmup_steps=0, learning_rate=1e-12, loss="absolute", accumulate=2)
+    first, second = run(single, tmp_path / "single").values()
+    assert run(both, tmp_path / "both")[1] == pytest.approx((first + second) / 2, rel=1e-5)
+
+
+@pytest.mark.parametrize(("network", "loss"), [("zero_dce", "zero-dce"), ("sci", "sci")])
+def test_networks_learn_without_clean_photographs(folders, tmp_path, network, loss):
+    recipe = boosted(folders, pairs={"degraded": str(folders / "dark")}, loss=loss, steps=3)
+    small = {"zero_dce": {"width": 4, "iterations": 2}, "sci": {"calibration_width": 4}}
+    recipe["network"] = {"name": network, "settings": small[network]}
+    losses = run(recipe, tmp_path / "run")
+    assert len(losses) == 3
+    assert all(0 < value < 100 for value in losses.values())
+    assert "psnr" not in logged(tmp_path / "run")[-1]  # there is nothing to compare with
+    trained = describe_model(tmp_path / "run/model.safetensors")["card"]["trained"]
+    assert trained["degradations"] == ["real photographs"]
+
+
+def test_zero_dce_brightens_dark_photographs(folders, tmp_path):
+    recipe = tree(folders, pairs={"degraded": str(folders / "dark")}, loss="zero-dce", steps=60, learning_rate=3e-3)
+    recipe["network"] = {"name": "zero_dce", "settings": {"width": 8, "iterations": 8}}
+    run(recipe | {"train": recipe["train"] | {"average": 0.9}}, tmp_path / "run")
+    network = load_model(tmp_path / "run/model.safetensors").module
+    dark = images.read(folders / "dark/12_1.png").pixels
+    with torch.no_grad():
+        assert network(dark).mean() > dark.mean() + 0.1
+
+
+def test_distilling_a_model_that_was_trained_on_pairs(folders, tmp_path):
+    recipe = boosted(folders)
+    recipe["distill"] = {"steps": 3, "batch": 2, "settings": {"size": 32, "channels": [4], "texture": [4]}}
+    run(recipe, tmp_path / "run")
+    model = load_model(tmp_path / "run/model.safetensors")
+    assert len(list(distill(model, read_recipe(recipe, "test"), tmp_path / "distilled"))) == 3
+    assert load_model(tmp_path / "distilled/model.safetensors").module.prior.settings["teacher"] == "random:8"
+
+
+def test_missing_partners_and_wholes_are_named(folders, tmp_path):
+    images.write(images.Photograph(torch.rand(1, 3, 16, 16)), tmp_path / "1_1.png")
+    recipe = boosted(folders)
+    recipe["data"]["whole"] = str(tmp_path)
+    with pytest.raises(DataError, match=r"17 files without a whole photograph in .*dark.1_2\.png"):
+        run(recipe, tmp_path / "a")
+    recipe["data"]["validation"] = 12
+    with pytest.raises(DataError, match=r"clean: 12 photographs, of which data\.validation holds out 12"):
+        run(recipe, tmp_path / "a")
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({}, "give either folder with degradations, or pairs"),
+        ({"pairs": {"degraded": "a"}, "folder": "b"}, "give either folder with degradations, or pairs"),
+        ({"folder": "b"}, "folder and degradations go together"),
+        ({"pairs": {"degraded": "a"}, "degradations": ["noise sigma=1"]}, "folder and degradations go together"),
+        ({"folder": "b", "degradations": ["noise sigma=1"], "whole": "c"}, "whole is for pairs"),
+        ({"pairs": {"degraded": "a"}, "grey": 0.5}, "grey is for folder"),
+        ({"pairs": {"clean": "a"}}, r"data\.pairs\.degraded"),
+        ({"pairs": {"degraded": "a", "cleen": "b"}}, r"unknown key 'cleen'; did you mean 'clean'.*data\.pairs"),
+        ({"pairs": {"degraded": "a"}, "view": "half"}, r"data\.view"),
+    ],
+)
+def test_wrong_data_sections_name_the_key(folders, data, message):
+    with pytest.raises(SettingsError, match=message):
+        read_recipe(tree(folders) | {"data": data}, "mine.yaml")
+
+
+def test_a_prior_s_vectors_are_kept_and_change_nothing(folders, tmp_path, monkeypatch):
+    """Two runs over one cache: the second computes no vector, and both end where the run without a cache does."""
+    computed = []
+    encode = RandomVectors.encode
+    monkeypatch.setattr(RandomVectors, "encode", lambda self, view: computed.append(len(view)) or encode(self, view))
+    recipe = boosted(folders, steps=3)
+    plain = run(recipe, tmp_path / "plain")
+    recipe["prior"] = {"name": "random:8", "cache": str(tmp_path / "vectors")}
+    first = run(recipe, tmp_path / "first")
+    computed.clear()
+    again = run(recipe, tmp_path / "again")
+    assert first == again == plain
+    assert not computed
+    assert describe_model(tmp_path / "again/model.safetensors")["prior"] == {"name": "random:8"}
+    recipe["data"]["view"] = "crop"
+    with pytest.raises(SettingsError, match=r"prior\.cache is for data\.pairs seen whole"):
+        read_recipe(recipe, "mine.yaml")
