@@ -34,7 +34,9 @@ def load(
     device: str = "auto",
     precision: "Precision" = "auto",
 ) -> "Restorer":
-    """A restorer from a model's name, a .safetensors file, or `hf:owner/repository`; see `Restorer` for the options.
+    """A restorer from a model's name, a model file, the weights of a published network, or `hf:owner/repository`.
+
+    See `Restorer` for the options.
 
     Raises:
         ModelError: there is no such model, or its file is damaged.

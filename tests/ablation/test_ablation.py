@@ -61,13 +61,14 @@ def test_other_grids_priors_and_axes(tree):
         tree,
         grids=["table-3", "features"],
         priors=["zeros:5"],
-        vary=["train.learning_rate=1e-3,2e-3", "refinement.settings.blocks=1,2"],
+        vary=["train.learning_rate=1e-3,2e-3; refinement.settings.blocks=1,2", "train.prior_dropout=0.5"],
     )
     names = [arm.name for arm in arms]
     assert [f"R {name}" for name in ABLATIONS] == names[1:9]
     assert names[9:11] == ["R on features", "zeros:5"]
-    assert names[11:] == [f"learning_rate={rate}, blocks={blocks}" for rate in ("1e-3", "2e-3") for blocks in (1, 2)]
-    last = arms[-1].recipe(0)
+    assert names[11:-1] == [f"learning_rate={rate}, blocks={blocks}" for rate in ("1e-3", "2e-3") for blocks in (1, 2)]
+    assert names[-1] == "prior_dropout=0.5"
+    last = arms[-2].recipe(0)
     assert last.train.learning_rate == 2e-3
     assert last.refinement.settings == {"width": 4, "blocks": 2}
     assert arms[0].recipe(0).refinement.settings == {"width": 4, "blocks": 1}

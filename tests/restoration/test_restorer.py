@@ -8,7 +8,7 @@ from torch import nn
 
 from pellucid import images
 from pellucid.errors import ImageError, ModelError, SettingsError
-from pellucid.networks import UNet
+from pellucid.networks import IAT, UNet
 from pellucid.priors import RandomVectors, Student
 from pellucid.refinement import PTGRM, Boosted, refinement_for
 from pellucid.restoration.memory import bytes_per_pixel, parse_memory, tiles_within
@@ -261,3 +261,12 @@ def test_a_refinement_inside_the_network_is_at_work(tile):
     assert (refined - alone).abs().max() > 1e-3
     if tile is None:
         torch.testing.assert_close(refined, boosted(image).clamp(0, 1), atol=1e-5, rtol=0)
+
+
+def test_a_network_that_looks_at_the_whole_picture_is_tiled_exactly():
+    torch.manual_seed(0)
+    network = IAT.tiny().eval()
+    image = torch.rand(1, 3, 200, 180)
+    image[..., :90] *= 0.1  # one half is dark: each tile alone would be brightened by itself
+    whole = Restorer(network, tile=0, precision="float32")(image)
+    torch.testing.assert_close(Restorer(network, tile=64, precision="float32")(image), whole, atol=1e-4, rtol=0)

@@ -47,6 +47,17 @@ def test_a_text_is_a_weighted_sum(batch):
     assert found.item() == pytest.approx(expected.item(), rel=1e-6)
 
 
+def test_losses_have_options(batch):
+    network = build_network("zero_dce", {"width": 4, "iterations": 2})
+    restored, curves = network(batch.degraded), network.curves(batch.degraded)
+    found = build_objective(recipe("2 zero-dce level=0.4 + 0.5 charbonnier epsilon=0.1"))(network, batch)
+    expected = 2 * zero_dce(restored, batch.degraded, curves, 0.4) + 0.5 * charbonnier(restored, batch.clean, 0.1)
+    assert found.item() == pytest.approx(expected.item(), rel=1e-6)
+    assert found.item() != pytest.approx(
+        build_objective(recipe("2 zero-dce + 0.5 charbonnier"))(network, batch).item(), rel=1e-3
+    )
+
+
 def test_equation_eight(batch):
     module = boosted(UNet.tiny())
     refined, restored = module(batch.degraded, both=True, view=batch.view, grid=batch.grid)
@@ -151,6 +162,10 @@ def test_through_ends_with_its_block_whatever_happens():
         ("nan absolute", "no weighted sum"),
         ("a b absolute", "no weighted sum"),
         ("", "no weighted sum"),
+        ("absolute 0.1", "no weighted sum"),
+        ("zero-dce level=", "no weighted sum"),
+        ("zero-dce =1", "unknown option ''"),
+        ("zero-dce levle=0.4", "'zero-dce': unknown option 'levle'; did you mean 'level'"),
         ("perceptual", r"needs train\.perceptual_weights"),
     ],
 )

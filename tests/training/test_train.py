@@ -11,10 +11,10 @@ import yaml
 from pellucid import images
 from pellucid.checkpoints import load_weights
 from pellucid.errors import DataError, ModelError, SettingsError
-from pellucid.networks import External
+from pellucid.networks import External, UNet
 from pellucid.priors import FrozenPrior, Shuffled, unit_rms
 from pellucid.refinement import Boosted
-from pellucid.restoration.model_file import describe_model, load_model
+from pellucid.restoration.model_file import describe_model, load_model, save_model
 from pellucid.training.distill import distill
 from pellucid.training.settings import override, read_recipe
 from pellucid.training.train import build_module, train
@@ -273,3 +273,13 @@ def test_override_reads_yaml_and_refuses_nonsense():
     for wrong in ("a", "=1", "a..b=1", "c.d=1", "a.b=[1"):
         with pytest.raises(SettingsError):
             override(values, wrong)
+
+
+def test_another_restorer_can_be_the_prior(photographs, tmp_path):
+    tree = boosted_tree(photographs, steps=1)
+    save_model(UNet.tiny(), tmp_path / "other.safetensors", recipe={}, card={})
+    tree["prior"] = {"name": f"restorer:{tmp_path / 'other.safetensors'}"}
+    run(tree, tmp_path / "run")
+    loaded = load_model(tmp_path / "run/model.safetensors").module
+    assert loaded.prior.name == tree["prior"]["name"]
+    assert loaded(torch.rand(1, 3, 20, 20)).shape == (1, 3, 20, 20)

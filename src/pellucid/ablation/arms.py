@@ -63,7 +63,7 @@ def arms_of(
         grids: "controls" (the network alone, and `CONTROLS`), "table-3" (PTG-RM's ablations of R), "features" (R inside the
             network, at its deepest features).
         priors: further priors, each `SPEC` or `SPEC=WEIGHTS_FILE`: table 1 of PTG-RM.
-        vary: further axes, each `a.b=value,value` (values as YAML); several make their product.
+        vary: further variants, each `a.b=value,value` (values as YAML), one arm per value; `a=1,2; b=3,4` makes the product.
 
     Raises:
         SettingsError: an unknown grid, a recipe without a boost, or a variant that is no recipe.
@@ -94,8 +94,8 @@ def arms_of(
         found.append(
             _variant(name, tree, base.name, prior={"name": name, "weights": weights or None, "shuffled": False})
         )
-    for name, changes in _products(vary):
-        found.append(Arm(name, _changed(tree, changes), base.name))
+    for text in vary:
+        found += [Arm(name, _changed(tree, changes), base.name) for name, changes in _products(text)]
     for arm in found:
         arm.recipe(0)
     names = [arm.name for arm in found]
@@ -127,22 +127,21 @@ def _variant(name: str, tree: Mapping[str, Any], host: str, **sections: Mapping[
     return Arm(name, {**tree, **changed}, host)
 
 
-def _products(vary: Sequence[str]) -> list[tuple[str, dict[str, Any]]]:
-    """Every combination of the values of each axis, with its name; none where there is no axis."""
+def _products(text: str) -> list[tuple[str, dict[str, Any]]]:
+    """Every combination of the values of each axis, with its name."""
     axes = []
-    for axis in vary:
-        key, equals, text = axis.partition("=")
+    for axis in text.split(";"):
+        key, equals, listed = axis.partition("=")
         try:
-            values = yaml.safe_load(f"[{text}]")
+            values = yaml.safe_load(f"[{listed}]")
         except yaml.YAMLError:
             values = None
-        if not equals or not key or not values:
-            raise SettingsError(f"--vary {axis!r}: expected key.key=value,value")
-        axes.append([(key, value) for value in values])
+        if not equals or not key.strip() or not values:
+            raise SettingsError(f"--vary {text!r}: expected key.key=value,value")
+        axes.append([(key.strip(), value) for value in values])
     return [
         (", ".join(f"{key.rpartition('.')[2]}={_short(value)}" for key, value in choice), dict(choice))
         for choice in itertools.product(*axes)
-        if choice
     ]
 
 

@@ -35,7 +35,8 @@ def ablate(
         list[str] | None, typer.Option(metavar="SPEC[=WEIGHTS]", help="Also with this prior; again for more.")
     ] = None,
     vary: Annotated[
-        list[str] | None, typer.Option(metavar="KEY=V1,V2", help="Also with these values; several axes make a product.")
+        list[str] | None,
+        typer.Option(metavar="KEY=V1,V2", help="Also with each of these values; 'a=1,2; b=3,4' makes the product."),
     ] = None,
     seed: Annotated[
         list[int] | None, typer.Option(min=0, help="Train every arm with this seed; again for more.")

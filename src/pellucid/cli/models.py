@@ -12,7 +12,8 @@ __all__ = ["models"]
 
 def models(
     name: Annotated[
-        str | None, typer.Argument(help="Show one model's whole card: a name or a .safetensors file.")
+        str | None,
+        typer.Argument(help="Show one model's whole card: a name, a model file, or weights of a published network."),
     ] = None,
     json: Json = False,
 ) -> None:

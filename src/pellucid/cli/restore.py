@@ -15,7 +15,10 @@ def restore(
     inputs: Annotated[list[Path], typer.Argument(metavar="INPUT...", help="Photographs, or folders of them.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="A file for one photograph, else a folder.")],
     model: Annotated[
-        str, typer.Option(help="A name (`pellucid models`), a .safetensors file, or hf:owner/repository.")
+        str,
+        typer.Option(
+            help="A name (`pellucid models`), a model file, weights of a published network, or hf:owner/repository."
+        ),
     ] = "default",
     strength: Annotated[
         float, typer.Option(min=0, max=1, help="0 leaves the photograph as it is, 1 restores it fully.")

@@ -13,23 +13,24 @@ REGION = 4
 """Side of the regions that are compared with their neighbours, in pixels."""
 EXPOSED_REGION = 16
 """Side of the regions that should be well exposed, in pixels."""
-WELL_EXPOSED = 0.6
-"""E, the mean of a well exposed region."""
+LEVEL = 0.6
+"""E, the mean of a well exposed region. The paper finds little difference from 0.4 to 0.7."""
 COLOUR_WEIGHT = 0.5
 SMOOTHNESS_WEIGHT = 20.0
 
 
-def zero_dce(enhanced: Tensor, degraded: Tensor, curves: Tensor) -> Tensor:
+def zero_dce(enhanced: Tensor, degraded: Tensor, curves: Tensor, level: float = LEVEL) -> Tensor:
     """The total loss, a scalar.
 
     Args:
         enhanced: (B, 3, H, W), sides of at least 16 pixels.
         degraded: the same, before brightening.
         curves: the maps A_1 ... A_n, (B, 3 n, H, W).
+        level: of `exposure`.
     """
     return (
         spatial_consistency(enhanced, degraded)
-        + exposure(enhanced)
+        + exposure(enhanced, level)
         + COLOUR_WEIGHT * colour_constancy(enhanced)
         + SMOOTHNESS_WEIGHT * curve_smoothness(curves)
     )
@@ -45,9 +46,9 @@ def spatial_consistency(enhanced: Tensor, degraded: Tensor) -> Tensor:
     return total / after.numel()
 
 
-def exposure(enhanced: Tensor) -> Tensor:
-    """L_exp: how far the means of regions of 16 x 16 are from 0.6."""
-    return (F.avg_pool2d(enhanced.mean(1, keepdim=True), EXPOSED_REGION) - WELL_EXPOSED).abs().mean()
+def exposure(enhanced: Tensor, level: float = LEVEL) -> Tensor:
+    """L_exp: how far the means of regions of 16 x 16 are from the level E of good exposure."""
+    return (F.avg_pool2d(enhanced.mean(1, keepdim=True), EXPOSED_REGION) - level).abs().mean()
 
 
 def colour_constancy(enhanced: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from pellucid import images
 from pellucid.errors import ImageError, ModelError, SettingsError
-from pellucid.networks import input_multiple, output_scale
+from pellucid.networks import input_multiple, output_scale, seeing_whole
 from pellucid.padding import pad_to_multiple
 from pellucid.refinement import Boosted
 from pellucid.restoration.memory import available_memory, bytes_per_pixel, checked_memory, parse_memory, tiles_within
@@ -124,7 +124,7 @@ class Restorer:
     def _run(self, image: Tensor, bfloat16: bool) -> Tensor:
         memory = self.memory or available_memory(self.device)
         tiles = self._tiles(memory, image)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=bfloat16):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=bfloat16), seeing_whole(self.network, image):
             if not isinstance(self.model, Boosted):
                 return restore_in_tiles(self._restore_tile, image, tiles, scale=self.scale)
             boosted = self.model

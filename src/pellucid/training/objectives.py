@@ -4,13 +4,13 @@ Equation (8) of PTG-RM (arXiv 2403.06793): L(restored) + lambda_1 L(refined), wh
 It may be a loss that needs no clean image, such as a network's own:
 
     charbonnier + 0.1 ssim      compares with the clean image
-    zero-dce, sci               the networks' own losses; they also look at what the network computes on its way
+    zero-dce level=0.4, sci     the networks' own losses; they also look at what the network computes on its way
 """
 
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -50,22 +50,24 @@ class Term:
     """One loss of the sum.
 
     Attributes:
-        measure: from a trial to a scalar.
+        measure: from a trial, and options, to a scalar.
         needs_clean: whether it compares with a clean image.
         own: the network's method that gives what the loss looks at beside images.
         shared: whether that belongs to the refined image as much as to the restored one.
         smallest: side of the smallest image it takes, in pixels.
+        options: the numbers that a text may set.
     """
 
-    measure: Callable[[Trial], Tensor]
+    measure: Callable[..., Tensor]
     needs_clean: bool = False
     own: str | None = None
     shared: bool = False
     smallest: int = 1
+    options: tuple[str, ...] = ()
 
 
-def _zero_dce(trial: Trial) -> Tensor:
-    return zero_dce(trial.image, trial.degraded, trial.own.float())
+def _zero_dce(trial: Trial, **options: float) -> Tensor:
+    return zero_dce(trial.image, trial.degraded, trial.own.float(), **options)
 
 
 def _sci(trial: Trial) -> Tensor:
@@ -74,17 +76,18 @@ def _sci(trial: Trial) -> Tensor:
     return sci([(stage.input.float(), stage.illumination.float()) for stage in trial.own])
 
 
-def _compared(loss: Callable[[Tensor, Tensor], Tensor], trial: Trial) -> Tensor:
+def _compared(loss: Callable[..., Tensor], trial: Trial, **options: float) -> Tensor:
     if trial.clean is None:
         raise ValueError("this loss compares with clean images, and the batch has none")
-    return loss(trial.image, trial.clean)
+    return loss(trial.image, trial.clean, **options)
 
 
 TERMS: Mapping[str, Term] = {
     **{name: Term(partial(_compared, loss), needs_clean=True) for name, loss in LOSSES.items()},
+    "charbonnier": Term(partial(_compared, LOSSES["charbonnier"]), needs_clean=True, options=("epsilon",)),
     "ssim": Term(partial(_compared, LOSSES["ssim"]), needs_clean=True, smallest=11),
     "sci": Term(_sci, own="stages"),
-    "zero-dce": Term(_zero_dce, own="curves", shared=True, smallest=16),
+    "zero-dce": Term(_zero_dce, own="curves", shared=True, smallest=16, options=("level",)),
 }
 """The losses by the name that recipes give them; `perceptual` is one more, made from its weights."""
 
@@ -159,7 +162,7 @@ def build_objective(recipe: Recipe) -> Objective:
     settings, data = recipe.train, recipe.data
     terms = []
     for part in settings.loss.split("+"):
-        weight, name = _weighted(part, settings.loss)
+        weight, name, options = _parsed(part, settings.loss)
         term = _perceptual(recipe) if name == "perceptual" else TERMS.get(name)
         if term is None:
             raise SettingsError(unknown_name("loss", name, [*TERMS, "perceptual"]))
@@ -167,20 +170,28 @@ def build_objective(recipe: Recipe) -> Objective:
             raise SettingsError(f"train.loss: {name!r} compares with clean photographs; give data.pairs.clean")
         if data.crop < term.smallest:
             raise SettingsError(f"data.crop: {name!r} needs crops of {term.smallest} pixels, got {data.crop}")
-        terms.append((weight, term))
+        for option in options:
+            if option not in term.options:
+                raise SettingsError(f"train.loss: {name!r}: {unknown_name('option', option, term.options)}")
+        terms.append((weight, replace(term, measure=partial(term.measure, **options))))
     return Objective(tuple(terms), settings.refined_weight, settings.freeze_network)
 
 
-def _weighted(part: str, text: str) -> tuple[float, str]:
-    """The weight and the name in a text such as `0.1 ssim`; the weight of a name alone is 1."""
-    *weights, name = part.split() or [""]
+def _parsed(part: str, text: str) -> tuple[float, str, dict[str, float]]:
+    """Weight, name and options in a text such as `0.1 ssim` or `zero-dce level=0.4`; without a weight it is 1."""
+    words = part.split()
+    weighted = len(words) > 1 and "=" not in words[1]
     try:
-        weight = float(weights[0]) if weights else 1.0
+        weight = float(words.pop(0)) if weighted else 1.0
+        name, *assignments = words
+        options = {key: float(value) for key, value in (word.split("=") for word in assignments)}
+        if "=" in name or not all(0 < value < math.inf for value in (weight, *options.values())):
+            raise ValueError
     except ValueError:
-        weight = math.nan
-    if len(weights) > 1 or not name or not 0 < weight < math.inf:
-        raise SettingsError(f"train.loss: {text!r} is no weighted sum; write for example: charbonnier + 0.1 ssim")
-    return weight, name
+        raise SettingsError(
+            f"train.loss: {text!r} is no weighted sum; write for example: charbonnier + 0.1 ssim"
+        ) from None
+    return weight, name, options
 
 
 def _perceptual(recipe: Recipe) -> Term:

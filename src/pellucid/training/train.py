@@ -12,9 +12,9 @@ from pellucid.data.batches import Batches
 from pellucid.data.sources import Source
 from pellucid.errors import SettingsError, one_line
 from pellucid.networks import External, build_network, input_multiple
-from pellucid.priors import Cached, Prior, Shuffled, build_prior
+from pellucid.priors import Cached, Prior, Shuffled
 from pellucid.refinement import Boosted, refinement_for
-from pellucid.restoration.model_file import load_network_weights, save_model
+from pellucid.restoration.model_file import find_prior, load_network_weights, save_model
 from pellucid.training.loop import Run, Step
 from pellucid.training.material import describe_data, split_sources
 from pellucid.training.objectives import build_objective
@@ -88,7 +88,7 @@ def build_module(recipe: Recipe, training: Source | None = None) -> nn.Module:
     if recipe.prior is None or recipe.refinement is None:
         return network
     try:
-        prior = build_prior(recipe.prior.name, weights=recipe.prior.weights)
+        prior = find_prior(recipe.prior.name, weights=recipe.prior.weights)
         if recipe.prior.cache:
             prior = Cached(prior, recipe.prior.cache)
         if recipe.prior.shuffled:
