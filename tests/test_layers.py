@@ -19,7 +19,7 @@ GROUPS = (
     {"restoration"},
     {"hub"},
     {"training", "evaluation", "export"},
-    {"recipes", "ablation"},
+    {"recipes", "ablation", "explanation"},
     {"scale"},
     {"web"},
     {"cli"},

@@ -6,7 +6,7 @@ import sys
 import typer
 
 from pellucid import __version__
-from pellucid.cli import ablate, data, distill, evaluate, models, restore, study, train
+from pellucid.cli import ablate, data, distill, evaluate, explain, models, restore, study, train
 from pellucid.errors import PellucidError, SettingsError, one_line
 
 __all__ = ["app", "main"]
@@ -24,6 +24,7 @@ for verb in (
     evaluate.evaluate,
     evaluate.compare,
     ablate.ablate,
+    explain.explain,
     train.train,
     distill.distill,
     models.models,

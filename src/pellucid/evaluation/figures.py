@@ -15,7 +15,19 @@ from torch.nn.functional import avg_pool2d
 from pellucid import images
 from pellucid.errors import ImageError
 
-__all__ = ["CLEAN", "COLOURS", "LARGEST", "SIDE", "Figures", "Place", "Region", "error_map", "zoom", "zoom_region"]
+__all__ = [
+    "CLEAN",
+    "COLOURS",
+    "LARGEST",
+    "SIDE",
+    "Figures",
+    "Place",
+    "Region",
+    "coloured",
+    "error_map",
+    "zoom",
+    "zoom_region",
+]
 
 Kind = Literal["zoom", "error"]
 
@@ -115,7 +127,7 @@ def error_map(restored: Tensor, clean: Tensor, largest: float = LARGEST) -> Tens
 
     Raises ValueError where the shapes differ or are not those of one picture, or `largest` is not positive.
     """
-    return _coloured(_error(restored, clean) / _positive(largest))
+    return coloured(_error(restored, clean) / _positive(largest))
 
 
 def _error(restored: Tensor, clean: Tensor) -> Tensor:
@@ -125,7 +137,7 @@ def _error(restored: Tensor, clean: Tensor) -> Tensor:
     return _cells(squares, -(-max(clean.shape[-2:]) // _LONGEST)).sqrt()
 
 
-def _coloured(values: Tensor) -> Tensor:
+def coloured(values: Tensor) -> Tensor:
     """Values (1, 1, h, w) as colours (1, 3, h, w): 0 is the first of `COLOURS`, 1 and more the last."""
     table = torch.tensor(COLOURS, device=values.device) / 255
     position = values.clamp(0, 1)[0, 0] * (len(COLOURS) - 1)

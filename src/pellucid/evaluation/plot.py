@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Dot", "Strip", "StripPlot", "strip_plot"]
+__all__ = ["Dot", "Strip", "StripPlot", "strip_plot", "ticks"]
 
 _STEPS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
 _MOST_STEPS = 6
@@ -88,10 +88,10 @@ def strip_plot(rows: Iterable[Mapping[str, Any]], summaries: Iterable[Mapping[st
                 len(group) - len(shown),
             )
         )
-    return StripPlot(tuple(strips), tuple((place(tick), f"{tick:g}") for tick in _ticks(low, high)))
+    return StripPlot(tuple(strips), tuple((place(tick), f"{tick:g}") for tick in ticks(low, high)))
 
 
-def _ticks(low: float, high: float) -> list[float]:
+def ticks(low: float, high: float) -> list[float]:
     """The round numbers from low to high: at least one, at most seven."""
     step = next((step for step in _STEPS if (high - low) / step <= _MOST_STEPS), _STEPS[-1])
     return [round(count * step, 6) for count in range(math.ceil(low / step), math.floor(high / step) + 1)]
