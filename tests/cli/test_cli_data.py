@@ -211,7 +211,7 @@ def test_overlap_ends_1_where_a_test_picture_is_found(run, tmp_path, shared):
 def test_published_tables(run):
     status, out, _ = run("tables")
     assert status == 0
-    assert re.search(r"^ptgrm-8 .*\(9 of 9 columns", out, re.M)
+    assert re.search(r"^ptgrm-8 .*\(6 of 9 columns", out, re.M)
     status, out, _ = run("tables", "ptgrm-8")
     assert (status, "33.25" in out, "arXiv 2403.06793" in out) == (0, True, True)
     (table,) = json.loads(run("tables", "ptgrm-8", "--json")[1])

@@ -55,6 +55,8 @@ def test_evaluate(run, model, clean, tmp_path):
         (["--model", "MODEL", "--data", "CLEAN", "--sigma", 5, "--share", "1/2"], 2, "give --out"),
         (["--model", "MODEL", "--data", "CLEAN", "--data", "CLEAN", "--degraded", "CLEAN"], 2, "goes with one --data"),
         (["--model", "MODEL", "--data", "CLEAN", "--degraded", "CLEAN", "--sigma", 5], 2, "holds pairs already"),
+        (["--model", "MODEL", "--table", "ptgrm-8", "--sigma", 5], 2, "go with --data"),
+        (["--model", "MODEL", "--data", "CLEAN", "--data", "CLEAN", "--sigma", 5], 2, "asked for twice"),
         (["--model", "MODEL", "--table", "ptgrm-88"], 2, "did you mean 'ptgrm-8'"),
         (["--model", "absent", "--data", "CLEAN", "--sigma", 5], 1, "unknown model"),
         (["--model", "MODEL", "--data", "CLEAN", "--sigma", 5, "--save-images"], 2, "give --out"),
@@ -123,3 +125,12 @@ def test_compare(run, clean, tmp_path):
     status, _, err = run(*arguments)
     assert status == 1
     assert "0.png" in err
+
+
+def test_names_that_look_like_markup(run, model, tmp_path):
+    folder = tmp_path / "odd/[/b]x [red]hot"
+    folder.mkdir(parents=True)
+    images.write(images.Photograph(torch.rand(1, 3, 20, 20)), folder / "[bold].png")
+    status, out, err = run("evaluate", "--model", model, "--data", folder, "--sigma", 25)
+    assert (status, err) == (0, "")
+    assert "[red]hot" in out

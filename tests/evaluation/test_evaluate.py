@@ -1,5 +1,6 @@
 """Scores against scikit-image, on noise that anyone can remake; what fails; what is not computed twice."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,8 @@ from pellucid.evaluation.cases import noisy_cases, paired_cases
 from pellucid.evaluation.evaluate import Evaluation, Failure
 from pellucid.evaluation.pictures import SavedPictures, safe_name
 from pellucid.evaluation.rows import RowStore
-from pellucid.metrics import find_protocol
+from pellucid.evaluation.summary import summarise
+from pellucid.metrics import find_protocol, ms_ssim
 
 GAUSSIAN = find_protocol("gaussian-colour")
 PAIRS = find_protocol("pairs-rgb")
@@ -202,15 +204,16 @@ def test_saved_pictures_can_be_scored_again(clean, tmp_path, protocol):
     restorer = Candidate("runs/a:b", lambda degraded: degraded.clamp(0.1, 0.8), "a")
     rows = list(Evaluation([restorer], record, keepers=[keeper]).run(noisy(clean, 20)))
     for row in rows:
-        folder = tmp_path / "images/set/noise sigma=20"
+        folder = tmp_path / "images/set/noise sigma=20" / protocol
+        (own,) = folder.glob("runs-a-b-*")
         file = Path(row.photograph).with_suffix(".png" if protocol.endswith("8bit") else ".tif")
-        restored, truth = (images.read(folder / name / file) for name in ("runs-a-b", "clean"))
+        restored, truth = (images.read(place / file) for place in (own, folder / "clean"))
         again = record.score(restored.pixels, truth.pixels)
         assert (float(again.psnr), float(again.ssim)) == (row.psnr, row.ssim)
-    (folder / "runs-a-b" / file).unlink()
+    (own / file).unlink()
     store = RowStore(tmp_path / "out")
     list(Evaluation([restorer], record, store=store, keepers=[keeper]).run(noisy(clean, 20)))
-    assert (folder / "runs-a-b" / file).is_file()
+    assert (own / file).is_file()
 
 
 @pytest.mark.parametrize("name", ["../../etc", "a/b", "a\\b", 'c:<d>"|?*', "..", "\x00", "日本"])
@@ -219,3 +222,74 @@ def test_a_safe_name_is_one_part_of_a_path(name, tmp_path):
     path.mkdir()
     assert path.parent == tmp_path
     assert path.resolve().parent == tmp_path.resolve()
+
+
+def test_different_names_never_share_a_file():
+    assert safe_name("x/y") != safe_name("x-y")
+    assert safe_name("x-y") == "x-y"
+
+
+def test_kept_pictures_are_those_of_the_last_model_of_that_name(clean, tmp_path):
+    def run(factor):
+        keeper = SavedPictures(tmp_path / "images", GAUSSIAN)
+        candidate = Candidate("m", lambda degraded: degraded * factor, identity=f"times {factor}")
+        store = RowStore(tmp_path / "out")
+        return list(Evaluation([candidate], GAUSSIAN, store=store, keepers=[keeper]).run(noisy(clean, 20)))
+
+    first, second, again = run(0.5), run(0.9), run(0.5)
+    assert [row.psnr for row in again] == [row.psnr for row in first] != [row.psnr for row in second]
+    folder = tmp_path / "images/set/noise sigma=20/gaussian-colour"
+    for row in again:
+        file = Path(row.photograph).with_suffix(".tif")
+        pictures = (images.read(folder / name / file).pixels for name in ("m", "clean"))
+        assert float(GAUSSIAN.score(*pictures).psnr) == row.psnr
+
+
+def test_several_degraded_pictures_of_one_clean_one_are_told_apart(clean, tmp_path):
+    (tmp_path / "hazy").mkdir()
+    for path in clean.iterdir():
+        for index, factor in enumerate((0.5, 0.9)):
+            images.write(
+                images.Photograph(images.read(path).pixels * factor), tmp_path / f"hazy/{path.stem}_{index}.png"
+            )
+    cases = paired_cases("set", list_pairs(tmp_path / "hazy", clean), PAIRS)
+    rows = list(Evaluation([INPUT, times(1.1)], PAIRS).run(cases))
+    assert len({(row.model, row.photograph) for row in rows}) == len(rows) == 12
+    gain = summarise(rows)[1].psnr - summarise(rows)[0].psnr
+    (paired,) = (summary for summary in summarise(rows, baseline=DEGRADED) if summary.model != DEGRADED)
+    assert paired.gain == pytest.approx(gain)
+
+
+def test_a_model_that_fails_on_one_photograph_is_named_and_the_rest_goes_on(clean):
+    def restore(degraded):
+        if degraded.shape[3] == 25:
+            raise ModelError("its output is not finite")
+        return degraded
+
+    results = list(Evaluation([Candidate("fragile", restore)], GAUSSIAN).run(noisy(clean, 10)))
+    assert [type(result).__name__ for result in results] == ["Row", "Failure", "Row"]
+    assert results[1].reason == "fragile: its output is not finite"
+
+
+@pytest.mark.parametrize("damage", [b'{"key": 1}', b"[" * 5000, b'"text"', b"\xff\xfe", b"{}"])
+def test_damaged_rows_are_computed_again(clean, tmp_path, damage):
+    def run():
+        counted = Counted()
+        list(Evaluation([counted.candidate], GAUSSIAN, store=RowStore(tmp_path / "out")).run(noisy(clean, 10)))
+        return counted.calls
+
+    assert run() == 3
+    file = tmp_path / "out/rows.jsonl"
+    lines = file.read_bytes().splitlines()
+    wrong = lines[1].replace(b'"psnr": ', b'"psnr": "a", "old": ')
+    nan = json.dumps({**json.loads(lines[2]), "ssim": float("nan")}).encode()
+    file.write_bytes(b"\n".join([lines[0], damage, wrong, nan, b""]))
+    assert run() == 2
+    assert run() == 0
+
+
+def test_a_metric_that_a_picture_is_too_small_for_is_left_out(clean):
+    metrics = {"ms-ssim": lambda restored, truth: float(ms_ssim(restored, truth)), "mean": lambda r, _: float(r.max())}
+    (row, *_) = Evaluation([INPUT], GAUSSIAN, metrics=metrics).run(noisy(clean, 50))
+    assert row.extra == {"mean": 1.0}  # of the clipped picture, as it would be stored
+    assert row.psnr > 0

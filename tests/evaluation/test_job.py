@@ -2,6 +2,8 @@
 
 import csv
 import json
+import os
+import shutil
 
 import pytest
 import torch
@@ -109,7 +111,7 @@ def test_a_published_table_runs_what_is_here_and_quotes_the_rest(shared, monkeyp
     outcome = finished(job)
     run = {(summary["data"], summary["condition"]) for summary in outcome.document["summaries"]}
     assert run == {(data, f"noise sigma={sigma}") for data in ("set12", "bsd68") for sigma in (15, 25, 50)}
-    assert any(note.startswith("urban100: quoted only") for note in outcome.notes)
+    assert any(note.startswith("urban100 noise sigma=15 made grey: quoted only") for note in outcome.notes)
     drunet = [row["psnr"] for row in outcome.document["quoted"] if row["model"].startswith("DRUNet (")]
     assert drunet[:3] == [33.25, 30.94, 27.90]
     assert "quoted: " in as_markdown(outcome.document)
@@ -174,3 +176,66 @@ def test_a_share_says_what_to_do_next(clean, tmp_path):
     whole.finish({})
     assert (tmp_path / "out/results.json").exists()
     assert {row["model"] for row in json.loads((tmp_path / "out/results.json").read_text())["rows"]} == {DEGRADED}
+
+
+def test_a_column_counts_once(clean):
+    job = Job()
+    job.add(find_set(str(clean)), [INPUT, HALF], sigmas=[25, 25.0])
+    assert job.total == 2 * 3
+    with pytest.raises(SettingsError, match="asked for twice"):
+        job.add(find_set(str(clean)), [HALF], sigmas=[25])
+
+
+def test_a_folder_of_a_sets_name_is_not_taken_for_the_set(clean, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PELLUCID_DATA", str(tmp_path / "nothing"))
+    clean.rename(tmp_path / "set12")
+    with pytest.raises(DataError, match="set12: not in"):
+        find_set("set12")
+    assert find_set("./set12").task is None
+
+
+def test_a_folder_called_degraded_is_not_taken_for_the_input(clean, tmp_path):
+    folder = tmp_path / "a/degraded"
+    shutil.copytree(clean, folder)
+    named = [candidate.name for candidate, _ in folder_candidates([folder], clean, inputs=clean)]
+    assert named == [DEGRADED, "a/degraded"]
+
+
+def test_names_that_only_begin_alike_are_no_pair(clean, tmp_path):
+    shutil.copytree(clean, tmp_path / "theirs")
+    shutil.copy(clean / "0.png", tmp_path / "theirs/0_input.png")
+    with pytest.raises(DataError, match=r"1 files without a partner .*0_input\.png"):
+        folder_candidates([tmp_path / "theirs"], clean)
+
+
+def test_what_was_not_scored_stands_in_every_file(clean, tmp_path):
+    (clean / "1.png").write_bytes(b"no picture")
+    job = Job(tmp_path / "out")
+    job.add(find_set(str(clean)), [INPUT, HALF], sigmas=[25, 50])
+    outcome = finished(job)
+    assert [failure.photograph for failure in outcome.failures] == ["1.png", "1.png"]
+    assert [one["photograph"] for one in json.loads((tmp_path / "out/results.json").read_text())["failures"]] == [
+        "1.png"
+    ] * 2
+    for name in ("results.md", "report.html", "results.tex"):
+        assert "1.png" in (tmp_path / "out" / name).read_text(), name
+
+
+def test_a_model_on_another_task_is_noted(clean):
+    job = Job()
+    job.add(find_set(str(clean), task="deraining"), [Candidate("dncnn", lambda x: x, details={"task": "denoising"})], sigmas=[5],
+            protocol="gaussian-colour")  # fmt: skip
+    assert "dncnn was made for denoising" in finished(job).document["notes"][0]
+
+
+def test_names_with_odd_letters_are_written(tmp_path):
+    folder = tmp_path / "clean"
+    folder.mkdir()
+    name = os.fsdecode(b"a\xff.png")
+    images.write(images.Photograph(torch.rand(1, 3, 20, 20)), folder / "a.png")
+    (folder / "a.png").rename(folder / name)
+    job = Job(tmp_path / "out")
+    job.add(find_set(str(folder)), [INPUT, Candidate("=1+1", lambda x: x)], sigmas=[25])
+    finished(job)
+    assert "'=1+1" in (tmp_path / "out/results.csv").read_text()

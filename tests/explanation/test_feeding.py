@@ -126,7 +126,7 @@ def test_several_versions_of_one_photograph_are_told_apart(tmp_path, boosted):
     write_folder(tmp_path / "hazy", {"1_a.png": picture * 0.5, "1_b.png": picture * 0.7, "2_a.png": picture * 0.6})
     photographs = find_set(str(tmp_path / "clean"), degraded=tmp_path / "hazy")
     results = list(Measurement(Subject(boosted()), photographs, find_protocol("pairs-rgb")).run())
-    assert [result.photograph for result in results] == ["1.png", "1.png (2)", "2.png"]
+    assert [result.photograph for result in results] == ["1_a.png", "1_b.png", "2_a.png"]
     assert len({result.psnr[DEGRADED] for result in results}) == 3
 
 

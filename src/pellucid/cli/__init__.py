@@ -2,6 +2,7 @@
 
 import os
 import sys
+import warnings
 
 import typer
 
@@ -47,10 +48,19 @@ def _options(
     pass
 
 
+def _show_warning(message: Warning | str, *_: object) -> None:
+    sys.stderr.write(f"pellucid: {str(message).strip().splitlines()[0]}\n")
+
+
 def main() -> None:
     """Runs the command line; a failure is one line on stderr, never a traceback (PELLUCID_TRACEBACK=1 shows it)."""
+    warnings.showwarning = _show_warning  # type: ignore[assignment]
     try:
         app()
+    except SystemExit as end:
+        if end.code == 130:
+            sys.stderr.write("pellucid: stopped\n")
+        raise
     except PellucidError as error:
         sys.stderr.write(f"pellucid: {error}\n")
         sys.exit(2 if isinstance(error, SettingsError) else 1)

@@ -325,6 +325,7 @@ def list_tables(
 def _show_published(table: "Table") -> None:
     from rich import box
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table as Grid
 
     grid = Grid(box=box.SIMPLE, padding=(0, 1), title=f"{table.name}: {table.title}", title_justify="left")
@@ -334,12 +335,19 @@ def _show_published(table: "Table") -> None:
             "\n".join(filter(None, (column.data or column.title, column.condition, column.part))), justify="right"
         )
     for row in table.rows:
-        numbers = [" / ".join("" if value is None else f"{value:g}" for value in values) for values in row.values]
-        grid.add_row(row.label, *numbers)
+        numbers = [
+            " / ".join(
+                "" if value is None else f"{value:.2f}" if metric == "psnr" else f"{value:.3f}"
+                for metric, value in zip(table.metrics, values, strict=True)
+            )
+            for values in row.values
+        ]
+        grid.add_row(escape(row.label), *numbers)
     console = Console()
     if not console.is_terminal:  # nothing is known of the width of a file or a pipe
         console = Console(width=200)
     console.print(grid)
-    for note in (f"Source: {table.source}. Metrics: {', '.join(table.metrics)}.", table.notes, table.missing):
+    missing = f"Not in it: {table.missing}" if table.missing else None
+    for note in (f"Source: {table.source}. Metrics: {', '.join(table.metrics)}.", table.notes, missing):
         if note:
             console.print(note, highlight=False, markup=False)

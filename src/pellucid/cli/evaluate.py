@@ -93,6 +93,10 @@ def evaluate(
         raise SettingsError("evaluate: give --model, at least once")
     if degraded is not None and len(data or []) != 1:
         raise SettingsError("evaluate: --degraded goes with one --data, the folder of its clean photographs")
+    if not data and (sigma or protocol or task):
+        raise SettingsError(
+            "evaluate: --sigma, --protocol and --task go with --data; a published table says these itself"
+        )
     candidates = [
         INPUT,
         *candidates_of(model or [], alone=alone, tile=tile, memory=memory, device=device, precision=precision),
@@ -154,7 +158,8 @@ def _run(job: "Job", label: str, baseline: str | None, made: dict[str, Any], jso
     for failure in outcome.failures:
         warn(f"{failure.data}, {failure.condition}, {failure.photograph}: {failure.reason}")
     if outcome.failures:
-        warn(f"{len(outcome.failures)} photographs could not be scored; the means are over the rest")
+        named = {(failure.data, failure.photograph) for failure in outcome.failures}
+        warn(f"{len(named)} photographs could not be scored; the means are over the rest")
         raise typer.Exit(1)
 
 
@@ -162,22 +167,23 @@ def _show(outcome: "Outcome") -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
-    from pellucid.evaluation.report import HEADINGS, lines_of
+    from pellucid.evaluation.report import closing_notes, described, headings_of, lines_of
 
     console = Console()
     if not console.is_terminal:  # nothing is known of the width of a file or a pipe
         console = Console(width=200)
-    for protocol, description in outcome.document["protocols"].items():
+    headings = headings_of(outcome.document)
+    for protocol, description in described(outcome.document).items():
         table = Table(box=box.SIMPLE, padding=(0, 1))
-        for heading in HEADINGS:
-            table.add_column(heading, justify="left" if heading in HEADINGS[:3] else "right")
+        for index, heading in enumerate(headings):
+            table.add_column(heading, justify="left" if index < 3 else "right")
         for line in _without_repeats(lines_of(outcome.document, protocol)):
-            table.add_row(*line)
+            table.add_row(*map(Text, line))  # names may hold what rich takes for markup
         console.print(table)
-        console.print(f"Protocol {description}.", highlight=False, markup=False)
-    console.print("Intervals: 95 %, bootstrap over photographs; gains are paired.", highlight=False)
-    for note in outcome.notes:
+        console.print(description, highlight=False, markup=False)
+    for note in closing_notes(outcome.document):
         console.print(note, highlight=False, markup=False)
 
 

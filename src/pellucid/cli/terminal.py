@@ -28,6 +28,7 @@ def warn(text: str) -> None:
 def progress(label: str, total: float | None) -> Iterator[Any]:
     """A progress bar on stderr, only where stderr is a terminal: `bar(completed, text)` moves it."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.progress import (
         BarColumn,
         Progress,
@@ -49,7 +50,7 @@ def progress(label: str, total: float | None) -> Iterator[Any]:
         task = bars.add_task(label, total=total)
 
         def bar(completed: float, text: str | None = None) -> None:
-            bars.update(task, completed=completed, description=text if text is not None else label)
+            bars.update(task, completed=completed, description=escape(text if text is not None else label))
 
         yield bar
 

@@ -28,18 +28,20 @@ def list_photographs(folder: Path, *, recursive: bool = True) -> list[Path]:
     return found
 
 
-def list_pairs(degraded: Path, clean: Path) -> list[tuple[Path, Path]]:
+def list_pairs(degraded: Path, clean: Path, *, exact: bool = False) -> list[tuple[Path, Path]]:
     """Pairs (degraded file, clean file) of two folders, matched by `partner_name`; a clean file may serve several.
+
+    With `exact`, names must be the same but for the suffix.
 
     Raises:
         DataError: a folder is missing or empty, or a file has no partner; each such file is named.
     """
     left, right = by_name(degraded), by_name(clean)
-    partners = {name: partner_name(name, right) for name in left}
+    partners = {name: name if name in right else None if exact else partner_name(name, right) for name in left}
     alone = [str(left[name]) for name, partner in partners.items() if partner is None]
     alone += [str(right[name]) for name in right.keys() - set(partners.values())]
     if alone:
-        shown = ", ".join(sorted(alone)[:5]) + (f" and {len(alone) - 5} more" if len(alone) > 5 else "")
+        shown = ", ".join(sorted(alone)[:20]) + (f" and {len(alone) - 20} more" if len(alone) > 20 else "")
         raise DataError(f"{len(alone)} files without a partner of the same name: {shown}")
     return [(left[name], right[partner]) for name, partner in sorted(partners.items()) if partner is not None]
 

@@ -38,6 +38,9 @@ class Candidate:
     details: Mapping[str, Any] = field(default_factory=dict)
 
 
+MEMORY = "2GB"
+"""For intermediate results, where nobody says otherwise."""
+
 INPUT = Candidate(DEGRADED, None, identity="input")
 
 
@@ -53,19 +56,23 @@ def candidates_of(names: Sequence[str], *, alone: bool = False, **options: Any) 
         ModelError: there is no such model, or its file is damaged.
         SettingsError: an option that cannot be.
     """
+    # How a picture is cut must not depend on what happens to be free at the moment.
+    options["memory"] = options.get("memory") or MEMORY
     found = []
     for name in dict.fromkeys(names):
         path = find_model(name)
-        restorer = Restorer(load_model(path).module, **options)
+        loaded = load_model(path)
+        restorer = Restorer(loaded.module, **options)
+        task = str(loaded.header["card"].get("task", ""))
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         if alone and restorer.network is not restorer.model:
             network = Restorer(restorer.network, **options)
-            found.append(_candidate(f"{name} (network alone)", network, path, f"{digest} network"))
-        found.append(_candidate(name, restorer, path, digest))
+            found.append(_candidate(f"{name} (network alone)", network, path, f"{digest} network", task))
+        found.append(_candidate(name, restorer, path, digest, task))
     return found
 
 
-def _candidate(name: str, restorer: Restorer, path: Path, weights: str) -> Candidate:
+def _candidate(name: str, restorer: Restorer, path: Path, weights: str, task: str) -> Candidate:
     depends = {
         "weights": weights,
         "precision": "bfloat16" if restorer.bfloat16 else "float32",
@@ -81,4 +88,5 @@ def _candidate(name: str, restorer: Restorer, path: Path, weights: str) -> Candi
     frozen = 0 if guide is None or isinstance(guide, Student) else sum(value.numel() for value in guide.parameters())
     # A prior from elsewhere is not counted among what a boost adds; a student is part of the model.
     details = depends | {"file": path.name, "parameters": whole - frozen, "parameters_added": whole - frozen - network}
+    details |= {"task": task} if task else {}
     return Candidate(name, restorer.restore_image, json.dumps(depends, sort_keys=True), details)

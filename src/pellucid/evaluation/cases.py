@@ -65,7 +65,9 @@ def paired_cases(data: str, pairs: Sequence[tuple[Path, Path]], protocol: Protoc
     Raises:
         DataError: (when loaded) partners of other sizes, of different depths, or too small for the protocol.
     """
-    names = _names([second for _, second in pairs])
+    # Where several degraded pictures share a clean one, only the degraded ones tell them apart.
+    shared = len({second for _, second in pairs}) < len(pairs)
+    names = _names([pair[0 if shared else 1] for pair in pairs])
 
     def case(first: Path, second: Path) -> Case:
         def load() -> tuple[Tensor, Tensor]:
@@ -83,7 +85,7 @@ def paired_cases(data: str, pairs: Sequence[tuple[Path, Path]], protocol: Protoc
                 raise DataError(f"{first}: differs in size from {second} ({said} pixels)")
             return degraded.pixels, _cropped(clean.pixels, protocol, second)
 
-        return Case(data, PAIRS, names[second], load)
+        return Case(data, PAIRS, names[first if shared else second], load)
 
     return [case(first, second) for first, second in pairs]
 

@@ -4,6 +4,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol as Interface
@@ -39,11 +40,11 @@ class Failure:
 class Keeper(Interface):
     """Something that keeps pictures of an evaluation: files of what was restored, crops for a report."""
 
-    def has(self, case: Case, model: str) -> bool:
-        """Whether it is there from an earlier run."""
+    def has(self, case: Case, model: str, key: str | None) -> bool:
+        """Whether it is there from an earlier run, and belongs to the row of this key."""
         ...
 
-    def keep(self, case: Case, model: str, restored: Tensor, degraded: Tensor, clean: Tensor) -> None:
+    def keep(self, case: Case, model: str, key: str | None, restored: Tensor, degraded: Tensor, clean: Tensor) -> None:
         """Keeps what it wants of one result, (1, 3, H, W) each."""
         ...
 
@@ -75,7 +76,7 @@ class Evaluation:
         read or scored is a failure, and the others go on.
 
         Raises:
-            ModelError: a candidate fails, or its result has another size than the clean photograph.
+            ModelError: a candidate's result has another size than the clean photograph.
         """
         number, processes = self.share
         scoring: deque[Future[Row | Failure]] = deque()
@@ -105,9 +106,14 @@ class Evaluation:
         else:
             key = key_of(candidate, self.protocol, degraded, clean, tuple(self.metrics or ()))
             known = self.store.get(key)
-        if known and all(keeper.has(case, candidate.name) for keeper in self.keepers):
+        if known and all(keeper.has(case, candidate.name, key) for keeper in self.keepers):
             return scorer.submit(partial(_renamed, known, case, candidate))
-        restored, cost = _restored(candidate, degraded, clean, case)
+        try:
+            restored, cost = _restored(candidate, degraded)
+        except PellucidError as error:
+            reason = f"{candidate.name}: {error}"
+            return scorer.submit(partial(Failure, case.data, case.condition, case.photograph, reason))
+        _require_size(candidate, restored, clean, case)
         return scorer.submit(partial(self._finish, case, candidate.name, restored, degraded, clean, cost, key))
 
     def _finish(
@@ -116,7 +122,6 @@ class Evaluation:
         """Scores a result, and keeps what is to be kept of it."""
         try:
             scores = self.protocol.score(restored, clean)
-            extra = {name: metric(restored, clean) for name, metric in (self.metrics or {}).items()}
         except ValueError as error:
             return Failure(case.data, case.condition, case.photograph, str(error))
         row = Row(
@@ -129,26 +134,37 @@ class Evaluation:
             ssim=float(scores.ssim),
             seconds=cost[0],
             memory=cost[1],
-            extra={name: value for name, value in extra.items() if math.isfinite(value)},
+            extra=_measured(self.metrics or {}, restored.clamp(0, 1), clean),
         )
         for keeper in self.keepers:
-            keeper.keep(case, model, restored, degraded, clean)
+            keeper.keep(case, model, key, restored, degraded, clean)
         if self.store:
             self.store.add(key, row)
         return row
 
 
-def _restored(candidate: Candidate, degraded: Tensor, clean: Tensor, case: Case) -> tuple[Tensor, Cost]:
+def _restored(candidate: Candidate, degraded: Tensor) -> tuple[Tensor, Cost]:
     if candidate.restore is None:
         return degraded, (None, None)
-    restored, cost = measured(candidate.restore, degraded)
-    if restored.shape != clean.shape:
+    return measured(candidate.restore, degraded, on_gpu=candidate.details.get("device") == "cuda")
+
+
+def _measured(metrics: Mapping[str, Metric], restored: Tensor, clean: Tensor) -> dict[str, float]:
+    """Further metrics, of pictures as they would be stored; one that a picture is too small for is left out."""
+    values = {}
+    for name, metric in metrics.items():
+        with suppress(ValueError):
+            values[name] = metric(restored, clean)
+    return {name: value for name, value in values.items() if math.isfinite(value)}
+
+
+def _require_size(candidate: Candidate, restored: Tensor, clean: Tensor, case: Case) -> None:
+    if restored.shape != clean.shape and candidate.restore is not None:
         sizes = [f"{image.shape[3]} x {image.shape[2]}" for image in (restored, clean)]
         raise ModelError(
             f"{candidate.name}: made {sizes[0]} pixels of {case.photograph}, whose clean picture has {sizes[1]}; "
             f"the model is not for the task of {case.data}"
         )
-    return restored, cost
 
 
 def _renamed(row: Row, case: Case, candidate: Candidate) -> Row:

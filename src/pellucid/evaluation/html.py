@@ -13,6 +13,7 @@ from pellucid.evaluation.choice import telling_photographs
 from pellucid.evaluation.figures import CLEAN, LARGEST, Figures, Kind, Place
 from pellucid.evaluation.page import as_uri, number, render, said, write_page
 from pellucid.evaluation.plot import StripPlot, strip_plot
+from pellucid.evaluation.report import closing_notes
 from pellucid.evaluation.tables import Column, Table, tables_of
 
 __all__ = ["as_html", "write_html"]
@@ -81,6 +82,7 @@ def as_html(document: Mapping[str, Any], figures_folder: str | os.PathLike[str] 
         sections=[section for table in tables for section in _sections(document, table, figures)],
         rows=_rows(document.get("rows", [])),
         extras=list(dict.fromkeys(name for row in document.get("rows", []) for name in row.get("extra", {}))),
+        notes=closing_notes(document),
         degraded=DEGRADED,
         largest=LARGEST,
     )

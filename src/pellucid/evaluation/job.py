@@ -1,5 +1,6 @@
 """A whole evaluation: which candidates on which sets, run once, reported once; and gone on with where it was stopped."""
 
+import hashlib
 import itertools
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,13 +11,15 @@ from typing import Any
 
 from torch import Tensor
 
+from pellucid.data.benchmarks import find_benchmark, folder_of
+from pellucid.data.benchmarks.places import how_to_get
 from pellucid.data.folders import list_pairs
-from pellucid.errors import DataError, SettingsError, unknown_name
-from pellucid.evaluation.candidates import DEGRADED, Candidate
+from pellucid.errors import SettingsError, unknown_name
+from pellucid.evaluation.candidates import DEGRADED, INPUT, Candidate
 from pellucid.evaluation.cases import PAIRS, Case
 from pellucid.evaluation.evaluate import Evaluation, Failure, Keeper, Metric
 from pellucid.evaluation.figures import Figures
-from pellucid.evaluation.html import write_html
+from pellucid.evaluation.html import as_html
 from pellucid.evaluation.latex import as_latex
 from pellucid.evaluation.pictures import ReportPictures, SavedPictures
 from pellucid.evaluation.published import find_table, quoted
@@ -90,6 +93,8 @@ class Job:
         self._parts: list[tuple[Evaluation, list[Case]]] = []
         self._quoted: list[Mapping[str, Any]] = []
         self._notes: list[str] = []
+        self._drawn: dict[str, bool] = {}
+        self._columns: set[tuple[str, str, str, str]] = set()
         self._made: dict[str, Any] = {}
         self._results: list[Row | Failure] = []
 
@@ -113,16 +118,35 @@ class Job:
             SettingsError: an unknown protocol, or one that does not suit the set.
         """
         record = photographs.protocol(protocol)
-        cases = photographs.cases(record, sigmas, self.seed)
+        cases = photographs.cases(record, list(dict.fromkeys(float(f"{sigma:g}") for sigma in sigmas)), self.seed)
+        for condition in dict.fromkeys(case.condition for case in cases):
+            for candidate in candidates:
+                column = (photographs.name, condition, record.name, candidate.name)
+                if column in self._columns:
+                    raise SettingsError(
+                        f"{photographs.name}, {condition}: asked for twice; each photograph counts once"
+                    )
+                self._columns.add(column)
+        for candidate in candidates:
+            self._note_task(candidate, photographs)
         keepers: list[Keeper] = []
         if self.out and self.pictures:
-            keepers.append(ReportPictures(Figures(self.out / "figures"), record))
+            by_clean = all(candidate.restore is None for candidate in candidates) and candidates[0] is not INPUT
+            keepers.append(ReportPictures(Figures(self.out / "figures"), record, by_clean=by_clean))
         if self.out and self.save_images:
             keepers.append(SavedPictures(self.out / "images", record))
         self.takes_noise |= not photographs.paired
         self._parts.append((Evaluation(candidates, record, self._store, keepers, self.metrics, self.share), cases))
         sets = self._made.setdefault("data", {})
         sets.setdefault(photographs.name, {"photographs": len(photographs.files), "task": photographs.task})
+        self._drawn[record.name] = self._drawn.get(record.name, False) or not photographs.paired
+
+    def _note_task(self, candidate: Candidate, photographs: TestSet) -> None:
+        """Says so where a model is scored on what it was not made for."""
+        task = candidate.details.get("task")
+        if task and photographs.task and task not in photographs.task:
+            note = f"{candidate.name} was made for {task}, and is scored on {photographs.name} ({photographs.task})."
+            self._notes += [note] if note not in self._notes else []
 
     def add_table(self, name: str, candidates: Sequence[Candidate]) -> None:
         """Quotes a published table, and scores candidates in those of its columns that can be run here.
@@ -132,25 +156,27 @@ class Job:
 
         Raises:
             SettingsError: there is no such table.
+            DataError: a set that is here is incomplete, or not what was published.
         """
         table = find_table(name)
         self._quoted += quoted(table)
-        self._notes.append(f"Quoted: {table.source}. {table.missing or ''}".strip())
+        self._notes.append(f"Quoted: {table.source}." + (f" Not in it: {table.missing}" if table.missing else ""))
         levels: dict[tuple[str, str], list[float]] = {}
         for column in table.columns:
             if column.data is None or column.protocol is None or not column.runnable:
                 title = " ".join(filter(None, (column.data or column.title, column.condition, column.part)))
-                self._notes.append(
-                    f"{title}: quoted only ({column.protocol_note or 'a set that pellucid does not know'})"
+                why = column.protocol_note or (
+                    "only a part of the set" if column.part else "a set that pellucid does not know"
                 )
+                self._notes.append(f"{title}: quoted only: {why}")
                 continue
             noise = levels.setdefault((column.data, column.protocol), [])
             noise += [float(column.condition.rpartition("=")[2])] if column.condition != PAIRS else []
         for (data, protocol), sigmas in levels.items():
-            try:
-                self.add(find_set(data), candidates, sigmas=sigmas, protocol=protocol)
-            except DataError as error:
-                self._notes.append(f"{data}: quoted only ({error})")
+            if not folder_of(data).is_dir():
+                self._notes.append(f"{data}: quoted only: {how_to_get(find_benchmark(data), folder_of(data))}")
+                continue
+            self.add(find_set(data), candidates, sigmas=sigmas, protocol=protocol)
 
     @property
     def total(self) -> int:
@@ -206,8 +232,11 @@ class Job:
             list(protocols.values()),
             {**made, **self._made, "seed": self.seed, "baseline": baseline, "date": date},
             self._quoted,
+            failures=list(dict.fromkeys(failures)),
+            notes=self._notes,
+            drawn=self._drawn,
         )
-        notes = list(self._notes)
+        notes = document["notes"]
         if self.share != (1, 1):
             notes.append(
                 f"This was share {self.share[0]} of {self.share[1]}; "
@@ -221,10 +250,10 @@ class Job:
                     "results.md": as_markdown(document),
                     "results.csv": as_csv(document),
                     "results.tex": as_latex(document),
+                    "report.html": as_html(document, self.out / "figures" if self.pictures else None),
                 },
             )
-            write_html(document, self.out / "figures" if self.pictures else None, self.out / "report.html")
-        return Outcome(document, rows, failures, notes)
+        return Outcome(document, rows, list(dict.fromkeys(failures)), notes)
 
 
 def find_metrics(names: Sequence[str]) -> dict[str, Metric]:
@@ -239,7 +268,8 @@ def find_metrics(names: Sequence[str]) -> dict[str, Metric]:
         kind, *files = name.split(":")
         if kind == "lpips" and len(files) == 3:
             measure: Callable[[Tensor, Tensor], Tensor] = load_lpips(files[1], files[2], files[0])
-            found[f"lpips-{files[0]}"] = _as_number(measure)
+            digest = hashlib.sha256(b"".join(Path(file).read_bytes() for file in files[1:])).hexdigest()
+            found[f"lpips-{files[0]}-{digest[:8]}"] = _as_number(measure)  # scores of other weights are other scores
         elif kind == "lpips":
             raise SettingsError(
                 f"metric {name!r}: expected lpips:NETWORK:BACKBONE_FILE:HEADS_FILE with the network alex, vgg or squeeze"
@@ -263,7 +293,7 @@ def folder_candidates(
     named = {} if inputs is None else {DEGRADED: inputs}
     named |= dict(zip(_distinct(folders), folders, strict=True))
     return [
-        (Candidate(name, None, identity="input"), TestSet(str(clean), list_pairs(folder, clean), task))
+        (Candidate(name, None, identity="input"), TestSet(str(clean), list_pairs(folder, clean, exact=True), task))
         for name, folder in named.items()
     ]
 
@@ -275,7 +305,7 @@ def _distinct(folders: Sequence[Path]) -> list[str]:
         raise SettingsError("compare: a folder is given twice")
     for length in itertools.count(1):
         names = ["/".join(parts[-length:]) for parts in whole]
-        if len(set(names)) == len(names):
+        if len(set(names)) == len(names) and DEGRADED not in names:  # that name is the input's
             return names
     raise AssertionError
 

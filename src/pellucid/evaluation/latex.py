@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from itertools import groupby
 from typing import Any
 
+from pellucid.evaluation.report import closing_notes
 from pellucid.evaluation.tables import Cell, Line, Table, tables_of
 
 __all__ = ["as_latex", "escaped"]
@@ -47,7 +48,8 @@ def as_latex(document: Mapping[str, Any]) -> str:
     """
     version = " ".join(str(document.get("pellucid", "")).split())
     head = f"% Made by pellucid {version}. In the preamble: \\usepackage{{booktabs}}\n"
-    return "\n".join([head, *map(_table, tables_of(document))])
+    notes = "".join(f"% {' '.join(note.split())}\n" for note in closing_notes(document))
+    return "\n".join([head + notes, *map(_table, tables_of(document))])
 
 
 def escaped(text: str) -> str:

@@ -15,13 +15,12 @@ Cost = tuple[float | None, int | None]
 """Seconds and bytes, each None where it is not known."""
 
 
-def measured(restore: Callable[[Tensor], Tensor], degraded: Tensor) -> tuple[Tensor, Cost]:
+def measured(restore: Callable[[Tensor], Tensor], degraded: Tensor, *, on_gpu: bool = False) -> tuple[Tensor, Cost]:
     """What `restore` makes of `degraded`, and what that cost.
 
-    The peak is that of the GPU's memory where there is one in use, else of the whole process, as Linux counts it (torch
+    The peak is that of the GPU's memory where the work is done on one, else of the whole process, as Linux counts it (torch
     and the weights included); None elsewhere.
     """
-    on_gpu = torch.cuda.is_available()
     if on_gpu:
         torch.cuda.synchronize()
         torch.cuda.reset_peak_memory_stats()

@@ -57,8 +57,17 @@ class Row:
 
     @classmethod
     def from_dict(cls, entries: dict[str, Any]) -> "Row":
-        """The row that `as_dict` wrote. Raises TypeError or KeyError for anything else."""
-        return cls(**entries | {"psnr": math.inf if entries["psnr"] is None else entries["psnr"]})
+        """The row that `as_dict` wrote. Raises TypeError, KeyError or ValueError for anything else."""
+        row = cls(**entries | {"psnr": math.inf if entries["psnr"] is None else entries["psnr"]})
+        numbers = [row.psnr, row.ssim, row.seconds or 0.0, *row.extra.values()]
+        texts = [row.model, row.data, row.condition, row.protocol, row.photograph]
+        if not all(isinstance(number, int | float) for number in numbers) or any(
+            math.isnan(number) for number in numbers
+        ):
+            raise ValueError("a score that is no number")
+        if not all(isinstance(text, str) for text in texts) or not isinstance(row.memory, int | None):
+            raise TypeError("a row of another kind")
+        return row
 
 
 def key_of(
@@ -128,7 +137,7 @@ def _rows_in(data: bytes) -> dict[str, Row]:
             entries = json.loads(line)
             key = entries.pop("key")
             rows[key] = Row.from_dict(entries)
-        except (ValueError, TypeError, KeyError, AttributeError):
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             continue
     return rows
 

@@ -75,7 +75,7 @@ def find_set(data: str, *, degraded: Path | None = None, task: str | None = None
     """The set of that name, or of that folder.
 
     Args:
-        data: a published set's name, or a folder of clean photographs.
+        data: a published set's name, or a folder of clean photographs; a folder of such a name is given as `./name`.
         degraded: a folder of degraded photographs of the same names.
         task: what a folder is for (a key of `TASK_PROTOCOLS`); a published set knows.
 
@@ -87,8 +87,12 @@ def find_set(data: str, *, degraded: Path | None = None, task: str | None = None
     if task is not None and task not in TASK_PROTOCOLS:
         raise SettingsError(unknown_name("task", task, TASK_PROTOCOLS))
     if degraded is not None:
+        if is_benchmark(data) and not Path(data).is_dir():
+            raise SettingsError(
+                f"{data} is a published set, which has its own degraded photographs; --degraded goes with a folder"
+            )
         return TestSet(data, list_pairs(degraded, Path(data)), task)
-    if is_benchmark(data) and not Path(data).is_dir():
+    if is_benchmark(data):
         benchmark = find_benchmark(data)
         return TestSet(benchmark.name, pairs(data), benchmark.task if task is None else task)
     return TestSet(data, [(None, path) for path in list_photographs(Path(data))], task)

@@ -34,6 +34,7 @@ class Summary:
         gain_interval: 95 %, paired.
         gain_p: two-sided, by flipping the signs of the differences.
         extra: the means of further metrics, by name.
+        identical: how many pictures have an infinite PSNR, which makes the mean infinite too.
     """
 
     model: str
@@ -51,6 +52,7 @@ class Summary:
     gain_interval: Interval | None = None
     gain_p: float | None = None
     extra: dict[str, float] = field(default_factory=dict)
+    identical: int = 0
 
 
 def summarise(rows: Sequence[Row], *, baseline: str | None = None) -> list[Summary]:
@@ -91,6 +93,7 @@ def _summary(rows: list[Row], baseline: list[Row]) -> Summary:
         ssim=fmean(row.ssim for row in rows),
         ssim_interval=_interval([row.ssim for row in rows]),
         seconds=fmean(seconds) if seconds else None,
+        identical=sum(row.psnr == math.inf for row in rows),
         memory=max((row.memory for row in rows if row.memory is not None), default=None),
         gain=gain,
         gain_interval=gain_interval,

@@ -52,7 +52,7 @@ _SIMILARITIES: Mapping[Similarity, str] = {
 _NOISES: Mapping[Noise, str] = {
     "none": "degraded pictures given",
     "float": "noise float, unclipped, seeded anew for each picture",
-    "8-bit": "noise on 8 bits, clipped and truncated, seeded once for a whole run",
+    "8-bit": "noise on 8 bits, clipped and truncated, seeded once for all levels of a set in turn",
 }
 
 
@@ -90,8 +90,8 @@ class Protocol:
         """Whether anything is resized."""
         return "for SSIM only" if self.similarity == "pooled" else "never"
 
-    def describe(self) -> str:
-        """The record in one line."""
+    def describe(self, *, drawn: bool = True) -> str:
+        """The record in one line; without `drawn`, of pictures that are degraded already."""
         crop = [f"cut at the centre to multiples of {self.crop_multiple}"] if self.crop_multiple > 1 else []
         crop += [f"border of {self.crop_border} pixels left out"] if self.crop_border else []
         parts = [
@@ -99,7 +99,7 @@ class Protocol:
             *(crop or ["whole"]),
             _COLOURS[self.colour],
             _SIMILARITIES[self.similarity],
-            _NOISES[self.noise],
+            _NOISES[self.noise if drawn else "none"],
             "resized for SSIM only" if self.similarity == "pooled" else "never resized",
         ]
         return f"{self.name}: {', '.join(parts)} ({self.source})"

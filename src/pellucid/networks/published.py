@@ -22,6 +22,8 @@ Weights = Mapping[str, Tensor]
 class Published:
     """How the authors of one network name its weights."""
 
+    task: str
+    """What they were trained for, in a word of the registry of data sets."""
     marks: tuple[str, ...]
     """Keys that every such file has: enough to pass other files by, and for `settings` to read."""
     settings: Callable[[Weights], dict[str, Any]]
@@ -83,11 +85,13 @@ def _numbered(ours: str, first: int) -> Callable[[re.Match[str]], str]:
 
 PUBLISHED: Mapping[str, Published] = {
     "aod_net": Published(
+        task="dehazing",
         marks=("e_conv1.weight", "e_conv5.weight"),
         settings=lambda weights: {},
         names=((r"^e_conv(\d)", _numbered("convolutions.{}", 1)),),
     ),
     "dncnn": Published(
+        task="denoising",
         marks=("dncnn.0.weight",),
         settings=lambda weights: {
             "depth": sum(value.ndim == 4 for value in weights.values()),
@@ -97,6 +101,7 @@ PUBLISHED: Mapping[str, Published] = {
         names=((r"^dncnn", "layers"),),
     ),
     "iat": Published(
+        task="low light",
         marks=("local_net.conv1.weight", "global_net.generator.attn.q"),
         settings=lambda weights: {
             "width": weights["local_net.conv1.weight"].shape[0],
@@ -136,6 +141,7 @@ PUBLISHED: Mapping[str, Published] = {
         ),
     ),
     "pairlie": Published(
+        task="low light",
         marks=("N_net.N_net.1.weight",),
         settings=lambda weights: {"width": weights["N_net.N_net.1.weight"].shape[0]},
         names=(
@@ -145,6 +151,7 @@ PUBLISHED: Mapping[str, Published] = {
         ),
     ),
     "prenet": Published(
+        task="deraining",
         marks=("conv0.0.weight", "conv_g.0.weight"),
         settings=lambda weights: {
             "width": weights["conv0.0.weight"].shape[0],
@@ -162,6 +169,7 @@ PUBLISHED: Mapping[str, Published] = {
         ),
     ),
     "ruas": Published(
+        task="low light",
         marks=("denoise_net.stem.weight",),
         settings=lambda weights: {
             "iterations": _count(weights, r"enhance_net\.iems\.\d+\.cell\.c5\.weight"),
@@ -179,6 +187,7 @@ PUBLISHED: Mapping[str, Published] = {
         ),
     ),
     "sci": Published(
+        task="low light",
         marks=("enhance.in_conv.0.weight", "calibrate.in_conv.0.weight"),
         settings=lambda weights: {
             "repeats": _count(weights, r"enhance\.blocks\.\d+\.0\.weight"),
@@ -197,6 +206,7 @@ PUBLISHED: Mapping[str, Published] = {
         copies=r"(enhance|calibrate)\.blocks\.",  # one block, applied repeatedly
     ),
     "zero_dce": Published(
+        task="low light",
         marks=("e_conv1.weight", "e_conv7.weight"),
         settings=lambda weights: {
             "width": weights["e_conv1.weight"].shape[0],

@@ -279,7 +279,10 @@ def _open_published(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         "refinement": None,
         "prior": None,
         "recipe": {},
-        "card": {"about": f"weights of {name} as its authors published them; their licence applies"},
+        "card": {
+            "about": f"weights of {name} as its authors published them; their licence applies",
+            "task": PUBLISHED[name].task,
+        },
     }
     return header, {f"network.{key}": value for key, value in weights.items()}
 

@@ -13,7 +13,7 @@ from pellucid.errors import DataError
 if TYPE_CHECKING:  # reading a plan must not wait for torch
     from pellucid.web.study.sources import Source
 
-__all__ = ["Pictures", "Plan", "open_plan", "plan_of", "read_plan"]
+__all__ = ["NAME", "Pictures", "Plan", "open_plan", "plan_of", "read_plan"]
 
 NAME = "study.json"
 QUESTION = "Which looks better?"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal, Self, get_args
 
 from pellucid.web.study.pictures import picture_path, prepare
-from pellucid.web.study.plan import Pictures, Plan, open_plan
+from pellucid.web.study.plan import NAME, Pictures, Plan, open_plan
 from pellucid.web.study.sources import Source
 from pellucid.web.study.trials import Trial, schedule
 from pellucid.web.study.votes import Ledger, Vote
@@ -77,10 +77,13 @@ def open_study(
         ImageError: a picture cannot be read.
     """
     ledger = Ledger(folder)
+    new = not (folder / NAME).exists()
     try:
         plan = open_plan(folder, wanted)
         prepare(plan, sources, folder / "pictures", progress=progress)
     except BaseException:
+        if new:  # a study that never came about does not keep the folder
+            (folder / NAME).unlink(missing_ok=True)
         ledger.close()
         raise
     return Study(plan, ledger, folder / "pictures")

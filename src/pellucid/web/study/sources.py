@@ -30,9 +30,9 @@ def list_sources(a: Path, b: Path, inputs: Path, clean: Path | None = None) -> l
     """
     if a.exists() and b.exists() and a.samefile(b):
         raise SettingsError(f"study: {a} and {b} are the same folder; there is nothing to compare")
-    restored = list_pairs(a, b)
-    degraded = [partner for _, partner in list_pairs(a, inputs)]
-    reference = [partner for _, partner in list_pairs(a, clean)] if clean else [None] * len(restored)
+    restored = list_pairs(a, b, exact=True)
+    degraded = [partner for _, partner in list_pairs(a, inputs, exact=True)]
+    reference = [partner for _, partner in list_pairs(a, clean, exact=True)] if clean else [None] * len(restored)
     sources = []
     for (first, second), before, after in zip(restored, degraded, reference, strict=True):
         name = first.relative_to(a).with_suffix("").as_posix()
