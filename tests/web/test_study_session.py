@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import pyvips
-from small_study import NAMES
+from small_study import NAMES, picture
 
 from pellucid.errors import DataError
 from pellucid.web.study.session import TrialError, is_participant, new_participant
@@ -139,3 +139,13 @@ def test_participants():
     assert is_participant(new_participant())
     assert is_participant("Anna-Maria_2")
     assert not any(map(is_participant, ("", "a" * 65, "a b", "../x", "anna\n", "é")))
+
+
+def test_a_study_that_never_came_about_does_not_keep_the_folder(make_study, folders):
+    first = sorted((folders / "beta_net").iterdir())[0]
+    kept = first.read_bytes()
+    picture(first, height=8, width=9)
+    with pytest.raises(DataError, match="pixels"):
+        make_study()
+    first.write_bytes(kept)
+    assert make_study().standing("anna").done == 0
