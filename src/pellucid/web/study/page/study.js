@@ -325,7 +325,16 @@ document.addEventListener("keydown", (event) => {
   event.preventDefault();
 });
 
-new ResizeObserver(() => { if (!one("#trial").hidden) draw(); }).observe(one("#panes"));
+const redraw = () => { if (!one("#trial").hidden) draw(); };
+new ResizeObserver(redraw).observe(one("#panes"));
+addEventListener("resize", redraw);
+
+// The window may move to a screen of another fineness, or be zoomed, without a change of its size.
+function followRatio() {
+  const query = matchMedia(`(resolution: ${devicePixelRatio}dppx)`);
+  query.addEventListener("change", () => { redraw(); followRatio(); }, { once: true });
+}
+followRatio();
 
 // A page that the back button brings to life again may be old: the server knows where this person is.
 async function begin() {
