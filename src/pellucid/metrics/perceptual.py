@@ -5,18 +5,15 @@ ImageNet backbone, and a file of the linear heads of LPIPS v0.1. There is no LPI
 by accident.
 """
 
-import pickle
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from pellucid.checkpoints import read_weights
 from pellucid.errors import ModelError, SettingsError, unknown_name
 
 __all__ = ["LPIPS", "load_lpips"]
@@ -161,18 +158,7 @@ def load_lpips(backbone: str | Path, heads: str | Path, network: str = "alex") -
 def _read(path: Path, what: str) -> Weights:
     if not path.is_file():
         raise ModelError(f"LPIPS needs {what}, but there is no file {path}")
-    try:
-        weights: Any = (
-            load_file(path)
-            if path.suffix == ".safetensors"
-            else torch.load(path, map_location="cpu", weights_only=True)
-        )
-    except (OSError, EOFError, KeyError, RuntimeError, ValueError, pickle.UnpicklingError, SafetensorError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ModelError(f"{path} cannot be read as weights: {reason}") from error
-    if not isinstance(weights, Mapping) or not all(isinstance(value, Tensor) for value in weights.values()):
-        raise ModelError(f"{path} does not hold named tensors; LPIPS needs {what}")
-    return weights
+    return read_weights(path)
 
 
 def _check_weights(expected: Weights, given: Weights, what: str) -> None:
