@@ -6,6 +6,7 @@ import sys
 
 import pytest
 import torch
+from contract import assert_frozen_and_sees_any_size, assert_half_precision_gives_float32_near_the_same
 from torch.nn import functional as F
 
 from pellucid.errors import MissingExtraError, ModelError, SettingsError
@@ -99,25 +100,11 @@ def test_a_name_on_the_hub_is_found_in_the_cache(models, in_hub_cache):
 
 def test_it_is_frozen_and_sees_any_size(models):
     prior = build_prior(f"dinov2:{models[0] / 'plain'}")
-    prior.train()
-    assert not any(module.training for module in prior.modules())
-    assert not any(parameter.requires_grad for parameter in prior.parameters())
-    for size in [(1, 1), (37, 53)]:
-        images = torch.rand(2, 3, *size, requires_grad=True)
-        vectors = prior(images)
-        assert not vectors.requires_grad
-        assert not prior.maps(images).requires_grad
-        torch.testing.assert_close(vectors, torch.cat([prior(image[None]) for image in images]), rtol=1e-4, atol=1e-5)
-        torch.testing.assert_close(vectors.square().mean(1), torch.ones(2))
+    assert_frozen_and_sees_any_size(prior, rtol=1e-4, atol=1e-5)
 
 
 def test_half_precision_gives_float32_near_the_same(models):
-    prior = build_prior(f"dinov2:{models[0] / 'plain'}")
-    image = torch.rand(1, 3, 40, 40)
-    expected = prior(image)
-    half = prior.bfloat16()
-    assert half(image).dtype == half.maps(image).dtype == torch.float32
-    assert F.cosine_similarity(half(image), expected).item() > 0.99
+    assert_half_precision_gives_float32_near_the_same(build_prior(f"dinov2:{models[0] / 'plain'}"))
 
 
 def test_folders_that_lack_something_say_what(models, tmp_path):

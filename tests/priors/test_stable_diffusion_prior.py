@@ -6,6 +6,7 @@ import sys
 
 import pytest
 import torch
+from contract import assert_frozen_and_sees_any_size, assert_half_precision_gives_float32_near_the_same
 from torch.nn import functional as F
 
 from pellucid.errors import MissingExtraError, ModelError, SettingsError
@@ -121,25 +122,11 @@ def test_pixels_are_those_of_the_pipelines_own_image_processor(models, picture):
 
 def test_it_is_frozen_and_sees_any_size(models):
     prior = build_prior(f"stable-diffusion:{models[0]}")
-    prior.train()
-    assert not any(module.training for module in prior.modules())
-    assert not any(parameter.requires_grad for parameter in prior.parameters())
-    for size in [(1, 1), (37, 53)]:
-        images = torch.rand(2, 3, *size, requires_grad=True)
-        vectors = prior(images)
-        assert not vectors.requires_grad
-        assert not prior.maps(images).requires_grad
-        torch.testing.assert_close(vectors, torch.cat([prior(image[None]) for image in images]), rtol=1e-3, atol=1e-4)
-        torch.testing.assert_close(vectors.square().mean(1), torch.ones(2))
+    assert_frozen_and_sees_any_size(prior, rtol=1e-3, atol=1e-4)
 
 
 def test_half_precision_gives_float32_near_the_same(models):
-    prior = build_prior(f"stable-diffusion:{models[0]}")
-    image = torch.rand(1, 3, 40, 40)
-    expected = prior(image)
-    half = prior.bfloat16()
-    assert half(image).dtype == half.maps(image).dtype == torch.float32
-    assert F.cosine_similarity(half(image), expected).item() > 0.99
+    assert_half_precision_gives_float32_near_the_same(build_prior(f"stable-diffusion:{models[0]}"))
 
 
 def test_only_what_is_needed_is_kept(models):

@@ -12,7 +12,7 @@ import yaml
 from pellucid.errors import SettingsError, unknown_name
 from pellucid.refinement import ABLATIONS
 from pellucid.restoration.model_file import find_prior
-from pellucid.training.settings import Recipe, read_recipe
+from pellucid.training.settings import Recipe, put, read_recipe
 
 __all__ = ["BASE", "CONTROLS", "GRIDS", "NETWORK", "STUDENT", "Arm", "arms_of"]
 
@@ -153,10 +153,5 @@ def _changed(tree: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, A
     """The tree with values put at dotted keys."""
     changed = deepcopy(dict(tree))
     for path, value in changes.items():
-        *groups, last = path.split(".")
-        branch = changed
-        for group in groups:
-            branch[group] = dict(branch.get(group) or {})
-            branch = branch[group]
-        branch[last] = value
+        put(changed, path, value, f"--vary {path}")
     return changed

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from pellucid.ablation.runs import Runs
-from pellucid.ablation.table import Result, as_csv, as_document, as_json, as_latex, as_markdown, results_of
+from pellucid.ablation.table import Result, as_csv, as_document, as_latex, as_markdown, results_of
 from pellucid.evaluation.evaluate import Failure
 from pellucid.evaluation.job import Job
-from pellucid.evaluation.report import write_files
+from pellucid.evaluation.report import as_json, write_files
 from pellucid.evaluation.sets import TestSet
 
 __all__ = ["score", "write"]

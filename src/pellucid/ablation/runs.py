@@ -87,12 +87,12 @@ class Runs:
             base = next(other for other in self.runs if (other.arm.host, other.arm.name) == (run.arm.host, BASE))
             if run.arm.network:
                 both = candidates_of([str(base.model)], alone=True)
-                found.append((_named(both[0], run.name), run))
+                found.append((replace(both[0], name=run.name), run))
             else:
-                found.append((_named(candidates_of([str(run.model)])[0], run.name), run))
+                found.append((replace(candidates_of([str(run.model)])[0], name=run.name), run))
             if run.arm.name == BASE and self.student:
                 student = self._student(run)
-                found.append((_named(candidates_of([str(student.model)])[0], student.name), student))
+                found.append((replace(candidates_of([str(student.model)])[0], name=student.name), student))
         return found
 
     def _trained(self, run: ArmRun) -> Iterator[tuple[ArmRun, Step]]:
@@ -117,7 +117,3 @@ class Runs:
         resume = (run.folder / "checkpoint.pt").exists()
         for step in distill(load_model(base.model), base.arm.recipe(base.seed), run.folder, resume=resume):
             yield run, step
-
-
-def _named(candidate: Candidate, name: str) -> Candidate:
-    return replace(candidate, name=name)

@@ -1,7 +1,6 @@
 """What an ablation says: each arm's scores over seeds, its gain over the network alone, and the prior's gain over controls."""
 
 import csv
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -16,7 +15,7 @@ from pellucid.evaluation.latex import escaped
 from pellucid.evaluation.rows import Row
 from pellucid.metrics import paired_difference, sign_flip_p
 
-__all__ = ["Comparison", "Result", "as_csv", "as_document", "as_json", "as_latex", "as_markdown", "results_of"]
+__all__ = ["Comparison", "Result", "as_csv", "as_document", "as_latex", "as_markdown", "results_of"]
 
 
 @dataclass(frozen=True)
@@ -135,11 +134,6 @@ def as_document(results: Sequence[Result], protocols: Mapping[str, str], made: M
         "results": [asdict(result) for result in results],
         "verdict": verdict(results),
     }
-
-
-def as_json(document: Mapping[str, Any]) -> str:
-    """The document as text."""
-    return json.dumps(document, indent=1, allow_nan=False)
 
 
 HEADINGS = ("arm", "parameters added", "PSNR dB", "SSIM", "over the network, dB", "boosted minus it, dB")

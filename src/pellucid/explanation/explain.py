@@ -13,12 +13,12 @@ from pellucid.errors import DataError, ModelError, SettingsError
 from pellucid.evaluation.candidates import DEGRADED, Candidate, candidates_of
 from pellucid.evaluation.evaluate import Failure
 from pellucid.evaluation.page import write_page
-from pellucid.evaluation.report import write_files
+from pellucid.evaluation.report import as_json, write_files
 from pellucid.evaluation.sets import TestSet
 from pellucid.explanation.differences import Column, columns_of
 from pellucid.explanation.feeding import BOOSTED, FED, NETWORK, Subject
 from pellucid.explanation.html import as_html
-from pellucid.explanation.markdown import as_json, as_markdown
+from pellucid.explanation.markdown import as_markdown
 from pellucid.explanation.pictures import Shown, chosen, shown_photographs
 from pellucid.explanation.results import Measurement, Result
 from pellucid.explanation.verdict import fixed_notes, verdict_on

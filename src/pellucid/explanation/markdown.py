@@ -1,6 +1,5 @@
 """An explanation as Markdown and as JSON."""
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -8,12 +7,7 @@ from pellucid.evaluation.candidates import DEGRADED
 from pellucid.explanation.feeding import BOOSTED, NETWORK
 from pellucid.explanation.labels import BAND_LABELS, METHOD, difference_text, label_of, levels_text
 
-__all__ = ["as_json", "as_markdown"]
-
-
-def as_json(document: Mapping[str, Any]) -> str:
-    """The document as text."""
-    return json.dumps(document, indent=1, allow_nan=False)
+__all__ = ["as_markdown"]
 
 
 def as_markdown(document: Mapping[str, Any]) -> str:

@@ -1,9 +1,8 @@
 """What is measured of every photograph: its PSNR and its error's spectrum, however R is fed, and those of other models."""
 
 import math
-from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -85,16 +84,8 @@ class Measurement:
     student: Student | None = None
 
     def cases(self) -> list[Case]:
-        """The photographs, anew: noise on 8 bits is one stream, so they are to be loaded from the first on each time.
-
-        Where several degraded pictures have one clean one, whose name is theirs, they are counted.
-        """
-        seen: Counter[tuple[str, str]] = Counter()
-        found = []
-        for case in self.photographs.cases(self.protocol, self.sigmas, self.seed):
-            seen[key := (case.condition, case.photograph)] += 1
-            found.append(replace(case, photograph=f"{case.photograph} ({seen[key]})") if seen[key] > 1 else case)
-        return found
+        """The photographs, anew: noise on 8 bits is one stream, so they are to be loaded from the first on each time."""
+        return self.photographs.cases(self.protocol, self.sigmas, self.seed)
 
     @property
     def total(self) -> int:

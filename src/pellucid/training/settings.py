@@ -18,6 +18,7 @@ __all__ = [
     "RefinementSettings",
     "TrainSettings",
     "override",
+    "put",
     "read_recipe",
 ]
 
@@ -193,21 +194,30 @@ def override(tree: dict[str, Any], assignment: str) -> None:
     import yaml
 
     path, equals, text = assignment.partition("=")
-    keys = path.strip().split(".")
-    if not equals or not all(keys):
+    if not equals or not all(path.strip().split(".")):
         raise SettingsError(f"--set {assignment!r}: expected key.key=value")
     try:
         value = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError):
         raise SettingsError(f"--set {assignment!r}: {text!r} is not a YAML value") from None
+    put(tree, path.strip(), value, f"--set {assignment!r}")
+
+
+def put(tree: dict[str, Any], path: str, value: Any, source: str) -> None:
+    """Puts a value at the key `a.b` of a recipe's tree, in place; groups that are not there are made.
+
+    Raises:
+        SettingsError: a group holds a value; `source` names what asked for it.
+    """
+    *groups, last = path.split(".")
     branch = tree
-    for key in keys[:-1]:
+    for key in groups:
         if branch.get(key) is None:
             branch[key] = {}
         branch = branch[key]
         if not isinstance(branch, dict):
-            raise SettingsError(f"--set {assignment!r}: {key} holds a value, not a group of keys")
-    branch[keys[-1]] = value
+            raise SettingsError(f"{source}: {key} holds a value, not a group of keys")
+    branch[last] = value
 
 
 def _explain(error: ValidationError) -> str:
