@@ -13,11 +13,11 @@ from torch import Tensor
 
 from pellucid.data.crops import Box, find_crop, turned_box
 from pellucid.data.folders import Photographs
-from pellucid.degradations import DrawnDegradation
+from pellucid.degradations import Degradation, Family
 from pellucid.errors import DataError
 from pellucid.padding import pad_to
 
-__all__ = ["Pairs", "Sample", "Sight", "Source", "Synthetic"]
+__all__ = ["Mixture", "Pairs", "Sample", "Sight", "Source", "Synthetic"]
 
 Sight = Literal["whole", "crop"]
 """What a prior is shown of a photograph: all of it, as when it restores, or the training crop alone."""
@@ -36,12 +36,16 @@ class Sample:
         clean: the same place, (3, h, w); None where no clean picture exists.
         grid: where the crop lies in the whole photograph: top, left, bottom, right as fractions of its sides, (4,).
         seen: what the prior is shown, (3, H, W); None if nothing was asked for.
+        degradation: what was done to it; None where it was taken as it is.
+        kind: what a photograph that was taken as it is suffers from, where that is known.
     """
 
     degraded: Tensor
     clean: Tensor | None
     grid: Tensor
     seen: Tensor | None
+    degradation: Degradation | None = None
+    kind: str | None = None
 
 
 class Source(Protocol):
@@ -66,13 +70,17 @@ class Synthetic:
 
     Args:
         photographs: the clean photographs.
-        degradations: one of them is drawn for each crop; examples have the first.
+        degradations: one of them is drawn for each crop; example n has the one whose turn it is.
         grey: part of the crops that are made grey, with the same noise in all channels, as grey photographs have it.
+        weights: how often each degradation is drawn, in proportion; None for all alike.
+        window: a random part of this side, in pixels, counts as the whole photograph; None for the photograph as it is.
     """
 
     photographs: Photographs
-    degradations: Sequence[DrawnDegradation]
+    degradations: Sequence[Family]
     grey: float = 0.0
+    weights: Sequence[float] | None = None
+    window: int | None = None
 
     def __len__(self) -> int:
         """How many photographs there are."""
@@ -81,9 +89,11 @@ class Synthetic:
     def sample(self, index: int, side: int, generator: torch.Generator, sight: Sight | None) -> Sample:
         """See `Source`. Noise is drawn last, so that place and strength do not depend on what the prior is shown."""
         clean = pad_to(_turned(self.photographs[index], *_turn(generator)), side, side)
+        if self.window is not None:
+            clean = _part(clean, max(self.window, side), generator)
         top, left = _corner(clean, side, generator)
         place = (slice(None), slice(top, top + side), slice(left, left + side))
-        degrade = self.degradations[_below(len(self.degradations), generator)].draw(generator)
+        degrade = self._family(generator).draw(generator)
         if self.grey and float(torch.rand((), generator=generator)) < self.grey:
             # One channel is degraded and then repeated: three would get noise that averages out.
             clean = clean.mean(0, keepdim=True)
@@ -95,19 +105,56 @@ class Synthetic:
         else:
             degraded = degrade(clean[place].contiguous(), generator).expand(3, -1, -1)
             seen = degraded
-        return Sample(degraded, clean[place].expand(3, -1, -1), grid, seen if sight else None)
+        return Sample(degraded, clean[place].expand(3, -1, -1), grid, seen if sight else None, degrade)
 
     def example(self, index: int) -> Sample:
-        """The middle of a photograph under the first degradation, whose strength and noise are drawn by `index` alone."""
+        """The middle of a photograph under a degradation whose strength and noise are drawn by `index` alone."""
         generator = torch.Generator().manual_seed(index)
         clean = self.photographs[index]
-        degraded = self.degradations[0].draw(generator)(clean, generator)
+        degradation = self.degradations[index % len(self.degradations)].draw(generator)
+        degraded = degradation(clean, generator)
         height, width = (min(EXAMPLE_SIDE, length) for length in clean.shape[1:])
         top, left = (clean.shape[1] - height) // 2, (clean.shape[2] - width) // 2
         place = (slice(None), slice(top, top + height), slice(left, left + width))
         rows, columns = clean.shape[1:]
         grid = torch.tensor([top / rows, left / columns, (top + height) / rows, (left + width) / columns])
-        return Sample(degraded[place], clean[place], grid, degraded)
+        return Sample(degraded[place], clean[place], grid, degraded, degradation)
+
+    def _family(self, generator: torch.Generator) -> Family:
+        if self.weights is None:
+            return self.degradations[_below(len(self.degradations), generator)]
+        return self.degradations[_weighted(self.weights, generator)]
+
+
+class Mixture:
+    """Several sources, each drawn from as often as its weight says.
+
+    Args:
+        sources: one or more.
+        weights: of the sources, in proportion.
+    """
+
+    def __init__(self, sources: Sequence[Source], weights: Sequence[float]) -> None:
+        if not sources or len(sources) != len(weights):
+            raise ValueError(f"one weight for each source: got {len(sources)} sources and {len(weights)} weights")
+        self.sources, self.weights = list(sources), list(weights)
+
+    def __len__(self) -> int:
+        """How many photographs there are, over all sources."""
+        return sum(map(len, self.sources))
+
+    def sample(self, index: int, side: int, generator: torch.Generator, sight: Sight | None) -> Sample:
+        """See `Source`. Which source is drawn by weight, and which of its photographs from the generator: not by `index`."""
+        source = self.sources[_weighted(self.weights, generator)]
+        return source.sample(_below(len(source), generator), side, generator, sight)
+
+    def example(self, index: int) -> Sample:
+        """The examples of the sources, one source after the other."""
+        for source in self.sources:
+            if index < len(source):
+                return source.example(index)
+            index -= len(source)
+        raise IndexError(index)
 
 
 class Pairs:
@@ -122,6 +169,7 @@ class Pairs:
         clean: their clean partners, in the same order, or None.
         wholes: the photographs that the degraded files are crops of, in the same order, or None.
         memory: bytes that decoded photographs may take, all together.
+        kind: what the photographs suffer from, where that is known.
     """
 
     def __init__(
@@ -131,7 +179,9 @@ class Pairs:
         wholes: Sequence[Path] | None = None,
         *,
         memory: int = 4 << 30,
+        kind: str | None = None,
     ) -> None:
+        self.kind = kind
         kinds = [paths for paths in (degraded, clean, wholes) if paths is not None]
         if len({len(paths) for paths in kinds}) > 1:
             raise ValueError(f"degraded, clean and wholes must be of one length, got {[len(paths) for paths in kinds]}")
@@ -158,12 +208,13 @@ class Pairs:
         crop = degraded[place].contiguous()
         seen = self._whole(index, turns, mirrored) if sight == "whole" else crop if sight else None
         partner = None if clean is None else pad_to(clean, side, side)[place].contiguous()
-        return Sample(crop, partner, torch.tensor(_inner(box, top, left, side, shape)), seen)
+        return Sample(crop, partner, torch.tensor(_inner(box, top, left, side, shape)), seen, kind=self.kind)
 
     def example(self, index: int) -> Sample:
         """A pair as it is."""
         degraded, clean = self._pair(index)
-        return Sample(degraded, clean, torch.tensor(self._box(index)), self._whole(index, 0, False))
+        seen = self._whole(index, 0, False)
+        return Sample(degraded, clean, torch.tensor(self._box(index)), seen, kind=self.kind)
 
     def _pair(self, index: int) -> tuple[Tensor, Tensor | None]:
         degraded = self.degraded[index]
@@ -185,6 +236,18 @@ class Pairs:
         if index not in self._boxes:
             self._boxes[index] = find_crop(self.degraded[index], self.wholes[index]) or WHOLE
         return self._boxes[index]
+
+
+def _weighted(weights: Sequence[float], generator: torch.Generator) -> int:
+    """An index, as often as its weight says."""
+    return int(torch.multinomial(torch.tensor(weights, dtype=torch.float64), 1, generator=generator))
+
+
+def _part(image: Tensor, side: int, generator: torch.Generator) -> Tensor:
+    """A random part of the image, `side` long where the image is longer."""
+    height, width = (min(side, length) for length in image.shape[1:])
+    top, left = _below(image.shape[1] - height + 1, generator), _below(image.shape[2] - width + 1, generator)
+    return image[:, top : top + height, left : left + width]
 
 
 def _below(bound: int, generator: torch.Generator) -> int:

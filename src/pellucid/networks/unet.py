@@ -22,10 +22,10 @@ __all__ = ["UNet"]
 class ResidualBlock(nn.Module):
     """x + conv(relu(conv(x))), both 3x3, at constant width."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, *, bias: bool = False) -> None:
         super().__init__()
-        self.first = nn.Conv2d(width, width, 3, padding=1, bias=False)
-        self.second = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.first = nn.Conv2d(width, width, 3, padding=1, bias=bias)
+        self.second = nn.Conv2d(width, width, 3, padding=1, bias=bias)
 
     def forward(self, features: Tensor) -> Tensor:
         """Features in, features out, (B, width, h, w)."""
@@ -40,12 +40,18 @@ class UNet(nn.Module):
         widths: channels at each scale, finest first; each scale halves the sides.
         blocks: residual blocks per scale, on the way down and again on the way up (once at the coarsest).
         channels: colour channels of the image.
+        bias: give the convolutions biases. Without, f(a x) = a f(x): a network that cannot tell a dark photograph from a
+            bright one. Weights of a network without biases are taken by one with: its biases are then zero.
     """
 
     scale = 1
 
     def __init__(
-        self, widths: Sequence[int] = (32, 64, 128, 256), blocks: Sequence[int] = (2, 2, 2, 2), channels: int = 3
+        self,
+        widths: Sequence[int] = (32, 64, 128, 256),
+        blocks: Sequence[int] = (2, 2, 2, 2),
+        channels: int = 3,
+        bias: bool = False,
     ) -> None:
         super().__init__()
         if not widths or len(widths) != len(blocks):
@@ -55,15 +61,18 @@ class UNet(nn.Module):
                 f"widths, blocks and channels must be positive; got {list(widths)}, {list(blocks)}, {channels}"
             )
         self.settings: dict[str, Any] = {"widths": list(widths), "blocks": list(blocks), "channels": channels}
+        if bias:
+            self.settings["bias"] = True
+            self.register_load_state_dict_pre_hook(_without_biases)  # type: ignore[no-untyped-call]
         self.multiple = 2 ** (len(widths) - 1)
-        self.head = nn.Conv2d(channels, widths[0], 3, padding=1, bias=False)
-        self.encoders = nn.ModuleList(_stage(width, count) for width, count in zip(widths, blocks, strict=True))
-        self.shrinks = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2, bias=False) for a, b in pairwise(widths))
-        self.grows = nn.ModuleList(nn.ConvTranspose2d(b, a, 2, stride=2, bias=False) for a, b in pairwise(widths))
+        self.head = nn.Conv2d(channels, widths[0], 3, padding=1, bias=bias)
+        self.encoders = nn.ModuleList(_stage(width, count, bias) for width, count in zip(widths, blocks, strict=True))
+        self.shrinks = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2, bias=bias) for a, b in pairwise(widths))
+        self.grows = nn.ModuleList(nn.ConvTranspose2d(b, a, 2, stride=2, bias=bias) for a, b in pairwise(widths))
         self.decoders = nn.ModuleList(
-            _stage(width, count) for width, count in zip(widths[:-1], blocks[:-1], strict=True)
+            _stage(width, count, bias) for width, count in zip(widths[:-1], blocks[:-1], strict=True)
         )
-        self.tail = nn.Conv2d(widths[0], channels, 3, padding=1, bias=False)
+        self.tail = nn.Conv2d(widths[0], channels, 3, padding=1, bias=bias)
         self._initialise()
 
     def _initialise(self) -> None:
@@ -71,9 +80,11 @@ class UNet(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+                _clear(module.bias)
             elif isinstance(module, nn.ConvTranspose2d):
                 # Stride equals kernel size: each output pixel sees one tap, so the fan-in is the input width alone.
                 nn.init.normal_(module.weight, std=module.in_channels**-0.5)
+                _clear(module.bias)
         with torch.no_grad():
             for module in self.modules():
                 if isinstance(module, ResidualBlock):
@@ -100,5 +111,17 @@ class UNet(nn.Module):
         return restored
 
 
-def _stage(width: int, count: int) -> nn.Sequential:
-    return nn.Sequential(*(ResidualBlock(width) for _ in range(count)))
+def _stage(width: int, count: int, bias: bool) -> nn.Sequential:
+    return nn.Sequential(*(ResidualBlock(width, bias=bias) for _ in range(count)))
+
+
+def _clear(bias: Tensor | None) -> None:
+    if bias is not None:
+        nn.init.zeros_(bias)
+
+
+def _without_biases(network: nn.Module, state: dict[str, Tensor], prefix: str, *_: Any) -> None:
+    """Zeros for the biases of a state that has none at all."""
+    biases = {prefix + name: value for name, value in network.named_parameters() if name.endswith(".bias")}
+    if not biases.keys() & state.keys():
+        state.update({name: torch.zeros(value.shape) for name, value in biases.items()})

@@ -12,6 +12,7 @@ from pellucid import images
 from pellucid.errors import ImageError, ModelError, SettingsError
 from pellucid.networks import input_multiple, output_scale, seeing_whole
 from pellucid.padding import pad_to_multiple
+from pellucid.precision import fast_bfloat16
 from pellucid.refinement import Boosted
 from pellucid.restoration.memory import available_memory, bytes_per_pixel, checked_memory, parse_memory, tiles_within
 from pellucid.restoration.tiling import Tiles, restore_in_tiles
@@ -63,7 +64,7 @@ class Restorer:
         self.scale = output_scale(self.network)
         self.strength, self.tile = self._checked(strength), tile
         self.memory = None if memory is None else _bytes(memory)
-        self.bfloat16 = precision == "bfloat16" or (precision == "auto" and _fast_bfloat16(self.device))
+        self.bfloat16 = precision == "bfloat16" or (precision == "auto" and fast_bfloat16(self.device))
 
     def __call__(self, picture: Picture, *, strength: float | None = None) -> Picture:
         """Restores a picture.
@@ -175,12 +176,3 @@ def _device(name: str) -> torch.device:
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise SettingsError(f"device {name!r} cannot be used here ({str(error).splitlines()[0]})") from error
     return device
-
-
-def _fast_bfloat16(device: torch.device) -> bool:
-    """Whether bfloat16 is faster than float32 on the device: CPUs with AVX512-BF16 or AMX, and recent NVIDIA GPUs."""
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    if device.type == "cpu":
-        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-    return False

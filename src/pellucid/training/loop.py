@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from pellucid.data.batches import Batch, Batches
 from pellucid.errors import DataError, MissingExtraError, ModelError, SettingsError, one_line
+from pellucid.precision import fast_bfloat16
 from pellucid.training.average import Average
 from pellucid.training.settings import TrainSettings
 
@@ -192,7 +193,8 @@ def _backward(run: Run, module: nn.Module, accelerator: Any) -> Tensor:
     for number in range(run.step * count, (run.step + 1) * count):
         batch = _moved(run.batches.at(number, rank=accelerator.process_index), accelerator.device)
         # Autocast is ours: accelerate fixes its precision for the whole process, and a second run may want another.
-        bfloat16 = run.settings.precision == "bfloat16"
+        wanted = run.settings.precision
+        bfloat16 = fast_bfloat16(accelerator.device) if wanted == "auto" else wanted == "bfloat16"
         with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=bfloat16):
             loss = run.objective(module, batch) / count
         accelerator.backward(loss)

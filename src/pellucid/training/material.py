@@ -5,10 +5,10 @@ from pathlib import Path
 
 from pellucid.data.benchmarks.layouts import natural
 from pellucid.data.folders import Photographs, by_name, list_pairs, list_photographs, partner_name
-from pellucid.data.sources import Pairs, Source, Synthetic
+from pellucid.data.sources import Mixture, Pairs, Source, Synthetic
 from pellucid.degradations import parse_drawn
 from pellucid.errors import DataError
-from pellucid.training.settings import DataSettings, PairSettings
+from pellucid.training.settings import DataSettings, PairSettings, SourceSettings, WeightedSource
 
 __all__ = ["describe_data", "split_sources"]
 
@@ -23,41 +23,65 @@ def split_sources(data: DataSettings) -> tuple[Source, Source]:
         DataError: a folder is missing or empty, files lack partners, or nothing would be left to train on.
         SettingsError: a degradation does not parse.
     """
-    if data.pairs is not None:
-        return _split_pairs(data.pairs, data)
-    assert data.folder is not None
-    drawn = [parse_drawn(text) for text in data.degradations or []]
-    paths = list_photographs(data.folder)
-    kept = _kept(len(paths), data.validation, data.folder)
-    training, held_out = (Synthetic(Photographs(part), drawn, data.grey) for part in (paths[:kept], paths[kept:]))
+    if data.sources is None:
+        return _split(data)
+    halves = [_split(source) for source in data.sources]
+    weights = [source.weight for source in data.sources]
+    training, held_out = (Mixture([half[part] for half in halves], weights) for part in (0, 1))
     return training, held_out
 
 
 def describe_data(data: DataSettings) -> list[str]:
-    """What a model card says of how the pictures were degraded."""
-    return data.degradations or ["real photographs" + (", paired" if data.pairs and data.pairs.clean else "")]
+    """What a model card says of how the pictures were degraded, and of how many of each kind there were."""
+    return [line for part in data.parts() for line in _described(part)]
 
 
-def _split_pairs(pairs: PairSettings, data: DataSettings) -> tuple[Source, Source]:
+def _described(source: SourceSettings) -> list[str]:
+    share = f"{source.weight:g} x " if isinstance(source, WeightedSource) else ""
+    if isinstance(source.degradations, dict):
+        return [f"{share}{weight:g} {text}" for text, weight in source.degradations.items()]
+    if source.degradations:
+        return [share + text for text in source.degradations]
+    kind = f" ({source.kind})" if source.kind else ""
+    return [f"{share}real photographs" + (", paired" if source.pairs and source.pairs.clean else "") + kind]
+
+
+def _split(source: SourceSettings) -> tuple[Source, Source]:
+    if source.pairs is not None:
+        return _split_pairs(source.pairs, source)
+    assert source.folder is not None
+    texts = source.degradations or []
+    drawn = [parse_drawn(text) for text in texts]
+    weights = list(texts.values()) if isinstance(texts, dict) else None
+    paths = list_photographs(source.folder)
+    kept = _kept(len(paths), source.validation, source.folder)
+    training, held_out = (
+        Synthetic(Photographs(part), drawn, source.grey, weights, source.window)
+        for part in (paths[:kept], paths[kept:])
+    )
+    return training, held_out
+
+
+def _split_pairs(pairs: PairSettings, source: SourceSettings) -> tuple[Source, Source]:
     if pairs.clean is None:
         found: list[tuple[Path, Path | None]] = [(path, None) for path in list_photographs(pairs.degraded)]
     else:
         found = list(list_pairs(pairs.degraded, pairs.clean))
     found.sort(key=lambda pair: natural(pair[0].relative_to(pairs.degraded).as_posix()))
     scenes = list(dict.fromkeys(clean or degraded for degraded, clean in found))
-    held_out = set(scenes[_kept(len(scenes), data.validation, pairs.clean or pairs.degraded) :])
+    held_out = set(scenes[_kept(len(scenes), source.validation, pairs.clean or pairs.degraded) :])
     parts: list[list[tuple[Path, Path | None]]] = [[], []]
     for degraded, clean in found:
         parts[(clean or degraded) in held_out].append((degraded, clean))
-    training, validation = (_pairs(part, pairs.degraded, data.whole) for part in parts)
+    training, validation = (_pairs(part, pairs.degraded, source) for part in parts)
     return training, validation
 
 
-def _pairs(found: Sequence[tuple[Path, Path | None]], folder: Path, whole: Path | None) -> Pairs:
+def _pairs(found: Sequence[tuple[Path, Path | None]], folder: Path, source: SourceSettings) -> Pairs:
     degraded = [path for path, _ in found]
     clean = [path for _, path in found if path is not None]
-    wholes = None if whole is None else _wholes(degraded, folder, whole)
-    return Pairs(degraded, clean if clean else None, wholes)
+    wholes = None if source.whole is None else _wholes(degraded, folder, source.whole)
+    return Pairs(degraded, clean if clean else None, wholes, kind=source.kind)
 
 
 def _wholes(degraded: Sequence[Path], folder: Path, whole: Path) -> list[Path]:

@@ -166,7 +166,7 @@ def build_objective(recipe: Recipe) -> Objective:
         term = _perceptual(recipe) if name == "perceptual" else TERMS.get(name)
         if term is None:
             raise SettingsError(unknown_name("loss", name, [*TERMS, "perceptual"]))
-        if term.needs_clean and data.pairs is not None and data.pairs.clean is None:
+        if term.needs_clean and any(part.pairs is not None and part.pairs.clean is None for part in data.parts()):
             raise SettingsError(f"train.loss: {name!r} compares with clean photographs; give data.pairs.clean")
         if data.crop < term.smallest:
             raise SettingsError(f"data.crop: {name!r} needs crops of {term.smallest} pixels, got {data.crop}")

@@ -1,11 +1,13 @@
 """What a recipe may say. Unknown keys are refused, every key has a unit, and the resolved recipe travels with the weights."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from pellucid.data.sources import Sight
+from pellucid.degradations import KINDS
 from pellucid.errors import SettingsError, unknown_name
 
 __all__ = [
@@ -16,11 +18,17 @@ __all__ = [
     "PriorSettings",
     "Recipe",
     "RefinementSettings",
+    "SourceSettings",
     "TrainSettings",
+    "WeightedSource",
     "override",
     "put",
     "read_recipe",
 ]
+
+
+Weight = Annotated[float, Field(gt=0)]
+"""How often something is drawn, in proportion to the others."""
 
 
 class _Settings(BaseModel):
@@ -62,34 +70,76 @@ class PairSettings(_Settings):
     """May be left out where the loss needs no clean photographs."""
 
 
-class DataSettings(_Settings):
+class SourceSettings(_Settings):
     """Either clean photographs (`folder`) and the `degradations` drawn for them, or real `pairs`."""
 
     folder: Path | None = None
-    degradations: Annotated[list[str], Field(min_length=1)] | None = None
+    degradations: (
+        Annotated[list[str], Field(min_length=1)] | Annotated[dict[str, Weight], Field(min_length=1)] | None
+    ) = None
+    """Each crop draws one; as a mapping, as often as its weight says."""
+    window: Annotated[int, Field(ge=64)] | None = None
+    """Take parts of the photographs of `folder`, of this side in pixels, for whole photographs: degrading them is cheaper."""
+    grey: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Part of the crops that are made grey: noise in grey photographs is the same in all channels."""
     pairs: PairSettings | None = None
     whole: Path | None = None
     """Where the degraded files of `pairs` are crops: the photographs that they are from, perhaps averaged down."""
-    view: Sight = "whole"
-    """What the prior is shown in training: the whole photograph, as when it restores, or the training crop."""
-    crop: Annotated[int, Field(ge=8, le=4096)] = 96
-    """Side of a training crop, in pixels."""
-    grey: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Part of the crops that are made grey: noise in grey photographs is the same in all channels."""
+    kind: str | None = None
+    """What `pairs` suffer from, of `degradations.KINDS`: for what learns to tell."""
     validation: Annotated[int, Field(ge=0)] = 8
     """Photographs held out of training (the last by name) to watch progress on. Of pairs: clean ones, with all of theirs."""
 
     @model_validator(mode="after")
-    def _one_kind(self) -> "DataSettings":
+    def _one_kind(self) -> Self:
+        if getattr(self, "sources", None) is not None:
+            return self
         if (self.pairs is None) == (self.folder is None):
             raise ValueError("give either folder with degradations, or pairs")
         if (self.degradations is None) != (self.folder is None):
             raise ValueError("folder and degradations go together: clean photographs, and what is done to them")
-        if self.folder is not None and self.whole is not None:
-            raise ValueError("whole is for pairs; the photographs of folder are whole themselves")
-        if self.pairs is not None and self.grey:
-            raise ValueError("grey is for folder with degradations; pairs are taken as they are")
+        for name in ("whole", "kind") if self.folder is not None else ("grey", "window"):
+            if getattr(self, name):
+                raise ValueError(_MISPLACED[name])
+        if self.kind is not None and self.kind not in KINDS:
+            raise ValueError(unknown_name("kind of degradation", self.kind, KINDS))
         return self
+
+
+_MISPLACED = {
+    "whole": "whole is for pairs; the photographs of folder are whole themselves",
+    "kind": "kind is for pairs; the degradations of folder say theirs",
+    "grey": "grey is for folder with degradations; pairs are taken as they are",
+    "window": "window is for folder with degradations; pairs are taken as they are",
+}
+
+
+class WeightedSource(SourceSettings):
+    """One of several sources."""
+
+    weight: Weight = 1.0
+    """How often a crop is from this source, in proportion."""
+
+
+class DataSettings(SourceSettings):
+    """What is trained on: one source, or several in `sources`."""
+
+    sources: Annotated[list[WeightedSource], Field(min_length=1)] | None = None
+    view: Sight = "whole"
+    """What the prior is shown in training: the whole photograph, as when it restores, or the training crop."""
+    crop: Annotated[int, Field(ge=8, le=4096)] = 96
+    """Side of a training crop, in pixels."""
+
+    @model_validator(mode="after")
+    def _alone(self) -> Self:
+        given = self.model_fields_set & SourceSettings.model_fields.keys()
+        if self.sources is not None and any(getattr(self, name) for name in given):
+            raise ValueError(f"{', '.join(sorted(given))}: with sources, each of them says it for itself")
+        return self
+
+    def parts(self) -> Sequence[SourceSettings]:
+        """The sources: this one, or the several."""
+        return self.sources or (self,)
 
 
 class TrainSettings(_Settings):
@@ -118,7 +168,8 @@ class TrainSettings(_Settings):
     """Train R alone and leave F as it is."""
     prior_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Part of the samples in which the prior's vector is replaced by zeros, so that R does not lean on it alone."""
-    precision: Literal["bfloat16", "float32"] = "bfloat16"
+    precision: Literal["auto", "bfloat16", "float32"] = "auto"
+    """`auto` takes bfloat16 where the device is faster with it: emulated, it takes ten times as long as float32."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     checkpoint_minutes: Annotated[float, Field(gt=0)] = 5.0
     validate_steps: Annotated[int, Field(ge=1)] = 1000
