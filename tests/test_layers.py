@@ -15,6 +15,7 @@ GROUPS = (
     {"checkpoints", "images", "padding", "precision"},
     {"degradations", "networks", "priors", "losses", "metrics"},
     {"refinement", "text", "diffusion"},
+    {"diagnosis"},
     {"data"},
     {"restoration"},
     {"hub"},

@@ -122,8 +122,21 @@ def test_a_frozen_network_is_not_trained_again(tree, tmp_path):
     tree["train"]["freeze_network"] = True
     runs = Runs([arm for arm in arms_of(tree) if arm.name in (BASE, NETWORK)], [0], tmp_path / "out")
     assert {run.arm.name for run, _ in runs.train()} == {BASE}
-    results, *_ = score(runs, [find_set(str(tmp_path / "clean"))], tmp_path / "out", sigmas=[25])
+    sets = [find_set(str(tmp_path / "clean"))]
+    results, *_ = score(runs, sets, tmp_path / "out", sigmas=[25])
     assert [result.arm for result in results] == [BASE, NETWORK]
+    texts = ["jpeg quality=10", "defocus radius=2"]
+    results, document, _ = score(runs, sets, tmp_path / "out", sigmas=[25], degradations=texts)
+    assert [(result.arm, result.condition, result.protocol) for result in results] == [
+        (arm, condition, protocol)
+        for condition, protocol in (
+            ("noise sigma=25", "gaussian-colour"), *((text, "synthetic-rgb") for text in texts)
+        )
+        for arm in (BASE, NETWORK)
+    ]  # fmt: skip
+    markdown = write(results, document, tmp_path / "out")
+    assert "on " + str(tmp_path / "clean") + ", jpeg quality=10" in markdown
+    assert "Protocol synthetic-rgb" in markdown
 
 
 def rows_of(scores):
@@ -167,12 +180,13 @@ def test_gains_are_paired_by_photograph_over_the_mean_of_the_seeds():
 
 def test_the_verb(run, tree, tmp_path):
     (tmp_path / "r.yaml").write_text(yaml.safe_dump(tree))
-    arguments = ["ablate", tmp_path / "r.yaml", "-o", tmp_path / "out", "--data", tmp_path / "clean", "--sigma", 25]
-    arguments += ["--set", "train.steps=1"]
+    arguments = ["ablate", tmp_path / "r.yaml", "-o", tmp_path / "out", "--data", tmp_path / "clean"]
+    arguments += ["--with", "jpeg quality=10", "--set", "train.steps=1"]
     status, out, err = run(*arguments, "--json")
     assert (status, err) == (0, "")
     document = json.loads(out)
     assert {result["arm"] for result in document["results"]} == {BASE, NETWORK, *CONTROLS}
+    assert {result["condition"] for result in document["results"]} == {"jpeg quality=10"}
     assert document["verdict"]
     status, out, err = run(*arguments)
     assert (status, err) == (0, "")

@@ -42,6 +42,32 @@ def test_evaluate(run, model, clean, tmp_path):
     assert (tmp_path / "results/rows.jsonl").read_bytes() == rows
 
 
+def test_evaluate_under_any_degradation(run, model, clean, tmp_path):
+    arguments = [
+        "evaluate",
+        "--model",
+        model,
+        "--data",
+        clean,
+        "--with",
+        "jpeg quality=10",
+        "--with",
+        "defocus radius=3",
+    ]
+    status, out, err = run(*arguments, "--out", tmp_path / "results", "--json")
+    assert (status, err) == (0, "")
+    document = json.loads(out)
+    assert list(document["protocols"]) == ["synthetic-rgb"]
+    assert len(document["rows"]) == 3 * 2 * 2
+    rows = (tmp_path / "results/rows.jsonl").read_bytes()
+    status, out, _ = run(*arguments, "--sigma", 25, "--out", tmp_path / "results")
+    assert status == 0
+    assert "jpeg quality=10" in out
+    assert "Protocol gaussian-colour" in out
+    assert (tmp_path / "results/rows.jsonl").read_bytes().startswith(rows)
+    assert (tmp_path / "results/rows.jsonl").read_text().count("\n") == 3 * 2 * 3
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
@@ -56,6 +82,9 @@ def test_evaluate(run, model, clean, tmp_path):
         (["--model", "MODEL", "--data", "CLEAN", "--data", "CLEAN", "--degraded", "CLEAN"], 2, "goes with one --data"),
         (["--model", "MODEL", "--data", "CLEAN", "--degraded", "CLEAN", "--sigma", 5], 2, "holds pairs already"),
         (["--model", "MODEL", "--table", "ptgrm-8", "--sigma", 5], 2, "go with --data"),
+        (["--model", "MODEL", "--table", "ptgrm-8", "--with", "noise sigma=5"], 2, "go with --data"),
+        (["--model", "MODEL", "--data", "CLEAN", "--degraded", "CLEAN", "--with", "jpeg quality=5"], 2, "holds pairs already"),
+        (["--model", "MODEL", "--data", "CLEAN", "--with", "jpeg quality=5", "--protocol", "pairs-rgb"], 2, "synthetic-rgb and"),
         (["--model", "MODEL", "--data", "CLEAN", "--data", "CLEAN", "--sigma", 5], 2, "asked for twice"),
         (["--model", "MODEL", "--table", "ptgrm-88"], 2, "did you mean 'ptgrm-8'"),
         (["--model", "absent", "--data", "CLEAN", "--sigma", 5], 1, "unknown model"),
@@ -69,6 +98,12 @@ def test_what_cannot_be_is_said_in_one_line(run, model, clean, arguments, status
     assert (ended, out) == (status, "")
     assert message in err
     assert err.count("\n") == 1
+
+
+def test_a_mistake_in_a_degradation_is_pointed_at(run, model, clean):
+    status, out, err = run("evaluate", "--model", model, "--data", clean, "--with", "jpeg qualty=5")
+    assert (status, out) == (2, "")
+    assert err.endswith("\n  jpeg qualty=5\n       ^^^^^^^^\n")
 
 
 def test_a_photograph_that_cannot_be_read_is_named_and_the_status_says_so(run, model, clean):

@@ -6,8 +6,8 @@ import torch
 from pellucid import images
 from pellucid.data.batches import Batches
 from pellucid.data.folders import Photographs, list_pairs, list_photographs, partner_name
-from pellucid.data.sources import Synthetic
-from pellucid.degradations import parse_drawn
+from pellucid.data.sources import Mixture, Pairs, Synthetic
+from pellucid.degradations import GaussianNoise, parse_drawn
 from pellucid.errors import DataError
 
 
@@ -159,7 +159,7 @@ def test_what_the_prior_is_shown_changes_neither_place_nor_strength(folder):
         torch.testing.assert_close(noise, again, rtol=0.1, atol=1e-3)
 
 
-def test_an_example_is_always_the_middle_under_the_first_degradation(tmp_path):
+def test_an_example_is_always_the_middle_of_its_photograph(tmp_path):
     images.write(images.Photograph(torch.rand(1, 3, 300, 280) * 0.5 + 0.25), tmp_path / "a.png")
     source = batches(tmp_path, degradations=["noise sigma=20", "noise sigma=90"]).source
     first, again = source.example(0), source.example(0)
@@ -184,3 +184,86 @@ def test_a_share_of_the_priors_is_withheld_and_nothing_else_changes(folder):
     assert not torch.equal(some.at(3).withheld, some.at(4).withheld)
     assert torch.equal(some.at(3).degraded, none.at(3).degraded)
     assert none.at(3).withheld is None
+
+
+def flat_folder(path, value, count=3, side=40):
+    path.mkdir()
+    for index in range(count):
+        images.write(images.Photograph(torch.full((1, 3, side, side), value / 255)), path / f"{index}.png")
+    return Photographs(list_photographs(path))
+
+
+def test_examples_take_the_degradations_in_turn(tmp_path):
+    photographs = flat_folder(tmp_path / "a", 128)
+    source = Synthetic(photographs, [parse_drawn("clean"), parse_drawn("noise sigma=30")])
+    noisy = [bool(source.example(index).degraded.std() > 0.01) for index in range(3)]
+    assert noisy == [False, True, False]
+    assert source.example(1).degradation == GaussianNoise(30)
+
+
+def test_degradations_are_drawn_as_often_as_their_weights_say(tmp_path):
+    families = [parse_drawn("clean"), parse_drawn("noise sigma=30")]
+    source = Synthetic(flat_folder(tmp_path / "a", 128), families, weights=[1, 3])
+    found = [source.sample(0, 8, torch.Generator().manual_seed(seed), None).degradation for seed in range(400)]
+    assert 250 < sum(one == GaussianNoise(30) for one in found) < 350
+
+
+def test_a_window_counts_as_the_whole_photograph(tmp_path):
+    """What the prior is shown is a part of the photograph, and the crop lies in it where the grid says."""
+    images.write(images.Photograph(torch.rand(1, 3, 90, 120)), tmp_path / "a.png")
+    whole = images.read(tmp_path / "a.png").pixels[0]
+    source = Synthetic(Photographs([tmp_path / "a.png"]), [parse_drawn("clean")], window=64)
+    corners = set()
+    for seed in range(12):
+        sample = source.sample(0, 16, torch.Generator().manual_seed(seed), "whole")
+        assert sample.seen.shape == (3, 64, 64)
+        top, left, bottom, right = (sample.grid * 64).round().int().tolist()
+        assert torch.equal(sample.seen[:, top:bottom, left:right], sample.degraded)
+        unturned = [
+            torch.rot90(sample.seen.flip(2) if flip else sample.seen, -turn, (1, 2))
+            for flip in (0, 1)
+            for turn in range(4)
+        ]
+        places = {
+            (row, column)
+            for row in range(27)
+            for column in range(57)
+            for image in unturned
+            if torch.equal(image, whole[:, row : row + 64, column : column + 64])
+        }
+        assert len(places) == 1
+        corners |= places
+    assert len(corners) > 6
+
+
+def test_a_window_may_be_larger_than_the_photograph(tmp_path):
+    source = Synthetic(flat_folder(tmp_path / "a", 128, side=20), [parse_drawn("clean")], window=64)
+    sample = source.sample(0, 32, torch.Generator().manual_seed(0), "whole")
+    assert sample.degraded.shape == sample.seen.shape == (3, 32, 32)
+
+
+def test_a_mixture_draws_its_sources_as_often_as_their_weights_say(tmp_path):
+    dark = Synthetic(flat_folder(tmp_path / "dark", 51), [parse_drawn("clean")])
+    bright = Pairs([*flat_folder(tmp_path / "bright", 204, count=2).paths], kind="haze")
+    mixture = Mixture([dark, bright], [3, 1])
+    assert len(mixture) == 5
+    samples = [mixture.sample(seed % 5, 8, torch.Generator().manual_seed(seed), None) for seed in range(400)]
+    assert 60 < sum(sample.kind == "haze" for sample in samples) < 140
+    for sample in samples:
+        assert float(sample.degraded.mean()) == pytest.approx(0.8 if sample.kind == "haze" else 0.2)
+    means = [round(float(mixture.example(index).degraded.mean()), 1) for index in range(5)]
+    assert means == [0.2, 0.2, 0.2, 0.8, 0.8]
+    with pytest.raises(IndexError):
+        mixture.example(5)
+
+
+def test_a_mixture_needs_one_weight_for_each_source():
+    with pytest.raises(ValueError, match="one weight"):
+        Mixture([], [])
+
+
+def test_a_part_of_a_photograph_is_that_part(tmp_path):
+    images.write(images.Photograph(torch.rand(1, 3, 30, 20), bits=16), tmp_path / "a.png")
+    photographs = Photographs([tmp_path / "a.png"])
+    assert photographs.size(0) == (30, 20)
+    assert torch.equal(photographs.part(0, 3, 4, 10, 12), photographs[0][:, 3:13, 4:16])

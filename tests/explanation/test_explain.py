@@ -233,6 +233,27 @@ def test_a_prior_that_is_missing(model, boosted):
         Explanation(model(changed=module))
 
 
+def test_degradations_are_columns_of_their_own_protocol(run, model, clean, out):
+    arguments = ["--sigma", 25, "--with", "noise sigma=25", "--with", "jpeg quality=10", "--json"]
+    status, text, err = run("explain", model(), "--data", clean, "-o", out, *arguments)
+    assert (status, err) == (0, "")
+    document = json.loads(text)
+    assert [(column["condition"], column["protocol"], column["photographs"]) for column in document["columns"]] == [
+        ("noise sigma=25", "gaussian-colour", 6),
+        ("noise sigma=25", "synthetic-rgb", 6),
+        ("jpeg quality=10", "synthetic-rgb", 6),
+    ]
+    assert list(document["protocols"]) == ["gaussian-colour", "synthetic-rgb"]
+    page = Page((out / "explain.html").read_text())
+    # Of each column three photographs, each with its own degraded picture, not that of the other protocol.
+    inputs = {}
+    for row in document["rows"]:
+        said = f"{row['psnr']['degraded']:.2f} dB"
+        inputs.setdefault((row["condition"], row["protocol"]), set()).add(said)
+    assert not inputs["noise sigma=25", "gaussian-colour"] & inputs["noise sigma=25", "synthetic-rgb"]
+    assert [sum(said in page.text for said in column) for column in inputs.values()] == [3, 3, 3]
+
+
 def test_the_verb(run, model, clean, out, tmp_path):
     mine = model()
     arguments = ["explain", mine, "--data", clean, "-o", out]
@@ -246,6 +267,7 @@ def test_the_verb(run, model, clean, out, tmp_path):
     for wrong, said in (
         ([], "give --sigma"),
         (["--sigma", 25, "--degraded", clean], "every set holds pairs already"),
+        (["--with", "jpeg quality=10", "--degraded", clean], "every set holds pairs already"),
         (["--data", clean, "--degraded", clean], "--degraded goes with one --data"),
         (["--sigma", 25, "--protocol", "gausian-colour"], "did you mean 'gaussian-colour"),
     ):

@@ -25,6 +25,8 @@ ASKED_FOR = {
     "real-denoise-rgb": ("rgb", "none", "volume", "none"),
     "jpeg-grey": ("grey", "8-bit", "gaussian", "none"),
     "pairs-rgb": ("rgb", "8-bit", "gaussian", "none"),
+    "synthetic-rgb": ("rgb", "8-bit", "gaussian", "none"),
+    "synthetic-grey": ("grey", "8-bit", "gaussian", "none"),
 }
 
 
@@ -82,7 +84,7 @@ def test_rounded_rgb(pair):
     restored, clean = map(to_bytes, pair)
     psnr = peak_signal_noise_ratio(clean, restored, data_range=255)
     ssim = structural_similarity(clean, restored, data_range=255, channel_axis=2, **GAUSSIAN)
-    for name in ("lowlight-rgb", "pairs-rgb", "jpeg-rgb", "gaussian-colour-8bit"):
+    for name in ("lowlight-rgb", "pairs-rgb", "jpeg-rgb", "gaussian-colour-8bit", "synthetic-rgb"):
         expect(PROTOCOLS[name].score(*map(tensor, pair)), psnr, ssim)
 
 
@@ -129,6 +131,20 @@ def test_grey_is_one_plane_or_three_equal_ones(pair):
     expect(protocol.score(tensor(restored).expand(1, 3, -1, -1), tensor(clean).expand(1, 3, -1, -1)), psnr, ssim)
     with pytest.raises(ValueError, match="has colours"):
         protocol.score(*map(tensor, pair))
+
+
+def test_synthetic_degradations_say_who_made_them(pair):
+    synthetic = {name for name, protocol in PROTOCOLS.items() if protocol.synthetic}
+    assert synthetic == {"synthetic-rgb", "synthetic-grey"}
+    for name in synthetic:
+        assert "by pellucid itself" in PROTOCOLS[name].describe()
+        assert "by pellucid itself" not in PROTOCOLS[name].describe(drawn=False)
+        assert "degraded pictures given" in PROTOCOLS[name].describe(drawn=False)
+    assert "JPEG is libjpeg's" in PROTOCOLS["synthetic-grey"].describe()
+    restored, clean = (to_bytes(image[..., :1]) for image in pair)
+    psnr = peak_signal_noise_ratio(clean, restored, data_range=255)
+    ssim = structural_similarity(clean[..., 0], restored[..., 0], data_range=255, **GAUSSIAN)
+    expect(PROTOCOLS["synthetic-grey"].score(*(tensor(image[..., :1]) for image in pair)), psnr, ssim)
 
 
 def test_all_in_one_cuts_at_the_centre_to_sixteens(pair):

@@ -42,6 +42,28 @@ def test_a_bias_free_unet_is_homogeneous():
     torch.testing.assert_close(network(3.5 * image), 3.5 * network(image), rtol=1e-4, atol=1e-5)
 
 
+def test_biases_of_zero_change_nothing_and_others_do():
+    """A U-Net with biases takes the weights of one without, and then tells dark photographs from bright ones by learning."""
+    plain, image = UNet.tiny().eval(), torch.rand(1, 3, 16, 16)
+    biased = UNet((8, 16), (1, 1), bias=True).eval()
+    assert "bias" not in plain.settings
+    biased.load_state_dict(plain.state_dict())
+    assert torch.equal(biased(image), plain(image))
+    nn.init.constant_(biased.encoders[0][0].first.bias, 0.5)
+    assert not torch.allclose(biased(2 * image), 2 * biased(image), atol=1e-3)
+    again = build_network("unet", biased.settings)
+    again.load_state_dict(biased.state_dict())
+    assert torch.equal(again(image), biased(image))
+
+
+def test_a_state_with_some_biases_missing_is_refused():
+    network = UNet((8, 16), (1, 1), bias=True)
+    state = network.state_dict()
+    del state["tail.bias"]
+    with pytest.raises(RuntimeError, match=r"tail\.bias"):
+        network.load_state_dict(state)
+
+
 def test_channel_norm_is_layer_norm():
     features = torch.randn(2, 6, 3, 4)
     norm = ChannelNorm(6)

@@ -178,6 +178,14 @@ def test_missing_partners_and_wholes_are_named(folders, tmp_path):
         ({"pairs": {"clean": "a"}}, r"data\.pairs\.degraded"),
         ({"pairs": {"degraded": "a", "cleen": "b"}}, r"unknown key 'cleen'; did you mean 'clean'.*data\.pairs"),
         ({"pairs": {"degraded": "a"}, "view": "half"}, r"data\.view"),
+        ({"pairs": {"degraded": "a"}, "window": 64}, "window is for folder"),
+        ({"pairs": {"degraded": "a"}, "kind": "mist"}, "unknown kind of degradation 'mist'"),
+        ({"folder": "b", "degradations": {}}, r"data\.degradations"),
+        ({"folder": "b", "degradations": {"noise sigma=1": 0}}, r"data\.degradations"),
+        ({"sources": []}, r"data\.sources"),
+        ({"sources": [{"folder": "b", "degradations": ["clean"]}], "grey": 0.5}, "grey: with sources, each of them"),
+        ({"sources": [{"weight": 2}]}, r"data\.sources\.0: give either folder"),
+        ({"sources": [{"folder": "b", "degradatons": ["clean"]}]}, r"did you mean 'degradations'.*data\.sources\.0"),
     ],
 )
 def test_wrong_data_sections_name_the_key(folders, data, message):
@@ -202,3 +210,26 @@ def test_a_prior_s_vectors_are_kept_and_change_nothing(folders, tmp_path, monkey
     recipe["data"]["view"] = "crop"
     with pytest.raises(SettingsError, match=r"prior\.cache is for data\.pairs seen whole"):
         read_recipe(recipe, "mine.yaml")
+
+
+def test_several_sources_train_one_model(folders, tmp_path):
+    """Pairs and degraded photographs in one run: both are seen, each holds its own out, and the card names them."""
+    recipe = boosted(folders, steps=3, validate_steps=3)
+    pairs = {"pairs": recipe["data"]["pairs"], "kind": "low-light", "validation": 2, "weight": 2}
+    clean = {
+        "folder": recipe["data"]["pairs"]["clean"],
+        "degradations": {"noise sigma=9": 1, "real-world": 2},
+        "validation": 3,
+    }
+    recipe["data"] = {"sources": [pairs, clean], "crop": recipe["data"]["crop"]}
+    run(recipe, tmp_path / "run")
+    card = describe_model(tmp_path / "run/model.safetensors")["card"]
+    assert card["trained"]["degradations"] == [
+        "2 x real photographs, paired (low-light)",
+        "1 x 1 noise sigma=9",
+        "1 x 2 real-world",
+    ]
+    training, held_out = split_sources(read_recipe(recipe, "test").data)
+    kinds = {training.sample(0, 8, torch.Generator().manual_seed(seed), None).kind for seed in range(20)}
+    assert kinds == {"low-light", None}
+    assert len({held_out.example(index).kind for index in range(len(held_out))}) == 2

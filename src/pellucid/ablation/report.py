@@ -15,22 +15,31 @@ __all__ = ["score", "write"]
 
 
 def score(
-    runs: Runs, sets: Sequence[TestSet], folder: Path, *, sigmas: Sequence[float] = (), protocol: str | None = None
+    runs: Runs,
+    sets: Sequence[TestSet],
+    folder: Path,
+    *,
+    sigmas: Sequence[float] = (),
+    degradations: Sequence[str] = (),
+    protocol: str | None = None,
 ) -> tuple[list[Result], dict[str, Any], list[Failure]]:
     """Scores every model of an ablation on sets; scores that the folder holds already are not computed again.
+
+    Sets of clean photographs are degraded as `evaluation.job.Job.add` does it.
 
     Returns:
         The results, everything as a document, and what could not be scored.
 
     Raises:
-        SettingsError: a protocol or levels of noise that do not suit a set.
+        SettingsError: a protocol, levels of noise or degradations that do not suit a set.
         ModelError: a model is missing or fails.
         DataError: the folder cannot be written.
     """
     found = runs.candidates()
     job = Job(folder / "evaluation", pictures=False)
     for photographs in sets:
-        job.add(photographs, [candidate for candidate, _ in found], sigmas=sigmas, protocol=protocol)
+        tested = [candidate for candidate, _ in found]
+        job.add(photographs, tested, sigmas=sigmas, degradations=degradations, protocol=protocol)
     for _ in job.run():
         pass
     outcome = job.finish({"models": {candidate.name: dict(candidate.details) for candidate, _ in found}})

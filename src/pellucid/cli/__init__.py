@@ -7,7 +7,7 @@ import warnings
 import typer
 
 from pellucid import __version__
-from pellucid.cli import ablate, data, distill, evaluate, explain, models, restore, study, train
+from pellucid.cli import ablate, data, degrade, diagnose, distill, evaluate, explain, models, restore, study, train
 from pellucid.errors import PellucidError, SettingsError, one_line
 
 __all__ = ["app", "main"]
@@ -22,6 +22,8 @@ app = typer.Typer(
 )
 for verb in (
     restore.restore,
+    diagnose.diagnose,
+    degrade.degrade,
     evaluate.evaluate,
     evaluate.compare,
     ablate.ablate,

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pellucid.cli.options import Assignments, Json, Out
+from pellucid.cli.options import Assignments, Json, Out, With, require_clean
 from pellucid.cli.terminal import print_json, progress, say, warn
 from pellucid.errors import SettingsError
 
@@ -45,6 +45,7 @@ def ablate(
     sigma: Annotated[
         list[float] | None, typer.Option(min=0, max=255, help="Noise for sets of clean photographs.")
     ] = None,
+    degradations: With = None,
     degraded: Annotated[Path | None, typer.Option(help="The degraded photographs of a folder given as --data.")] = None,
     task: Annotated[str | None, typer.Option(help="What a folder given as --data is for.")] = None,
     protocol: Annotated[
@@ -64,6 +65,7 @@ def ablate(
     if degraded is not None and len(data) != 1:
         raise SettingsError("ablate: --degraded goes with one --data, the folder of its clean photographs")
     sets = [find_set(name, degraded=degraded, task=task) for name in data]
+    require_clean("ablate", sets, sigma, degradations)
     grids = [*(["controls"] if controls else []), *(name for name in grid or [] if name != "controls")]
     arms = []
     for name in recipe:
@@ -77,7 +79,9 @@ def ablate(
         for run, step in runs.train():
             done, last = (done + 1 if last not in ("", run.name) else done), run.name
             bar(done + step.progress, f"{run.name}: step {step.number}, loss {step.loss:.4f}")
-    results, document, failures = score(runs, sets, out, sigmas=sigma or [], protocol=protocol)
+    results, document, failures = score(
+        runs, sets, out, sigmas=sigma or [], degradations=degradations or [], protocol=protocol
+    )
     text = write(results, document, out)
     if json:
         print_json(document)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pellucid.cli.options import Device, Json, Memory, Precision, Tile
+from pellucid.cli.options import Device, Json, Memory, Precision, Tile, With, require_clean
 from pellucid.cli.terminal import print_json, progress, warn
 from pellucid.errors import SettingsError
 
@@ -52,6 +52,7 @@ def evaluate(
         list[float] | None,
         typer.Option(min=0, max=255, help="Add Gaussian noise of this sigma (0..255) to them; give it again for more."),
     ] = None,
+    degradations: With = None,
     degraded: Annotated[
         Path | None, typer.Option(help="A folder of degraded photographs of the same names, instead of --sigma.")
     ] = None,
@@ -68,7 +69,7 @@ def evaluate(
         str | None, typer.Option(help="The model that gains are measured against, instead of the first.")
     ] = None,
     alone: Annotated[bool, typer.Option("--alone", help="Score each boosted model's network alone, too.")] = False,
-    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of the noise.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of the noise and of --with.")] = 0,
     out: Results = None,
     save_images: Annotated[
         bool, typer.Option("--save-images", help="Keep every restored picture under OUT/images, for others to score.")
@@ -93,10 +94,12 @@ def evaluate(
         raise SettingsError("evaluate: give --model, at least once")
     if degraded is not None and len(data or []) != 1:
         raise SettingsError("evaluate: --degraded goes with one --data, the folder of its clean photographs")
-    if not data and (sigma or protocol or task):
+    if not data and (sigma or degradations or protocol or task):
         raise SettingsError(
-            "evaluate: --sigma, --protocol and --task go with --data; a published table says these itself"
+            "evaluate: --sigma, --with, --protocol and --task go with --data; a published table says these itself"
         )
+    sets = [find_set(name, degraded=degraded, task=task) for name in data or []]
+    require_clean("evaluate", sets, sigma, degradations)
     candidates = [
         INPUT,
         *candidates_of(model or [], alone=alone, tile=tile, memory=memory, device=device, precision=precision),
@@ -104,10 +107,8 @@ def evaluate(
     job = Job(out, seed=seed, metrics=metric or [], save_images=save_images, share=_share(share, out))
     if table:
         job.add_table(table, candidates)
-    for name in data or []:
-        job.add(find_set(name, degraded=degraded, task=task), candidates, sigmas=sigma or [], protocol=protocol)
-    if sigma and not job.takes_noise:
-        raise SettingsError("evaluate: --sigma adds noise to clean photographs, but every set holds pairs already")
+    for photographs in sets:
+        job.add(photographs, candidates, sigmas=sigma or [], degradations=degradations or [], protocol=protocol)
     made = {"models": {candidate.name: dict(candidate.details) for candidate in candidates[1:]}}
     _run(job, "evaluate", baseline, made, json)
 

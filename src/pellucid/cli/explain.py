@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pellucid.cli.options import Device, Json, Memory, Out
+from pellucid.cli.options import Device, Json, Memory, Out, With, require_clean
 from pellucid.cli.terminal import print_json, progress, say, warn
 from pellucid.errors import SettingsError
 
@@ -25,6 +25,7 @@ def explain(
         list[float] | None,
         typer.Option(min=0, max=255, help="Add Gaussian noise of this sigma (0..255) to them; give it again for more."),
     ] = None,
+    degradations: With = None,
     degraded: Annotated[
         Path | None, typer.Option(help="A folder of degraded photographs of the same names, instead of --sigma.")
     ] = None,
@@ -39,7 +40,7 @@ def explain(
     student: Annotated[
         str | None, typer.Option(help="The same model distilled: what does its student lose against the prior?")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of the noise.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of the noise and of --with.")] = 0,
     memory: Memory = None,
     device: Device = "auto",
     json: Json = False,
@@ -51,11 +52,10 @@ def explain(
     if degraded is not None and len(data) != 1:
         raise SettingsError("explain: --degraded goes with one --data, the folder of its clean photographs")
     sets = [find_set(name, degraded=degraded, task=task) for name in data]
+    require_clean("explain", sets, sigma, degradations)
     explanation = Explanation(model, against=against or [], student=student, seed=seed, device=device, memory=memory)
     for photographs in sets:
-        explanation.add(photographs, sigmas=sigma or [], protocol=protocol)
-    if sigma and not explanation.takes_noise:
-        raise SettingsError("explain: --sigma adds noise to clean photographs, but every set holds pairs already")
+        explanation.add(photographs, sigmas=sigma or [], degradations=degradations or [], protocol=protocol)
     with progress("explain", explanation.total) as bar:
         for done, result in enumerate(explanation.run(), start=1):
             bar(done, f"{result.data} {result.condition} {result.photograph}")

@@ -92,6 +92,19 @@ class Photographs:
 
     def __getitem__(self, index: int) -> Tensor:
         """Photograph `index`: float32 (3, H, W) in [0, 1]."""
+        return _as_float(self._stored(index))
+
+    def size(self, index: int) -> tuple[int, int]:
+        """Height and width of photograph `index`."""
+        height, width = self._stored(index).shape[1:]
+        return height, width
+
+    def part(self, index: int, top: int, left: int, height: int, width: int) -> Tensor:
+        """A part of photograph `index`, float32 (3, height, width) in [0, 1], without touching the rest of it."""
+        return _as_float(self._stored(index)[:, top : top + height, left : left + width])
+
+    def _stored(self, index: int) -> Tensor:
+        """Photograph `index` at the depth of its file: uint8 or uint16."""
         kept = self._kept.get(index)
         if kept is None:
             photograph = images.read(self.paths[index])
@@ -100,4 +113,8 @@ class Photographs:
             if kept.nbytes <= self._room:
                 self._room -= kept.nbytes
                 self._kept[index] = kept
-        return kept.float().div_(torch.iinfo(kept.dtype).max)
+        return kept
+
+
+def _as_float(stored: Tensor) -> Tensor:
+    return stored.float().div_(torch.iinfo(stored.dtype).max)

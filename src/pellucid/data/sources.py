@@ -88,9 +88,7 @@ class Synthetic:
 
     def sample(self, index: int, side: int, generator: torch.Generator, sight: Sight | None) -> Sample:
         """See `Source`. Noise is drawn last, so that place and strength do not depend on what the prior is shown."""
-        clean = pad_to(_turned(self.photographs[index], *_turn(generator)), side, side)
-        if self.window is not None:
-            clean = _part(clean, max(self.window, side), generator)
+        clean = pad_to(_turned(self._clean(index, side, generator), *_turn(generator)), side, side)
         top, left = _corner(clean, side, generator)
         place = (slice(None), slice(top, top + side), slice(left, left + side))
         degrade = self._family(generator).draw(generator)
@@ -119,6 +117,15 @@ class Synthetic:
         rows, columns = clean.shape[1:]
         grid = torch.tensor([top / rows, left / columns, (top + height) / rows, (left + width) / columns])
         return Sample(degraded[place], clean[place], grid, degraded, degradation)
+
+    def _clean(self, index: int, side: int, generator: torch.Generator) -> Tensor:
+        """What counts as the whole photograph: all of it, or a random part, at least `side` long where it can be."""
+        if self.window is None:
+            return self.photographs[index]
+        rows, columns = self.photographs.size(index)
+        height, width = (min(max(self.window, side), length) for length in (rows, columns))
+        top, left = _below(rows - height + 1, generator), _below(columns - width + 1, generator)
+        return self.photographs.part(index, top, left, height, width)
 
     def _family(self, generator: torch.Generator) -> Family:
         if self.weights is None:
@@ -241,13 +248,6 @@ class Pairs:
 def _weighted(weights: Sequence[float], generator: torch.Generator) -> int:
     """An index, as often as its weight says."""
     return int(torch.multinomial(torch.tensor(weights, dtype=torch.float64), 1, generator=generator))
-
-
-def _part(image: Tensor, side: int, generator: torch.Generator) -> Tensor:
-    """A random part of the image, `side` long where the image is longer."""
-    height, width = (min(side, length) for length in image.shape[1:])
-    top, left = _below(image.shape[1] - height + 1, generator), _below(image.shape[2] - width + 1, generator)
-    return image[:, top : top + height, left : left + width]
 
 
 def _below(bound: int, generator: torch.Generator) -> int:

@@ -22,7 +22,7 @@ SINGLE: dict[str, tuple[str, ...]] = {
     "rain": ("rain amount=5..100",),
     "snow": ("snow amount=5..100",),
     "haze": ("haze amount=10..85",),
-    "low-light": ("low-light exposure=0.02..0.5 noise=0..40",),
+    "low-light": ("low-light exposure=0.02..0.5 gamma=1..1.5 noise=0..40 cast=0..0.3",),
     "blur": (
         "blur sigma=0.6..4 ratio=0.5..1 angle=0..180",
         "defocus radius=1..8",
@@ -30,8 +30,9 @@ SINGLE: dict[str, tuple[str, ...]] = {
     ),
     "noise": (
         "noise sigma=3..55 bits=8",
-        "sensor-noise",
+        "sensor-noise sigma=4..40 correlation=0..1",
         "poisson-noise peak=8..500",
+        "impulse-noise part=0.01..0.2 unit=pixel|channel",
     ),
     "low-resolution": ("resample factor=1.5..4 kernel=area|bilinear|bicubic",),
     "ringing": ("ringing cutoff=0.8..2.2",),

@@ -14,8 +14,17 @@ from typing import Any, Literal, Protocol, get_args, get_origin, get_type_hints
 
 import torch
 
+from pellucid.degradations.blur import DefocusBlur, GaussianBlur, ShakeBlur
 from pellucid.degradations.chains import Chain, Clean, Degradation
-from pellucid.degradations.noise import GaussianNoise
+from pellucid.degradations.compression import Jpeg
+from pellucid.degradations.haze import Haze
+from pellucid.degradations.low_light import LowLight
+from pellucid.degradations.noise import GaussianNoise, ImpulseNoise, PoissonNoise
+from pellucid.degradations.rain import Rain
+from pellucid.degradations.resampling import Resample
+from pellucid.degradations.ringing import Ringing
+from pellucid.degradations.sensor import SensorNoise
+from pellucid.degradations.snow import Snow
 from pellucid.errors import SettingsError, unknown_name
 
 __all__ = ["DEGRADATIONS", "DrawnChain", "DrawnDegradation", "Family", "Span", "as_text", "parse", "parse_family"]
@@ -23,6 +32,19 @@ __all__ = ["DEGRADATIONS", "DrawnChain", "DrawnDegradation", "Family", "Span", "
 DEGRADATIONS: Mapping[str, Callable[..., Degradation]] = {
     "clean": Clean,
     "noise": GaussianNoise,
+    "poisson-noise": PoissonNoise,
+    "sensor-noise": SensorNoise,
+    "impulse-noise": ImpulseNoise,
+    "blur": GaussianBlur,
+    "defocus": DefocusBlur,
+    "shake": ShakeBlur,
+    "rain": Rain,
+    "snow": Snow,
+    "haze": Haze,
+    "low-light": LowLight,
+    "jpeg": Jpeg,
+    "resample": Resample,
+    "ringing": Ringing,
 }
 """By the name that texts give them."""
 

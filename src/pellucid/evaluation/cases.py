@@ -9,10 +9,12 @@ from pathlib import Path
 from torch import Tensor
 
 from pellucid import images
-from pellucid.errors import DataError
-from pellucid.metrics import NoiseStream, Protocol
+from pellucid.degradations import parse, parse_drawn
+from pellucid.degradations.seeding import drawn_for, short_text
+from pellucid.errors import DataError, SettingsError
+from pellucid.metrics import PROTOCOLS, NoiseStream, Protocol
 
-__all__ = ["PAIRS", "Case", "ahead", "noisy_cases", "paired_cases"]
+__all__ = ["PAIRS", "Case", "ahead", "condition_of", "degraded_cases", "noisy_cases", "paired_cases"]
 
 PAIRS = "pairs"
 """The condition of photographs that are degraded already."""
@@ -24,16 +26,19 @@ class Case:
 
     Attributes:
         data: the set or folder that it is from.
-        condition: how it was degraded: "noise sigma=25", or `PAIRS`.
+        condition: how it was degraded: "noise sigma=25", a degradation or a family of them, or `PAIRS`.
         photograph: its name in the set.
         load: gives (degraded, clean), (1, 3, H, W) each. The cases of one iterator are to be loaded in order: noise on
             8 bits is drawn from one stream for all of them.
+        degradation: what was done to this photograph, as a text that `pellucid.degradations.parse` reads; None for the noise of
+            the tables, and for pairs.
     """
 
     data: str
     condition: str
     photograph: str
     load: Callable[[], tuple[Tensor, Tensor]]
+    degradation: str | None = None
 
 
 def noisy_cases(data: str, paths: Sequence[Path], sigmas: Sequence[float], protocol: Protocol, seed: int) -> list[Case]:
@@ -54,6 +59,57 @@ def noisy_cases(data: str, paths: Sequence[Path], sigmas: Sequence[float], proto
         return Case(data, f"noise sigma={sigma:g}", names[path], load)
 
     return [case(path, sigma) for sigma in sigmas for path in paths]
+
+
+def degraded_cases(
+    data: str, paths: Sequence[Path], degradations: Sequence[str], protocol: Protocol, seed: int
+) -> list[Case]:
+    """Clean photographs, degraded as texts say and stored on 8 bits; text by text, in the order given.
+
+    What is drawn depends on the seed and a photograph's path below the folder `data` alone (where there is no such folder: below
+    the one that holds them all), not on the order or the other texts: of files of 8 bits the pixels are those that `pellucid
+    degrade` writes for the same folder, text and seed.
+
+    Raises:
+        SettingsError: a text does not parse, or the protocol is for pictures that were degraded otherwise.
+        DataError: (when loaded) a photograph is too small for the protocol.
+    """
+    if not protocol.synthetic:
+        known = " and ".join(name for name, record in PROTOCOLS.items() if record.synthetic)
+        raise SettingsError(
+            f"the protocol {protocol.name} is not for degradations given as texts, for other tables make theirs "
+            f"otherwise; {known} are"
+        )
+    names = _names(paths)
+    folder = Path(data)
+    below = {
+        path: path.relative_to(folder).as_posix() if path.is_relative_to(folder) else names[path] for path in paths
+    }
+    families = {condition_of(text): parse_drawn(text) for text in degradations}
+
+    def case(path: Path, condition: str) -> Case:
+        drawn = drawn_for(families[condition], seed, Path(below[path]).with_suffix("").as_posix())
+
+        def load() -> tuple[Tensor, Tensor]:
+            clean = _cropped(images.read(path).pixels, protocol, path)
+            return images.quantise(drawn(clean, grey=protocol.colour == "grey"), 8), clean
+
+        return Case(data, condition, names[path], load, drawn.text)
+
+    return [case(path, condition) for condition in families for path in paths]
+
+
+def condition_of(text: str) -> str:
+    """What a column of this degradation, or family of them, is called: the same for the same definite degradation.
+
+    Raises:
+        SettingsError: the text does not parse.
+    """
+    try:
+        return short_text(parse(text))
+    except SettingsError:  # a family, or no degradation at all
+        parse_drawn(text)
+        return ", ".join(" ".join(part.split()) for part in text.split(","))
 
 
 def paired_cases(data: str, pairs: Sequence[tuple[Path, Path]], protocol: Protocol) -> list[Case]:

@@ -104,7 +104,7 @@ class Evaluation:
         if self.store is None:
             key = known = None
         else:
-            key = key_of(candidate, self.protocol, degraded, clean, tuple(self.metrics or ()))
+            key = key_of(candidate, self.protocol, degraded, clean, tuple(self.metrics or ()), case.degradation)
             known = self.store.get(key)
         if known and all(keeper.has(case, candidate.name, key) for keeper in self.keepers):
             return scorer.submit(partial(_renamed, known, case, candidate))
@@ -135,6 +135,7 @@ class Evaluation:
             seconds=cost[0],
             memory=cost[1],
             extra=_measured(self.metrics or {}, restored.clamp(0, 1), clean),
+            degradation=case.degradation,
         )
         for keeper in self.keepers:
             keeper.keep(case, model, key, restored, degraded, clean)

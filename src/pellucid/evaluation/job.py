@@ -27,7 +27,7 @@ from pellucid.evaluation.report import as_csv, as_document, as_json, as_markdown
 from pellucid.evaluation.rows import Row, RowStore
 from pellucid.evaluation.sets import TestSet, find_set
 from pellucid.evaluation.summary import default_baseline, summarise
-from pellucid.metrics import blockiness, find_protocol, load_lpips, ms_ssim, noise_sigma, sharpness
+from pellucid.metrics import Protocol, blockiness, find_protocol, load_lpips, ms_ssim, noise_sigma, sharpness
 
 __all__ = ["METRICS", "Job", "Outcome", "find_metrics", "folder_candidates"]
 
@@ -62,7 +62,7 @@ class Job:
 
     Args:
         out: a folder for results; scores that it holds already are not computed again. None keeps nothing.
-        seed: of the noise.
+        seed: of the noise, and of all else that degradations draw.
         metrics: names of further metrics: a key of `METRICS`, or lpips:NETWORK:BACKBONE_FILE:HEADS_FILE.
         save_images: keep every restored picture under `out/images`.
         pictures: make crops and error maps for the report.
@@ -88,7 +88,6 @@ class Job:
         self.seed, self.out, self.share = seed, out, share
         self.save_images, self.pictures = save_images, pictures
         self.metrics = find_metrics(metrics)
-        self.takes_noise = False
         self._store = RowStore(out, "" if share == (1, 1) else f"-{share[0]}-of-{share[1]}") if out else None
         self._parts: list[tuple[Evaluation, list[Case]]] = []
         self._quoted: list[Mapping[str, Any]] = []
@@ -104,6 +103,7 @@ class Job:
         candidates: Sequence[Candidate],
         *,
         sigmas: Sequence[float] = (),
+        degradations: Sequence[str] = (),
         protocol: str | None = None,
     ) -> None:
         """Scores candidates on a set.
@@ -111,14 +111,19 @@ class Job:
         Args:
             photographs: the set.
             candidates: what restores.
-            sigmas: levels of noise, for a set of clean photographs.
-            protocol: its name; None takes the usual one of the set's task.
+            sigmas: levels of noise as the tables draw it, for a set of clean photographs.
+            degradations: what else is done to them, each a column, as texts that `pellucid.degradations.parse_drawn` reads.
+            protocol: its name; None takes the usual one of the set's task, and of degradations.
 
         Raises:
-            SettingsError: an unknown protocol, or one that does not suit the set.
+            SettingsError: a text that does not parse, an unknown protocol, or one that does not suit the set.
         """
-        record = photographs.protocol(protocol)
-        cases = photographs.cases(record, list(dict.fromkeys(float(f"{sigma:g}") for sigma in sigmas)), self.seed)
+        sigmas = list(dict.fromkeys(float(f"{sigma:g}") for sigma in sigmas))
+        for levels, texts in photographs.ways(sigmas, degradations):
+            record = photographs.protocol(protocol, synthetic=bool(texts))
+            self._add(photographs, candidates, record, photographs.cases(record, levels, self.seed, texts))
+
+    def _add(self, photographs: TestSet, candidates: Sequence[Candidate], record: Protocol, cases: list[Case]) -> None:
         for condition in dict.fromkeys(case.condition for case in cases):
             for candidate in candidates:
                 column = (photographs.name, condition, record.name, candidate.name)
@@ -135,7 +140,6 @@ class Job:
             keepers.append(ReportPictures(Figures(self.out / "figures"), record, by_clean=by_clean))
         if self.out and self.save_images:
             keepers.append(SavedPictures(self.out / "images", record))
-        self.takes_noise |= not photographs.paired
         self._parts.append((Evaluation(candidates, record, self._store, keepers, self.metrics, self.share), cases))
         sets = self._made.setdefault("data", {})
         sets.setdefault(photographs.name, {"photographs": len(photographs.files), "task": photographs.task})

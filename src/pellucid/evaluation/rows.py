@@ -33,6 +33,7 @@ class Row:
         memory: the peak in bytes while restoring: of the device's memory on a GPU, of the whole process elsewhere; None
             where the system does not tell.
         extra: further metrics by name.
+        degradation: what was done to this photograph, where its condition is a degradation or a family of them; else None.
     """
 
     model: str
@@ -45,6 +46,7 @@ class Row:
     seconds: float | None = None
     memory: int | None = None
     extra: dict[str, float] = field(default_factory=dict)
+    degradation: str | None = None
 
     @property
     def column(self) -> tuple[str, str, str]:
@@ -52,8 +54,11 @@ class Row:
         return self.data, self.condition, self.protocol
 
     def as_dict(self) -> dict[str, Any]:
-        """The row for JSON, which has no infinity: a PSNR of identical pictures is null."""
-        return asdict(self) | {"psnr": self.psnr if math.isfinite(self.psnr) else None}
+        """The row for JSON, which has no infinity: a PSNR of identical pictures is null. An absent degradation is left out."""
+        entries = asdict(self) | {"psnr": self.psnr if math.isfinite(self.psnr) else None}
+        if self.degradation is None:
+            del entries["degradation"]
+        return entries
 
     @classmethod
     def from_dict(cls, entries: dict[str, Any]) -> "Row":
@@ -65,21 +70,30 @@ class Row:
             math.isnan(number) for number in numbers
         ):
             raise ValueError("a score that is no number")
+        texts += [] if row.degradation is None else [row.degradation]
         if not all(isinstance(text, str) for text in texts) or not isinstance(row.memory, int | None):
             raise TypeError("a row of another kind")
         return row
 
 
 def key_of(
-    candidate: Candidate, protocol: Protocol, degraded: Tensor, clean: Tensor, extra: tuple[str, ...]
+    candidate: Candidate,
+    protocol: Protocol,
+    degraded: Tensor,
+    clean: Tensor,
+    extra: tuple[str, ...],
+    degradation: str | None = None,
 ) -> str | None:
-    """What a row's numbers depend on, as a hash: the pixels themselves, the model, the protocol, this version.
+    """What a row's numbers depend on, as a hash: the pixels themselves, the model, the protocol, the degradation if there is
+    a text of it, this version.
 
     None where the candidate does not tell what its results depend on.
     """
     if candidate.identity is None:
         return None
-    digest = hashlib.sha256("\0".join([__version__, candidate.identity, protocol.describe(), *extra]).encode())
+    parts = [__version__, candidate.identity, protocol.describe(), *extra]
+    parts += [] if degradation is None else [f"degradation {degradation}"]
+    digest = hashlib.sha256("\0".join(parts).encode())
     for image in (degraded, clean):
         digest.update(str(tuple(image.shape)).encode())
         digest.update(image.contiguous().numpy().data)

@@ -7,7 +7,7 @@ from pathlib import Path
 from pellucid.data.benchmarks import find_benchmark, is_benchmark, pairs
 from pellucid.data.folders import list_pairs, list_photographs
 from pellucid.errors import SettingsError, unknown_name
-from pellucid.evaluation.cases import PAIRS, Case, noisy_cases, paired_cases
+from pellucid.evaluation.cases import PAIRS, Case, condition_of, degraded_cases, noisy_cases, paired_cases
 from pellucid.metrics import Protocol, find_protocol
 
 __all__ = ["TASK_PROTOCOLS", "TestSet", "find_set"]
@@ -49,26 +49,62 @@ class TestSet:
         """Whether its photographs are degraded already."""
         return self.files[0][0] is not None
 
-    def protocol(self, chosen: str | None = None) -> Protocol:
-        """The protocol called `chosen`, or that of the task. Raises SettingsError for an unknown name."""
-        usual = TASK_PROTOCOLS[self.task] if self.task else "pairs-rgb" if self.paired else "gaussian-colour"
+    def protocol(self, chosen: str | None = None, *, synthetic: bool = False) -> Protocol:
+        """The protocol called `chosen`, or that of the task. Raises SettingsError for an unknown name.
+
+        Args:
+            chosen: its name.
+            synthetic: its clean photographs are degraded as texts say.
+        """
+        if synthetic and not self.paired:
+            usual = "synthetic-grey" if self.task and "grey" in self.task else "synthetic-rgb"
+        else:
+            usual = TASK_PROTOCOLS[self.task] if self.task else "pairs-rgb" if self.paired else "gaussian-colour"
         return find_protocol(chosen or usual)
 
-    def cases(self, protocol: Protocol, sigmas: Sequence[float], seed: int) -> list[Case]:
+    def ways(self, sigmas: Sequence[float], degradations: Sequence[str]) -> list[tuple[Sequence[float], Sequence[str]]]:
+        """Levels of noise and degradations apart, as `cases` takes them: each are scored by a protocol of their own."""
+        if self.paired or not degradations:
+            return [(sigmas, ())]
+        return [*([(sigmas, ())] if sigmas else []), ((), degradations)]
+
+    def cases(
+        self, protocol: Protocol, sigmas: Sequence[float], seed: int, degradations: Sequence[str] = ()
+    ) -> list[Case]:
         """What is to be restored.
 
+        Args:
+            protocol: how it is scored.
+            sigmas: levels of noise as the tables draw it, for clean photographs.
+            seed: of all that is drawn.
+            degradations: instead, what is done to clean photographs, as texts.
+
         Raises:
-            SettingsError: clean photographs without a level of noise, or a protocol that draws none.
+            SettingsError: clean photographs without a way to degrade them or with both, a text that does not parse, or a protocol
+                that is not for this.
         """
         if self.paired:
             return paired_cases(self.name, [(first, second) for first, second in self.files if first], protocol)
+        paths = [clean for _, clean in self.files]
+        if sigmas and degradations:
+            raise SettingsError(f"{self.name}: levels of noise and degradations are scored by different protocols")
+        if degradations:
+            return degraded_cases(self.name, paths, degradations, protocol, seed)
         if not sigmas:
-            raise SettingsError(f"{self.name}: holds clean photographs; give --sigma (noise is added) or --degraded")
-        return noisy_cases(self.name, [clean for _, clean in self.files], sigmas, protocol, seed)
+            raise SettingsError(
+                f"{self.name}: holds clean photographs; give --sigma (noise is added), --with (any degradation) or --degraded"
+            )
+        if protocol.synthetic:
+            raise SettingsError(
+                f'the protocol {protocol.name} takes degradations as texts: give --with "noise sigma=25" instead of --sigma 25'
+            )
+        return noisy_cases(self.name, paths, sigmas, protocol, seed)
 
-    def conditions(self, sigmas: Sequence[float]) -> list[str]:
+    def conditions(self, sigmas: Sequence[float], degradations: Sequence[str] = ()) -> list[str]:
         """How its photographs are degraded, for each of the columns."""
-        return [PAIRS] if self.paired else [f"noise sigma={sigma:g}" for sigma in sigmas]
+        if self.paired:
+            return [PAIRS]
+        return [*(f"noise sigma={sigma:g}" for sigma in sigmas), *dict.fromkeys(map(condition_of, degradations))]
 
 
 def find_set(data: str, *, degraded: Path | None = None, task: str | None = None) -> TestSet:

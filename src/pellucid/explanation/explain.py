@@ -57,7 +57,7 @@ class Explanation:
         model: its name or file.
         against: names or files of models to compare it with, such as the controls that an ablation trained.
         student: the name or file of the same model with its prior distilled.
-        seed: of the noise.
+        seed: of the noise, and of all else that degradations draw.
         device: "auto", "cpu", "cuda", ...
         memory: for intermediate maps, such as "1GB".
 
@@ -108,32 +108,44 @@ class Explanation:
         self._parts: list[Measurement] = []
         self._results: list[Result | Failure] = []
 
-    def add(self, photographs: TestSet, *, sigmas: Sequence[float] = (), protocol: str | None = None) -> None:
+    def add(
+        self,
+        photographs: TestSet,
+        *,
+        sigmas: Sequence[float] = (),
+        degradations: Sequence[str] = (),
+        protocol: str | None = None,
+    ) -> None:
         """Measures on a set, too.
 
         Args:
             photographs: the set.
-            sigmas: levels of noise, for a set of clean photographs.
-            protocol: its name; None takes the usual one of the set's task.
+            sigmas: levels of noise as the tables draw it, for a set of clean photographs.
+            degradations: what else is done to them, as texts that `pellucid.degradations.parse_drawn` reads.
+            protocol: its name; None takes the usual one of the set's task, and of degradations.
 
         Raises:
-            SettingsError: a protocol or levels of noise that do not suit the set, or it is added already.
+            SettingsError: a protocol or degradations that do not suit the set, or it is added already.
             DataError: the set has fewer than two photographs.
         """
         _require_two(photographs.name, len(photographs.files))
-        record, sigmas = photographs.protocol(protocol), list(dict.fromkeys(sigmas))
         if photographs.name in self._made.get("data", {}):
             raise SettingsError(f"explain: the set {photographs.name} is given twice")
-        part = Measurement(self.subject, photographs, record, sigmas, self.seed, self._candidates, self._imitation)
-        part.cases()  # which says what cannot be before hours are spent
-        self._parts.append(part)
+        for levels, texts in photographs.ways(list(dict.fromkeys(sigmas)), degradations):
+            part = Measurement(
+                self.subject,
+                photographs,
+                photographs.protocol(protocol, synthetic=bool(texts)),
+                levels,
+                self.seed,
+                self._candidates,
+                self._imitation,
+                texts,
+            )
+            part.cases()  # which says what cannot be before hours are spent
+            self._parts.append(part)
         sets = self._made.setdefault("data", {})
         sets[photographs.name] = {"photographs": len(photographs.files), "task": photographs.task}
-
-    @property
-    def takes_noise(self) -> bool:
-        """Whether noise is added to any of the sets."""
-        return any(not part.photographs.paired for part in self._parts)
 
     @property
     def total(self) -> int:
@@ -175,17 +187,18 @@ class Explanation:
         """The photographs to show of each column."""
         shown: dict[tuple[str, str, str], list[Shown]] = {}
         for part in self._parts:
-            of_set = [result for result in results if result.data == part.photographs.name]
+            place = part.photographs.name, part.protocol.name
+            of_part = [result for result in results if (result.data, result.protocol) == place]
             choices = {
                 (condition, choice.photograph): choice
-                for condition in dict.fromkeys(result.condition for result in of_set)
-                for choice in chosen([result for result in of_set if result.condition == condition])
+                for condition in dict.fromkeys(result.condition for result in of_part)
+                for choice in chosen([result for result in of_part if result.condition == condition])
             }
-            psnr = {(result.condition, result.photograph): result.psnr for result in of_set}
+            psnr = {(result.condition, result.photograph): result.psnr for result in of_part}
             found = dict(shown_photographs(part, choices, psnr))
             for condition, photograph in choices:  # in the order of their gain
-                place = part.photographs.name, condition, part.protocol.name
-                shown.setdefault(place, []).append(found[condition, photograph])
+                column = part.photographs.name, condition, part.protocol.name
+                shown.setdefault(column, []).append(found[condition, photograph])
         return shown
 
     def _document(self, columns: Sequence[Column], results: Sequence[Result]) -> dict[str, Any]:
@@ -194,7 +207,9 @@ class Explanation:
             "format": FORMAT,
             "pellucid": __version__,
             "made": {**self._made, "seed": self.seed, "precision": "float32", "date": date},
-            "protocols": {part.protocol.name: part.protocol.describe() for part in self._parts},
+            "protocols": {
+                part.protocol.name: part.protocol.describe(drawn=not part.photographs.paired) for part in self._parts
+            },
             "verdict": asdict(verdict_on(columns, self.others, self.student)),
             "notes": self._notes,
             "columns": [asdict(column) for column in columns],

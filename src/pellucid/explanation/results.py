@@ -69,10 +69,11 @@ class Measurement:
         subject: the model.
         photographs: the set.
         protocol: how the PSNR is made.
-        sigmas: levels of noise, for a set of clean photographs.
-        seed: of the noise.
+        sigmas: levels of noise as the tables draw it, for a set of clean photographs.
+        seed: of all that is drawn.
         others: further models, by name.
         student: the subject's prior, distilled.
+        degradations: instead of noise, what is done to clean photographs, as texts.
     """
 
     subject: Subject
@@ -82,15 +83,16 @@ class Measurement:
     seed: int = 0
     others: Sequence[Candidate] = ()
     student: Student | None = None
+    degradations: Sequence[str] = ()
 
     def cases(self) -> list[Case]:
         """The photographs, anew: noise on 8 bits is one stream, so they are to be loaded from the first on each time."""
-        return self.photographs.cases(self.protocol, self.sigmas, self.seed)
+        return self.photographs.cases(self.protocol, self.sigmas, self.seed, self.degradations)
 
     @property
     def total(self) -> int:
         """How many photographs `run` speaks of, at most."""
-        return len(self.photographs.files) * len(self.photographs.conditions(self.sigmas))
+        return len(self.photographs.files) * len(self.photographs.conditions(self.sigmas, self.degradations))
 
     def run(self) -> Iterator[Result | Failure]:
         """Measures everything; a photograph that cannot be read or scored is a failure, and the others go on.

@@ -1,7 +1,8 @@
 """How a number is made: a frozen record for each kind of table; numbers are compared only if made alike.
 
 A record says in full what is done to the restored and the clean picture before they are compared, with which SSIM,
-and how the noise of the degraded picture was drawn (`noise.NoiseStream` draws it). The sources are the papers and,
+and how the degraded picture was made: its noise drawn (`noise.NoiseStream` draws it), or any degradation applied
+(`pellucid.degradations`, each picture by `seeding.drawn_for`). The sources are the papers and,
 where these are silent, the scripts that made their tables. Pictures are never resized, unless the name says so.
 """
 
@@ -55,6 +56,11 @@ _NOISES: Mapping[Noise, str] = {
     "8-bit": "noise on 8 bits, clipped and truncated, seeded once for all levels of a set in turn",
 }
 
+_SYNTHETIC = (
+    "degraded as the column says, by pellucid itself, then clipped and rounded to 8 bits; "
+    "all draws of a picture from the seed and its name"
+)
+
 
 @dataclass(frozen=True)
 class Scores:
@@ -80,6 +86,8 @@ class Protocol:
     """The tables and scripts that make their numbers so."""
     noise: Noise = "none"
     """How noise is drawn, if any is: see `noise.NoiseStream`."""
+    synthetic: bool = False
+    """Whether clean pictures are degraded by `pellucid.degradations`, and stored on 8 bits."""
     crop_border: int = 0
     """Pixels left out along each border."""
     crop_multiple: int = 1
@@ -99,7 +107,7 @@ class Protocol:
             *(crop or ["whole"]),
             _COLOURS[self.colour],
             _SIMILARITIES[self.similarity],
-            _NOISES[self.noise if drawn else "none"],
+            _SYNTHETIC if self.synthetic and drawn else _NOISES[self.noise if drawn else "none"],
             "resized for SSIM only" if self.similarity == "pooled" else "never resized",
         ]
         return f"{self.name}: {', '.join(parts)} ({self.source})"
@@ -195,6 +203,12 @@ _PAIRS = Protocol(
     similarity="gaussian",
     source="any pairs of degraded and clean photographs, compared as files of 8 bits",
 )
+_SYNTHETIC_RGB = replace(
+    _PAIRS,
+    name="synthetic-rgb",
+    synthetic=True,
+    source="any degradation of clean photographs, in colour; no paper's tables are made so",
+)
 
 _ALL = (
     _GAUSSIAN_COLOUR,
@@ -260,6 +274,14 @@ _ALL = (
         source="generative restoration, PSNR and SSIM on Y of 8-bit pictures, no border left out",
     ),
     _PAIRS,
+    _SYNTHETIC_RGB,
+    replace(
+        _SYNTHETIC_RGB,
+        name="synthetic-grey",
+        colour="grey",
+        source="any degradation of clean photographs, in grey; its JPEG is libjpeg's, by Pillow, that of the tables of "
+        "classic5 MATLAB's, which may differ slightly",
+    ),
 )
 
 PROTOCOLS: Mapping[str, Protocol] = MappingProxyType({protocol.name: protocol for protocol in _ALL})

@@ -9,8 +9,10 @@ authors of these networks published them are recognised by `networks.published`.
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import Context
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from pellucid.errors import PellucidError, SettingsError, one_line, unknown_name
@@ -21,6 +23,8 @@ from pellucid.networks.iat import IAT
 from pellucid.networks.nafnet import NAFNet
 from pellucid.networks.pairlie import PairLIE
 from pellucid.networks.prenet import PReNet
+from pellucid.networks.promptir import PromptIR
+from pellucid.networks.restormer import Restormer
 from pellucid.networks.ruas import RUAS
 from pellucid.networks.sci import SCI
 from pellucid.networks.unet import UNet
@@ -37,6 +41,8 @@ __all__ = [
     "NAFNet",
     "PReNet",
     "PairLIE",
+    "PromptIR",
+    "Restormer",
     "UNet",
     "ZeroDCE",
     "build_network",
@@ -54,6 +60,8 @@ NETWORKS: Mapping[str, Callable[..., nn.Module]] = {
     "nafnet": NAFNet,
     "pairlie": PairLIE,
     "prenet": PReNet,
+    "promptir": PromptIR,
+    "restormer": Restormer,
     "ruas": RUAS,
     "sci": SCI,
     "unet": UNet,
@@ -93,6 +101,9 @@ def output_scale(network: nn.Module) -> int:
 def seeing_whole(network: nn.Module, image: Tensor) -> Iterator[None]:
     """A context in which a network may be given tiles: one that has `whole` is told what it says of the whole picture.
 
+    It is asked when the first tile comes. The picture itself, padded to the network's multiple or not, is told nothing, for
+    of that the network sees all.
+
     Args:
         network: any; to most it makes no difference.
         image: the whole picture, (B, 3, H, W).
@@ -101,8 +112,19 @@ def seeing_whole(network: nn.Module, image: Tensor) -> Iterator[None]:
     if not callable(ask):
         yield
         return
-    told = {"whole": ask(image)}
-    hook = network.register_forward_pre_hook(lambda _, inputs, named: (inputs, named | told), with_kwargs=True)
+    multiple = input_multiple(network)
+    full = {image.shape[2:], torch.Size(-(-side // multiple) * multiple for side in image.shape[2:])}
+    told: dict[str, Any] = {}
+
+    def tell(_: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, Any] | None:
+        if inputs and inputs[0].shape[2:] in full:
+            return None
+        if not told:
+            # A context of its own: what a refinement changes within the network, it changes for the tile alone.
+            told["whole"] = Context().run(ask, image)
+        return inputs, named | told
+
+    hook = network.register_forward_pre_hook(tell, with_kwargs=True)
     try:
         yield
     finally:

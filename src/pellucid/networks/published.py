@@ -3,6 +3,7 @@
 A file is recognised by all its keys and shapes: one tensor too many, too few or of another shape, and it is a stranger's.
 """
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,13 +18,16 @@ __all__ = ["PUBLISHED", "Published", "recognise"]
 
 Weights = Mapping[str, Tensor]
 
+LIGHTNING = "net."
+"""Before every key in checkpoints of a Lightning module that calls its network so."""
+
 
 @dataclass(frozen=True)
 class Published:
     """How the authors of one network name its weights."""
 
     task: str
-    """What they were trained for, in a word of the registry of data sets."""
+    """What they were trained for, in a word of the registry of data sets; empty where for several, or files do not tell."""
     marks: tuple[str, ...]
     """Keys that every such file has: enough to pass other files by, and for `settings` to read."""
     settings: Callable[[Weights], dict[str, Any]]
@@ -32,10 +36,21 @@ class Published:
     """What turns their keys into ours: regular expressions and replacements, all of them, in this order."""
     copies: str = r"(?!)"
     """A regular expression for the beginning of keys whose tensors stand in the file under another key too."""
+    idle: str = r"(?!)"
+    """A regular expression for the beginning of keys whose tensors the authors' network never used: they are dropped."""
+    single: str = r"(?!)"
+    """A regular expression for the beginning of keys whose tensors have a first axis of length one that ours have not."""
 
     def rename(self, weights: Weights) -> dict[str, Tensor]:
         """The same tensors by our keys."""
-        return {self._name(key): value for key, value in weights.items() if not re.match(self.copies, key)}
+        return {
+            self._name(key): value.squeeze(0) if re.match(self.single, key) else value
+            for key, value in weights.items()
+            if not self._left_out(key)
+        }
+
+    def _left_out(self, key: str) -> bool:
+        return bool(re.match(self.copies, key) or re.match(self.idle, key))
 
     def _name(self, key: str) -> str:
         for pattern, ours in self.names:
@@ -52,6 +67,8 @@ def recognise(weights: Weights) -> tuple[str, dict[str, Any], dict[str, Tensor]]
     Returns:
         Its name in NETWORKS, its settings, and the weights by our keys; None where it is none of `PUBLISHED`.
     """
+    if weights and all(key.startswith(LIGHTNING) for key in weights):
+        weights = {key.removeprefix(LIGHTNING): value for key, value in weights.items()}
     for name, published in PUBLISHED.items():
         if not all(mark in weights for mark in published.marks):
             continue
@@ -82,6 +99,65 @@ def _numbered(ours: str, first: int) -> Callable[[re.Match[str]], str]:
     """Our name with the number that the expression's first group found, where theirs start at `first` and ours at 0."""
     return lambda found: ours.format(int(found[1]) - first)
 
+
+def _restormer_settings(weights: Weights) -> dict[str, Any]:
+    """Of Restormer, and of the parts of PromptIR that are Restormer's."""
+    stages = ["encoder_level1", "encoder_level2", "encoder_level3", "latent"]
+    return {
+        "width": weights["patch_embed.proj.weight"].shape[0],
+        "blocks": [_count(weights, rf"{stage}\.\d+\.attn\.temperature") for stage in stages],
+        "refinement_blocks": _count(weights, r"refinement\.\d+\.attn\.temperature"),
+        "heads": [weights[f"{stage}.0.attn.temperature"].shape[0] for stage in stages],
+        "expansion": _expansion(weights),
+        "bias": "output.bias" in weights,
+        "norm_bias": "encoder_level1.0.norm1.body.bias" in weights,
+        "channels": weights["patch_embed.proj.weight"].shape[1],
+    }
+
+
+def _expansion(weights: Weights) -> float:
+    """The roundest number by which every block's channels, times it and rounded down, are its hidden ones."""
+    shapes = [value.shape for key, value in weights.items() if key.endswith("ffn.project_out.weight")]
+    low, high = max(hidden / width for width, hidden, *_ in shapes), min((h + 1) / w for w, h, *_ in shapes)
+    candidates = (math.ceil(low * 10.0**digits) / 10.0**digits for digits in range(8))
+    return next(number for number in candidates if low <= number < high)
+
+
+def _promptir_settings(weights: Weights) -> dict[str, Any]:
+    prompts = [weights[f"prompt{scale}.prompt_param"].shape for scale in (3, 2, 1)]
+    return _restormer_settings(weights) | {
+        "components": prompts[0][1],
+        "prompt_widths": [shape[2] for shape in prompts],
+        "prompt_sides": [shape[3] for shape in prompts],
+        "interaction_heads": weights["noise_level3.attn.temperature"].shape[0],
+        "interaction_kernel": weights["reduce_noise_level3.weight"].shape[2],
+    }
+
+
+def _upwards(ours: str, coarsest: int) -> Callable[[re.Match[str]], str]:
+    """Our name with the number that the first group found, where theirs fall from `coarsest` on and ours rise from 0."""
+    return lambda found: ours.format(coarsest - int(found[1]))
+
+
+RESTORMER_NAMES: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
+    (r"^patch_embed\.proj", "embed"),
+    (r"^encoder_level(\d)", _numbered("encoders.{}", 1)),
+    (r"^down(\d)_\d\.body", _numbered("shrinks.{}", 1)),
+    (r"^latent", "middle"),
+    (r"^up(\d)_\d\.body", _upwards("grows.{}", 4)),
+    (r"^reduce_chan_level(\d)", _upwards("joins.{}", 3)),
+    (r"^decoder_level(\d)", _upwards("decoders.{}", 3)),
+    (r"^output", "tail"),
+    (r"norm1\.body", "attention_norm"),
+    (r"norm2\.body", "gate_norm"),
+    (r"attn\.temperature", "temperature"),
+    (r"attn\.qkv_dwconv", "qkv_depthwise"),
+    (r"attn\.qkv", "qkv"),
+    (r"attn\.project_out", "attention_out"),
+    (r"ffn\.project_in", "gate_in"),
+    (r"ffn\.dwconv", "gate_depthwise"),
+    (r"ffn\.project_out", "gate_out"),
+)
 
 PUBLISHED: Mapping[str, Published] = {
     "aod_net": Published(
@@ -167,6 +243,28 @@ PUBLISHED: Mapping[str, Published] = {
             (r"^res_conv(\d+)\.2", _numbered("blocks.{}.second", 1)),
             (r"^conv\.0", "tail"),
         ),
+    ),
+    "promptir": Published(
+        task="",  # denoising, deraining and dehazing by one network
+        marks=("patch_embed.proj.weight", "prompt1.prompt_param"),
+        settings=_promptir_settings,
+        names=(
+            *RESTORMER_NAMES,
+            (r"^prompt(\d)", _upwards("prompts.{}.generation", 3)),
+            (r"prompt_param", "components"),
+            (r"linear_layer", "weigh"),
+            (r"conv3x3", "smooth"),
+            (r"^noise_level(\d)", _upwards("prompts.{}.interaction", 3)),
+            (r"^reduce_noise_level(\d)", _upwards("prompts.{}.project", 3)),
+        ),
+        single=r"prompt\d\.prompt_param",
+        idle=r"(chnl_reduce|reduce_noise_channel_)\d\.",
+    ),
+    "restormer": Published(
+        task="",  # one set of weights for each of several
+        marks=("patch_embed.proj.weight", "reduce_chan_level3.weight"),
+        settings=_restormer_settings,
+        names=RESTORMER_NAMES,
     ),
     "ruas": Published(
         task="low light",

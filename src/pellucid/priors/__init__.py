@@ -9,6 +9,8 @@ A prior is named by a spec, `NAME` or `NAME:ARGUMENT`:
     blip2, blip2:NAME_OR_FOLDER     BLIP-2's Q-Former, without its language model, through transformers
     stable-diffusion, stable-diffusion:NAME_OR_FOLDER@TIMESTEP
                                     the middle of Stable Diffusion's UNet, through diffusers
+    degradations, degradations:FOLDER
+                                    our own small encoder, taught what can be wrong with a photograph
     statistics                      the image's own colours, gradients, noise, blur and blocks
     snr                             the image's own signal-to-noise map
     joined(SPEC, SPEC, ...)         several of these, end to end
@@ -24,6 +26,7 @@ from pellucid.priors.blip2 import Blip2Prior
 from pellucid.priors.cache import Cached
 from pellucid.priors.classifier import ClassifierPrior
 from pellucid.priors.clip import ClipPrior
+from pellucid.priors.degradation_encoder import DegradationEncoder
 from pellucid.priors.dinov2 import Dinov2Prior
 from pellucid.priors.features import ModuleFeatures, deepest_layer
 from pellucid.priors.joined import Joined
@@ -42,6 +45,7 @@ __all__ = [
     "Cached",
     "ClassifierPrior",
     "ClipPrior",
+    "DegradationEncoder",
     "Dinov2Prior",
     "FrozenPrior",
     "Joined",

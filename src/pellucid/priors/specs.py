@@ -7,6 +7,7 @@ from pellucid.errors import SettingsError, unknown_name
 from pellucid.priors.blip2 import DEFAULT_BLIP2, blip2
 from pellucid.priors.classifier import torchvision_prior
 from pellucid.priors.clip import DEFAULT_CLIP, clip
+from pellucid.priors.degradation_encoder import degradation_encoder
 from pellucid.priors.dinov2 import DEFAULT_DINOV2, dinov2
 from pellucid.priors.imagenet import mobilenet_v2, squeezenet1_0
 from pellucid.priors.joined import Joined
@@ -26,7 +27,7 @@ Builder = Callable[[str, File | None], Prior]
 
 WITH_FILE = frozenset({"mobilenet_v2", "squeezenet1_0", "torchvision"})
 """The priors that read a file of weights."""
-WITH_FOLDER = frozenset({"blip2", "clip", "dinov2", "stable-diffusion"})
+WITH_FOLDER = frozenset({"blip2", "clip", "degradations", "dinov2", "stable-diffusion"})
 """The priors that read a folder, or what the hub has under a name."""
 JOINED = "expected joined(A, B, ...), as in joined(clip, statistics)"
 
@@ -37,6 +38,10 @@ def _blip2(source: str, weights: File | None) -> Prior:
 
 def _clip(source: str, weights: File | None) -> Prior:
     return clip(source or DEFAULT_CLIP)
+
+
+def _degradations(folder: str, weights: File | None) -> Prior:
+    return degradation_encoder(folder)
 
 
 def _dinov2(source: str, weights: File | None) -> Prior:
@@ -98,6 +103,7 @@ def _zeros(argument: str, weights: File | None) -> Prior:
 PRIORS: Mapping[str, Builder] = {
     "blip2": _blip2,
     "clip": _clip,
+    "degradations": _degradations,
     "dinov2": _dinov2,
     "joined": _joined,
     "mobilenet_v2": _mobilenet_v2,

@@ -11,6 +11,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
+from pellucid.priors.mosaic import native_patches
 from pellucid.priors.protocol import unit_rms, whole_view
 
 __all__ = ["Student"]
@@ -69,7 +70,8 @@ class Student(nn.Module):
 
     def prepare(self, image: Tensor) -> Tensor:
         """(B, 3, H, W) of any size, in [0, 1], to (B, 6, size, size): the whole image resized, and the mosaic."""
-        return torch.cat([whole_view(image, self.size), _mosaic(image, self.size[0])], 1)
+        patches = native_patches(image, PATCHES, PATCHES, self.size[0] // PATCHES)
+        return torch.cat([whole_view(image, self.size), patches], 1)
 
     def encode(self, view: Tensor) -> Tensor:
         """Views (B, 6, size, size) to vectors (B, width), float32, of unit root-mean-square; gradients flow."""
@@ -107,20 +109,3 @@ def _trunk(channels: Sequence[int]) -> nn.Sequential:
     trunk = nn.Sequential(*layers)
     trunk.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return trunk
-
-
-def _mosaic(image: Tensor, size: int) -> Tensor:
-    """4 x 4 patches of the image, at its own resolution, spread evenly over it: (B, 3, size, size), in [0, 1]."""
-    rows, columns = (_samples(side, size, image.device) for side in image.shape[2:])
-    return image[:, :, rows[:, None], columns].float().clamp(0, 1)
-
-
-def _samples(side: int, size: int, device: torch.device) -> Tensor:
-    """The `size` positions along one side that the mosaic shows; a side shorter than a patch is reflected."""
-    patch = size // PATCHES
-    starts = torch.arange(PATCHES, device=device) * max(side - patch, 0) // (PATCHES - 1)
-    # On multiples of 8 the blocks of a JPEG file lie the same way in every patch.
-    positions = ((starts - starts % 8)[:, None] + torch.arange(patch, device=device)).flatten()
-    period = max(2 * side - 2, 1)
-    positions = positions % period
-    return torch.minimum(positions, period - positions) if side > 1 else torch.zeros_like(positions)

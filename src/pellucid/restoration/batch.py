@@ -1,7 +1,7 @@
 """Restoring many files: what goes where, one after another, a bad one never stopping the others."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -13,7 +13,7 @@ from pellucid import images
 from pellucid.errors import DataError, ImageError, PellucidError, SettingsError, one_line, unknown_name
 from pellucid.restoration.restorer import Restorer
 
-__all__ = ["Job", "Result", "before_and_after", "plan", "restore_files"]
+__all__ = ["Job", "Result", "before_and_after", "change_files", "plan", "refuse_collisions", "restore_files"]
 
 SUFFIX_OF = {"jpeg": ".jpg", "tiff": ".tif"}
 """The suffix of a format, where it is not the format's own name."""
@@ -21,11 +21,17 @@ SUFFIX_OF = {"jpeg": ".jpg", "tiff": ".tif"}
 
 @dataclass(frozen=True)
 class Job:
-    """A file to read, the file to write, and where a before-and-after picture goes, if anywhere."""
+    """A file to read, the file to write, and where a before-and-after picture goes, if anywhere.
+
+    Attributes:
+        name: the file's path below the folder that was given, or its own name where it was given itself; with slashes,
+            without the suffix.
+    """
 
     source: Path
     target: Path
     compared: Path | None = None
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -34,7 +40,7 @@ class Result:
 
     source: Path
     target: Path
-    status: Literal["restored", "skipped", "failed"]
+    status: Literal["restored", "degraded", "skipped", "failed"]
     megapixels: float = 0.0
     seconds: float = 0.0
     error: str | None = None
@@ -69,44 +75,67 @@ def plan(
             raise SettingsError(f"{out}: cannot write files with the suffix {out.suffix!r}; known: {known}")
         if ending and images.SUFFIXES[out.suffix.lower()] != images.SUFFIXES[ending]:
             raise SettingsError(f"{out}: its suffix is not that of the format {suffix!r}")
-        targets = [(inputs[0], out)]
+        targets = [(inputs[0], out, Path(inputs[0].name))]
     else:
         if out.exists() and not out.is_dir():
             raise SettingsError(f"{out}: is a file; several photographs need a folder to go to")
         targets = [
-            (path, path_out.with_suffix(ending or path_out.suffix))
-            for path, path_out in _targets(inputs, out, recursive)
+            (path, (out / inside).with_suffix(ending or inside.suffix), inside)
+            for path, inside in _targets(inputs, out, recursive)
         ]
-    jobs = [Job(path, path_out, _compared(path_out) if compare else None) for path, path_out in targets]
-    _refuse_collisions(jobs)
+    jobs = [
+        Job(path, path_out, _compared(path_out) if compare else None, inside.with_suffix("").as_posix())
+        for path, path_out, inside in targets
+    ]
+    refuse_collisions(jobs)
     return jobs
 
 
 def restore_files(restorer: Restorer, jobs: Sequence[Job], *, overwrite: bool) -> Iterator[Result]:
     """Does the jobs in order. An output that exists is skipped unless `overwrite`, so that an interrupted run resumes."""
+    return change_files(lambda _, photograph: restorer(photograph), jobs, "restored", overwrite=overwrite)
+
+
+def change_files(
+    change: Callable[[Job, images.Photograph], images.Photograph],
+    jobs: Sequence[Job],
+    done: Literal["restored", "degraded"],
+    *,
+    overwrite: bool,
+) -> Iterator[Result]:
+    """Does the jobs in order, as `restore_files` does, whatever is done to the photographs.
+
+    Args:
+        change: makes of a job's photograph the one to be written.
+        jobs: what to read and what to write.
+        done: the status of a job that is done.
+        overwrite: replace outputs that exist.
+    """
     for job in jobs:
         if job.target.is_file() and not overwrite:
             yield Result(job.source, job.target, "skipped")
             continue
         try:
-            yield _restore_file(restorer, job)
+            yield _change_file(change, job, done)
         except PellucidError as error:
             yield Result(job.source, job.target, "failed", error=str(error))
         except (MemoryError, OSError, RuntimeError) as error:  # torch reports a lack of memory as a RuntimeError
             yield Result(job.source, job.target, "failed", error=f"{job.source}: {one_line(error)}")
 
 
-def _restore_file(restorer: Restorer, job: Job) -> Result:
+def _change_file(
+    change: Callable[[Job, images.Photograph], images.Photograph], job: Job, done: Literal["restored", "degraded"]
+) -> Result:
     started = time.perf_counter()
     photograph = images.read(job.source)
-    restored = restorer(photograph)
+    changed = change(job, photograph)
     _make_folder(job.target.parent)
-    images.write(restored, job.target)
+    images.write(changed, job.target)
     if job.compared:
-        images.write(images.Photograph(before_and_after(photograph.pixels, restored.pixels)), job.compared)
+        images.write(images.Photograph(before_and_after(photograph.pixels, changed.pixels)), job.compared)
     megapixels = photograph.pixels.shape[2] * photograph.pixels.shape[3] / 1e6
     seconds = time.perf_counter() - started
-    return Result(job.source, job.target, "restored", megapixels, seconds, compared=job.compared)
+    return Result(job.source, job.target, done, megapixels, seconds, compared=job.compared)
 
 
 def before_and_after(degraded: Tensor, restored: Tensor, gap: int = 8) -> Tensor:
@@ -120,9 +149,10 @@ def before_and_after(degraded: Tensor, restored: Tensor, gap: int = 8) -> Tensor
 
 
 def _targets(inputs: Sequence[Path], out: Path, recursive: bool) -> Iterator[tuple[Path, Path]]:
+    """Each file, and where it lies below what was given."""
     for source in inputs:
         if not source.is_dir():
-            yield source, out / source.name
+            yield source, Path(source.name)
             continue
         inside = out.resolve().is_relative_to(source.resolve())
         found = [
@@ -137,15 +167,20 @@ def _targets(inputs: Sequence[Path], out: Path, recursive: bool) -> Iterator[tup
                 f"{source}: no photographs in this folder" + ("" if recursive else " (--recursive looks deeper)")
             )
         for path in found:
-            yield path, out / path.relative_to(source)
+            yield path, path.relative_to(source)
 
 
 def _compared(target: Path) -> Path:
     return target.with_name(f"{target.stem}-compared.png")
 
 
-def _refuse_collisions(jobs: Sequence[Job]) -> None:
-    """Nothing may be written over an input, or twice."""
+def refuse_collisions(jobs: Sequence[Job]) -> None:
+    """Nothing may be written over an input, or twice.
+
+    Raises:
+        ImageError: something to be written is one of the inputs.
+        DataError: two photographs would be written in one place.
+    """
     sources = {_real(job.source) for job in jobs}
     seen: dict[Path, Path] = {}
     for job in jobs:

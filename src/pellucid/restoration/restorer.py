@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pellucid import images
+from pellucid.diagnosis import Diagnosis, load_diagnoser
 from pellucid.errors import ImageError, ModelError, SettingsError
 from pellucid.networks import input_multiple, output_scale, seeing_whole
 from pellucid.padding import pad_to_multiple
@@ -88,6 +89,21 @@ class Restorer:
             images.write(self(images.read(source), strength=strength), target, overwrite=False)
             return cast(Picture, type(picture)(target))
         return images.like(self.restore_image(images.to_tensor(picture), strength=strength), picture)
+
+    @staticmethod
+    def diagnose(picture: object) -> Diagnosis:
+        """What is wrong with a picture, and how much; whatever the restorer's own model is for.
+
+        Args:
+            picture: a path, or one picture of a kind that `__call__` takes.
+
+        Raises:
+            ImageError: the picture cannot be read or understood, or there are several in a batch.
+        """
+        pixels = images.to_tensor(images.read(Path(picture)) if isinstance(picture, str | Path) else picture)
+        if len(pixels) != 1:
+            raise ImageError(f"one picture is diagnosed at a time, got a batch of {len(pixels)}")
+        return load_diagnoser()(pixels)
 
     @torch.no_grad()
     def restore_image(self, degraded: Tensor, *, strength: float | None = None) -> Tensor:

@@ -10,7 +10,9 @@ steps stands in the caller's own loop.
 import math
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +151,7 @@ def optimise(run: Run) -> Iterator[Step]:
     started = time.monotonic() - run.seconds
     saved = time.monotonic()
     bad = 0
+    upcoming = _upcoming(run, accelerator.process_index)
     module.train()
     while run.progress() < 1:
         rate = _learning_rate(run)
@@ -156,7 +159,7 @@ def optimise(run: Run) -> Iterator[Step]:
             group["lr"] = rate
         buffers = [buffer.clone() for buffer in run.module.buffers()]
         optimizer.zero_grad()
-        loss = _backward(run, module, accelerator)
+        loss = _backward(run, module, accelerator, upcoming)
         norm = accelerator.clip_grad_norm_(run.trainable, settings.gradient_clip)
         # A step that is not finite would poison weights and average for good: it is skipped.
         bad = 0 if math.isfinite(float(norm)) else bad + 1
@@ -186,17 +189,28 @@ def optimise(run: Run) -> Iterator[Step]:
         started += time.monotonic() - paused  # the caller's own work is not training time
 
 
-def _backward(run: Run, module: nn.Module, accelerator: Any) -> Tensor:
+def _upcoming(run: Run, rank: int) -> Iterator[Batch]:
+    """The batches of a process from the run's next step on; each is drawn while the one before it is being learnt from."""
+    numbers = count(run.step * run.settings.accumulate)
+    with ThreadPoolExecutor(1, thread_name_prefix="batches") as pool:
+        drawn = pool.submit(run.batches.at, next(numbers), rank=rank)
+        while True:
+            batch = drawn.result()
+            drawn = pool.submit(run.batches.at, next(numbers), rank=rank)
+            yield batch
+
+
+def _backward(run: Run, module: nn.Module, accelerator: Any, upcoming: Iterator[Batch]) -> Tensor:
     """Adds the gradients of the batches of one step up, and returns their mean loss."""
     total = torch.zeros((), device=accelerator.device)
-    count = run.settings.accumulate
-    for number in range(run.step * count, (run.step + 1) * count):
-        batch = _moved(run.batches.at(number, rank=accelerator.process_index), accelerator.device)
+    batches = run.settings.accumulate
+    for _ in range(batches):
+        batch = _moved(next(upcoming), accelerator.device)
         # Autocast is ours: accelerate fixes its precision for the whole process, and a second run may want another.
         wanted = run.settings.precision
         bfloat16 = fast_bfloat16(accelerator.device) if wanted == "auto" else wanted == "bfloat16"
         with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=bfloat16):
-            loss = run.objective(module, batch) / count
+            loss = run.objective(module, batch) / batches
         accelerator.backward(loss)
         total += loss.detach()
     return total

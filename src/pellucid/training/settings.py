@@ -1,6 +1,6 @@
 """What a recipe may say. Unknown keys are refused, every key has a unit, and the resolved recipe travels with the weights."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -13,6 +13,7 @@ from pellucid.errors import SettingsError, unknown_name
 __all__ = [
     "DataSettings",
     "DistillSettings",
+    "EncoderSettings",
     "NetworkSettings",
     "PairSettings",
     "PriorSettings",
@@ -197,6 +198,38 @@ class DistillSettings(_Settings):
         return self
 
 
+class EncoderSettings(_Settings):
+    """The degradation encoder: what is trained then is no restorer, but what tells degradations apart."""
+
+    tower: dict[str, Any] = {}
+    """Of the image tower, by transformers' names: image_size, patch_size, hidden_size, num_hidden_layers, ..."""
+    text_width: Annotated[int, Field(ge=1)] = 64
+    text_layers: Annotated[int, Field(ge=1)] = 2
+    text_heads: Annotated[int, Field(ge=1)] = 4
+    hidden: Annotated[int, Field(ge=1)] = 128
+    """Units of the heads that diagnose."""
+    first: Annotated[int, Field(ge=1)] = 512
+    """Degraded photographs that the first step draws from."""
+    fresh: Annotated[int, Field(ge=1)] = 8
+    """New ones with each step."""
+    pool: Annotated[int, Field(ge=1)] = 4096
+    """The oldest are given up beyond so many."""
+    contrastive: Annotated[float, Field(ge=0)] = 0.5
+    """Weight of the contrastive loss between pictures and captions."""
+    presence: Annotated[float, Field(ge=0)] = 5.0
+    """Weight of the cross-entropy of which kinds are there."""
+    severity: Annotated[float, Field(ge=0)] = 10.0
+    """Weight of the pinball loss of severities, in units of 100."""
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> Self:
+        if self.text_width % self.text_heads:
+            raise ValueError(
+                f"text_width must be a multiple of text_heads, got {self.text_width} and {self.text_heads}"
+            )
+        return self
+
+
 class Recipe(_Settings):
     """A whole experiment: which parts, which data, how long."""
 
@@ -208,6 +241,14 @@ class Recipe(_Settings):
     data: DataSettings
     train: TrainSettings
     distill: DistillSettings | None = None
+    encoder: EncoderSettings | None = None
+    """Given for the degradation encoder alone, which has no network, prior or refinement."""
+
+    @model_validator(mode="after")
+    def _encoder_alone(self) -> "Recipe":
+        if self.encoder is not None and (self.prior or self.refinement or self.distill):
+            raise ValueError("encoder stands alone: it has no prior, refinement or distill")
+        return self
 
     @model_validator(mode="after")
     def _boosted_whole(self) -> "Recipe":
@@ -278,9 +319,16 @@ def _explain(error: ValidationError) -> str:
         *groups, last = [str(part) for part in first["loc"]]
         model: Any = Recipe
         for group in groups:
-            annotation = model.model_fields[group].annotation
-            options = [annotation, *getattr(annotation, "__args__", ())]
-            model = next(kind for kind in options if isinstance(kind, type) and issubclass(kind, BaseModel))
+            if not group.isdigit():  # the place in a list
+                model = next(_models_in(model.model_fields[group].annotation))
         return unknown_name("key", last, model.model_fields) + (f" (in {'.'.join(groups)})" if groups else "")
     message = first["msg"].removeprefix("Value error, ")
     return f"{where}: {message}" if where else message
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The settings in an annotation such as `list[A] | None`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in getattr(annotation, "__args__", ()):
+        yield from _models_in(part)

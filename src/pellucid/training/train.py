@@ -15,6 +15,7 @@ from pellucid.networks import External, build_network, input_multiple
 from pellucid.priors import Cached, Prior, Shuffled
 from pellucid.refinement import Boosted, refinement_for
 from pellucid.restoration.model_file import find_prior, load_network_weights, save_model
+from pellucid.training.degradation_encoder import train_encoder
 from pellucid.training.loop import Run, Step
 from pellucid.training.material import describe_data, split_sources
 from pellucid.training.objectives import build_objective
@@ -36,6 +37,9 @@ def train(recipe: Recipe, folder: Path, *, resume: bool = False) -> Iterator[Ste
         DataError: the folder of photographs is missing, or too small to hold any out.
         ModelError: a weights file or the checkpoint does not fit, or training diverged.
     """
+    if recipe.encoder is not None:
+        yield from train_encoder(recipe, folder, resume=resume)
+        return
     run, held_out = prepare(recipe, folder)
     tree = recipe.model_dump(mode="json")
     start(run, tree, resume=resume)

@@ -29,6 +29,8 @@ PROTOCOL_NAMES = (
     "motion-deblur-rgb",
     "pairs-rgb",
     "real-denoise-rgb",
+    "synthetic-grey",
+    "synthetic-rgb",
 )
 
 Metric = Literal["psnr", "ssim", "lpips"]

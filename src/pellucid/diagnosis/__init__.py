@@ -1,0 +1,36 @@
+"""What is wrong with a photograph, how much, and how sure that is.
+
+    diagnosis = diagnose(image)                 (1, 3, H, W) in [0, 1]
+    diagnosis.words()                           "strong noise (severity 48 ± 9), slight JPEG blocking (severity 12 ± 8)"
+    diagnosis["noise"].probability              0.997
+    diagnosis.nothing_wrong                     False
+
+The degradation encoder looks at the photograph (`priors.degradation_encoder`), `Heads` read its features, and what they say
+is calibrated on photographs that no training saw: of the kinds given a probability of 0.8, four in five are there, and an
+interval of coverage 0.8 holds the severity four times in five.
+"""
+
+from pellucid.diagnosis.calibration import conformal_margin, expected_error, fit_temperature, reliability
+from pellucid.diagnosis.diagnoser import Diagnoser, diagnose, load_diagnoser, save_diagnoser
+from pellucid.diagnosis.findings import Diagnosis, Finding, grade
+from pellucid.diagnosis.heads import Heads
+from pellucid.diagnosis.scoring import NOTHING, Score, Trial, score_singles
+
+__all__ = [
+    "NOTHING",
+    "Diagnoser",
+    "Diagnosis",
+    "Finding",
+    "Heads",
+    "Score",
+    "Trial",
+    "conformal_margin",
+    "diagnose",
+    "expected_error",
+    "fit_temperature",
+    "grade",
+    "load_diagnoser",
+    "reliability",
+    "save_diagnoser",
+    "score_singles",
+]

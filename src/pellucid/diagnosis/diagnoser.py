@@ -1,0 +1,110 @@
+"""The diagnoser: an encoder and its heads, from a folder, and from a photograph to a diagnosis."""
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from pellucid.checkpoints import load_weights
+from pellucid.degradations import KINDS
+from pellucid.diagnosis.findings import Diagnosis
+from pellucid.diagnosis.heads import Heads
+from pellucid.errors import ModelError, one_line
+from pellucid.priors.degradation_encoder import EMBEDDED_ENCODER, DegradationEncoder, degradation_encoder
+
+__all__ = ["Diagnoser", "diagnose", "load_diagnoser", "save_diagnoser"]
+
+HEADS, CARD = "heads.safetensors", "card.json"
+
+
+class Diagnoser:
+    """Diagnoses photographs; its answers depend on nothing but the pixels.
+
+    Args:
+        encoder: what looks at the photograph.
+        heads: what reads its features; put in evaluation mode.
+        card: how both were made and how well they do, JSON-able.
+    """
+
+    def __init__(self, encoder: DegradationEncoder, heads: Heads, card: Mapping[str, Any] | None = None) -> None:
+        self.encoder, self.heads, self.card = encoder, heads.eval().requires_grad_(False), dict(card or {})
+
+    def __call__(self, image: Tensor) -> Diagnosis:
+        """The diagnosis of one image: (1, C, H, W) or (C, H, W) in [0, 1], any size, C = 3, or 1 for grey.
+
+        Raises ValueError for another shape.
+        """
+        return self.heads.diagnose(self.encoder.features(self.view(image)))[0]
+
+    def view(self, image: Tensor) -> Tensor:
+        """What the encoder sees of an image, (1, 3, *encoder.size); see `__call__`."""
+        batch = image[None] if image.ndim == 3 else image
+        if batch.ndim != 4 or batch.shape[0] != 1 or batch.shape[1] not in (1, 3):
+            raise ValueError(
+                f"expected one image (1, 3, H, W), (1, 1, H, W) or without the 1, got {tuple(image.shape)}"
+            )
+        device = self.heads.margin.device
+        return self.encoder.prepare(batch.expand(-1, 3, -1, -1).to(device))
+
+
+def diagnose(image: Tensor, *, model: str | Path = "") -> Diagnosis:
+    """What is wrong with an image, (1, C, H, W) or (C, H, W) in [0, 1], any size, C = 3, or 1 for grey.
+
+    Args:
+        image: the image.
+        model: a folder that `pellucid train degradation-encoder` wrote; without one, the embedded model.
+
+    Raises:
+        ModelError: the folder is not one of a degradation encoder.
+    """
+    return load_diagnoser(model)(image)
+
+
+def load_diagnoser(model: str | Path = "") -> Diagnoser:
+    """The diagnoser of a folder that `pellucid train degradation-encoder` wrote; without one, the embedded one, kept.
+
+    Raises:
+        ModelError: files are missing, damaged, of another model, or know other kinds of degradations.
+    """
+    return _load(Path(model).expanduser()) if model else _embedded()
+
+
+@cache
+def _embedded() -> Diagnoser:
+    return _load(EMBEDDED_ENCODER)
+
+
+def _load(folder: Path) -> Diagnoser:
+    encoder = degradation_encoder("" if folder == EMBEDDED_ENCODER else folder)
+    path = folder / HEADS
+    try:
+        with safe_open(path, "pt") as file:
+            header = json.loads((file.metadata() or {})["pellucid"])
+        kinds, heads = tuple(header["kinds"]), Heads(**header["settings"])
+        card = json.loads((folder / CARD).read_text(encoding="utf-8"))
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise ModelError(f"{folder}: lacks a readable {HEADS} or {CARD} ({one_line(error)})") from error
+    if kinds != KINDS:
+        raise ModelError(f"{path}: knows the kinds {', '.join(kinds)}; this version of pellucid has {', '.join(KINDS)}")
+    if heads.settings["width"] != encoder.features_width:
+        raise ModelError(
+            f"{path}: reads {heads.settings['width']} features, and its encoder has {encoder.features_width}"
+        )
+    load_weights(heads, path)
+    return Diagnoser(encoder, heads, card)
+
+
+def save_diagnoser(diagnoser: Diagnoser, folder: Path) -> None:
+    """Writes the heads and the card into the folder of their encoder, whose own files are transformers'."""
+    header = {"kinds": list(KINDS), "settings": diagnoser.heads.settings}
+    tensors = {key: value.detach().cpu().contiguous() for key, value in diagnoser.heads.state_dict().items()}
+    if not all(torch.isfinite(value).all() for value in tensors.values()):
+        raise ModelError(f"{folder}: the weights to be stored are not finite; the training has diverged")
+    save_file(tensors, folder / HEADS, metadata={"pellucid": json.dumps(header)})
+    (folder / CARD).write_text(json.dumps(diagnoser.card, indent=1) + "\n", encoding="utf-8")

@@ -1,0 +1,103 @@
+"""A diagnosis: for every kind of degradation whether it is there, and how strong; as data, as words and as JSON."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+__all__ = ["GRADES", "Diagnosis", "Finding", "grade"]
+
+GRADES: tuple[tuple[float, str], ...] = (
+    (15, "slight"),
+    (30, "light"),
+    (45, "moderate"),
+    (70, "strong"),
+    (float("inf"), "heavy"),
+)
+"""Words for severities, each for those below its number."""
+
+NAMES = {
+    "jpeg": "JPEG blocking",
+    "low-light": "underexposure",
+    "low-resolution": "loss of resolution",
+}
+"""What kinds are called in a sentence, where it is not their own name."""
+
+
+def grade(severity: float) -> str:
+    """The word for a severity of 0 to 100: slight, light, moderate, strong or heavy."""
+    return next(word for limit, word in GRADES if severity < limit)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What is known of one kind of degradation in one photograph.
+
+    Attributes:
+        kind: of `pellucid.degradations.KINDS`.
+        probability: that it is there, 0 to 1.
+        present: whether it is more likely there than not.
+        severity: how strong it is if it is there, 0 to 100: as likely to be less as to be more.
+        low, high: an interval that holds the severity, if the kind is there, with the diagnosis' coverage.
+    """
+
+    kind: str
+    probability: float
+    present: bool
+    severity: float
+    low: float
+    high: float
+
+    def words(self) -> str:
+        """Such as "strong noise (severity 48 ± 9)"; the 9 is half of the interval's width."""
+        half = (self.high - self.low) / 2
+        return f"{grade(self.severity)} {NAMES.get(self.kind, self.kind)} (severity {self.severity:.0f} ± {half:.0f})"
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What is wrong with a photograph.
+
+    Attributes:
+        findings: one of every kind, in the order of `pellucid.degradations.KINDS`.
+        coverage: how often an interval is meant to hold the severity, 0 to 1.
+    """
+
+    findings: tuple[Finding, ...]
+    coverage: float
+
+    def __getitem__(self, kind: str) -> Finding:
+        """The finding of a kind. Raises KeyError for another name."""
+        for finding in self.findings:
+            if finding.kind == kind:
+                return finding
+        raise KeyError(kind)
+
+    @property
+    def present(self) -> tuple[Finding, ...]:
+        """The kinds that are there, the most severe first."""
+        return tuple(sorted((one for one in self.findings if one.present), key=lambda one: -one.severity))
+
+    @property
+    def nothing_wrong(self) -> bool:
+        """Whether no kind is more likely there than not: a photograph to be left alone."""
+        return not any(finding.present for finding in self.findings)
+
+    @property
+    def likeliest(self) -> Finding:
+        """The finding of the highest probability, present or not."""
+        return max(self.findings, key=lambda finding: finding.probability)
+
+    def words(self) -> str:
+        """One line for people: "strong noise (severity 48 ± 9), slight JPEG blocking (severity 12 ± 8)", "nothing wrong"."""
+        return ", ".join(finding.words() for finding in self.present) or "nothing wrong"
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-able: the words, whether nothing is wrong, the coverage, and every finding by its kind."""
+        return {
+            "words": self.words(),
+            "nothing_wrong": self.nothing_wrong,
+            "coverage": self.coverage,
+            "kinds": {
+                finding.kind: {key: value for key, value in asdict(finding).items() if key != "kind"}
+                for finding in self.findings
+            },
+        }
