@@ -6,10 +6,10 @@ from dataclasses import fields
 import pytest
 import torch
 
-from pellucid.degradations import DEGRADATIONS, MIXTURES, parse, parse_drawn
+from pellucid.degradations import DEGRADATIONS, MIXTURES, as_text, parse, parse_drawn
 from pellucid.degradations.catalogue import GRAMMAR, catalogue
 from pellucid.degradations.pointing import pointer
-from pellucid.degradations.seeding import drawn_for, short_text
+from pellucid.degradations.seeding import drawn_for
 from pellucid.errors import SettingsError
 
 FAMILY = "noise sigma=5..50, jpeg quality=20..80"
@@ -68,8 +68,8 @@ def test_grey_stays_grey_and_has_the_strength_of_one_channel():
         ("clean", "clean"),
     ],
 )
-def test_short_texts_say_the_same(text, short):
-    assert short_text(parse(text)) == short
+def test_texts_are_short(text, short):
+    assert as_text(parse(text)) == short
     assert parse(short) == parse(text)
 
 

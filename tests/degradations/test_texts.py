@@ -23,17 +23,17 @@ from pellucid.errors import SettingsError
 
 EXAMPLES = {
     "clean": "clean",
-    "noise": "noise sigma=25.0",
-    "poisson-noise": "poisson-noise peak=30.0",
+    "noise": "noise sigma=25",
+    "poisson-noise": "poisson-noise peak=30",
     "sensor-noise": "sensor-noise sigma=12.5",
     "impulse-noise": "impulse-noise part=0.05 unit=channel",
-    "blur": "blur sigma=2.0 ratio=0.5 angle=30.0",
-    "defocus": "defocus radius=3.0 blades=6",
-    "shake": "shake length=12.0",
-    "rain": "rain amount=40.0 directions=2",
-    "snow": "snow amount=40.0",
-    "haze": "haze amount=50.0",
-    "low-light": "low-light exposure=0.1 noise=10.0",
+    "blur": "blur sigma=2 ratio=0.5 angle=30",
+    "defocus": "defocus radius=3 blades=6",
+    "shake": "shake length=12",
+    "rain": "rain amount=40 directions=2",
+    "snow": "snow amount=40",
+    "haze": "haze amount=50",
+    "low-light": "low-light exposure=0.1 noise=10",
     "jpeg": "jpeg quality=30",
     "resample": "resample factor=2.5 kernel=area",
     "ringing": "ringing cutoff=1.5",
@@ -78,7 +78,7 @@ def test_every_degradation_says_of_what_kind_it_is_and_how_strong(text):
 
 
 def test_a_chain_is_its_steps_with_eight_bits_between_them():
-    text = "blur sigma=1.5, noise sigma=25.0, jpeg quality=40"
+    text = "blur sigma=1.5, noise sigma=25, jpeg quality=40"
     chain = parse(text)
     assert as_text(chain) == text
     assert parse(as_text(chain)) == chain
@@ -134,9 +134,7 @@ def test_values_are_drawn_from_lists_words_and_whole_ranges():
     family = parse_drawn("resample factor=2|4 kernel=area|bicubic")
     generator = seeded()
     drawn = Counter(as_text(family.draw(generator)) for _ in range(400))
-    assert set(drawn) == {
-        f"resample factor={factor}{kernel}" for factor in (2.0, 4.0) for kernel in (" kernel=area", "")
-    }
+    assert set(drawn) == {f"resample factor={factor}{kernel}" for factor in (2, 4) for kernel in (" kernel=area", "")}
     assert min(drawn.values()) > 60
     qualities = {parse_drawn("jpeg quality=10..13").draw(generator).quality for _ in range(100)}
     assert qualities == {10, 11, 12, 13}

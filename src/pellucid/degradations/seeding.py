@@ -5,7 +5,6 @@ and a run that was interrupted goes on to the same pixels.
 """
 
 import hashlib
-import re
 import unicodedata
 from dataclasses import dataclass
 
@@ -15,7 +14,7 @@ from torch import Tensor
 from pellucid.degradations.chains import Degradation
 from pellucid.degradations.texts import Family, as_text
 
-__all__ = ["Drawn", "drawn_for", "short_text"]
+__all__ = ["Drawn", "drawn_for"]
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,7 @@ class Drawn:
     @property
     def text(self) -> str:
         """The degradation as `parse` reads it."""
-        return short_text(self.degradation)
+        return as_text(self.degradation)
 
     def __call__(self, clean: Tensor, *, grey: bool = False) -> Tensor:
         """Clean (B, 3, H, W) in [0, 1] to degraded, same shape, not clipped; the same picture at every call.
@@ -58,11 +57,6 @@ def drawn_for(family: Family, seed: int, name: str) -> Drawn:
     """
     parameters, pixels = (_seed(seed, name, purpose) for purpose in ("parameters", "pixels"))
     return Drawn(family.draw(torch.Generator().manual_seed(parameters)), pixels)
-
-
-def short_text(degradation: Degradation) -> str:
-    """As `as_text`, with whole numbers as people write them: `noise sigma=25`, not 25.0. `parse` reads it as well."""
-    return re.sub(r"(=-?\d+)\.0(?=[\s,]|$)", r"\1", as_text(degradation))
 
 
 def _seed(seed: int, name: str, purpose: str) -> int:

@@ -175,8 +175,15 @@ def as_text(degradation: Degradation) -> str:
     for name, kind in DEGRADATIONS.items():
         if type(degradation) is kind:
             values = ((field, getattr(degradation, field.name)) for field in fields(degradation))  # type: ignore[arg-type]
-            return " ".join([name, *(f"{field.name}={value}" for field, value in values if value != field.default)])
+            return " ".join(
+                [name, *(f"{field.name}={_short(value)}" for field, value in values if value != field.default)]
+            )
     raise TypeError(f"not in DEGRADATIONS: {type(degradation).__name__}")
+
+
+def _short(value: Value) -> Value:
+    """Whole numbers as people write them, 25 for 25.0; others to the last digit."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _step(part: str, text: str) -> DrawnDegradation:

@@ -9,8 +9,8 @@ from pathlib import Path
 from torch import Tensor
 
 from pellucid import images
-from pellucid.degradations import parse, parse_drawn
-from pellucid.degradations.seeding import drawn_for, short_text
+from pellucid.degradations import as_text, parse, parse_drawn
+from pellucid.degradations.seeding import drawn_for
 from pellucid.errors import DataError, SettingsError
 from pellucid.metrics import PROTOCOLS, NoiseStream, Protocol
 
@@ -106,7 +106,7 @@ def condition_of(text: str) -> str:
         SettingsError: the text does not parse.
     """
     try:
-        return short_text(parse(text))
+        return as_text(parse(text))
     except SettingsError:  # a family, or no degradation at all
         parse_drawn(text)
         return ", ".join(" ".join(part.split()) for part in text.split(","))
