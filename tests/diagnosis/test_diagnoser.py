@@ -5,12 +5,17 @@ import math
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from pellucid import images
 from pellucid.degradations import KINDS, Chain, Clean, parse, severities
 from pellucid.diagnosis import NOTHING, Diagnosis, Finding, Score, Trial, diagnose, load_diagnoser, score_singles
+from pellucid.diagnosis.diagnoser import _embedded
 from pellucid.diagnosis.scoring import single_degradations
-from pellucid.errors import ModelError
+from pellucid.errors import ImageError, ModelError
+from pellucid.networks import UNet
+from pellucid.restoration.restorer import Restorer
 
 
 def test_a_folder_gives_the_same_diagnoses(diagnoser, folder, photograph):
@@ -126,3 +131,21 @@ def test_singles_are_one_of_every_kind_and_depend_on_seed_and_number_alone(diagn
     both = list(score_singles(diagnoser, [photograph, photograph], seed=3))
     assert [trial.applied for trial in both[:10]] == [NOTHING, *KINDS]
     assert both[:10] == list(score_singles(diagnoser, [photograph], seed=3))
+
+
+def test_a_restorer_diagnoses_every_kind_of_picture_with_the_embedded_model(diagnoser, folder, tmp_path, monkeypatch):
+    for module in ("diagnosis.diagnoser", "priors.degradation_encoder"):
+        monkeypatch.setattr(f"pellucid.{module}.EMBEDDED_ENCODER", folder)
+    _embedded.cache_clear()
+    pixels = torch.randint(256, (20, 30, 3), dtype=torch.uint8).numpy()
+    image = torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255
+    images.write(images.Photograph(image), tmp_path / "a.png")
+    restorer = Restorer(UNet.tiny())
+    expected = diagnoser(image)
+    for picture in (tmp_path / "a.png", str(tmp_path / "a.png"), pixels, Image.fromarray(pixels), image):
+        assert restorer.diagnose(picture) == expected
+    with pytest.raises(ImageError, match="one picture is diagnosed at a time, got a batch of 2"):
+        restorer.diagnose(torch.rand(2, 3, 9, 9))
+    with pytest.raises(ImageError, match=r"gone\.png"):
+        restorer.diagnose(tmp_path / "gone.png")
+    _embedded.cache_clear()

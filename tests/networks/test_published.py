@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from naive_restormer import promptir_shapes, restormer_shapes
 from safetensors.torch import save_file
 
 import pellucid
@@ -120,6 +121,8 @@ def authors_shapes():
         "sci": sci_shapes(repeats=3),
         "ruas": ruas_shapes(),
         "iat": iat_shapes(),
+        "promptir": promptir_shapes(4, (1, 2, 1, 1), 2, (1, 1, 2, 4), widths=(10, 6, 4), sides=(2, 3, 5)),
+        "restormer": restormer_shapes(4, (1, 2, 1, 1), 2, (1, 1, 2, 4), 2.66),
     }
 
 
@@ -131,8 +134,11 @@ def test_authors_keys_are_recognised_and_every_tensor_finds_a_place(name):
     found, settings, weights = recognise(AUTHORS[name])
     assert found == name
     build_network(name, settings).load_state_dict(weights)
-    copies = ("enhance.blocks.", "calibrate.blocks.")  # SCI's files hold its blocks twice
-    theirs = {value.data_ptr() for key, value in AUTHORS[name].items() if value.ndim and not key.startswith(copies)}
+    surplus = (
+        *("enhance.blocks.", "calibrate.blocks."),  # SCI's files hold its blocks twice
+        *("chnl_reduce", "reduce_noise_channel_"),  # PromptIR's, layers that nothing calls
+    )
+    theirs = {value.data_ptr() for key, value in AUTHORS[name].items() if value.ndim and not key.startswith(surplus)}
     assert {value.data_ptr() for value in weights.values() if value.ndim} == theirs
 
 
@@ -151,6 +157,11 @@ def test_authors_keys_are_recognised_and_every_tensor_finds_a_place(name):
         ("iat", "global_net.color_linear.bias", "global_branch.to_matrix.bias"),
         ("pairlie", "R_net.R_net.7.weight", "reflectance.7.weight"),
         ("pairlie", "N_net.N_net.13.bias", "projection.13.bias"),
+        ("promptir", "encoder_level2.1.norm2.body.bias", "encoders.1.1.gate_norm.bias"),
+        ("promptir", "noise_level3.attn.project_out.weight", "prompts.0.interaction.attention_out.weight"),
+        ("promptir", "refinement.1.ffn.dwconv.weight", "refinement.1.gate_depthwise.weight"),
+        ("restormer", "decoder_level1.0.attn.temperature", "decoders.2.0.temperature"),
+        ("restormer", "up2_1.body.0.weight", "grows.2.0.weight"),
         ("prenet", "conv_i.0.weight", "input_gate.weight"),
         ("prenet", "conv_f.0.weight", "forget_gate.weight"),
         ("prenet", "conv_g.0.bias", "candidate.bias"),

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from pellucid.checkpoints import load_weights
 from pellucid.errors import ModelError, SettingsError, unknown_name
+from pellucid.precision import channels_last
 from pellucid.priors.classifier import ClassifierPrior
 
 __all__ = ["MobileNetV2", "SqueezeNet", "mobilenet_v2", "squeezenet1_0"]
@@ -150,7 +151,7 @@ def mobilenet_v2(weights: str | Path, convention: str = "tensorflow") -> Classif
     if bool((variances == 1).all()) != converted:
         other = "mobilenet_v2:torchvision" if converted else "mobilenet_v2"
         raise ModelError(f"{weights}: these weights of MobileNetV2 are not {convention}'s; ask for the prior {other}")
-    module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    channels_last(module)
     if converted:
         half = (0.5, 0.5, 0.5)
         return ClassifierPrior(module, name="mobilenet_v2", mean=half, std=half)
@@ -166,7 +167,7 @@ def squeezenet1_0(weights: str | Path, convention: str = "caffe") -> ClassifierP
     converted = _is_converted("squeezenet1_0", convention, "caffe")
     module = SqueezeNet()
     load_weights(module, weights)
-    module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    channels_last(module)
     if converted:
         mean = (123 / 255, 117 / 255, 104 / 255)
         std = (1 / 255, 1 / 255, 1 / 255)

@@ -11,6 +11,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
+from pellucid.precision import channels_last
 from pellucid.priors.mosaic import native_patches
 from pellucid.priors.protocol import unit_rms, whole_view
 
@@ -107,5 +108,4 @@ def _trunk(channels: Sequence[int]) -> nn.Sequential:
             layers += [nn.Conv2d(after, after, 3, padding=1, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
         before = after
     trunk = nn.Sequential(*layers)
-    trunk.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return trunk
+    return channels_last(trunk)

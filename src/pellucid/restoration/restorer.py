@@ -13,7 +13,7 @@ from pellucid.diagnosis import Diagnosis, load_diagnoser
 from pellucid.errors import ImageError, ModelError, SettingsError
 from pellucid.networks import input_multiple, output_scale, seeing_whole
 from pellucid.padding import pad_to_multiple
-from pellucid.precision import fast_bfloat16
+from pellucid.precision import channels_last, fast_bfloat16
 from pellucid.refinement import Boosted
 from pellucid.restoration.memory import available_memory, bytes_per_pixel, checked_memory, parse_memory, tiles_within
 from pellucid.restoration.tiling import Tiles, restore_in_tiles
@@ -60,7 +60,7 @@ class Restorer:
         if precision not in ("auto", "float32", "bfloat16"):
             raise SettingsError(f"precision must be auto, float32 or bfloat16, got {precision!r}")
         self.device = _device(device)
-        self.model = model.eval().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.model = channels_last(model.eval().to(self.device))
         self.network: nn.Module = model.network if isinstance(model, Boosted) else model
         self.scale = output_scale(self.network)
         self.strength, self.tile = self._checked(strength), tile

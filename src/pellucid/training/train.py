@@ -12,6 +12,7 @@ from pellucid.data.batches import Batches
 from pellucid.data.sources import Source
 from pellucid.errors import SettingsError, one_line
 from pellucid.networks import External, build_network, input_multiple
+from pellucid.precision import channels_last
 from pellucid.priors import Cached, Prior, Shuffled
 from pellucid.refinement import Boosted, refinement_for
 from pellucid.restoration.model_file import find_prior, load_network_weights, save_model
@@ -80,7 +81,7 @@ def prepare(recipe: Recipe, folder: Path) -> tuple[Run, Source]:
         )
     view = module.prior.prepare if isinstance(module, Boosted) else None
     batches = Batches(training, data.crop, settings.batch, settings.seed, view, data.view, settings.prior_dropout)
-    module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    module = channels_last(module)
     return Run(module, objective, batches, settings, folder / "checkpoint.pt"), held_out
 
 
