@@ -9,7 +9,7 @@ from torch import nn
 
 from pellucid.errors import ModelError
 from pellucid.networks import NAFNet, UNet
-from pellucid.priors import RandomVectors, Shuffled, Student, Zeros
+from pellucid.priors import DegradationEncoder, RandomVectors, Shuffled, Student, Zeros
 from pellucid.refinement import PTGRM, Boosted
 from pellucid.restoration.model_file import (
     describe_model,
@@ -62,6 +62,21 @@ def test_the_header_is_plain_json_that_names_all_parts(tmp_path):
     assert header["network"]["name"] == "unet"
     assert header["refinement"]["settings"]["width"] == 4
     assert header["prior"]["student"]["width"] == 8
+
+
+def test_our_own_encoder_travels_in_the_file(tmp_path, monkeypatch):
+    """Nothing is asked of the package's encoder, which another version may have another of."""
+    encoder = DegradationEncoder(
+        {"image_size": 64, "patch_size": 16, "hidden_size": 16, "num_hidden_layers": 1, "projection_dim": 8}
+    )
+    module = boosted(prior=encoder)
+    path = saved(module, tmp_path / "m.safetensors")
+    assert describe_model(path)["prior"]["encoder"]["projection_dim"] == 8
+    monkeypatch.setattr("pellucid.priors.degradation_encoder.EMBEDDED_ENCODER", tmp_path / "nowhere")
+    loaded, image = load_model(path).module, torch.rand(1, 3, 20, 30)
+    assert torch.equal(loaded.feature(image), module.feature(image))
+    assert torch.equal(loaded(image), module(image))
+    assert not any(value.requires_grad for value in loaded.prior.parameters())
 
 
 def test_a_prior_from_elsewhere_is_named_and_found_again(tmp_path):

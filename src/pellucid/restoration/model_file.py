@@ -5,7 +5,8 @@ Its metadata key `pellucid` is JSON:
     format       1
     network      {"name", "settings"} of the NETWORKS table, or {"sha256"} of a network that is not ours
     refinement   {"name", "settings"} or null
-    prior        {"student": settings} (embedded), {"name": ...} (needed from elsewhere), or null; "shuffled" marks a control
+    prior        {"student": settings} or {"encoder": settings} (embedded), {"name": ...} (needed from elsewhere), or null;
+                 "shuffled" marks a control
     recipe       the resolved recipe of the training
     card         what the model is for, what it was trained on, numbers with their protocols, licence
 
@@ -33,7 +34,7 @@ from pellucid.checkpoints import load_weights, read_weights
 from pellucid.errors import ModelError, SettingsError, one_line
 from pellucid.networks import External, build_network, input_multiple, network_name
 from pellucid.networks.published import PUBLISHED, recognise
-from pellucid.priors import Cached, ModuleFeatures, Prior, Shuffled, Student, build_prior
+from pellucid.priors import Cached, DegradationEncoder, ModuleFeatures, Prior, Shuffled, Student, build_prior
 from pellucid.priors.specs import Weights
 from pellucid.refinement import Boosted, build_refinement, refinement_name
 
@@ -48,6 +49,8 @@ HEADER: Mapping[str, tuple[type, ...]] = {
     "card": (dict,),
 }
 """The keys that a header must have, and the kinds of their values."""
+EMBEDDED_PRIORS: Mapping[str, type] = {"encoder": DegradationEncoder, "student": Student}
+"""The priors that travel in model files, by the key of the header that holds their settings: small, and ours."""
 
 
 @dataclass(frozen=True)
@@ -89,8 +92,9 @@ def save_model(
         header["refinement"] = {"name": refinement_name(module.refinement), "settings": module.refinement.settings}
         parts["refinement"] = module.refinement
         prior = module.prior.prior if isinstance(module.prior, Cached) else module.prior
-        if isinstance(prior, Student):
-            header["prior"] = {"student": prior.settings}
+        embedded = next((key for key, kind in EMBEDDED_PRIORS.items() if type(prior) is kind), None)
+        if embedded is not None:
+            header["prior"] = {embedded: prior.settings}
             parts["prior"] = prior
         elif isinstance(prior, Shuffled):
             header["prior"] = {"name": prior.prior.name, "shuffled": True}
@@ -146,9 +150,10 @@ def load_model(path: Path, *, network: nn.Module | None = None, prior_weights: P
         with torch.device("meta"):
             refinement = build_refinement(header["refinement"]["name"], header["refinement"]["settings"])
         _fill(refinement, tensors, "refinement", path)
-        if "student" in header["prior"]:
-            with torch.device("meta"):
-                prior: Any = Student(**header["prior"]["student"])
+        embedded = next((key for key in EMBEDDED_PRIORS if key in header["prior"]), None)
+        if embedded is not None:
+            kept = header["prior"][embedded]
+            prior: Any = DegradationEncoder(kept) if embedded == "encoder" else Student(**kept)
             _fill(prior, tensors, "prior", path)
             prior.freeze()
         else:
