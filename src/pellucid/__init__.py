@@ -33,21 +33,33 @@ def load(
     memory: int | str | None = None,
     device: str = "auto",
     precision: "Precision" = "auto",
+    always: bool = False,
 ) -> "Restorer":
     """A restorer from a model's name, a model file, the weights of a published network, or `hf:owner/repository`.
 
-    See `Restorer` for the options.
+    See `Restorer` for the options. Embedded models for photographs of any kind leave those alone that nothing is wrong with,
+    unless `always` is set.
 
     Raises:
         ModelError: there is no such model, or its file is damaged.
         SettingsError: an option that cannot be.
     """
-    from pellucid.hub import find_model
+    from pellucid.diagnosis import load_diagnoser
+    from pellucid.hub import EMBEDDED, find_model
     from pellucid.restoration.model_file import load_model
     from pellucid.restoration.restorer import Restorer
 
     module = load_model(find_model(str(name))).module
-    return Restorer(module, strength=strength, tile=tile, memory=memory, device=device, precision=precision)
+    embedded = EMBEDDED.get(str(name))
+    return Restorer(
+        module,
+        strength=strength,
+        tile=tile,
+        memory=memory,
+        device=device,
+        precision=precision,
+        diagnoser=load_diagnoser() if embedded and embedded.looks_first and not always else None,
+    )
 
 
 def restore(source: str | Path, target: str | Path, *, model: str | Path = "default", strength: float = 1.0) -> None:

@@ -12,10 +12,17 @@ __all__ = ["EMBEDDED", "Embedded", "find_model"]
 
 @dataclass(frozen=True)
 class Embedded:
-    """A model that comes with the package."""
+    """A model that comes with the package.
+
+    Attributes:
+        file: its name among the weights.
+        summary: what it is for.
+        looks_first: whether photographs are diagnosed before, and left alone where nothing is wrong with them.
+    """
 
     file: str
     summary: str
+    looks_first: bool = False
 
 
 EMBEDDED: Mapping[str, Embedded] = {

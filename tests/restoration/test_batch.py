@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from pellucid import images
+from pellucid.diagnosis import Diagnosis
 from pellucid.errors import DataError, ImageError, SettingsError
 from pellucid.restoration.batch import Job, before_and_after, plan, restore_files
 from pellucid.restoration.restorer import Restorer
@@ -79,3 +80,22 @@ def test_before_and_after_shows_both():
     assert torch.equal(sheet[..., :6], degraded)
     assert torch.equal(sheet[..., 8:], restored)
     assert before_and_after(torch.zeros(1, 3, 2, 6), torch.zeros(1, 3, 2, 6), gap=2).shape == (1, 3, 6, 6)
+
+
+class NothingWrong:
+    def __call__(self, image):
+        return Diagnosis((), 0.8)
+
+
+def test_a_photograph_that_nothing_is_wrong_with_is_copied_byte_for_byte(tmp_path):
+    """Written anew, a JPEG would lose a little; in another format the pixels are the same."""
+    source = picture(tmp_path / "a.jpg")
+    restorer = Restorer(nn.Identity(), diagnoser=NothingWrong())
+    (same,) = restore_files(restorer, plan([source], tmp_path / "out"), overwrite=False)
+    assert same.status == "unchanged"
+    assert same.target.read_bytes() == source.read_bytes()
+    (other,) = restore_files(restorer, plan([source], tmp_path / "out", suffix="png"), overwrite=False)
+    assert other.status == "unchanged"
+    assert torch.equal(images.read(other.target).pixels, images.read(source).pixels)
+    (again,) = restore_files(restorer, plan([source], tmp_path / "out"), overwrite=False)
+    assert again.status == "skipped"

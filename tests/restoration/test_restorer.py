@@ -7,6 +7,7 @@ from PIL import Image
 from torch import nn
 
 from pellucid import images
+from pellucid.diagnosis import Diagnosis, Finding
 from pellucid.errors import ImageError, ModelError, SettingsError
 from pellucid.networks import IAT, UNet
 from pellucid.priors import RandomVectors, Student
@@ -270,3 +271,47 @@ def test_a_network_that_looks_at_the_whole_picture_is_tiled_exactly():
     image[..., :90] *= 0.1  # one half is dark: each tile alone would be brightened by itself
     whole = Restorer(network, tile=0, precision="float32")(image)
     torch.testing.assert_close(Restorer(network, tile=64, precision="float32")(image), whole, atol=1e-4, rtol=0)
+
+
+class Bright:
+    """Stands in for a diagnoser: nothing is wrong with pictures brighter than the middle."""
+
+    def __init__(self):
+        self.seen = 0
+
+    def __call__(self, image):
+        self.seen += 1
+        right = bool(image.mean() > 0.5)
+        return Diagnosis(() if right else (Finding("low-light", 0.9, True, 50, 40, 60),), 0.8)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda value: torch.full((1, 3, 8, 8), value),
+        lambda value: np.full((8, 8, 3), round(255 * value), np.uint8),
+        lambda value: Image.new("RGB", (8, 8), (round(255 * value),) * 3),
+        lambda value: images.Photograph(torch.full((1, 3, 8, 8), value)),
+    ],
+)
+def test_a_picture_that_nothing_is_wrong_with_comes_back_itself(make):
+    restorer = Restorer(Brighten(), diagnoser=Bright())
+    right, wrong = make(0.6), make(0.2)
+    assert restorer(right) is right
+    assert restorer.model.seen == []
+    restored = restorer(wrong)
+    assert restored is not wrong
+    assert float(images.to_tensor(restored).mean()) == pytest.approx(0.3, abs=0.01)
+    assert restorer.diagnoser.seen == 2
+
+
+def test_of_a_batch_each_picture_is_looked_at():
+    batch = torch.stack([torch.full((3, 8, 8), value) for value in (0.6, 0.2, 0.8)])
+    restored = Restorer(Brighten(), diagnoser=Bright())(batch)
+    torch.testing.assert_close(restored.mean((1, 2, 3)), torch.tensor([0.6, 0.3, 0.8]))
+
+
+def test_what_is_computed_on_is_always_restored():
+    """`restore_image` is for programs that have decided: evaluation scores what a model does, not what it leaves."""
+    restored = Restorer(Brighten(), diagnoser=Bright()).restore_image(torch.full((1, 3, 8, 8), 0.6))
+    torch.testing.assert_close(restored, torch.full((1, 3, 8, 8), 0.7))

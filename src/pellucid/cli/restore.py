@@ -33,6 +33,9 @@ def restore(
     compare: Annotated[
         bool, typer.Option("--compare", help="Write a before-and-after picture beside each output.")
     ] = False,
+    always: Annotated[
+        bool, typer.Option("--always", help="Restore also those that nothing seems wrong with; else they are copied.")
+    ] = False,
     tile: Tile = None,
     memory: Memory = None,
     device: Device = "auto",
@@ -44,7 +47,15 @@ def restore(
     from pellucid.restoration.batch import plan, restore_files
 
     jobs = plan(inputs, out, recursive=recursive, suffix=format, compare=compare)
-    restorer = load(model, strength=strength, tile=tile, memory=memory, device=device, precision=precision)  # type: ignore[arg-type]
+    restorer = load(
+        model,
+        strength=strength,
+        tile=tile,
+        memory=memory,
+        device=device,
+        precision=precision,  # type: ignore[arg-type]
+        always=always,
+    )
     results = []
     with progress("restore", len(jobs)) as bar:
         for result in restore_files(restorer, jobs, overwrite=overwrite):
@@ -56,12 +67,14 @@ def restore(
         print_json({"model": model, "photographs": [result.as_dict() for result in results]})
     else:
         done = [result for result in results if result.status == "restored"]
+        unchanged = sum(result.status == "unchanged" for result in results)
         skipped = sum(result.status == "skipped" for result in results)
         failed = sum(result.status == "failed" for result in results)
         megapixels, seconds = sum(r.megapixels for r in done), sum(r.seconds for r in done)
         pace = f", {megapixels:.1f} megapixels, {seconds / megapixels:.2f} s per megapixel" if megapixels else ""
         say(
             f"{len(done)} restored{pace}"
+            + (f", {unchanged} copied (nothing is wrong with them; --always restores them)" if unchanged else "")
             + (f", {skipped} skipped (they exist; --overwrite replaces them)" if skipped else "")
             + (f", {failed} failed" if failed else "")
         )

@@ -15,7 +15,7 @@ from pellucid.images.messages import name_of, reason
 from pellucid.images.photograph import Photograph
 from pellucid.images.values import check_pixels
 
-__all__ = ["SUFFIXES", "read", "supported", "write"]
+__all__ = ["SUFFIXES", "copy", "read", "supported", "write"]
 
 SUFFIXES: Mapping[str, str] = {
     ".avif": "avif",
@@ -88,6 +88,21 @@ def write(photograph: Photograph, path: str | os.PathLike[str], *, quality: int 
         _replace(target, data)
     except (OSError, ValueError) as error:
         raise ImageError(f"{name}: cannot be written: {reason(error)}") from error
+
+
+def copy(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> None:
+    """Writes the file `target` with the bytes of the file `source`, whole or not at all; an existing file is replaced.
+
+    Raises `ImageError` where the one cannot be read or the other cannot be written.
+    """
+    try:
+        data = Path(source).read_bytes()
+    except OSError as error:
+        raise ImageError(f"{name_of(source)}: cannot be read: {reason(error)}") from error
+    try:
+        _replace(Path(target), data)
+    except (OSError, ValueError) as error:
+        raise ImageError(f"{name_of(target)}: cannot be written: {reason(error)}") from error
 
 
 def _replace(target: Path, data: bytes) -> None:

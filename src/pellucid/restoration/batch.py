@@ -36,11 +36,15 @@ class Job:
 
 @dataclass(frozen=True)
 class Result:
-    """What became of a job."""
+    """What became of a job.
+
+    Attributes:
+        status: `unchanged` where nothing had to be done to the photograph: the target is then a copy of the source.
+    """
 
     source: Path
     target: Path
-    status: Literal["restored", "degraded", "skipped", "failed"]
+    status: Literal["restored", "degraded", "unchanged", "skipped", "failed"]
     megapixels: float = 0.0
     seconds: float = 0.0
     error: str | None = None
@@ -106,7 +110,7 @@ def change_files(
     """Does the jobs in order, as `restore_files` does, whatever is done to the photographs.
 
     Args:
-        change: makes of a job's photograph the one to be written.
+        change: makes of a job's photograph the one to be written; the very same where nothing has to be done to it.
         jobs: what to read and what to write.
         done: the status of a job that is done.
         overwrite: replace outputs that exist.
@@ -130,12 +134,16 @@ def _change_file(
     photograph = images.read(job.source)
     changed = change(job, photograph)
     _make_folder(job.target.parent)
-    images.write(changed, job.target)
+    if changed is photograph and _format(job.source) == _format(job.target):
+        images.copy(job.source, job.target)  # written anew, a JPEG would lose a little more
+    else:
+        images.write(changed, job.target)
     if job.compared:
         images.write(images.Photograph(before_and_after(photograph.pixels, changed.pixels)), job.compared)
     megapixels = photograph.pixels.shape[2] * photograph.pixels.shape[3] / 1e6
     seconds = time.perf_counter() - started
-    return Result(job.source, job.target, done, megapixels, seconds, compared=job.compared)
+    status = "unchanged" if changed is photograph else done
+    return Result(job.source, job.target, status, megapixels, seconds, compared=job.compared)
 
 
 def before_and_after(degraded: Tensor, restored: Tensor, gap: int = 8) -> Tensor:
@@ -168,6 +176,10 @@ def _targets(inputs: Sequence[Path], out: Path, recursive: bool) -> Iterator[tup
             )
         for path in found:
             yield path, path.relative_to(source)
+
+
+def _format(path: Path) -> str | None:
+    return images.SUFFIXES.get(path.suffix.lower())
 
 
 def _compared(target: Path) -> Path:

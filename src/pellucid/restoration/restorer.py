@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pellucid import images
-from pellucid.diagnosis import Diagnosis, load_diagnoser
+from pellucid.diagnosis import Diagnoser, Diagnosis, load_diagnoser
 from pellucid.errors import ImageError, ModelError, SettingsError
 from pellucid.networks import input_multiple, output_scale, seeing_whole
 from pellucid.padding import pad_to_multiple
@@ -40,6 +40,7 @@ class Restorer:
             None takes a quarter of what is free.
         device: "auto" (a GPU where there is one), "cpu", "cuda", "cuda:1", "mps".
         precision: "bfloat16", "float32", or "auto" for bfloat16 where the device is faster with it.
+        diagnoser: asked first what is wrong with a picture; one that it finds nothing wrong with comes back as it is.
 
     Raises:
         SettingsError: an option that cannot be.
@@ -54,6 +55,7 @@ class Restorer:
         memory: int | str | None = None,
         device: str = "auto",
         precision: Precision = "auto",
+        diagnoser: Diagnoser | None = None,
     ) -> None:
         if tile is not None and tile != 0 and tile < 64:
             raise SettingsError(f"tile must be 0 (never cut) or at least 64 pixels, got {tile}")
@@ -64,6 +66,7 @@ class Restorer:
         self.network: nn.Module = model.network if isinstance(model, Boosted) else model
         self.scale = output_scale(self.network)
         self.strength, self.tile = self._checked(strength), tile
+        self.diagnoser = diagnoser
         self.memory = None if memory is None else _bytes(memory)
         self.bfloat16 = precision == "bfloat16" or (precision == "auto" and fast_bfloat16(self.device))
 
@@ -76,7 +79,8 @@ class Restorer:
             strength: instead of the restorer's own.
 
         Returns:
-            The same kind. For a path, the path of a new file beside it: `night.jpg` becomes `night-restored.jpg`.
+            The same kind; the picture itself, where the diagnoser finds nothing wrong with it. For a path, the path of a new
+            file beside it: `night.jpg` becomes `night-restored.jpg`.
 
         Raises:
             ImageError: the picture cannot be read or understood, or the new file exists already.
@@ -88,7 +92,15 @@ class Restorer:
                 raise ImageError(f"{target}: exists already; pellucid.restore(input, output) writes where you say")
             images.write(self(images.read(source), strength=strength), target, overwrite=False)
             return cast(Picture, type(picture)(target))
-        return images.like(self.restore_image(images.to_tensor(picture), strength=strength), picture)
+        pixels = images.to_tensor(picture)
+        alone = [self.diagnoser is not None and self.diagnoser(image).nothing_wrong for image in pixels]
+        if all(alone):
+            return picture
+        restored = [
+            image[None] if left else self.restore_image(image[None], strength=strength)
+            for image, left in zip(pixels, alone, strict=True)
+        ]
+        return images.like(restored[0] if len(restored) == 1 else torch.cat(restored), picture)
 
     @staticmethod
     def diagnose(picture: object) -> Diagnosis:
