@@ -25,6 +25,13 @@ def test_words_say_the_most_severe_first():
     assert [one.kind for one in found.present] == ["noise", "low-light", "jpeg"]
 
 
+def test_leaving_alone_asks_for_more_than_nothing_wrong():
+    assert diagnosis().leave_alone
+    doubtful = diagnosis(snow=(0.35, 20.0, 5.0, 40.0))
+    assert doubtful.nothing_wrong
+    assert not doubtful.leave_alone
+
+
 def test_nothing_wrong():
     found = diagnosis()
     assert found.nothing_wrong

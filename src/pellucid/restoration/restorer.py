@@ -40,7 +40,7 @@ class Restorer:
             None takes a quarter of what is free.
         device: "auto" (a GPU where there is one), "cpu", "cuda", "cuda:1", "mps".
         precision: "bfloat16", "float32", or "auto" for bfloat16 where the device is faster with it.
-        diagnoser: asked first what is wrong with a picture; one that it finds nothing wrong with comes back as it is.
+        diagnoser: asked first what is wrong with a picture; one to be left alone (`Diagnosis.leave_alone`) comes back as it is.
 
     Raises:
         SettingsError: an option that cannot be.
@@ -79,7 +79,7 @@ class Restorer:
             strength: instead of the restorer's own.
 
         Returns:
-            The same kind; the picture itself, where the diagnoser finds nothing wrong with it. For a path, the path of a new
+            The same kind; the picture itself, where the diagnoser says to leave it alone. For a path, the path of a new
             file beside it: `night.jpg` becomes `night-restored.jpg`.
 
         Raises:
@@ -93,7 +93,7 @@ class Restorer:
             images.write(self(images.read(source), strength=strength), target, overwrite=False)
             return cast(Picture, type(picture)(target))
         pixels = images.to_tensor(picture)
-        alone = [self.diagnoser is not None and self.diagnoser(image).nothing_wrong for image in pixels]
+        alone = [self.diagnoser is not None and self.diagnoser(image).leave_alone for image in pixels]
         if all(alone):
             return picture
         restored = [

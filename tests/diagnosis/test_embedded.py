@@ -1,0 +1,89 @@
+"""The encoder that comes with the package: small, documented, and right on photographs that it has not seen."""
+
+import json
+
+import pytest
+import skimage.data
+import torch
+
+import pellucid
+from pellucid import images
+from pellucid.degradations import parse, severities
+from pellucid.diagnosis import diagnose
+from pellucid.priors import build_prior
+from pellucid.priors.degradation_encoder import EMBEDDED_ENCODER
+
+PHOTOGRAPHS = {"coffee": skimage.data.coffee, "chelsea": skimage.data.chelsea}
+TEXTS = (
+    "noise sigma=25",
+    "jpeg quality=15",
+    "low-light exposure=0.06",
+    "haze amount=55",
+    "rain amount=60",
+    "snow amount=60",
+)
+
+
+def photograph(name):
+    return images.to_tensor(PHOTOGRAPHS[name]())
+
+
+def test_it_is_small_and_documented():
+    files = {path.name: path.stat().st_size for path in EMBEDDED_ENCODER.iterdir()}
+    assert sum(files.values()) < 2e6
+    assert {"config.json", "model.safetensors", "heads.safetensors", "card.json", "recipe.yaml", "log.jsonl"} <= set(
+        files
+    )
+    card = json.loads((EMBEDDED_ENCODER / "card.json").read_text())
+    assert card["licence"]
+    assert card["score"]["trials"] >= 200
+
+
+@pytest.mark.parametrize("name", PHOTOGRAPHS)
+@pytest.mark.parametrize("text", TEXTS)
+def test_it_tells_what_was_done_to_a_photograph(name, text):
+    degradation = parse(text)
+    found = diagnose(degradation(photograph(name), torch.Generator().manual_seed(0)).clamp(0, 1))
+    ((kind, severity),) = severities(degradation).items()
+    assert found.likeliest.kind == kind
+    assert found[kind].present
+    assert abs(found[kind].severity - severity) < 25
+
+
+@pytest.mark.parametrize("name", PHOTOGRAPHS)
+def test_it_finds_nothing_wrong_with_clean_photographs(name):
+    assert diagnose(photograph(name)).nothing_wrong
+
+
+def test_worse_jpegs_are_told_to_be_worse():
+    found = [
+        diagnose(parse(f"jpeg quality={quality}")(photograph("coffee"), torch.Generator()))["jpeg"].severity
+        for quality in (70, 40, 10)
+    ]
+    assert found == sorted(found)
+
+
+def test_restorers_diagnose_pictures_of_any_kind():
+    dark = (skimage.data.chelsea() * 0.15).astype("uint8")
+    words = {pellucid.Restorer.diagnose(picture).words() for picture in (dark, images.to_tensor(dark))}
+    assert len(words) == 1
+    assert "underexposure" in words.pop()
+
+
+def test_as_a_prior_it_tells_degradations_apart_more_than_contents():
+    """Vectors of one degradation on two photographs are nearer to each other than those of two degradations on one."""
+    prior = build_prior("degradations")
+    vectors = {
+        (name, text): prior(parse(text)(photograph(name), torch.Generator().manual_seed(1)).clamp(0, 1))[0]
+        for name in PHOTOGRAPHS
+        for text in TEXTS[:4]
+    }
+    alike = [torch.cosine_similarity(vectors["coffee", text], vectors["chelsea", text], 0) for text in TEXTS[:4]]
+    other = [
+        torch.cosine_similarity(vectors[name, one], vectors[name, two], 0)
+        for name in PHOTOGRAPHS
+        for one in TEXTS[:4]
+        for two in TEXTS[:4]
+        if one < two
+    ]
+    assert min(alike) > sum(other) / len(other)
