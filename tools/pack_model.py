@@ -1,7 +1,8 @@
 """Packs a trained model as an embedded one: float16 weights, a card with measured numbers, its recipe and its log.
 
-    python tools/pack_model.py runs/distill/model.safetensors src/pellucid/weights/default.safetensors \
-        --results runs/evaluation/results.json --logs runs/denoise runs/boost runs/distill
+    python tools/pack_model.py runs/restore-boost/model.safetensors src/pellucid/weights/default.safetensors \
+        --results runs/evaluation/results.json --row runs/restore-boost/model.safetensors \
+        --logs runs/restore runs/restore-boost --good-for "photographs that ..."
 """
 
 import argparse
@@ -15,22 +16,25 @@ import yaml
 from pellucid.restoration.model_file import describe_model, load_model, load_network_weights, save_model
 
 LICENCE = "Apache-2.0"
+KEPT = ("data", "condition", "protocol", "photographs", "psnr", "ssim")
+"""What a card keeps of a result."""
 CARD = """# {name}
 
 {summary}
 
-- **Licence of the weights**: {licence}. The photographs (BSDS500) and the teacher's training set (ImageNet) were published
-  for non-commercial research; judge for yourself whether that binds you.
-- **Trained on**: {photographs} photographs of BSDS500 without the scenes of CBSD68 and the other test sets.
-  Degradations: {degradations}.
+- **Licence of the weights**: {licence}. The photographs that they learnt from were published for non-commercial research; judge
+  for yourself whether that binds you.
+- **Trained on**: {photographs} photographs, without the scenes of any test set. Degradations: {degradations}.
 - **How**: {how}.
-- **Good for**: noise in photographs. Not for blur, rain, haze, low light or JPEG blocks: it has never seen them.
-  Strong noise costs texture.
+- **Good for**: {good_for}
 - **Parts**: {parts}.
 
 ## Numbers (run, by `pellucid evaluate`)
 
 {table}
+
+{protocols}
+
 Recipe: `{stem}.yaml`. Log: `{stem}.log.jsonl`.
 """
 
@@ -40,20 +44,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("model", type=Path)
     parser.add_argument("target", type=Path)
-    parser.add_argument("--results", type=Path, required=True, help="results.json of `pellucid evaluate`")
+    parser.add_argument(
+        "--results", type=Path, required=True, nargs="+", help="results.json files of `pellucid evaluate`"
+    )
     parser.add_argument("--row", required=True, help="the model's name in those results")
+    parser.add_argument("--good-for", required=True, help="what it is good for, and what not, for the card")
     parser.add_argument("--logs", type=Path, nargs="+", required=True, help="run folders, in the order of training")
     parser.add_argument("--network", type=Path, help="take the network's weights from this model file")
     parser.add_argument("--summary", help="instead of the recipe's")
     options = parser.parse_args()
     header = describe_model(options.model)
-    results = json.loads(options.results.read_text(encoding="utf-8"))
-    numbers = [row for row in results["summaries"] if row["model"] == options.row]
+    results = [json.loads(path.read_text(encoding="utf-8")) for path in options.results]
+    numbers = [row for found in results for row in found["summaries"] if row["model"] == options.row]
     if not numbers:
-        parser.error(f"{options.results} has no row {options.row!r}")
+        parser.error(f"no row {options.row!r} in {', '.join(map(str, options.results))}")
+    protocols = {name: text for found in results for name, text in found["protocols"].items()}
     card = header["card"] | {
         "licence": LICENCE,
-        "numbers": {"protocol": results["protocol"], "made": results["made"], "rows": numbers},
+        "numbers": {"protocols": protocols, "rows": [{key: row[key] for key in KEPT} for row in numbers]},
         "stages": [stage(folder) for folder in options.logs],
     }
     if options.summary:
@@ -62,10 +70,10 @@ def main() -> None:
     if options.network:
         load_network_weights(module.network, options.network)
     options.target.parent.mkdir(parents=True, exist_ok=True)
-    save_model(module, options.target, recipe=header["recipe"], card=card, dtype=torch.float16)
-    options.target.with_suffix(".md").write_text(written_card(card, module, options, results), encoding="utf-8")
-    found = [folder / "recipe.yaml" for folder in options.logs if (folder / "recipe.yaml").exists()]
-    recipes = [yaml.safe_load(path.read_text(encoding="utf-8")) for path in found]
+    save_model(module, options.target, recipe=portable(header["recipe"]), card=card, dtype=torch.float16)
+    options.target.with_suffix(".md").write_text(written_card(card, module, options), encoding="utf-8")
+    written = [folder / "recipe.yaml" for folder in options.logs if (folder / "recipe.yaml").exists()]
+    recipes = [portable(yaml.safe_load(path.read_text(encoding="utf-8"))) for path in written]
     options.target.with_suffix(".yaml").write_text(
         "---\n".join(yaml.safe_dump(recipe, sort_keys=False) for recipe in recipes), encoding="utf-8"
     )
@@ -77,26 +85,30 @@ def main() -> None:
     options.target.with_suffix(".log.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
+def portable(tree: Any) -> Any:
+    """A recipe without this machine's folders: absolute paths to run folders start at `runs`."""
+    if isinstance(tree, dict):
+        return {key: portable(value) for key, value in tree.items()}
+    if isinstance(tree, list):
+        return [portable(value) for value in tree]
+    if isinstance(tree, str) and tree.startswith("/") and "/runs/" in tree:
+        return tree[tree.index("/runs/") + 1 :]
+    return tree
+
+
 def stage(folder: Path) -> dict[str, Any]:
     """How long a run took, from the last line of its log."""
     last = json.loads((folder / "log.jsonl").read_text(encoding="utf-8").splitlines()[-1])
     return {"run": folder.name, "steps": last["step"], "minutes": round(last["seconds"] / 60, 1)}
 
 
-def written_card(
-    card: dict[str, Any], module: torch.nn.Module, options: argparse.Namespace, results: dict[str, Any]
-) -> str:
+def written_card(card: dict[str, Any], module: torch.nn.Module, options: argparse.Namespace) -> str:
     """The card as Markdown."""
-    lines = ["| condition | PSNR dB | SSIM | photographs |", "|---|---|---|---|"]
+    lines = ["| set | condition | protocol | PSNR dB | SSIM | photographs |", "|---|---|---|---|---|---|"]
     lines += [
-        f"| {row['condition']} | {row['psnr']:.2f} | {row['ssim']:.4f} | {row['photographs']} |"
+        f"| {row['data']} | {row['condition']} | {row['protocol']} | {row['psnr']:.2f} | {row['ssim']:.4f} "
+        f"| {row['photographs']} |"
         for row in card["numbers"]["rows"]
-    ]
-    made = results["made"]
-    lines += [
-        "",
-        f"Data: {Path(made['data']).name}, seed {made['seed']}. Protocol {results['protocol']['description']}.",
-        "",
     ]
     counts = {name: sum(value.numel() for value in part.parameters()) for name, part in module.named_children()}
     return CARD.format(
@@ -107,8 +119,10 @@ def written_card(
         degradations="; ".join(card["trained"]["degradations"]),
         how="; ".join(f"{part['run']}: {part['steps']} steps in {part['minutes']} minutes" for part in card["stages"])
         + f", on {card['trained']['device']} (two cores)",
+        good_for=options.good_for,
         parts=", ".join(f"{name} {count / 1e6:.2f} M parameters" for name, count in counts.items()),
         table="\n".join(lines),
+        protocols="\n\n".join(f"Protocol {text}." for text in card["numbers"]["protocols"].values()),
         stem=options.target.stem,
     )
 
