@@ -37,8 +37,8 @@ def load(
 ) -> "Restorer":
     """A restorer from a model's name, a model file, the weights of a published network, or `hf:owner/repository`.
 
-    See `Restorer` for the options. Embedded models for photographs of any kind leave those alone that nothing is wrong with,
-    unless `always` is set.
+    See `Restorer` for the options. The embedded model leaves photographs alone with which most surely nothing is wrong, unless
+    `always` is set.
 
     Raises:
         ModelError: there is no such model, or its file is damaged.
@@ -75,7 +75,7 @@ def restore(source: str | Path, target: str | Path, *, model: str | Path = "defa
     if target.exists() and target.samefile(source):
         raise errors.ImageError(f"{target}: is the input itself; choose another output")
     photograph = images.read(source)
-    images.write(load(model, strength=strength)(photograph), target)
+    images.write_change(load(model, strength=strength)(photograph), target, photograph, source)
 
 
 def __getattr__(name: str) -> Any:

@@ -29,6 +29,7 @@ EMBEDDED: Mapping[str, Embedded] = {
     "default": Embedded(
         "default.safetensors",
         "blind denoising of colour and grey photographs, Gaussian noise of sigma 0 to 55, boosted",
+        looks_first=True,
     ),
 }
 

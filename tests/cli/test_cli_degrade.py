@@ -87,7 +87,9 @@ def test_what_was_drawn_is_told_and_can_be_made_again(run, folder, tmp_path):
     lines = [json.loads(line) for line in record.read_text().splitlines()]
     assert [line["name"] for line in lines] == ["Zoë 日本", "a"]
     for line, one in zip(lines, document["photographs"], strict=True):
-        assert {key: one[key] for key in line if key != "name"} == {key: line[key] for key in line if key != "name"}
+        known = line.keys() - {"name", "grey"}
+        assert {key: one[key] for key in known} == {key: line[key] for key in known}
+        assert not line["grey"]
         clean, generator = pixels(line["source"]), torch.Generator().manual_seed(line["seed"])
         again = images.quantise(parse(line["degradation"])(clean, generator), 8)
         assert torch.equal(again, pixels(line["target"]))
@@ -172,7 +174,9 @@ def test_bad_files_do_not_stop_the_others(run, folder, tmp_path):
     texts = [part for name in DEGRADATIONS for part in ("--with", STRONG[name])]
     status, out, err = run("degrade", folder, "-o", tmp_path / "out", *texts, "--json")
     assert status == 1
-    statuses = {(Path(one["source"]).name, one["status"]) for one in json.loads(out)["photographs"]}
+    found = json.loads(out)["photographs"]
+    assert {one["status"] for one in found if one["degradation"] == "clean"} == {"unchanged"}
+    statuses = {(Path(one["source"]).name, one["status"]) for one in found if one["degradation"] != "clean"}
     assert statuses == {
         ("a.png", "degraded"),
         ("Zoë 日本.png", "degraded"),
@@ -233,6 +237,32 @@ def test_a_mistake_in_a_text_is_pointed_at(run, folder, tmp_path):
     assert "did you mean 'sigma'" in first
     assert shown[carets.index("^") :].startswith("sigm=25")
     assert carets.count("^") == len("sigm=25")
+
+
+def test_a_record_that_is_a_photograph_is_refused_before_anything_is_done(run, folder, tmp_path):
+    before = {path: path.read_bytes() for path in folder.glob("*.png")}
+    for record in (folder / "a.png", tmp_path / "out/a.png"):
+        status, _, err = run("degrade", folder, "-o", tmp_path / "out", "--with", "noise sigma=3", "--record", record)
+        assert status == 1
+        assert "is one of the photographs" in err
+    assert before == {path: path.read_bytes() for path in folder.glob("*.png")}
+    assert not (tmp_path / "out").exists()
+
+
+def test_one_degradation_in_two_spellings_is_given_twice(run, folder, tmp_path):
+    status, _, err = run(
+        "degrade", folder, "-o", tmp_path / "o", "--with", "noise sigma=5", "--with", "noise sigma=5.0"
+    )
+    assert status == 2
+    assert "given twice" in err
+
+
+def test_a_photograph_for_which_nothing_was_drawn_is_copied(run, folder, tmp_path):
+    images.write(images.read(folder / "a.png"), folder / "b.jpg")
+    status, out, _ = run("degrade", folder / "b.jpg", "-o", tmp_path / "out", "--with", "clean")
+    assert status == 0
+    assert "1 copied" in out
+    assert (tmp_path / "out/b.jpg").read_bytes() == (folder / "b.jpg").read_bytes()
 
 
 def test_a_record_that_cannot_be_written_is_said_before_anything_is_done(run, folder, tmp_path):

@@ -315,3 +315,21 @@ def test_what_is_computed_on_is_always_restored():
     """`restore_image` is for programs that have decided: evaluation scores what a model does, not what it leaves."""
     restored = Restorer(Brighten(), diagnoser=Bright()).restore_image(torch.full((1, 3, 8, 8), 0.6))
     torch.testing.assert_close(restored, torch.full((1, 3, 8, 8), 0.7))
+
+
+def test_a_network_that_enlarges_takes_no_diagnoser():
+    with pytest.raises(SettingsError, match="enlarges, here by 2"):
+        Restorer(Double(), diagnoser=Bright())
+
+
+def test_a_strength_is_checked_whatever_is_left_alone():
+    with pytest.raises(SettingsError, match="strength"):
+        Restorer(Brighten(), diagnoser=Bright())(torch.full((1, 3, 8, 8), 0.6), strength=7)
+
+
+def test_a_file_that_is_left_alone_is_copied(tmp_path):
+    images.write(images.Photograph(0.55 + 0.4 * torch.rand(1, 3, 16, 16)), tmp_path / "a.jpg")
+    target = Restorer(Brighten(), diagnoser=Bright())(tmp_path / "a.jpg")
+    assert target.read_bytes() == (tmp_path / "a.jpg").read_bytes()
+    with pytest.raises(ImageError, match="exists already"):
+        Restorer(Brighten(), diagnoser=Bright())(tmp_path / "a.jpg")

@@ -217,7 +217,7 @@ def test_several_sources_train_one_model(folders, tmp_path):
     recipe = boosted(folders, steps=3, validate_steps=3)
     pairs = {"pairs": recipe["data"]["pairs"], "kind": "low-light", "validation": 2, "weight": 2}
     clean = {
-        "folder": recipe["data"]["pairs"]["clean"],
+        "folder": str(folders / "whole"),
         "degradations": {"noise sigma=9": 1, "real-world": 2},
         "validation": 3,
     }
@@ -233,3 +233,13 @@ def test_several_sources_train_one_model(folders, tmp_path):
     kinds = {training.sample(0, 8, torch.Generator().manual_seed(seed), None).kind for seed in range(20)}
     assert kinds == {"low-light", None}
     assert len({held_out.example(index).kind for index in range(len(held_out))}) == 2
+
+
+def test_what_one_source_holds_out_no_other_trains_on(folders, tmp_path):
+    recipe = boosted(folders, steps=3)
+    pairs = {"pairs": recipe["data"]["pairs"], "validation": 2}
+    clean = {"folder": recipe["data"]["pairs"]["clean"], "degradations": ["clean"], "validation": 0}
+    recipe["data"] = {"sources": [pairs, clean], "crop": recipe["data"]["crop"]}
+    with pytest.raises(DataError, match="4 files are held out by one source and trained on by another"):
+        run(recipe, tmp_path / "run")
+    assert not (tmp_path / "run").exists()

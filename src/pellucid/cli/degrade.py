@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["degrade"]
 
+STATUSES = ("degraded", "unchanged", "skipped", "failed")
+
 
 def degrade(
     inputs: Annotated[
@@ -66,9 +68,10 @@ def degrade(
     if json:
         print_json({"with": degradations, "seed": seed, "photographs": [result.as_dict() for result in results]})
     else:
-        count = {status: sum(one.status == status for one in results) for status in ("degraded", "skipped", "failed")}
+        count = {status: sum(one.status == status for one in results) for status in STATUSES}
         say(
             f"{count['degraded']} degraded"
+            + (f", {count['unchanged']} copied (nothing was drawn for them)" if count["unchanged"] else "")
             + (f", {count['skipped']} skipped (they exist; --overwrite replaces them)" if count["skipped"] else "")
             + (f", {count['failed']} failed" if count["failed"] else "")
         )

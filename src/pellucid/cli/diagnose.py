@@ -22,7 +22,11 @@ def diagnose(
     ] = "",
     recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Go into the folders of a folder.")] = False,
     score: Annotated[
-        bool, typer.Option("--score", help="Take the photographs for clean, degrade each in every way, and score.")
+        bool,
+        typer.Option(
+            "--score",
+            help="Take the photographs for clean, degrade each in every way, and score; all must be readable.",
+        ),
     ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Of the degradations that --score draws.")] = 0,
     json: Json = False,

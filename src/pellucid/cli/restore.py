@@ -34,7 +34,10 @@ def restore(
         bool, typer.Option("--compare", help="Write a before-and-after picture beside each output.")
     ] = False,
     always: Annotated[
-        bool, typer.Option("--always", help="Restore also those that nothing seems wrong with; else they are copied.")
+        bool,
+        typer.Option(
+            "--always", help="Restore also those with which most surely nothing is wrong; else they are copied."
+        ),
     ] = False,
     tile: Tile = None,
     memory: Memory = None,

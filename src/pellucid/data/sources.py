@@ -3,7 +3,7 @@
 A source draws nothing by itself: every choice comes from the generator it is given.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
@@ -63,6 +63,10 @@ class Source(Protocol):
         """Always the same sample, not turned, seen whole: for validation."""
         ...
 
+    def files(self) -> Iterator[Path]:
+        """Every file that is looked at."""
+        ...
+
 
 @dataclass(frozen=True)
 class Synthetic:
@@ -118,6 +122,10 @@ class Synthetic:
         grid = torch.tensor([top / rows, left / columns, (top + height) / rows, (left + width) / columns])
         return Sample(degraded[place], clean[place], grid, degraded, degradation)
 
+    def files(self) -> Iterator[Path]:
+        """See `Source`."""
+        yield from self.photographs.paths
+
     def _clean(self, index: int, side: int, generator: torch.Generator) -> Tensor:
         """What counts as the whole photograph: all of it, or a random part, at least `side` long where it can be."""
         if self.window is None:
@@ -162,6 +170,11 @@ class Mixture:
                 return source.example(index)
             index -= len(source)
         raise IndexError(index)
+
+    def files(self) -> Iterator[Path]:
+        """See `Source`."""
+        for source in self.sources:
+            yield from source.files()
 
 
 class Pairs:
@@ -222,6 +235,11 @@ class Pairs:
         degraded, clean = self._pair(index)
         seen = self._whole(index, 0, False)
         return Sample(degraded, clean, torch.tensor(self._box(index)), seen, kind=self.kind)
+
+    def files(self) -> Iterator[Path]:
+        """See `Source`."""
+        for photographs in (self.degraded, self.clean, self.wholes):
+            yield from photographs.paths if photographs is not None else ()
 
     def _pair(self, index: int) -> tuple[Tensor, Tensor | None]:
         degraded = self.degraded[index]

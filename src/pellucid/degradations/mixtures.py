@@ -2,7 +2,7 @@
 
 `real-world` draws what may have happened to a photograph of unknown origin: one to four degradations in the order in which
 a scene, a lens, a sensor and a file add theirs, sometimes in another order, sometimes a second round of processing after the
-first (the second order of Real-ESRGAN, Wang et al., ICCVW 2021, arXiv 2107.10833, section 3.3), and now and then nothing.
+first (as the second order of Real-ESRGAN, Wang et al., ICCVW 2021, arXiv 2107.10833, section 3.3), and now and then nothing.
 """
 
 from collections.abc import Callable, Mapping
@@ -66,14 +66,14 @@ class Single:
 
 @dataclass(frozen=True)
 class RealWorld:
-    """One to four degradations of different kinds, in an order that is usually the natural one.
+    """One to four degradations of different kinds, in an order that is usually the natural one; sometimes a second round.
 
     Args:
-        fewest, most: how many kinds, each number as likely as any other.
-        clean: how often there is none.
-        shuffled: how often their order is random.
-        second: how often blur, resampling, noise and JPEG may come a second time, as in a photograph that was edited and
-            sent on.
+        fewest, most: how many kinds the first round has, each number as likely as any other.
+        clean: how often there is none at all.
+        shuffled: how often the order of the first round is random.
+        second: how often a second round follows a first one of fewer than `most` kinds: blur, resampling, noise and JPEG,
+            each with a probability of 0.4, whether they came before or not, as when a photograph is edited and sent on.
     """
 
     fewest: int = 1
@@ -126,13 +126,16 @@ def parse_mixture(text: str) -> Family:
     known = [field.name for field in fields(kind)]
     values: dict[str, Any] = {}
     for word in assignments:
-        key, _, value = word.partition("=")
+        key, equals, value = word.partition("=")
+        if not equals:
+            raise SettingsError(f"degradation {text!r}: expected key=value at {word!r}")
         if key not in known:
             raise SettingsError(f"degradation {text!r}: {unknown_name('parameter', key, known)}")
         try:
             values[key] = hints[key](value)
         except ValueError:
-            raise SettingsError(f"degradation {text!r}: not a {hints[key].__name__} at {word!r}") from None
+            wanted = "whole number" if hints[key] is int else "number"
+            raise SettingsError(f"degradation {text!r}: not a {wanted} at {word!r}") from None
     family: Family = kind(**values)
     return family
 

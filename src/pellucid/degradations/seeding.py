@@ -21,7 +21,8 @@ __all__ = ["Drawn", "drawn_for"]
 class Drawn:
     """A definite degradation, and the seed of the random numbers that it takes.
 
-    `parse(drawn.text)(clean, torch.Generator().manual_seed(drawn.seed))` does the same again.
+    `parse(drawn.text)(clean, torch.Generator().manual_seed(drawn.seed))` does the same again; of a grey photograph, to one
+    channel of it.
     """
 
     degradation: Degradation

@@ -7,9 +7,11 @@ blur sigma=0.5..3 chance=0.5, noise sigma=5..25     a step that happens half of 
 real-world                                   a mixture, see `mixtures`
 """
 
+import itertools
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields
+from functools import cache
 from typing import Any, Literal, Protocol, get_args, get_origin, get_type_hints
 
 import torch
@@ -48,6 +50,8 @@ DEGRADATIONS: Mapping[str, Callable[..., Degradation]] = {
 }
 """By the name that texts give them."""
 
+MOST_VALUES = 10_000
+"""Combinations of listed values and whole numbers in one family: each of them is checked."""
 CHANCE = "chance"
 """The key, in a family, of the probability that a step happens."""
 
@@ -207,12 +211,26 @@ def _step(part: str, text: str) -> DrawnDegradation:
     missing = [field.name for field in fields(DEGRADATIONS[name]) if _needed(field) and field.name not in spans]  # type: ignore[arg-type]
     if missing:
         raise SettingsError(f"degradation {name}: needs {', '.join(missing)}")
-    first = {key: span.ends[0] for key, span in spans.items()}
+    _check(name, spans, hints, text)
+    return DrawnDegradation(name, spans, float(chance.ends[0]))
+
+
+def _check(name: str, spans: Mapping[str, Span], hints: Mapping[str, Any], text: str) -> None:
+    """Raises SettingsError where some draw would fail: everything drawn from lists or as whole numbers is tried."""
     for key, span in spans.items():
         for end in span.ends:
-            _build(name, first | {key: end})
-    _build(name, {key: span.ends[-1] for key, span in spans.items()})
-    return DrawnDegradation(name, spans, float(chance.ends[0]))
+            if hints[key] is int and end != int(end):
+                raise SettingsError(f"degradation {name}: {key} takes whole numbers, got {end:g}")
+    values = [
+        span.ends if span.choices or hints[key] is not int else range(int(span.low), int(span.high) + 1)
+        for key, span in spans.items()
+    ]
+    if math.prod(map(len, values)) > MOST_VALUES:
+        raise SettingsError(
+            f"degradation {text!r}: more than {MOST_VALUES} combinations of values; give smaller ranges"
+        )
+    for drawn in itertools.product(*values):
+        _build(name, dict(zip(spans, drawn, strict=True)))
 
 
 def _span(text: str, word: str, value: str, hint: Any) -> Span:
@@ -242,6 +260,7 @@ def _number(text: str, word: str, value: str) -> float:
     return number
 
 
+@cache
 def _parameters(name: str) -> dict[str, Any]:
     """The parameters of a degradation and their types."""
     kind: Any = DEGRADATIONS[name]
@@ -255,9 +274,6 @@ def _needed(field: Any) -> bool:
 
 def _build(name: str, values: Mapping[str, Value]) -> Degradation:
     hints = _parameters(name)
-    for key, value in values.items():
-        if hints[key] is int and value != int(value):
-            raise SettingsError(f"degradation {name}: {key} takes whole numbers, got {value:g}")
     return DEGRADATIONS[name](
         **{key: value if isinstance(value, str) else hints[key](value) for key, value in values.items()}
     )

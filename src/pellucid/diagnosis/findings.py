@@ -81,7 +81,7 @@ class Diagnosis:
 
     @property
     def nothing_wrong(self) -> bool:
-        """Whether no kind is more likely there than not: a photograph to be left alone."""
+        """Whether no kind is more likely there than not; `leave_alone` asks for more."""
         return not any(finding.present for finding in self.findings)
 
     @property
@@ -104,10 +104,11 @@ class Diagnosis:
         return ", ".join(finding.words() for finding in self.present) or "nothing wrong"
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-able: the words, whether nothing is wrong, the coverage, and every finding by its kind."""
+        """JSON-able: words, whether nothing is wrong, whether to leave it alone, the coverage, and every finding by its kind."""
         return {
             "words": self.words(),
             "nothing_wrong": self.nothing_wrong,
+            "leave_alone": self.leave_alone,
             "coverage": self.coverage,
             "kinds": {
                 finding.kind: {key: value for key, value in asdict(finding).items() if key != "kind"}

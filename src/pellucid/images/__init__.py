@@ -28,7 +28,7 @@ What goes wrong with a file is an `ImageError` of one line that names the file.
 """
 
 from pellucid.images.alpha import fill_hidden
-from pellucid.images.files import SUFFIXES, copy, read, supported, write
+from pellucid.images.files import SUFFIXES, read, supported, write, write_change
 from pellucid.images.kinds import like, to_tensor
 from pellucid.images.photograph import Metadata, Photograph
 from pellucid.images.values import quantise
@@ -37,7 +37,6 @@ __all__ = [
     "SUFFIXES",
     "Metadata",
     "Photograph",
-    "copy",
     "fill_hidden",
     "like",
     "quantise",
@@ -45,4 +44,5 @@ __all__ = [
     "supported",
     "to_tensor",
     "write",
+    "write_change",
 ]

@@ -15,7 +15,7 @@ from pellucid.images.messages import name_of, reason
 from pellucid.images.photograph import Photograph
 from pellucid.images.values import check_pixels
 
-__all__ = ["SUFFIXES", "copy", "read", "supported", "write"]
+__all__ = ["SUFFIXES", "read", "supported", "write", "write_change"]
 
 SUFFIXES: Mapping[str, str] = {
     ".avif": "avif",
@@ -82,27 +82,41 @@ def write(photograph: Photograph, path: str | os.PathLike[str], *, quality: int 
         data = encode(photograph, kind, quality)
     except pyvips.Error as error:
         raise ImageError(f"{name}: cannot be written as {kind}: {reason(error)}") from error
+    _put(target, data, overwrite)
+
+
+def write_change(
+    changed: Photograph,
+    path: str | os.PathLike[str],
+    photograph: Photograph,
+    source: str | os.PathLike[str],
+    *,
+    overwrite: bool = True,
+) -> None:
+    """Writes what became of a photograph that was read from `source`, as `write` does.
+
+    Where nothing was done to it, so that `changed` is the very photograph, and the format is the same, the file is copied:
+    written anew, a JPEG would lose a little more.
+    """
+    same = SUFFIXES.get(Path(path).suffix.lower()) == SUFFIXES.get(Path(source).suffix.lower())
+    if changed is not photograph or not same:
+        write(changed, path, overwrite=overwrite)
+        return
+    try:
+        data = Path(source).read_bytes()
+    except OSError as error:
+        raise ImageError(f"{name_of(source)}: cannot be read: {reason(error)}") from error
+    _put(Path(path), data, overwrite)
+
+
+def _put(target: Path, data: bytes, overwrite: bool) -> None:
+    name = name_of(target)
     try:
         if target.exists() and not (overwrite and target.is_file()):
             raise ImageError(f"{name}: {'exists already' if target.is_file() else 'is a folder or a device'}")
         _replace(target, data)
     except (OSError, ValueError) as error:
         raise ImageError(f"{name}: cannot be written: {reason(error)}") from error
-
-
-def copy(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> None:
-    """Writes the file `target` with the bytes of the file `source`, whole or not at all; an existing file is replaced.
-
-    Raises `ImageError` where the one cannot be read or the other cannot be written.
-    """
-    try:
-        data = Path(source).read_bytes()
-    except OSError as error:
-        raise ImageError(f"{name_of(source)}: cannot be read: {reason(error)}") from error
-    try:
-        _replace(Path(target), data)
-    except (OSError, ValueError) as error:
-        raise ImageError(f"{name_of(target)}: cannot be written: {reason(error)}") from error
 
 
 def _replace(target: Path, data: bytes) -> None:

@@ -13,7 +13,16 @@ from pellucid import images
 from pellucid.errors import DataError, ImageError, PellucidError, SettingsError, one_line, unknown_name
 from pellucid.restoration.restorer import Restorer
 
-__all__ = ["Job", "Result", "before_and_after", "change_files", "plan", "refuse_collisions", "restore_files"]
+__all__ = [
+    "Job",
+    "Result",
+    "before_and_after",
+    "change_files",
+    "plan",
+    "refuse_collisions",
+    "restore_files",
+    "same_file",
+]
 
 SUFFIX_OF = {"jpeg": ".jpg", "tiff": ".tif"}
 """The suffix of a format, where it is not the format's own name."""
@@ -134,10 +143,7 @@ def _change_file(
     photograph = images.read(job.source)
     changed = change(job, photograph)
     _make_folder(job.target.parent)
-    if changed is photograph and _format(job.source) == _format(job.target):
-        images.copy(job.source, job.target)  # written anew, a JPEG would lose a little more
-    else:
-        images.write(changed, job.target)
+    images.write_change(changed, job.target, photograph, job.source)
     if job.compared:
         images.write(images.Photograph(before_and_after(photograph.pixels, changed.pixels)), job.compared)
     megapixels = photograph.pixels.shape[2] * photograph.pixels.shape[3] / 1e6
@@ -178,10 +184,6 @@ def _targets(inputs: Sequence[Path], out: Path, recursive: bool) -> Iterator[tup
             yield path, path.relative_to(source)
 
 
-def _format(path: Path) -> str | None:
-    return images.SUFFIXES.get(path.suffix.lower())
-
-
 def _compared(target: Path) -> Path:
     return target.with_name(f"{target.stem}-compared.png")
 
@@ -202,6 +204,11 @@ def refuse_collisions(jobs: Sequence[Job]) -> None:
             other = seen.setdefault(_real(target), job.source)
             if other != job.source:
                 raise DataError(f"{target}: would be written twice, from {other} and from {job.source}")
+
+
+def same_file(one: Path, other: Path) -> bool:
+    """Whether two names are of one file, there or not."""
+    return _real(one) == _real(other)
 
 
 def _real(path: Path) -> Path:

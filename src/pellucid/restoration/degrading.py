@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from pellucid import images
-from pellucid.degradations import parse_drawn, severities
+from pellucid.degradations import Clean, parse_drawn, severities
 from pellucid.degradations.seeding import Drawn, drawn_for
 from pellucid.errors import DataError, SettingsError
-from pellucid.restoration.batch import Job, Result, change_files, refuse_collisions
+from pellucid.restoration.batch import Job, Result, change_files, refuse_collisions, same_file
 
 __all__ = ["Degraded", "degrade_files", "plan_degraded"]
 
@@ -49,10 +49,9 @@ def plan_degraded(jobs: Sequence[Job], texts: Sequence[str], seed: int = 0) -> l
     """
     if not texts:
         raise SettingsError("nothing to degrade with; write for example: noise sigma=25")
-    plain = [" ".join(text.split()) for text in texts]
-    if twice := next((text for text in plain if plain.count(text) > 1), None):
+    families = [parse_drawn(text) for text in texts]
+    if twice := next((text for text, one in zip(texts, families, strict=True) if families.count(one) > 1), None):
         raise SettingsError(f"degradation {twice!r} is given twice, for the same pictures; another seed draws others")
-    families = [parse_drawn(text) for text in plain]
     planned = [
         (
             Job(job.source, job.target if len(families) == 1 else _numbered(job.target, number), name=job.name),
@@ -77,25 +76,35 @@ def degrade_files(
         planned: of `plan_degraded`.
         overwrite: replace outputs that exist.
         record: a file to which a line of JSON is added for every photograph, just before it is written: its source, target,
-            name, degradation, seed and severities. Of several lines for one target the last holds.
+            name, whether it is grey, degradation, seed and severities. Of several lines for one target the last holds.
 
     Raises:
-        DataError: the record cannot be written.
+        DataError: the record cannot be written, or is one of the photographs.
     """
     if record is not None:
+        if any(same_file(record, path) for job, _ in planned for path in (job.source, job.target)):
+            raise DataError(f"{record}: is one of the photographs; choose another record")
         _begin(record)
     drawn_of = {job.target: drawn for job, drawn in planned}
 
     def degrade(job: Job, photograph: images.Photograph) -> images.Photograph:
         drawn = drawn_of[job.target]
-        degraded = photograph.with_pixels(drawn(photograph.pixels, grey=photograph.grey).clamp(0, 1))
+        degraded = photograph
+        if not isinstance(drawn.degradation, Clean):
+            degraded = photograph.with_pixels(drawn(photograph.pixels, grey=photograph.grey).clamp(0, 1))
         if record is not None:
-            told = {"source": str(job.source), "target": str(job.target), "name": job.name, **_told(drawn)}
+            told = {
+                "source": str(job.source),
+                "target": str(job.target),
+                "name": job.name,
+                "grey": photograph.grey,
+                **_told(drawn),
+            }
             _append(record, json.dumps(told) + "\n")
         return degraded
 
     for result in change_files(degrade, [job for job, _ in planned], "degraded", overwrite=overwrite):
-        told = _told(drawn_of[result.target]) if result.status == "degraded" else {}
+        told = _told(drawn_of[result.target]) if result.status in ("degraded", "unchanged") else {}
         yield Degraded(**vars(result), **told)
 
 

@@ -66,6 +66,10 @@ class Restorer:
         self.network: nn.Module = model.network if isinstance(model, Boosted) else model
         self.scale = output_scale(self.network)
         self.strength, self.tile = self._checked(strength), tile
+        if diagnoser is not None and self.scale != 1:
+            raise SettingsError(
+                f"a network that enlarges, here by {self.scale}, leaves no picture as it is: no diagnoser"
+            )
         self.diagnoser = diagnoser
         self.memory = None if memory is None else _bytes(memory)
         self.bfloat16 = precision == "bfloat16" or (precision == "auto" and fast_bfloat16(self.device))
@@ -90,8 +94,10 @@ class Restorer:
             target = source.with_stem(f"{source.stem}-restored")
             if target.exists():
                 raise ImageError(f"{target}: exists already; pellucid.restore(input, output) writes where you say")
-            images.write(self(images.read(source), strength=strength), target, overwrite=False)
+            photograph = images.read(source)
+            images.write_change(self(photograph, strength=strength), target, photograph, source, overwrite=False)
             return cast(Picture, type(picture)(target))
+        strength = self.strength if strength is None else self._checked(strength)
         pixels = images.to_tensor(picture)
         alone = [self.diagnoser is not None and self.diagnoser(image).leave_alone for image in pixels]
         if all(alone):

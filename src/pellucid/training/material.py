@@ -20,7 +20,8 @@ def split_sources(data: DataSettings) -> tuple[Source, Source]:
     share a clean photograph are never parted.
 
     Raises:
-        DataError: a folder is missing or empty, files lack partners, or nothing would be left to train on.
+        DataError: a folder is missing or empty, files lack partners, nothing would be left to train on, or one source holds
+            out what another trains on.
         SettingsError: a degradation does not parse.
     """
     if data.sources is None:
@@ -28,6 +29,12 @@ def split_sources(data: DataSettings) -> tuple[Source, Source]:
     halves = [_split(source) for source in data.sources]
     weights = [source.weight for source in data.sources]
     training, held_out = (Mixture([half[part] for half in halves], weights) for part in (0, 1))
+    seen = {path.resolve() for path in training.files()}
+    if both := sorted(str(path) for path in held_out.files() if path.resolve() in seen):
+        raise DataError(
+            f"data.sources: {len(both)} files are held out by one source and trained on by another, {both[0]} among them; "
+            "give such sources folders that share no files, or the same split"
+        )
     return training, held_out
 
 

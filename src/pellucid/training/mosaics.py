@@ -153,7 +153,11 @@ class Pool:
         for old in [number for number in self._kept if number < window.start]:
             del self._kept[old]
         futures = [self._example(window[place]) for place in places]
-        found = [future.result() for future in futures]
+        try:
+            found = [future.result() for future in futures]
+        except BaseException:
+            self._thread.shutdown(wait=False, cancel_futures=True)  # or the process would end only when all are made
+            raise
         for number in range(window.stop, self.window(step + 1).stop):
             self._example(number)
         return found

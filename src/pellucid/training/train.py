@@ -107,7 +107,8 @@ def build_module(recipe: Recipe, training: Source | None = None) -> nn.Module:
 @torch.no_grad()
 def _bank(prior: Prior, training: Source, size: int = 64) -> Tensor:
     """The prior's vectors (N, width) of some training photographs, for the shuffled control."""
-    examples = [training.example(index) for index in range(min(size, len(training)))]
+    step = max(1, len(training) // size)  # spread over all of them: several sources stand one after the other
+    examples = [training.example(index) for index in range(0, len(training), step)][:size]
     return torch.cat([prior(example.seen[None]) for example in examples if example.seen is not None])
 
 

@@ -1,4 +1,4 @@
-"""Watching a training: scores on held-out photographs, degraded as those that it learns from."""
+"""Watching a training: scores on held-out photographs, whole and in colour, under the degradations that it learns from."""
 
 import torch
 from torch import Tensor
