@@ -184,6 +184,7 @@ def test_missing_partners_and_wholes_are_named(folders, tmp_path):
         ({"folder": "b", "degradations": {"noise sigma=1": 0}}, r"data\.degradations"),
         ({"sources": []}, r"data\.sources"),
         ({"sources": [{"folder": "b", "degradations": ["clean"]}], "grey": 0.5}, "grey: with sources, each of them"),
+        ({"sources": [{"folder": "b", "degradations": ["clean"]}], "validation": 0}, "validation: with sources"),
         ({"sources": [{"weight": 2}]}, r"data\.sources\.0: give either folder"),
         ({"sources": [{"folder": "b", "degradatons": ["clean"]}]}, r"did you mean 'degradations'.*data\.sources\.0"),
     ],

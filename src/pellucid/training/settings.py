@@ -133,9 +133,10 @@ class DataSettings(SourceSettings):
 
     @model_validator(mode="after")
     def _alone(self) -> Self:
-        given = self.model_fields_set & SourceSettings.model_fields.keys()
-        if self.sources is not None and any(getattr(self, name) for name in given):
-            raise ValueError(f"{', '.join(sorted(given))}: with sources, each of them says it for itself")
+        # By value, not by what was written: a resolved recipe, read back, has every key.
+        given = [name for name, key in SourceSettings.model_fields.items() if getattr(self, name) != key.default]
+        if self.sources is not None and given:
+            raise ValueError(f"{', '.join(given)}: with sources, each of them says it for itself")
         return self
 
     def parts(self) -> Sequence[SourceSettings]:
@@ -227,6 +228,8 @@ class EncoderSettings(_Settings):
             raise ValueError(
                 f"text_width must be a multiple of text_heads, got {self.text_width} and {self.text_heads}"
             )
+        if self.first > self.pool:
+            raise ValueError(f"the pool must hold the first examples, got first {self.first} and pool {self.pool}")
         return self
 
 
@@ -246,8 +249,9 @@ class Recipe(_Settings):
 
     @model_validator(mode="after")
     def _encoder_alone(self) -> "Recipe":
-        if self.encoder is not None and (self.prior or self.refinement or self.distill):
-            raise ValueError("encoder stands alone: it has no prior, refinement or distill")
+        others = self.prior or self.refinement or self.distill or self.network != NetworkSettings()
+        if self.encoder is not None and others:
+            raise ValueError("encoder stands alone: it has no network, prior, refinement or distill")
         return self
 
     @model_validator(mode="after")
