@@ -83,7 +83,10 @@ def evaluate(
     precision: Precision = "auto",
     json: Json = False,
 ) -> None:
-    """Score models on published sets or folders: PSNR and SSIM in a named protocol, with intervals and paired gains."""
+    """Score models on published sets or folders: PSNR and SSIM in a named protocol, with intervals and paired gains.
+
+    Every photograph is restored, also those that `pellucid restore` would find nothing wrong with and copy.
+    """
     from pellucid.evaluation.candidates import INPUT, candidates_of
     from pellucid.evaluation.job import Job
     from pellucid.evaluation.sets import find_set
