@@ -1,7 +1,7 @@
 """Several degradations, one after the other, as a photograph meets them between the scene and the file."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -70,9 +70,8 @@ def severities(degradation: Degradation) -> dict[str, float]:
     Where a chain has several of one kind, the strongest counts.
     """
     found: dict[str, float] = {}
-    for step in degradation.steps if isinstance(degradation, Chain) else (degradation,):
-        severity = float(getattr(step, "severity"))  # noqa: B009 (chains have none, all others do)
-        if severity > 0:
-            kind = str(getattr(step, "kind"))  # noqa: B009
-            found[kind] = max(found.get(kind, 0.0), severity)
+    steps: tuple[Any, ...] = degradation.steps if isinstance(degradation, Chain) else (degradation,)
+    for step in steps:
+        if step.severity > 0:
+            found[step.kind] = max(found.get(step.kind, 0.0), float(step.severity))
     return found

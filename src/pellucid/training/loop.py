@@ -203,12 +203,11 @@ def _upcoming(run: Run, rank: int) -> Iterator[Batch]:
 def _backward(run: Run, module: nn.Module, accelerator: Any, upcoming: Iterator[Batch]) -> Tensor:
     """Adds the gradients of the batches of one step up, and returns their mean loss."""
     total = torch.zeros((), device=accelerator.device)
-    batches = run.settings.accumulate
+    batches, wanted = run.settings.accumulate, run.settings.precision
+    bfloat16 = fast_bfloat16(accelerator.device) if wanted == "auto" else wanted == "bfloat16"
     for _ in range(batches):
         batch = _moved(next(upcoming), accelerator.device)
         # Autocast is ours: accelerate fixes its precision for the whole process, and a second run may want another.
-        wanted = run.settings.precision
-        bfloat16 = fast_bfloat16(accelerator.device) if wanted == "auto" else wanted == "bfloat16"
         with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=bfloat16):
             loss = run.objective(module, batch) / batches
         accelerator.backward(loss)
