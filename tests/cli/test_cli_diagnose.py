@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 
 from pellucid import images
 from pellucid.degradations import KINDS
-from pellucid.diagnosis import Diagnoser, Heads, diagnose, save_diagnoser
+from pellucid.diagnosis import Diagnoser, Heads, diagnose, features_width, save_diagnoser
 from pellucid.priors.degradation_encoder import DegradationEncoder
 
 SMALL = {
@@ -25,7 +25,7 @@ SMALL = {
 @pytest.fixture
 def model(tmp_path):
     encoder = DegradationEncoder(SMALL)
-    heads = Heads(encoder.features_width, 8)
+    heads = Heads(features_width(encoder), 8)
     place = tmp_path / "model"
     place.mkdir()
     save_file(encoder.tower.state_dict(), place / "model.safetensors")

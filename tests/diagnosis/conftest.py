@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from pellucid.diagnosis import Diagnoser, Heads, save_diagnoser
+from pellucid.diagnosis import Diagnoser, Heads, features_width, save_diagnoser
 from pellucid.priors.degradation_encoder import DegradationEncoder
 
 SMALL = {
@@ -23,7 +23,7 @@ SMALL = {
 def diagnoser():
     """With random weights, and something in every buffer."""
     encoder = DegradationEncoder(SMALL)
-    heads = Heads(encoder.features_width, 8)
+    heads = Heads(features_width(encoder), 8)
     heads.temperature.uniform_(0.5, 2)
     heads.margin.uniform_(-5, 5)
     return Diagnoser(encoder, heads, {"name": "tiny"})

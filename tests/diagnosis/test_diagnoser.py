@@ -13,6 +13,7 @@ from pellucid.degradations import KINDS, Chain, Clean, parse, severities
 from pellucid.diagnosis import NOTHING, Diagnosis, Finding, Score, Trial, diagnose, load_diagnoser, score_singles
 from pellucid.diagnosis.diagnoser import _embedded
 from pellucid.diagnosis.scoring import single_degradations
+from pellucid.diagnosis.traces import TRACES, traces
 from pellucid.errors import ImageError, ModelError
 from pellucid.networks import UNet
 from pellucid.restoration.restorer import Restorer
@@ -27,7 +28,9 @@ def test_a_folder_gives_the_same_diagnoses(diagnoser, folder, photograph):
 def test_a_diagnosis_is_what_the_heads_say(diagnoser, photograph):
     found = diagnoser(photograph)
     probabilities, rows = diagnoser.heads.predict(
-        diagnoser.encoder.features(diagnoser.encoder.prepare(photograph[None]))
+        torch.cat(
+            [diagnoser.encoder.features(diagnoser.encoder.prepare(photograph[None])), traces(photograph[None])], 1
+        )
     )
     for place, kind in enumerate(KINDS):
         finding = found[kind]
@@ -52,14 +55,17 @@ def test_bad_folders_say_what_is_wrong(folder, tmp_path):
     with pytest.raises(ModelError, match="nowhere: not the folder of a degradation encoder"):
         load_diagnoser(tmp_path / "nowhere")
     heads, card = folder / "heads.safetensors", folder / "card.json"
-    whole, tensors = heads.read_bytes(), load_file(heads)
+    whole, tensors, width = heads.read_bytes(), load_file(heads), 48 + TRACES
     heads.write_bytes(whole[:-20])
     with pytest.raises(ModelError, match=r"encoder: lacks a readable heads\.safetensors"):
         load_diagnoser(folder)
     for header, message in (
-        ({"kinds": ["noise"], "settings": {"width": 48, "hidden": 8}}, "knows the kinds noise; this version"),
-        ({"kinds": list(KINDS), "settings": {"width": 30, "hidden": 8}}, "reads 30 features, and its encoder has 48"),
-        ({"kinds": list(KINDS), "settings": {"width": 48, "hidden": 9}}, "does not fit Heads"),
+        ({"kinds": ["noise"], "settings": {"width": width, "hidden": 8}}, "knows the kinds noise; this version"),
+        (
+            {"kinds": list(KINDS), "settings": {"width": 30, "hidden": 8}},
+            f"reads 30 features, and there are {width}",
+        ),
+        ({"kinds": list(KINDS), "settings": {"width": width, "hidden": 9}}, "does not fit Heads"),
         ({"kinds": list(KINDS), "settings": {"wide": 32}}, "lacks a readable"),
     ):
         save_file(tensors, heads, metadata={"pellucid": json.dumps(header)})

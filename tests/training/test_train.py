@@ -12,7 +12,7 @@ from pellucid import images
 from pellucid.checkpoints import load_weights
 from pellucid.errors import DataError, ModelError, SettingsError
 from pellucid.networks import External, UNet
-from pellucid.priors import FrozenPrior, Shuffled, unit_rms
+from pellucid.priors import FrozenPrior, Shuffled, Statistics, unit_rms
 from pellucid.refinement import Boosted
 from pellucid.restoration.model_file import describe_model, load_model, save_model
 from pellucid.training.distill import distill
@@ -133,6 +133,11 @@ def test_resuming_with_another_recipe_is_refused(photographs, tmp_path):
     run(tree(photographs, checkpoint_minutes=1e-9), tmp_path / "run", stop_at=2)
     with pytest.raises(SettingsError, match=r"another train\.seed"):
         run(tree(photographs, seed=9), tmp_path / "run", resume=True)
+    # A run of a version that had fewer keys goes on: they have their defaults.
+    record = tmp_path / "run/recipe.yaml"
+    older = yaml.safe_load(record.read_text())
+    del older["train"]["frozen"], older["train"]["accumulate"]
+    record.write_text(yaml.safe_dump(older))
     assert sorted(run(tree(photographs, steps=3), tmp_path / "run", resume=True)) == [3]
 
 
@@ -273,6 +278,52 @@ def test_override_reads_yaml_and_refuses_nonsense():
     for wrong in ("a", "=1", "a..b=1", "c.d=1", "a.b=[1"):
         with pytest.raises(SettingsError):
             override(values, wrong)
+
+
+EXPERT = {"name": "unet", "settings": {"widths": [4, 8], "blocks": [1, 1]}}
+
+
+def guided_tree(photographs, **train_settings):
+    network = {"name": "experts", "settings": {"experts": [EXPERT, EXPERT], "guide_width": 8}}
+    return boosted_tree(photographs, **train_settings) | {"network": network}
+
+
+def test_experts_come_from_their_own_runs_and_the_frozen_ones_stay(photographs, tmp_path):
+    run(tree(photographs) | {"network": EXPERT}, tmp_path / "expert")
+    expert = tmp_path / "expert/model.safetensors"
+    recipe = guided_tree(photographs, frozen=["experts.0"])
+    recipe["network"]["weights"] = {"experts.0": str(expert), "experts.1": str(expert)}
+    run(recipe, tmp_path / "run")
+    first, second = load_model(tmp_path / "run/model.safetensors").module.network.network.experts
+    begun = load_model(expert).module.state_dict()
+    assert all(torch.equal(value, begun[key]) for key, value in first.state_dict().items())
+    assert not all(torch.equal(value, begun[key]) for key, value in second.state_dict().items())
+
+
+def test_a_guided_network_trains_under_the_shuffled_control_and_resumes_exactly(photographs, tmp_path):
+    recipe = guided_tree(photographs, checkpoint_minutes=1e-9)
+    recipe["prior"] = {"name": "statistics", "shuffled": True}
+    recipe["network"]["settings"] = recipe["network"]["settings"] | {"guide_width": Statistics().width}
+    full = run(recipe, tmp_path / "full")
+    run(recipe, tmp_path / "cut", stop_at=3)
+    assert {**full, **run(recipe, tmp_path / "cut", resume=True)} == full
+
+
+def test_what_a_guided_recipe_lacks_is_said(photographs, tmp_path):
+    with pytest.raises(SettingsError, match="guided by a prior"):
+        run(tree(photographs) | {"network": guided_tree(photographs)["network"]}, tmp_path / "alone")
+    with pytest.raises(SettingsError, match=r"train.frozen: .*experts\.1"):
+        run(guided_tree(photographs, frozen=["experts.2"]), tmp_path / "frozen")
+    recipe = guided_tree(photographs) | {"prior": {"name": "random:4"}}
+    with pytest.raises(SettingsError, match="guide_width=4"):
+        run(recipe, tmp_path / "width")
+    run(guided_tree(photographs), tmp_path / "whole")
+    with pytest.raises(ModelError, match="guides the network"):
+        next(
+            distill(
+                load_model(tmp_path / "whole/model.safetensors"), read_recipe(guided_tree(photographs), "x"), tmp_path
+            )
+        )
 
 
 def test_another_restorer_can_be_the_prior(photographs, tmp_path):

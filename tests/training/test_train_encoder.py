@@ -62,6 +62,7 @@ def tree(photographs, **changes):
             "hidden": 8,
             "first": 6,
             "fresh": 2,
+            "examples": 30,
             "pool": 8,
         }
         | changes.pop("encoder", {}),

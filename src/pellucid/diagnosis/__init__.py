@@ -5,13 +5,13 @@
     diagnosis["noise"].probability              0.997
     diagnosis.nothing_wrong                     False
 
-The degradation encoder looks at the photograph (`priors.degradation_encoder`), `Heads` read its features, and what they say
-is calibrated on photographs that no training saw: of the kinds given a probability of 0.8, four in five are there, and an
-interval of coverage 0.8 holds the severity four times in five.
+The degradation encoder looks at the photograph (`priors.degradation_encoder`), `Heads` read its features beside the
+photograph's `traces`, and what they say is calibrated on photographs that no training saw: of the kinds given a probability
+of 0.8, four in five are there, and an interval of coverage 0.8 holds the severity four times in five.
 """
 
 from pellucid.diagnosis.calibration import conformal_margin, expected_error, fit_temperature, reliability
-from pellucid.diagnosis.diagnoser import Diagnoser, diagnose, load_diagnoser, save_diagnoser
+from pellucid.diagnosis.diagnoser import Diagnoser, diagnose, features_width, load_diagnoser, save_diagnoser
 from pellucid.diagnosis.findings import Diagnosis, Finding, grade
 from pellucid.diagnosis.heads import Heads
 from pellucid.diagnosis.scoring import NOTHING, Score, Trial, score_singles
@@ -27,6 +27,7 @@ __all__ = [
     "conformal_margin",
     "diagnose",
     "expected_error",
+    "features_width",
     "fit_temperature",
     "grade",
     "load_diagnoser",

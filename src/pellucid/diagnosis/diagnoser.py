@@ -15,10 +15,11 @@ from pellucid.checkpoints import load_weights
 from pellucid.degradations import KINDS
 from pellucid.diagnosis.findings import Diagnosis
 from pellucid.diagnosis.heads import Heads
+from pellucid.diagnosis.traces import TRACES, traces
 from pellucid.errors import ModelError, one_line
 from pellucid.priors.degradation_encoder import EMBEDDED_ENCODER, DegradationEncoder, degradation_encoder
 
-__all__ = ["Diagnoser", "diagnose", "load_diagnoser", "save_diagnoser"]
+__all__ = ["Diagnoser", "diagnose", "features_width", "load_diagnoser", "save_diagnoser"]
 
 HEADS, CARD = "heads.safetensors", "card.json"
 
@@ -40,17 +41,23 @@ class Diagnoser:
 
         Raises ValueError for another shape.
         """
-        return self.heads.diagnose(self.encoder.features(self.view(image)))[0]
+        return self.heads.diagnose(self.features(image))[0]
 
-    def view(self, image: Tensor) -> Tensor:
-        """What the encoder sees of an image, (1, 3, *encoder.size); see `__call__`."""
+    def features(self, image: Tensor) -> Tensor:
+        """What the heads read of an image, (1, features_width): the encoder's features, and the traces; see `__call__`."""
         batch = image[None] if image.ndim == 3 else image
         if batch.ndim != 4 or batch.shape[0] != 1 or batch.shape[1] not in (1, 3):
             raise ValueError(
                 f"expected one image (1, 3, H, W), (1, 1, H, W) or without the 1, got {tuple(image.shape)}"
             )
         device = self.heads.margin.device
-        return self.encoder.prepare(batch.expand(-1, 3, -1, -1).to(device))
+        rgb = batch.expand(-1, 3, -1, -1).to(device)
+        return torch.cat([self.encoder.features(self.encoder.prepare(rgb)), traces(rgb)], 1)
+
+
+def features_width(encoder: DegradationEncoder) -> int:
+    """How many numbers heads read, where this encoder looks."""
+    return encoder.features_width + TRACES
 
 
 def diagnose(image: Tensor, *, model: str | Path = "") -> Diagnosis:
@@ -92,9 +99,9 @@ def _load(folder: Path) -> Diagnoser:
         raise ModelError(f"{folder}: lacks a readable {HEADS} or {CARD} ({one_line(error)})") from error
     if kinds != KINDS:
         raise ModelError(f"{path}: knows the kinds {', '.join(kinds)}; this version of pellucid has {', '.join(KINDS)}")
-    if heads.settings["width"] != encoder.features_width:
+    if heads.settings["width"] != features_width(encoder):
         raise ModelError(
-            f"{path}: reads {heads.settings['width']} features, and its encoder has {encoder.features_width}"
+            f"{path}: reads {heads.settings['width']} features, and there are {features_width(encoder)} with its encoder"
         )
     load_weights(heads, path)
     return Diagnoser(encoder, heads, card)

@@ -27,16 +27,18 @@ class Heads(nn.Module):
     Args:
         width: of the features.
         hidden: units of its one hidden layer.
+        dropout: part of the features that is left out in training.
     """
 
     temperature: Tensor
     margin: Tensor
 
-    def __init__(self, width: int, hidden: int = 128) -> None:
+    def __init__(self, width: int, hidden: int = 128, dropout: float = 0.0) -> None:
         super().__init__()
-        self.settings: dict[str, Any] = {"width": width, "hidden": hidden}
+        self.settings: dict[str, Any] = {"width": width, "hidden": hidden, "dropout": dropout}
         # What tells kinds apart may be small beside what photographs differ in anyway.
         self.trunk = nn.Sequential(nn.BatchNorm1d(width, affine=False), nn.Linear(width, hidden), nn.GELU())
+        self.dropout = dropout
         self.presence = nn.Linear(hidden, len(KINDS))
         self.severity = nn.Linear(hidden, len(KINDS) * len(QUANTILES))
         self.register_buffer("temperature", torch.ones(len(KINDS)))
@@ -49,7 +51,7 @@ class Heads(nn.Module):
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Features (B, width) to logits of presence (B, kinds) and quantiles of the severity (B, kinds, 3), low to high."""
-        hidden = self.trunk(features)
+        hidden = self.trunk[1:](F.dropout(self.trunk[0](features), self.dropout, self.training))
         middle, below, above = self.severity(hidden).unflatten(1, (-1, len(QUANTILES))).unbind(2)
         quantiles = torch.stack([middle - F.softplus(below), middle, middle + F.softplus(above)], 2)
         return self.presence(hidden), 100 * quantiles.sigmoid()

@@ -3,7 +3,8 @@
 A network is an `nn.Module` with two attributes: `multiple` (its input's sides must divide by it; the restorer pads) and
 `scale` (output sides over input sides); ours also keep their constructor's arguments in `settings`, from which a model file
 builds them again. One with statistics of the whole picture may have `whole(image)`, which gives them, and take them as
-`whole=` with each tile: `seeing_whole` does that. Anything else is adapted by `networks.external`. Files of weights as the
+`whole=` with each tile: `seeing_whole` does that. One that has a `guide_width` takes a prior's vector of that length beside the
+image; `refinement.Guided` gives it. Anything else is adapted by `networks.external`. Files of weights as the
 authors of these networks published them are recognised by `networks.published`.
 """
 
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from pellucid.errors import PellucidError, SettingsError, one_line, unknown_name
 from pellucid.networks.aod_net import AODNet
 from pellucid.networks.dncnn import DnCNN
+from pellucid.networks.experts import Experts
 from pellucid.networks.external import External
 from pellucid.networks.iat import IAT
 from pellucid.networks.nafnet import NAFNet
@@ -37,6 +39,7 @@ __all__ = [
     "SCI",
     "AODNet",
     "DnCNN",
+    "Experts",
     "External",
     "NAFNet",
     "PReNet",
@@ -55,6 +58,7 @@ __all__ = [
 NETWORKS: Mapping[str, Callable[..., nn.Module]] = {
     "aod_net": AODNet,
     "dncnn": DnCNN,
+    "experts": Experts,
     "external": External,
     "iat": IAT,
     "nafnet": NAFNet,

@@ -4,6 +4,7 @@ from pellucid.refinement.ablations import ABLATIONS
 from pellucid.refinement.boosted import Boosted, boost
 from pellucid.refinement.build import REFINEMENTS, build_refinement, refinement_for, refinement_name
 from pellucid.refinement.features import FeatureRefinement
+from pellucid.refinement.guided import Guided
 from pellucid.refinement.ptgrm import PTGRM
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "REFINEMENTS",
     "Boosted",
     "FeatureRefinement",
+    "Guided",
     "boost",
     "build_refinement",
     "refinement_for",

@@ -25,6 +25,7 @@ from pellucid.priors import Prior, build_prior
 from pellucid.refinement.build import refinement_for
 from pellucid.refinement.channels import as_rgb, restored_channels, with_channels
 from pellucid.refinement.features import FeatureRefinement
+from pellucid.refinement.guided import Guided
 from pellucid.refinement.layers import check_layer, replaced
 
 __all__ = ["Boosted", "boost"]
@@ -123,16 +124,18 @@ class Boosted(nn.Module):
     def restore(self, degraded: Tensor, feature: Tensor | None = None, *, grid: Tensor | None = None) -> Tensor:
         """F alone, on degraded images (B, C, H, W) of any size; with R at work inside it, given a feature, where R works there.
 
+        A network that the same prior guides is guided by the feature.
+
         Raises:
             ModelError: the network returns anything but an image of the size it was given, or the layer anything but a map.
         """
         batch, channels, height, width = degraded.shape
         padded = pad_to_multiple(degraded, self.network_multiple)
         expected = (batch, restored_channels(channels), *padded.shape[2:])
-        inside = self._inside(feature, grid)
+        inside, told = self._inside(feature, grid), self._told(feature)
         learning = torch.is_grad_enabled() and (not self.freeze_network or inside is not None)
         with torch.set_grad_enabled(learning), inside or nullcontext():
-            restored: Any = self.network(padded.clone())  # a copy: a network may work in place
+            restored: Any = self.network(padded.clone(), **told)  # a copy: a network may work in place
         if not isinstance(restored, Tensor) or restored.shape != expected:
             got = tuple(restored.shape) if isinstance(restored, Tensor) else type(restored).__name__
             raise ModelError(
@@ -146,6 +149,12 @@ class Boosted(nn.Module):
             return None
         replace = partial(self.refinement, feature=feature, grid=grid)
         return replaced(self.network, str(self.refinement.layer), replace)
+
+    def _told(self, feature: Tensor | None) -> dict[str, Tensor]:
+        """What the network is told of the whole images: the vector of its prior, where that is R's prior, too."""
+        if feature is None or feature.ndim != 2 or not isinstance(self.network, Guided):
+            return {}
+        return {"whole": feature} if self.network.prior is self.prior else {}
 
     def refine(
         self,

@@ -63,7 +63,10 @@ def tiles_within(memory: int, per_pixel: float, multiple: int, device: torch.dev
 
 @torch.no_grad()
 def bytes_per_pixel(network: nn.Module, device: torch.device) -> float:
-    """Bytes that the largest map of a network takes for one pixel of its input, in float32, seen on a small run."""
+    """Bytes that the largest map of a network takes for one pixel of its input, in float32, seen on a small run.
+
+    Of a network with `alternatives`, networks of which it asks some for each picture, each is run.
+    """
     side = 16 * input_multiple(network)
     largest = 3 * side**2
 
@@ -74,7 +77,8 @@ def bytes_per_pixel(network: nn.Module, device: torch.device) -> float:
 
     handles = [module.register_forward_hook(watch) for module in network.modules() if not list(module.children())]
     try:
-        network(torch.zeros(1, 3, side, side, device=device))
+        for part in getattr(network, "alternatives", (network,)):
+            part(torch.zeros(1, 3, side, side, device=device))
     finally:
         for handle in handles:
             handle.remove()

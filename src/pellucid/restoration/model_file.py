@@ -5,8 +5,8 @@ Its metadata key `pellucid` is JSON:
     format       1
     network      {"name", "settings"} of the NETWORKS table, or {"sha256"} of a network that is not ours
     refinement   {"name", "settings"} or null
-    prior        {"student": settings} or {"encoder": settings} (embedded), {"name": ...} (needed from elsewhere), or null;
-                 "shuffled" marks a control
+    prior        of R, and of a network that it guides: {"student": settings} or {"encoder": settings} (embedded), {"name": ...}
+                 (needed from elsewhere), or null; "shuffled" marks a control
     recipe       the resolved recipe of the training
     card         what the model is for, what it was trained on, numbers with their protocols, licence
 
@@ -31,12 +31,12 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from pellucid.checkpoints import load_weights, read_weights
-from pellucid.errors import ModelError, SettingsError, one_line
+from pellucid.errors import ModelError, SettingsError, one_line, unknown_name
 from pellucid.networks import External, build_network, input_multiple, network_name
 from pellucid.networks.published import PUBLISHED, recognise
 from pellucid.priors import Cached, DegradationEncoder, ModuleFeatures, Prior, Shuffled, Student, build_prior
 from pellucid.priors.specs import Weights
-from pellucid.refinement import Boosted, build_refinement, refinement_name
+from pellucid.refinement import Boosted, Guided, build_refinement, refinement_name
 
 __all__ = ["FORMAT", "ModelFile", "describe_model", "find_prior", "load_model", "load_network_weights", "save_model"]
 
@@ -72,13 +72,14 @@ def save_model(
     """Writes a model file, whole or not at all.
 
     Args:
-        module: a network of ours, or a `Boosted`.
+        module: a network of ours, or a `Boosted`; a network may be `Guided`, by the prior of R where there is one.
         path: where to.
         recipe: the resolved recipe, JSON-able.
         card: what people should know, JSON-able.
         dtype: of the stored weights; float16 halves the file and is loaded back as float32.
     """
-    network = module.network if isinstance(module, Boosted) else module
+    outer = module.network if isinstance(module, Boosted) else module
+    network = outer.network if isinstance(outer, Guided) else outer
     name = network_name(network)
     parts: dict[str, nn.Module] = {}
     bank: dict[str, Tensor] = {}
@@ -91,7 +92,11 @@ def save_model(
     if isinstance(module, Boosted):
         header["refinement"] = {"name": refinement_name(module.refinement), "settings": module.refinement.settings}
         parts["refinement"] = module.refinement
-        prior = module.prior.prior if isinstance(module.prior, Cached) else module.prior
+    guide = next((part.prior for part in (module, outer) if isinstance(part, Boosted | Guided)), None)
+    if isinstance(outer, Guided) and outer.prior is not guide:
+        raise ModelError(f"{path}: R and the network have different priors; a model file holds one")
+    prior = guide.prior if isinstance(guide, Cached) else guide
+    if prior is not None:
         embedded = next((key for key, kind in EMBEDDED_PRIORS.items() if type(prior) is kind), None)
         if embedded is not None:
             header["prior"] = {embedded: prior.settings}
@@ -145,22 +150,18 @@ def load_model(path: Path, *, network: nn.Module | None = None, prior_weights: P
             raise ModelError(f"{path}: refines a network of your own; load it from Python with network=...")
         elif fingerprint(network) != kept["sha256"]:
             raise ModelError(f"{path}: was made for a network with other weights than the one given")
-        if header["refinement"] is None:
+        refinement: nn.Module | None = None
+        if header["refinement"] is not None:
+            with torch.device("meta"):
+                refinement = build_refinement(header["refinement"]["name"], header["refinement"]["settings"])
+            _fill(refinement, tensors, "refinement", path)
+        guided = hasattr(network, "guide_width")
+        if refinement is None and not guided:
             return ModelFile(network.eval(), header)
-        with torch.device("meta"):
-            refinement = build_refinement(header["refinement"]["name"], header["refinement"]["settings"])
-        _fill(refinement, tensors, "refinement", path)
-        embedded = next((key for key in EMBEDDED_PRIORS if key in header["prior"]), None)
-        if embedded is not None:
-            kept = header["prior"][embedded]
-            prior: Any = DegradationEncoder(kept) if embedded == "encoder" else Student(**kept)
-            _fill(prior, tensors, "prior", path)
-            prior.freeze()
-        else:
-            prior = _outside_prior(header, path, prior_weights)
-            if header["prior"].get("shuffled"):
-                prior = Shuffled(prior, tensors["prior.bank"])
-        module = Boosted(network, prior, refinement)
+        prior = _prior(header, tensors, path, prior_weights)
+        module: nn.Module = Guided(network, prior) if guided else network
+        if refinement is not None:
+            module = Boosted(module, prior, refinement)
     except ModelError:
         raise
     except Exception as error:  # a header can be wrong in any way
@@ -168,12 +169,25 @@ def load_model(path: Path, *, network: nn.Module | None = None, prior_weights: P
     return ModelFile(module.eval(), header)
 
 
-def load_network_weights(network: nn.Module, path: Path) -> None:
+def load_network_weights(network: nn.Module, weights: Path | Mapping[str, Path]) -> None:
     """Fills a network from a model file's network part, or from a plain weights file by its own keys or its authors'.
 
+    Args:
+        network: what is filled.
+        weights: the file; or files by the names of the modules within the network that they are for, such as `experts.0`.
+
     Raises:
-        ModelError: the file is missing or damaged, or does not fit.
+        ModelError: a file is missing or damaged, or does not fit.
+        SettingsError: the network has no module of that name.
     """
+    if isinstance(weights, Mapping):
+        known = dict(network.named_modules())
+        for name, file in weights.items():
+            if name not in known:
+                raise SettingsError(unknown_name("module of the network", name, known))
+            load_network_weights(known[name], file)
+        return
+    path = weights
     if not _is_model_file(path) and (isinstance(network, External) or recognise(read_weights(path)) is None):
         load_weights(network.network if isinstance(network, External) else network, path)
         return
@@ -196,7 +210,7 @@ def find_prior(spec: str, *, weights: Weights = None) -> Prior:
 
 def _restorer_prior(file: str, _weights: str | Path | None) -> Prior:
     module = load_model(Path(file)).module
-    network = module.network if isinstance(module, Boosted) else module
+    network = module.network if isinstance(module, Boosted) else module  # one that is guided looks for itself
     side = 256 + -256 % input_multiple(network)
     return ModuleFeatures(network, name=f"restorer:{file}", size=(side, side))
 
@@ -216,6 +230,18 @@ def _network(kept: dict[str, Any], path: Path) -> nn.Module:
         raise ModelError(f"{path}: names a network that is not pellucid's own; model files may not")
     with torch.device("meta"):
         return build_network(kept["name"], kept["settings"])
+
+
+def _prior(header: dict[str, Any], tensors: Mapping[str, Tensor], path: Path, weights: Path | None) -> Any:
+    embedded = next((key for key in EMBEDDED_PRIORS if key in header["prior"]), None)
+    if embedded is not None:
+        kept = header["prior"][embedded]
+        embedded_prior: Any = DegradationEncoder(kept) if embedded == "encoder" else Student(**kept)
+        _fill(embedded_prior, tensors, "prior", path)
+        embedded_prior.freeze()
+        return embedded_prior
+    prior = _outside_prior(header, path, weights)
+    return Shuffled(prior, tensors["prior.bank"]) if header["prior"].get("shuffled") else prior
 
 
 def _outside_prior(header: dict[str, Any], path: Path, weights: Path | None) -> Any:

@@ -2,7 +2,8 @@
 
 Three objectives, added up: CLIP's symmetric contrastive loss between mosaics and captions (Radford et al., 2021, figure 3;
 captions that mean the same count as one, so the targets are shared among them), cross-entropy of which kinds are there, and
-the pinball loss of how strong they are. Then the heads are calibrated on photographs that were held out, and scored on
+the pinball loss of how strong they are. The heads that these two need are left behind: those that diagnose, which see the
+photograph's traces, too, are fitted when the encoder is done, calibrated on photographs that were held out, and scored on
 others.
 """
 
@@ -22,8 +23,7 @@ from pellucid.data.batches import Batch
 from pellucid.data.folders import Photographs
 from pellucid.data.sources import Mixture, Source, Synthetic
 from pellucid.degradations import KINDS
-from pellucid.diagnosis import Diagnoser, Heads, Score, save_diagnoser, score_singles
-from pellucid.diagnosis.heads import pinball
+from pellucid.diagnosis import Diagnoser, Heads, Score, features_width, save_diagnoser, score_singles
 from pellucid.errors import MissingExtraError, SettingsError, one_line
 from pellucid.priors.degradation_encoder import (
     DEVIATION,
@@ -35,6 +35,7 @@ from pellucid.priors.degradation_encoder import (
     join_features,
 )
 from pellucid.training.captions import END, LENGTH, NUMBERS, PAD, START, VOCABULARY, save_tokenizer
+from pellucid.training.heads import fit_heads, heads_losses
 from pellucid.training.loop import Run, Step
 from pellucid.training.material import describe_data, split_sources
 from pellucid.training.mosaics import UNSAID, Labels, MosaicBatches, Mosaics, Pool, generator_of, seen_photograph
@@ -53,7 +54,7 @@ CALIBRATIONS = 40
 
 
 class Learner(nn.Module):
-    """The image tower, the text tower and the heads, while they learn.
+    """The image tower, the text tower and heads that see nothing but what the tower sees, while they learn.
 
     Args:
         shape: of the image tower.
@@ -74,11 +75,7 @@ class Learner(nn.Module):
     def forward(self, mosaics: Tensor, labels: Labels) -> tuple[Tensor, Tensor, Tensor]:
         """The contrastive, presence and severity losses of mosaics (B, 3, s, s) in [0, 1], three scalars."""
         embedding, whole, patches = self.tower((mosaics - MEAN) / DEVIATION)
-        logits, quantiles = self.heads(join_features(whole, patches))
-        told = F.binary_cross_entropy_with_logits(logits, labels.present.float(), reduction="none")
-        presence = (told * labels.known).sum() / labels.known.sum().clamp_min(1)
-        off = pinball(quantiles / 100, labels.severity / 100)
-        severity = (off * labels.measured).sum() / labels.measured.sum().clamp_min(1)
+        presence, severity = heads_losses(self.heads, join_features(whole, patches), labels)
         named = labels.meaning != UNSAID
         written = self.text(input_ids=labels.tokens[named]).text_embeds
         scale = self.logit_scale.clamp(max=WARMEST).exp()
@@ -171,10 +168,14 @@ def train_encoder(recipe: Recipe, folder: Path, *, resume: bool = False) -> Iter
         raise SettingsError(f"{recipe.name}: the recipe has no encoder section")
     run, held_out = _prepare(recipe, settings, folder)
     start(run, recipe.model_dump(mode="json"), resume=resume)
-    yield from logged_steps(run, lambda _: {})
+    step = None
+    for step in logged_steps(run, lambda _: {}):
+        yield step
     if is_main_process():
         with run.average.applied():
-            _finish(recipe, run, held_out, folder)
+            for done in _finish(recipe, run, held_out, folder):
+                if step is not None:
+                    yield replace(step, progress=done)
 
 
 def _prepare(recipe: Recipe, settings: EncoderSettings, folder: Path) -> tuple[Run, Source]:
@@ -238,18 +239,34 @@ def _photographs(held_out: Source) -> list[Path]:
     return list(dict.fromkeys(path for source in _synthetic(held_out) for path in source.photographs.paths))
 
 
-def _finish(recipe: Recipe, run: Run, held_out: Source, folder: Path) -> None:
-    """Writes the folder's files: the model as it is after the training, calibrated, with its card."""
-    learner = run.module
+def _finish(recipe: Recipe, run: Run, held_out: Source, folder: Path) -> Iterator[float]:
+    """Writes the folder's files: the model as it is after the training, calibrated, with its card; yields how far it is."""
+    learner, settings, seed = run.module, recipe.encoder, recipe.train.seed
     assert isinstance(learner, Learner)
-    assert recipe.encoder is not None
+    assert settings is not None
     learner.eval()
-    _save_clip(learner, TowerSettings(**recipe.encoder.tower), folder)
-    # What was stored, rounded to half precision, is what is calibrated and scored.
-    heads = Heads(**learner.heads.settings)
-    heads.load_state_dict(learner.heads.state_dict())
-    diagnoser = Diagnoser(degradation_encoder(folder), heads)
-    seed, photographs = recipe.train.seed, _photographs(held_out)
+    _save_clip(learner, TowerSettings(**settings.tower), folder)
+    # What was stored, rounded to half precision, is what the heads are fitted to, calibrated on and scored by.
+    encoder = degradation_encoder(folder)
+    heads = Heads(features_width(encoder), settings.hidden, settings.dropout)
+    diagnoser = Diagnoser(encoder, heads)
+    features, labels = [], []
+    for number in range(settings.examples):
+        image, known = seen_photograph(run.batches.source, None, generator_of(seed, 0, number, 3))
+        features.append(diagnoser.features(image))
+        labels.append(known)
+        yield (number + 1) / settings.examples
+    heads.requires_grad_(True)
+    fit_heads(
+        heads,
+        torch.cat(features),
+        Labels.join(labels),
+        presence=settings.presence,
+        severity=settings.severity,
+        seed=seed,
+    )
+    heads.requires_grad_(False)
+    photographs = _photographs(held_out)
     _calibrate(diagnoser, held_out, photographs[::2], seed)
     scored = Photographs(photographs[1::2], memory=0)
     trials = score_singles(diagnoser, (scored[index] for index in range(len(scored))), seed=seed)
@@ -265,10 +282,10 @@ def _calibrate(diagnoser: Diagnoser, held_out: Source, photographs: Sequence[Pat
         for index, path in enumerate(source.photographs.paths):
             for place in range(CALIBRATIONS if path in photographs else 0):
                 image, known = seen_photograph(source, index, generator_of(seed, index, place, 2))
-                features.append(diagnoser.encoder.features(diagnoser.view(image)))
+                features.append(diagnoser.features(image))
                 labels.append(known)
-    present, severity = (torch.cat([getattr(one, name) for one in labels]) for name in ("present", "severity"))
-    diagnoser.heads.calibrate(torch.cat(features), present, severity)
+    known = Labels.join(labels)
+    diagnoser.heads.calibrate(torch.cat(features), known.present, known.severity)
 
 
 def _card(recipe: Recipe, run: Run, score: Score, calibrated_on: int, heads: Heads) -> dict[str, Any]:

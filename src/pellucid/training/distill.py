@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from pellucid.data.batches import Batch, Batches
 from pellucid.errors import ModelError, SettingsError, one_line
 from pellucid.priors import Prior, Student
-from pellucid.refinement import Boosted
+from pellucid.refinement import Boosted, Guided
 from pellucid.refinement.guidance import PriorMap
 from pellucid.restoration.model_file import ModelFile, save_model
 from pellucid.training.loop import Run, Step
@@ -75,6 +75,8 @@ def distill(model: ModelFile, recipe: Recipe, folder: Path, *, resume: bool = Fa
         raise ModelError("distill: the model is a network alone, it has no prior to learn from")
     if isinstance(boosted.prior, Student):
         raise ModelError("distill: the model's prior is a student already")
+    if isinstance(boosted.network, Guided):
+        raise ModelError("distill: the prior guides the network, too, and a student learns for the refinement alone")
     if boosted.refinement.takes_maps:
         raise ModelError("distill: the refinement takes the prior's maps, and a student gives a vector")
     torch.manual_seed(recipe.train.seed)

@@ -8,7 +8,7 @@ one would.
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 import torch
@@ -62,6 +62,15 @@ class Labels:
         """All as one float32 tensor (B, n, 1, 1), which travels as the view of a batch; `unpack` goes back."""
         tables = (self.known, self.present, self.measured, self.severity, self.meaning[:, None], self.tokens)
         return torch.cat([table.float() for table in tables], 1)[:, :, None, None]
+
+    def rows(self, places: Tensor) -> "Labels":
+        """The labels of some of the photographs, by their numbers (n,)."""
+        return Labels(*(getattr(self, field.name)[places] for field in fields(self)))
+
+    @staticmethod
+    def join(labels: Sequence["Labels"]) -> "Labels":
+        """The labels of all photographs, those of the first first."""
+        return Labels(*(torch.cat([getattr(one, field.name) for one in labels]) for field in fields(Labels)))
 
     @staticmethod
     def unpack(packed: Tensor) -> "Labels":
@@ -208,6 +217,8 @@ def rearranged(mosaics: Tensor, order: Tensor, mirrored: Tensor) -> Tensor:
 
 
 def generator_of(seed: int, rank: int, number: int, stream: int = 0) -> torch.Generator:
-    """A generator of its own for every example (stream 0), every batch (1) and every draw of the calibration (2)."""
+    """A generator of its own for every example (stream 0), every batch (1), every draw of the calibration (2) and every
+    photograph that the heads are fitted to (3).
+    """
     entropy = np.random.SeedSequence([seed, rank, number], spawn_key=(stream,)).generate_state(1, np.uint64)[0]
     return torch.Generator().manual_seed(int(entropy >> 1))

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import yaml
 
 from pellucid.errors import DataError, SettingsError
 from pellucid.training.loop import Run, Step, optimise
+from pellucid.training.settings import read_recipe
 
 __all__ = ["is_main_process", "logged_steps", "start"]
 
@@ -54,6 +56,8 @@ def _require_same(record: Path, recipe: Mapping[str, Any]) -> None:
         before = yaml.safe_load(record.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError):
         return  # the checkpoint itself will say what is missing
+    with suppress(SettingsError):  # keys that are younger than the run have their defaults
+        before = read_recipe(before, str(record)).model_dump(mode="json")
     for section in before.keys() | recipe.keys():
         old, new = before.get(section), recipe.get(section)
         keys = old.keys() | new.keys() if isinstance(old, dict) and isinstance(new, dict) else ()

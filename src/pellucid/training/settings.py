@@ -41,7 +41,8 @@ class NetworkSettings(_Settings):
 
     name: str = "unet"
     settings: dict[str, Any] = {}
-    weights: Path | None = None
+    weights: Path | dict[str, Path] | None = None
+    """Or several, each by the name of the module within the network that it is for, such as `experts.0`."""
 
 
 class PriorSettings(_Settings):
@@ -168,6 +169,8 @@ class TrainSettings(_Settings):
     """lambda_1 of PTG-RM's equation (8)."""
     freeze_network: bool = False
     """Train R alone and leave F as it is."""
+    frozen: tuple[str, ...] = ()
+    """Modules within the network, by their names there, such as `experts.0`, that are left as they are."""
     prior_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Part of the samples in which the prior's vector is replaced by zeros, so that R does not lean on it alone."""
     precision: Literal["auto", "bfloat16", "float32"] = "auto"
@@ -209,6 +212,10 @@ class EncoderSettings(_Settings):
     text_heads: Annotated[int, Field(ge=1)] = 4
     hidden: Annotated[int, Field(ge=1)] = 128
     """Units of the heads that diagnose."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """Part of their features that is left out while they are fitted."""
+    examples: Annotated[int, Field(ge=2)] = 10_000
+    """Photographs that the heads are fitted to, once the encoder is done."""
     first: Annotated[int, Field(ge=1)] = 512
     """Degraded photographs that the first step draws from."""
     fresh: Annotated[int, Field(ge=1)] = 8

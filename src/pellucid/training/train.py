@@ -1,6 +1,6 @@
 """From a recipe to a run folder: `recipe.yaml`, `log.jsonl`, `checkpoint.pt`, and at the end `model.safetensors`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 from pellucid.data.batches import Batches
 from pellucid.data.sources import Source
-from pellucid.errors import SettingsError, one_line
+from pellucid.errors import SettingsError, one_line, unknown_name
 from pellucid.networks import External, build_network, input_multiple
 from pellucid.precision import channels_last
 from pellucid.priors import Cached, Prior, Shuffled
-from pellucid.refinement import Boosted, refinement_for
+from pellucid.refinement import Boosted, Guided, refinement_for
 from pellucid.restoration.model_file import find_prior, load_network_weights, save_model
 from pellucid.training.degradation_encoder import train_encoder
 from pellucid.training.loop import Run, Step
@@ -90,7 +90,11 @@ def build_module(recipe: Recipe, training: Source | None = None) -> nn.Module:
     network = build_network(recipe.network.name, recipe.network.settings)
     if recipe.network.weights:
         load_network_weights(network, recipe.network.weights)
+    _freeze(network, recipe.train.frozen)
+    guided = hasattr(network, "guide_width")
     if recipe.prior is None or recipe.refinement is None:
+        if guided:
+            raise SettingsError(f"network {recipe.network.name!r} is guided by a prior: give prior and refinement")
         return network
     try:
         prior = find_prior(recipe.prior.name, weights=recipe.prior.weights)
@@ -100,8 +104,18 @@ def build_module(recipe: Recipe, training: Source | None = None) -> nn.Module:
             prior = Shuffled(prior, _bank(prior, training or split_sources(recipe.data)[0]))
     except (RuntimeError, ValueError, OverflowError) as error:  # a width that no memory holds, a bank of one
         raise SettingsError(f"prior {recipe.prior.name!r}: {one_line(error)}") from error
+    if guided:
+        network = Guided(network, prior)
     refinement = refinement_for(network, prior, recipe.refinement.name, recipe.refinement.settings)
     return Boosted(network, prior, refinement, freeze_network=recipe.train.freeze_network)
+
+
+def _freeze(network: nn.Module, names: Sequence[str]) -> None:
+    known = dict(network.named_modules())
+    for name in names:
+        if name not in known:
+            raise SettingsError(f"train.frozen: {unknown_name('module of the network', name, known)}")
+        known[name].requires_grad_(False)
 
 
 @torch.no_grad()

@@ -1,0 +1,124 @@
+"""Traces: what a lens, a sensor or a file leaves in the statistics of a photograph at its own resolution.
+
+An encoder sees twelve small patches, and blur, resizing and ringing look alike in them: all take fine detail away. How they
+take it differs, and the differences show in means over the whole photograph:
+
+    spectrum    the power of every frequency in four directions: a lens takes it away gently, a filter at once
+    periods     of the second difference along rows and columns: resizing makes pixels alternate between sharp and soft
+                (Gallagher, "Detection of Linear and Cubic Interpolation in JPEG Compressed Images", CRV 2005, section 3),
+                and so do JPEG's blocks
+    moments     of three bands of detail: drops, flakes and dead pixels are bright, or sparse, where photographs are neither
+"""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from pellucid.priors.statistics import luma_of
+
+__all__ = ["TRACES", "traces"]
+
+BLOCK = 32
+"""Side of the blocks whose spectrum is taken, in pixels."""
+BLOCKS = 400
+"""About so many are spread over a photograph, however large."""
+RADII, DIRECTIONS = 20, 4
+"""Bins of the spectrum: frequencies of 1 to 20 in 32 pixels, and the multiples of 45 degrees."""
+FLOOR = 1e-8
+"""Added to powers of images in [0, 1], below what rounding to 8 bits leaves."""
+PERIODS = 40
+"""Bins of the frequencies from 0.1 to 0.5 in a pixel, at which second differences alternate."""
+LARGEST = 0.1
+"""Beyond this a second difference is an edge, and counts no more than this."""
+SMOOTH = 17
+"""Places over which second differences are averaged, to be compared with."""
+SCALES = (1, 2, 4)
+"""Sides of the boxes, in pixels, whose difference to boxes of thrice that side makes a band."""
+TRACES = 3 * RADII * DIRECTIONS + 2 * (PERIODS + 1) + 4 * len(SCALES)
+"""How many numbers there are."""
+
+
+def traces(image: Tensor) -> Tensor:
+    """The traces (1, TRACES), float32, of one image (1, 3, H, W) in [0, 1] of any size; small ones are reflected.
+
+    Raises ValueError for another shape.
+    """
+    if image.ndim != 4 or image.shape[:2] != (1, 3):
+        raise ValueError(f"expected one image (1, 3, H, W), got {tuple(image.shape)}")
+    luma = _reflected(luma_of(image.float()), 2 * BLOCK)
+    parts = [_spectrum(luma[0, 0]), _periods(luma[0, 0]), _periods(luma[0, 0].T), _moments(luma)]
+    return torch.cat(parts)[None]
+
+
+def _reflected(image: Tensor, side: int) -> Tensor:
+    """The image, repeated by reflection until both sides are `side` pixels at least."""
+    rows, columns = (_folded(length, max(length, side), image.device) for length in image.shape[2:])
+    return image[:, :, rows[:, None], columns]
+
+
+def _folded(length: int, count: int, device: torch.device) -> Tensor:
+    places = torch.arange(count, device=device) % max(2 * length - 2, 1)
+    return torch.minimum(places, max(2 * length - 2, 0) - places) if length > 1 else torch.zeros_like(places)
+
+
+def _spectrum(luma: Tensor) -> Tensor:
+    """Log powers of (H, W): of the mean over all blocks, and the mean of the logs over all and over the liveliest quarter."""
+    step = max(BLOCK // 2, int(math.sqrt(luma.numel() / BLOCKS)))
+    blocks = luma.unfold(0, BLOCK, step).unfold(1, BLOCK, step).reshape(-1, BLOCK, BLOCK)
+    window = torch.hann_window(BLOCK, periodic=False, device=luma.device)
+    window = window[:, None] * window
+    power = (
+        torch.fft.rfft2((blocks - blocks.mean((1, 2), keepdim=True)) * window).abs().square() / window.square().sum()
+    )
+    liveliest = power[power.sum((1, 2)).topk(max(1, len(power) // 4)).indices]
+    logs = [(power.mean(0) + FLOOR).log10(), (liveliest + FLOOR).log10().mean(0), (power + FLOOR).log10().mean(0)]
+    return torch.cat([_binned(one) for one in logs])
+
+
+def _binned(power: Tensor) -> Tensor:
+    """Means of (BLOCK, BLOCK / 2 + 1) over rings and directions, (RADII * DIRECTIONS,)."""
+    down = torch.fft.fftfreq(BLOCK, device=power.device)[:, None]
+    across = torch.fft.rfftfreq(BLOCK, device=power.device)[None]
+    ring = (BLOCK * torch.hypot(down, across)).round().long() - 1
+    direction = (torch.atan2(down, across.expand(BLOCK, -1)) / (math.pi / DIRECTIONS)).round().long() % DIRECTIONS
+    inside = (ring >= 0) & (ring < RADII)
+    bins = (ring * DIRECTIONS + direction)[inside]
+    total = torch.zeros(RADII * DIRECTIONS, device=power.device)
+    count = total.index_add(0, bins, torch.ones_like(bins, dtype=torch.float32))
+    return total.index_add(0, bins, power[inside]) / count.clamp_min(1)  # beyond a row's end only diagonals are left
+
+
+def _periods(luma: Tensor) -> Tensor:
+    """How much the second difference along the rows of (H, W) alternates at every frequency, in logs, and its usual amount."""
+    second = (2 * luma[:, 1:-1] - luma[:, :-2] - luma[:, 2:]).abs().clamp_max(LARGEST).mean(0)
+    around = F.avg_pool1d(F.pad(second[None, None], [SMOOTH // 2] * 2, mode="reflect"), SMOOTH, 1)[0, 0]
+    signal = (second / (around + 1e-5) - 1) * torch.hann_window(len(second), device=luma.device)
+    strength = torch.fft.rfft(signal).abs() / len(second) ** 0.5
+    frequency = torch.fft.rfftfreq(len(second), device=luma.device)
+    told = frequency >= 0.1
+    bins = ((frequency[told] - 0.1) / 0.4 * PERIODS).long().clamp_max(PERIODS - 1)
+    peaks = torch.zeros(PERIODS, device=luma.device).scatter_reduce(0, bins, strength[told], "amax")
+    return (torch.cat([peaks, strength[told].median()[None]]) + 1e-3).log10()
+
+
+def _moments(luma: Tensor) -> Tensor:
+    """Of each band of detail of (1, 1, H, W): log deviation, skewness, log kurtosis, and the part of it that is far out."""
+    found = []
+    for scale in SCALES:
+        fine, coarse = (
+            F.avg_pool2d(luma, side, 1, side // 2, count_include_pad=False) for side in (scale | 1, 3 * scale | 1)
+        )
+        band = (fine - coarse).flatten()
+        band = band - band.mean()
+        deviation = band.square().mean().sqrt() + 1e-4
+        scaled = band / deviation
+        far = (scaled > 4).float().mean() - (scaled < -4).float().mean()
+        found += [
+            deviation.log10(),
+            scaled.pow(3).mean().clamp(-10, 10),
+            (scaled.pow(4).mean() + 1).log10(),
+            100 * far,
+        ]
+    return torch.stack(found)

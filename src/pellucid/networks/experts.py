@@ -1,0 +1,90 @@
+"""Experts: several networks, each for some degradations, and a gate that a prior's vector opens.
+
+What is wrong with a photograph may call for opposite things: light to be let into the dark, and not a shade to be moved where
+noise lies. One small network that must do both does each by halves, so here each network does its own, and the prior, which
+has seen the whole photograph, says how much each is to be believed. The gate is that of "Adaptive Mixtures of Local Experts"
+(Jacobs et al., Neural Computation 1991), equation (1.3): a softmax that weighs the experts' results.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pellucid.errors import ModelError
+
+__all__ = ["Experts"]
+
+NEGLIGIBLE = 0.05
+"""An expert that is believed less is not asked, once training is over."""
+
+
+class Experts(nn.Module):
+    """Degraded image and the prior's vector in, restored image out: (B, 3, H, W), sides divisible by `multiple`.
+
+    Args:
+        experts: each `{"name": ..., "settings": {...}}`, networks of the table `networks.NETWORKS` that keep the size.
+        guide_width: length of the prior's vector.
+        hidden: units of the gate's one hidden layer.
+    """
+
+    scale = 1
+
+    def __init__(self, experts: Sequence[Mapping[str, Any]], guide_width: int = 64, hidden: int = 32) -> None:
+        from pellucid.networks import build_network, input_multiple, output_scale  # whose table has this class, too
+
+        super().__init__()
+        if len(experts) < 2 or min(guide_width, hidden) < 1:
+            raise ValueError(f"experts: two or more, a guide_width and hidden units, got {len(experts)}")
+        for expert in experts:
+            if not isinstance(expert, Mapping) or not {"name"} <= set(expert) <= {"name", "settings"}:
+                raise ValueError(f"experts: each has a name and settings, got {expert!r}")
+        self.settings: dict[str, Any] = {
+            "experts": [{"name": one["name"], "settings": dict(one.get("settings") or {})} for one in experts],
+            "guide_width": guide_width,
+            "hidden": hidden,
+        }
+        self.guide_width = guide_width
+        self.experts = nn.ModuleList(build_network(one["name"], one.get("settings")) for one in experts)
+        if any(output_scale(one) != 1 or hasattr(one, "guide_width") for one in self.experts):
+            raise ValueError("experts: each must keep the size of the image, and need no guide of its own")
+        self.multiple = math.lcm(*map(input_multiple, self.experts))
+        self.gate = nn.Sequential(nn.Linear(guide_width, hidden), nn.ReLU(), nn.Linear(hidden, len(experts)))
+
+    @classmethod
+    def tiny(cls) -> "Experts":
+        """The smallest useful instance, for tests."""
+        shape = {"widths": (4, 8), "blocks": (1, 1)}
+        return cls([{"name": "unet", "settings": shape}, {"name": "unet", "settings": shape}], guide_width=8, hidden=4)
+
+    def weights(self, guide: Tensor) -> Tensor:
+        """How much each expert is believed: vectors (B, guide_width) to (B, experts), of sum 1; negligible ones are 0."""
+        with torch.autocast(guide.device.type, enabled=False):
+            weights: Tensor = self.gate(guide.float()).softmax(1)
+        if self.training:  # from an expert that is not asked the gate would never learn that it should be
+            return weights
+        weights = weights * (weights >= NEGLIGIBLE)
+        return weights / weights.sum(1, keepdim=True)
+
+    def forward(self, degraded: Tensor, guide: Tensor) -> Tensor:
+        """The weighted sum of what the experts restore; each runs on the images that it is asked for.
+
+        Args:
+            degraded: (B, 3, H, W).
+            guide: the prior's vector of each whole photograph, (B, guide_width), or one (1, guide_width) for all.
+
+        Raises:
+            ModelError: a guide of another width.
+        """
+        if guide.ndim != 2 or guide.shape[1] != self.guide_width:
+            raise ModelError(f"experts: expected a guide (B, {self.guide_width}), got {tuple(guide.shape)}")
+        weights = self.weights(guide).to(degraded.dtype).expand(len(degraded), -1)
+        restored = torch.zeros_like(degraded)
+        for expert, weight in zip(self.experts, weights.unbind(1), strict=True):
+            asked = weight.nonzero()[:, 0]
+            if len(asked):
+                answer = expert(degraded[asked]) * weight[asked, None, None, None]
+                restored = restored.index_add(0, asked, answer.to(restored.dtype))
+        return restored
