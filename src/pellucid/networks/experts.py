@@ -25,7 +25,9 @@ class Experts(nn.Module):
     """Degraded image and the prior's vector in, restored image out: (B, 3, H, W), sides divisible by `multiple`.
 
     Args:
-        experts: each `{"name": ..., "settings": {...}}`, networks of the table `networks.NETWORKS` that keep the size.
+        experts: each `{"name": ..., "settings": {...}, "kinds": [...]}`, networks of the table `networks.NETWORKS` that keep the
+            size. Where they say the kinds of degradations that they are for, training teaches the gate so first; the one without
+            kinds is for the rest.
         guide_width: length of the prior's vector.
         hidden: units of the gate's one hidden layer.
     """
@@ -39,10 +41,15 @@ class Experts(nn.Module):
         if len(experts) < 2 or min(guide_width, hidden) < 1:
             raise ValueError(f"experts: two or more, a guide_width and hidden units, got {len(experts)}")
         for expert in experts:
-            if not isinstance(expert, Mapping) or not {"name"} <= set(expert) <= {"name", "settings"}:
-                raise ValueError(f"experts: each has a name and settings, got {expert!r}")
+            if not isinstance(expert, Mapping) or not {"name"} <= set(expert) <= {"name", "settings", "kinds"}:
+                raise ValueError(f"experts: each has a name, settings and perhaps kinds, got {expert!r}")
+        self.kinds = [None if one.get("kinds") is None else tuple(one["kinds"]) for one in experts]
         self.settings: dict[str, Any] = {
-            "experts": [{"name": one["name"], "settings": dict(one.get("settings") or {})} for one in experts],
+            "experts": [
+                {"name": one["name"], "settings": dict(one.get("settings") or {})}
+                | ({} if kinds is None else {"kinds": list(kinds)})
+                for one, kinds in zip(experts, self.kinds, strict=True)
+            ],
             "guide_width": guide_width,
             "hidden": hidden,
         }

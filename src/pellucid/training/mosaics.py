@@ -217,8 +217,8 @@ def rearranged(mosaics: Tensor, order: Tensor, mirrored: Tensor) -> Tensor:
 
 
 def generator_of(seed: int, rank: int, number: int, stream: int = 0) -> torch.Generator:
-    """A generator of its own for every example (stream 0), every batch (1), every draw of the calibration (2) and every
-    photograph that the heads are fitted to (3).
+    """A generator of its own for every example (stream 0), every batch (1), every draw of the calibration (2), and every
+    photograph that the heads are fitted to (3) and that a gate is taught by (4).
     """
     entropy = np.random.SeedSequence([seed, rank, number], spawn_key=(stream,)).generate_state(1, np.uint64)[0]
     return torch.Generator().manual_seed(int(entropy >> 1))

@@ -11,12 +11,13 @@ from torch import Tensor, nn
 from pellucid.data.batches import Batches
 from pellucid.data.sources import Source
 from pellucid.errors import SettingsError, one_line, unknown_name
-from pellucid.networks import External, build_network, input_multiple
+from pellucid.networks import Experts, External, build_network, input_multiple
 from pellucid.precision import channels_last
 from pellucid.priors import Cached, Prior, Shuffled
 from pellucid.refinement import Boosted, Guided, refinement_for
 from pellucid.restoration.model_file import find_prior, load_network_weights, save_model
 from pellucid.training.degradation_encoder import train_encoder
+from pellucid.training.gate import teach_gate
 from pellucid.training.loop import Run, Step
 from pellucid.training.material import describe_data, split_sources
 from pellucid.training.objectives import build_objective
@@ -105,6 +106,8 @@ def build_module(recipe: Recipe, training: Source | None = None) -> nn.Module:
     except (RuntimeError, ValueError, OverflowError) as error:  # a width that no memory holds, a bank of one
         raise SettingsError(f"prior {recipe.prior.name!r}: {one_line(error)}") from error
     if guided:
+        if isinstance(network, Experts) and any(kinds is not None for kinds in network.kinds):
+            teach_gate(network, prior, training or split_sources(recipe.data)[0], seed=recipe.train.seed)
         network = Guided(network, prior)
     refinement = refinement_for(network, prior, recipe.refinement.name, recipe.refinement.settings)
     return Boosted(network, prior, refinement, freeze_network=recipe.train.freeze_network)

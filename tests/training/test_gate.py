@@ -1,0 +1,77 @@
+"""Teaching a gate: who is asked for what, what it has learnt of photographs it has not seen, and what cannot be."""
+
+import pytest
+import torch
+
+from pellucid import images
+from pellucid.data.folders import Photographs, list_photographs
+from pellucid.data.sources import Synthetic
+from pellucid.degradations import KINDS, parse, parse_drawn
+from pellucid.errors import SettingsError
+from pellucid.networks import Experts, build_network
+from pellucid.priors import Statistics
+from pellucid.training.captions import LENGTH
+from pellucid.training.gate import expert_of, teach_gate
+from pellucid.training.mosaics import Labels
+
+SHAPE = {"name": "unet", "settings": {"widths": [4], "blocks": [1]}}
+
+
+def experts(*kinds, width=8):
+    return build_network(
+        "experts",
+        {"experts": [SHAPE if one is None else SHAPE | {"kinds": one} for one in kinds], "guide_width": width},
+    )
+
+
+def labels(*present):
+    there = torch.tensor([[kind in one for kind in KINDS] for one in present])
+    nothing = torch.zeros(len(present), len(KINDS))
+    return Labels(
+        torch.ones_like(there),
+        there,
+        nothing > 0,
+        nothing,
+        torch.zeros(len(present)),
+        torch.zeros(len(present), LENGTH),
+    )
+
+
+def test_the_first_expert_for_a_kind_is_asked():
+    known = labels(["haze"], ["noise"], ["low-light", "noise"], [], ["haze", "low-light"])
+    assert expert_of(experts(None, ["haze", "low-light"]), known).tolist() == [1, 0, 1, 0, 1]
+    assert expert_of(experts(["haze"], None, ["low-light"]), known).tolist() == [0, 1, 2, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("kinds", "message"),
+    [([["haze"], ["noise"]], "without kinds"), ([None, None, ["haze"]], "got 2"), ([None, ["hase"]], "'haze'")],
+)
+def test_experts_that_do_not_share_all_kinds_are_refused(kinds, message):
+    with pytest.raises(SettingsError, match=message):
+        expert_of(experts(*kinds), labels([]))
+
+
+def test_settings_build_the_same_experts_again():
+    made = experts(None, ["haze"])
+    assert build_network("experts", made.settings).kinds == made.kinds == [None, ("haze",)]
+
+
+def test_a_taught_gate_knows_the_dark(tmp_path):
+    generator = torch.Generator().manual_seed(0)
+    for name in range(4):
+        ramp = torch.linspace(0.2, 1, 40).expand(1, 3, 40, 40) * torch.rand(1, 3, 1, 1, generator=generator).add(1).div(
+            2
+        )
+        images.write(images.Photograph(ramp), tmp_path / f"{name}.png")
+    drawn = [parse_drawn("noise sigma=10"), parse_drawn("low-light exposure=0.05")]
+    source = Synthetic(Photographs(list_photographs(tmp_path)), drawn)
+    prior, gate = Statistics(), experts(None, ["low-light"], width=Statistics().width)
+    assert isinstance(gate, Experts)
+    teach_gate(gate, prior, source, seed=1)
+    assert not any(value.requires_grad for value in gate.gate.parameters())
+    assert all(value.requires_grad for value in gate.experts.parameters())
+    bright = torch.rand(1, 3, 50, 50, generator=generator) * 0.5 + 0.4
+    dark = parse("low-light exposure=0.05")(bright[0], generator)[None].clamp(0, 1)
+    weights = gate.eval().weights(torch.cat([prior(bright), prior(dark)]))
+    assert weights.tolist() == [[1, 0], [0, 1]]
