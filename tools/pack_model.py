@@ -1,8 +1,8 @@
 """Packs a trained model as an embedded one: float16 weights, a card with measured numbers, its recipe and its log.
 
-    python tools/pack_model.py runs/restore-boost/model.safetensors src/pellucid/weights/default.safetensors \
-        --results runs/evaluation/results.json --row runs/restore-boost/model.safetensors \
-        --logs runs/restore runs/restore-boost --good-for "photographs that ..."
+    python tools/pack_model.py runs/restore/model.safetensors src/pellucid/weights/default.safetensors \
+        --results runs/evaluation/results.json --row runs/restore/model.safetensors \
+        --logs runs/restore-detail runs/restore-light runs/restore --good-for "photographs that ..."
 """
 
 import argparse
