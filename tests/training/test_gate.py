@@ -13,6 +13,8 @@ from pellucid.priors import Statistics
 from pellucid.training.captions import LENGTH
 from pellucid.training.gate import expert_of, teach_gate
 from pellucid.training.mosaics import Labels
+from pellucid.training.settings import read_recipe
+from pellucid.training.train import build_module
 
 SHAPE = {"name": "unet", "settings": {"widths": [4], "blocks": [1]}}
 
@@ -75,3 +77,20 @@ def test_a_taught_gate_knows_the_dark(tmp_path):
     dark = parse("low-light exposure=0.05")(bright[0], generator)[None].clamp(0, 1)
     weights = gate.eval().weights(torch.cat([prior(bright), prior(dark)]))
     assert weights.tolist() == [[1, 0], [0, 1]]
+
+
+def test_a_prior_of_another_width_is_refused_before_anything_is_drawn(tmp_path):
+    images.write(images.Photograph(torch.rand(1, 3, 40, 40)), tmp_path / "a.png")
+    recipe = read_recipe(
+        {
+            "name": "test",
+            "network": {"name": "experts", "settings": experts(None, ["haze"]).settings},
+            "prior": {"name": "random:4"},
+            "refinement": {"settings": {"width": 4, "blocks": 1}},
+            "data": {"folder": str(tmp_path), "degradations": ["noise sigma=5"], "validation": 0},
+            "train": {"steps": 1},
+        },
+        "test",
+    )
+    with pytest.raises(SettingsError, match="guide_width=4"):
+        build_module(recipe)

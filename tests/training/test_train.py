@@ -258,6 +258,8 @@ def test_errors_are_plain(photographs, tmp_path):
         ("netwrok", {}, "unknown key 'netwrok'; did you mean 'network'"),
         ("train.batch", 0, "train.batch"),
         ("data.degradations", [], "data.degradations"),
+        ("network.weights", {"experts.0": 3}, r"mine\.yaml: network\.weights: "),
+        ("network.weights", {"experts.0:x": None}, r"mine\.yaml: network\.weights: "),
         ("refinement", {"name": "ptgrm"}, "prior and refinement go together"),
         ("train.seed", 2**70, "train.seed"),
         ("refinement.weights", "x", "unknown key 'weights'"),

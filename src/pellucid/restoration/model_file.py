@@ -181,7 +181,7 @@ def load_network_weights(network: nn.Module, weights: Path | Mapping[str, Path])
         SettingsError: the network has no module of that name.
     """
     if isinstance(weights, Mapping):
-        known = dict(network.named_modules())
+        known = {name: module for name, module in network.named_modules() if name}
         for name, file in weights.items():
             if name not in known:
                 raise SettingsError(unknown_name("module of the network", name, known))

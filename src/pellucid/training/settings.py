@@ -1,6 +1,7 @@
 """What a recipe may say. Unknown keys are refused, every key has a unit, and the resolved recipe travels with the weights."""
 
 from collections.abc import Iterator, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -325,7 +326,8 @@ def put(tree: dict[str, Any], path: str, value: Any, source: str) -> None:
 
 def _explain(error: ValidationError) -> str:
     first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
+    # Of a value of several kinds, pydantic goes on to name the kind, in brackets.
+    where = ".".join(takewhile(lambda part: "[" not in part, map(str, first["loc"])))
     if first["type"] == "extra_forbidden":
         *groups, last = [str(part) for part in first["loc"]]
         model: Any = Recipe

@@ -106,15 +106,15 @@ def build_module(recipe: Recipe, training: Source | None = None) -> nn.Module:
     except (RuntimeError, ValueError, OverflowError) as error:  # a width that no memory holds, a bank of one
         raise SettingsError(f"prior {recipe.prior.name!r}: {one_line(error)}") from error
     if guided:
-        if isinstance(network, Experts) and any(kinds is not None for kinds in network.kinds):
-            teach_gate(network, prior, training or split_sources(recipe.data)[0], seed=recipe.train.seed)
-        network = Guided(network, prior)
+        experts, network = network, Guided(network, prior)
+        if isinstance(experts, Experts) and any(kinds is not None for kinds in experts.kinds):
+            teach_gate(experts, prior, training or split_sources(recipe.data)[0], seed=recipe.train.seed)
     refinement = refinement_for(network, prior, recipe.refinement.name, recipe.refinement.settings)
     return Boosted(network, prior, refinement, freeze_network=recipe.train.freeze_network)
 
 
 def _freeze(network: nn.Module, names: Sequence[str]) -> None:
-    known = dict(network.named_modules())
+    known = {name: module for name, module in network.named_modules() if name}
     for name in names:
         if name not in known:
             raise SettingsError(f"train.frozen: {unknown_name('module of the network', name, known)}")
