@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from pellucid.padding import pad_to
 from pellucid.priors.statistics import luma_of
 
 __all__ = ["TRACES", "traces"]
@@ -47,20 +48,9 @@ def traces(image: Tensor) -> Tensor:
     """
     if image.ndim != 4 or image.shape[:2] != (1, 3):
         raise ValueError(f"expected one image (1, 3, H, W), got {tuple(image.shape)}")
-    luma = _reflected(luma_of(image.float()), 2 * BLOCK)
+    luma = pad_to(luma_of(image), 2 * BLOCK, 2 * BLOCK)
     parts = [_spectrum(luma[0, 0]), _periods(luma[0, 0]), _periods(luma[0, 0].T), _moments(luma)]
     return torch.cat(parts)[None]
-
-
-def _reflected(image: Tensor, side: int) -> Tensor:
-    """The image, repeated by reflection until both sides are `side` pixels at least."""
-    rows, columns = (_folded(length, max(length, side), image.device) for length in image.shape[2:])
-    return image[:, :, rows[:, None], columns]
-
-
-def _folded(length: int, count: int, device: torch.device) -> Tensor:
-    places = torch.arange(count, device=device) % max(2 * length - 2, 1)
-    return torch.minimum(places, max(2 * length - 2, 0) - places) if length > 1 else torch.zeros_like(places)
 
 
 def _spectrum(luma: Tensor) -> Tensor:

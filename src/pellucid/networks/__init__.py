@@ -50,6 +50,7 @@ __all__ = [
     "ZeroDCE",
     "build_network",
     "input_multiple",
+    "module_within",
     "network_name",
     "output_scale",
     "seeing_whole",
@@ -87,6 +88,18 @@ def build_network(name: str, settings: Mapping[str, Any] | None = None) -> nn.Mo
         raise
     except Exception as error:  # settings can be wrong in ways that only torch notices
         raise SettingsError(f"network {name!r}: {one_line(error)}") from error
+
+
+def module_within(network: nn.Module, name: str) -> nn.Module:
+    """The module of this name within a network, as `named_modules` has it, such as `experts.0`.
+
+    Raises:
+        SettingsError: there is none; the near ones are named.
+    """
+    known: dict[str, nn.Module] = {key: module for key, module in network.named_modules() if key}
+    if name not in known:
+        raise SettingsError(unknown_name("module of the network", name, known))
+    return known[name]
 
 
 def input_multiple(network: nn.Module) -> int:

@@ -31,8 +31,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from pellucid.checkpoints import load_weights, read_weights
-from pellucid.errors import ModelError, SettingsError, one_line, unknown_name
-from pellucid.networks import External, build_network, input_multiple, network_name
+from pellucid.errors import ModelError, SettingsError, one_line
+from pellucid.networks import External, build_network, input_multiple, module_within, network_name
 from pellucid.networks.published import PUBLISHED, recognise
 from pellucid.priors import Cached, DegradationEncoder, ModuleFeatures, Prior, Shuffled, Student, build_prior
 from pellucid.priors.specs import Weights
@@ -181,11 +181,8 @@ def load_network_weights(network: nn.Module, weights: Path | Mapping[str, Path])
         SettingsError: the network has no module of that name.
     """
     if isinstance(weights, Mapping):
-        known = {name: module for name, module in network.named_modules() if name}
         for name, file in weights.items():
-            if name not in known:
-                raise SettingsError(unknown_name("module of the network", name, known))
-            load_network_weights(known[name], file)
+            load_network_weights(module_within(network, name), file)
         return
     path = weights
     if not _is_model_file(path) and (isinstance(network, External) or recognise(read_weights(path)) is None):

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from pellucid.data.batches import Batches
 from pellucid.data.sources import Source
-from pellucid.errors import SettingsError, one_line, unknown_name
-from pellucid.networks import Experts, External, build_network, input_multiple
+from pellucid.errors import SettingsError, one_line
+from pellucid.networks import Experts, External, build_network, input_multiple, module_within
 from pellucid.precision import channels_last
 from pellucid.priors import Cached, Prior, Shuffled
 from pellucid.refinement import Boosted, Guided, refinement_for
@@ -114,11 +114,11 @@ def build_module(recipe: Recipe, training: Source | None = None) -> nn.Module:
 
 
 def _freeze(network: nn.Module, names: Sequence[str]) -> None:
-    known = {name: module for name, module in network.named_modules() if name}
-    for name in names:
-        if name not in known:
-            raise SettingsError(f"train.frozen: {unknown_name('module of the network', name, known)}")
-        known[name].requires_grad_(False)
+    try:
+        for name in names:
+            module_within(network, name).requires_grad_(False)
+    except SettingsError as error:
+        raise SettingsError(f"train.frozen: {error}") from None
 
 
 @torch.no_grad()
