@@ -199,6 +199,7 @@ STRONG = {
     "defocus": "defocus radius=4",
     "shake": "shake length=20",
     "rain": "rain amount=80",
+    "rain-lines": "rain-lines amount=80",
     "snow": "snow amount=80",
     "haze": "haze amount=70",
     "low-light": "low-light exposure=0.1 noise=10",

@@ -8,7 +8,7 @@ import torch
 from scipy import ndimage
 from skimage.draw import polygon2mask
 
-from pellucid.degradations.kernels import aperture_kernel, convolve, gaussian_kernel, shake_kernel
+from pellucid.degradations.kernels import aperture_kernel, convolve, gaussian_kernel, line_kernel, shake_kernel
 
 
 def seeded(seed=0):
@@ -36,6 +36,7 @@ KERNELS = {
     "disk, tiny": aperture_kernel(0.2),
     "pentagon": aperture_kernel(5.2, 5, 17),
     "heptagon": aperture_kernel(9.1, 7, 100),
+    "line": line_kernel(23, 25),
     "straight motion": shake_kernel(9.5, 0.0, seeded(1)),
     "shake": shake_kernel(25, 0.5, seeded(2)),
     "shake, erratic": shake_kernel(60, 1.0, seeded(3)),
@@ -51,6 +52,16 @@ def test_every_kernel_is_odd_positive_centred_and_of_sum_one(kernel):
     assert kernel.min() >= 0
     assert float(kernel.double().sum()) == pytest.approx(1, abs=1e-6)
     assert moments(kernel)[0] == pytest.approx([0, 0], abs=5e-3)
+
+
+@pytest.mark.parametrize("slant", [-45, 0, 30, 90])
+def test_line_lies_as_told(slant):
+    (along_x, mixed), (_, along_y) = moments(line_kernel(30, slant))[1]
+    turn = math.radians(slant)
+    # A uniform line of length L has the variance L² / 12 along itself; sharing between pixels adds at most 1/4 per axis.
+    assert along_x == pytest.approx(30**2 / 12 * math.sin(turn) ** 2, abs=0.3)
+    assert along_y == pytest.approx(30**2 / 12 * math.cos(turn) ** 2, abs=0.3)
+    assert mixed == pytest.approx(30**2 / 12 * math.sin(turn) * math.cos(turn), abs=0.3)
 
 
 @pytest.mark.parametrize("sigma", [0.5, 1.0, 2.3, 6.0])

@@ -9,7 +9,10 @@ from skimage import data
 from skimage.feature import structure_tensor
 
 from pellucid.degradations.rain import Rain
+from pellucid.degradations.rain_lines import RainLines
 from pellucid.errors import SettingsError
+
+both = pytest.mark.parametrize("kind", [Rain, RainLines])
 
 
 def seeded(seed=0):
@@ -42,27 +45,30 @@ def photographs():
 
 @pytest.mark.parametrize("shape", [(3, 37, 53), (1, 37, 53), (3, 1, 1), (2, 1, 5, 1), (2, 2, 3, 9, 8)])
 @pytest.mark.parametrize("amount", [3, 100])
-def test_any_shape_stays_in_range_and_comes_from_the_generator(shape, amount):
+@both
+def test_any_shape_stays_in_range_and_comes_from_the_generator(kind, shape, amount):
     clean = torch.rand(shape, generator=seeded())
     before = clean.clone()
-    rainy = Rain(amount)(clean, seeded(1))
+    rainy = kind(amount)(clean, seeded(1))
     assert rainy.shape == clean.shape
     assert rainy.dtype == torch.float32
     assert 0 <= rainy.min() <= rainy.max() <= 1
     assert torch.equal(clean, before)
-    assert torch.equal(rainy, Rain(amount)(clean, seeded(1)))
-    assert not torch.equal(rainy, Rain(amount)(clean, seeded(2)))
+    assert torch.equal(rainy, kind(amount)(clean, seeded(1)))
+    assert not torch.equal(rainy, kind(amount)(clean, seeded(2)))
 
 
-def test_every_picture_of_a_batch_has_its_own_rain(photographs):
+@both
+def test_every_picture_of_a_batch_has_its_own_rain(kind, photographs):
     generator = seeded()
-    first, second = (Rain(50)(photographs[0], generator) for _ in range(2))
-    assert torch.equal(Rain(50)(torch.stack([photographs[0]] * 2), seeded()), torch.stack([first, second]))
+    first, second = (kind(50)(photographs[0], generator) for _ in range(2))
+    assert torch.equal(kind(50)(torch.stack([photographs[0]] * 2), seeded()), torch.stack([first, second]))
     assert not torch.equal(first, second)
 
 
-def test_colours_share_the_streaks():
-    rainy = Rain(60)(torch.zeros(3, 60, 60), seeded())
+@both
+def test_colours_share_the_streaks(kind):
+    rainy = kind(60)(torch.zeros(3, 60, 60), seeded())
     assert torch.equal(rainy[0], rainy[1])
     assert torch.equal(rainy[0], rainy[2])
     assert rainy.std() > 0.05
@@ -70,18 +76,27 @@ def test_colours_share_the_streaks():
 
 # Yang et al., CVPR 2017: about 27 dB for Rain100L, 13 dB for Rain100H, as the tables of deraining give for the input.
 @pytest.mark.parametrize(
-    ("rain", "expected"), [(Rain(20), 27), (Rain(100), 13), (Rain(100, directions=5), 13)], ids=str
+    ("rain", "expected"),
+    [
+        (Rain(20), 27),
+        (Rain(100), 13),
+        (Rain(100, directions=5), 13),
+        (RainLines(20), 26),
+        (RainLines(100, directions=5), 13),
+    ],
+    ids=str,
 )
 def test_amounts_reach_the_data_sets(rain, expected, photographs):
     scores = [psnr(rain(photograph, seeded(seed)), photograph) for photograph in photographs for seed in range(4)]
     assert np.mean(scores) == pytest.approx(expected, abs=2)
 
 
-def test_severity_is_the_amount_and_the_error_grows_with_it(photographs):
-    assert [Rain(amount).severity for amount in (0, 20, 100)] == [0, 20, 100]
-    assert torch.equal(Rain(0)(photographs[0], seeded()), photographs[0])
+@both
+def test_severity_is_the_amount_and_the_error_grows_with_it(kind, photographs):
+    assert [kind(amount).severity for amount in (0, 20, 100)] == [0, 20, 100]
+    assert torch.equal(kind(0)(photographs[0], seeded()), photographs[0])
     scores = [
-        np.mean([psnr(Rain(amount)(one, seeded(seed)), one) for seed, one in enumerate(photographs)])
+        np.mean([psnr(kind(amount)(one, seeded(seed)), one) for seed, one in enumerate(photographs)])
         for amount in (5, 15, 40, 100)
     ]
     assert sorted(scores, reverse=True) == scores
@@ -100,23 +115,28 @@ def test_strength_is_the_amounts_alone(keys):
 
 
 @pytest.mark.parametrize("angle", [-40, -15, 0, 25, 45])
-def test_streaks_lean_as_told(angle):
-    leaning, coherence = lean(night(Rain(40, length=30, angle=angle, spread=0, directions=1), size=(300, 300)))
-    assert leaning == pytest.approx(angle, abs=3)
+@both
+def test_streaks_lean_as_told(kind, angle):
+    leaning, coherence = lean(night(kind(40, length=30, angle=angle, spread=0, directions=1), size=(300, 300)))
+    assert leaning == pytest.approx(angle, abs=4)  # lines of one pixel are stepped
     assert coherence > 0.8
 
 
-def test_several_directions_cross():
+@both
+def test_several_directions_cross(kind):
     def coherence(directions):
-        return np.mean([lean(night(Rain(60, length=30, directions=directions), seed))[1] for seed in range(5)])
+        return np.mean(
+            [lean(night(kind(60, length=30, spread=45, directions=directions), seed))[1] for seed in range(5)]
+        )
 
     assert coherence(5) < coherence(1) - 0.1
 
 
-def test_length_is_the_streaks():
+@both
+def test_length_is_the_streaks(kind):
     def along(length):
         """The distance down the picture at which the likeness of rain falls to half."""
-        plane = np.concatenate([night(Rain(30, length=length, spread=0, directions=1), seed) for seed in range(3)], 1)
+        plane = np.concatenate([night(kind(30, length=length, spread=0, directions=1), seed) for seed in range(3)], 1)
         plane = plane - plane.mean()
         likeness = [float((plane[: len(plane) - far] * plane[far:]).mean()) for far in range(80)]
         return int(np.argmax(np.array(likeness) < likeness[0] / 2))
@@ -126,8 +146,9 @@ def test_length_is_the_streaks():
 
 
 @pytest.mark.parametrize("angle", [-45, 0, 45])
-def test_rain_is_as_dense_at_the_borders(angle):
-    rain = Rain(40, length=40, angle=angle, spread=0, directions=1)
+@both
+def test_rain_is_as_dense_at_the_borders(kind, angle):
+    rain = kind(40, length=40, angle=angle, spread=0, directions=1)
     mean = np.mean([night(rain, seed, (120, 120)) for seed in range(24)], 0)
     for border in (mean[:20], mean[-20:], mean[:, :20], mean[:, -20:]):
         assert border.mean() == pytest.approx(mean[40:80, 40:80].mean(), rel=0.25)
@@ -151,6 +172,19 @@ def test_rain_brightens_the_dark_and_spares_the_bright():
     ],
     ids=str,
 )
-def test_wrong_settings_are_named(keys, named):
+@both
+def test_wrong_settings_are_named(kind, keys, named):
     with pytest.raises(SettingsError, match=named):
-        Rain(**keys)
+        kind(**keys)
+
+
+def test_density_is_the_lines():
+    def lit(density):
+        """The part of a night in which there is rain."""
+        return float(
+            np.mean([(night(RainLines(60, length=20, density=density), seed) > 1e-4).mean() for seed in range(3)])
+        )
+
+    assert lit(0.001) < lit(0.01) < lit(0.1)
+    with pytest.raises(SettingsError, match="density"):
+        RainLines(50, density=0.6)

@@ -31,6 +31,7 @@ EXAMPLES = {
     "defocus": "defocus radius=3 blades=6",
     "shake": "shake length=12",
     "rain": "rain amount=40 directions=2",
+    "rain-lines": "rain-lines amount=40 density=0.02",
     "snow": "snow amount=40",
     "haze": "haze amount=50",
     "low-light": "low-light exposure=0.1 noise=10",

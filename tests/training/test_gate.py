@@ -5,7 +5,7 @@ import torch
 
 from pellucid import images
 from pellucid.data.folders import Photographs, list_photographs
-from pellucid.data.sources import Synthetic
+from pellucid.data.sources import Mixture, Synthetic
 from pellucid.degradations import KINDS, parse, parse_drawn
 from pellucid.errors import SettingsError
 from pellucid.networks import Experts, build_network
@@ -94,3 +94,20 @@ def test_a_prior_of_another_width_is_refused_before_anything_is_drawn(tmp_path):
     )
     with pytest.raises(SettingsError, match="guide_width=4"):
         build_module(recipe)
+
+
+def test_the_gate_is_taught_whole_photographs_whatever_the_window(tmp_path):
+    """A window of the dark half alone would tell the gate nothing of the bright one."""
+    sizes = []
+
+    class Watching(Statistics):
+        def prepare(self, image):
+            sizes.append(tuple(image.shape[-2:]))
+            return super().prepare(image)
+
+    images.write(
+        images.Photograph(torch.rand(1, 3, 37, 53, generator=torch.Generator().manual_seed(0))), tmp_path / "a.png"
+    )
+    source = Synthetic(Photographs(list_photographs(tmp_path)), [parse_drawn("noise sigma=10")], window=16)
+    teach_gate(experts(None, ["haze"], width=Statistics().width), Watching(), Mixture([source], [1]), seed=1)
+    assert {tuple(sorted(size)) for size in sizes} == {(37, 53)}

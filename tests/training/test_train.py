@@ -311,6 +311,19 @@ def test_a_guided_network_trains_under_the_shuffled_control_and_resumes_exactly(
     assert {**full, **run(recipe, tmp_path / "cut", resume=True)} == full
 
 
+def test_a_gate_is_taught_once(photographs, tmp_path, monkeypatch):
+    """What the checkpoint holds has been taught: minutes more at every resumption would change nothing."""
+    taught = []
+    monkeypatch.setattr("pellucid.training.train.teach_gate", lambda *_, **__: taught.append(1))
+    recipe = guided_tree(photographs, checkpoint_minutes=1e-9)
+    recipe["network"]["settings"] = {"experts": [EXPERT | {"kinds": ["haze"]}, EXPERT], "guide_width": 8}
+    full = run(recipe, tmp_path / "full")
+    run(recipe, tmp_path / "cut", stop_at=3)
+    assert len(taught) == 2
+    assert {**full, **run(recipe, tmp_path / "cut", resume=True)} == full
+    assert len(taught) == 2
+
+
 def test_what_a_guided_recipe_lacks_is_said(photographs, tmp_path):
     with pytest.raises(SettingsError, match="guided by a prior"):
         run(tree(photographs) | {"network": guided_tree(photographs)["network"]}, tmp_path / "alone")

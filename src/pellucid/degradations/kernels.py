@@ -12,7 +12,7 @@ from torch import Tensor
 
 from pellucid.padding import pad_to
 
-__all__ = ["aperture_kernel", "convolve", "gaussian_kernel", "shake_kernel"]
+__all__ = ["aperture_kernel", "convolve", "gaussian_kernel", "line_kernel", "shake_kernel"]
 
 _NEGLIGIBLE = 1e-4
 """Where a profile has fallen to this part of its peak, the kernel ends."""
@@ -90,7 +90,23 @@ def shake_kernel(length: float, curvature: float, generator: torch.Generator) ->
     x, y = _trajectory(curvature, generator)
     spread = math.sqrt(float(x.var(correction=0) + y.var(correction=0)))
     scale = length / math.sqrt(12) / spread
-    x, y = x * scale, y * scale
+    return _path_kernel(x * scale, y * scale)
+
+
+def line_kernel(length: float, slant: float) -> Tensor:
+    """Straight motion at constant speed, such as that of a falling drop.
+
+    Args:
+        length: in pixels, 0 or more.
+        slant: from the vertical, in degrees; positive leans to the right at the top.
+    """
+    along = (torch.arange(_MOMENTS, dtype=torch.float64) + 0.5) / _MOMENTS - 0.5
+    turn = math.radians(slant)
+    return _path_kernel(along * length * math.sin(turn), -along * length * math.cos(turn))
+
+
+def _path_kernel(x: Tensor, y: Tensor) -> Tensor:
+    """A path at equal moments, y downwards, around its mean; each place is shared by its four pixels."""
     reach = math.ceil(max(float(x.abs().max()), float(y.abs().max()))) + 1
     size = 2 * reach + 1
     left, top = x.floor(), y.floor()

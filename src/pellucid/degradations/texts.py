@@ -23,6 +23,7 @@ from pellucid.degradations.haze import Haze
 from pellucid.degradations.low_light import LowLight
 from pellucid.degradations.noise import GaussianNoise, ImpulseNoise, PoissonNoise
 from pellucid.degradations.rain import Rain
+from pellucid.degradations.rain_lines import RainLines
 from pellucid.degradations.resampling import Resample
 from pellucid.degradations.ringing import Ringing
 from pellucid.degradations.sensor import SensorNoise
@@ -41,6 +42,7 @@ DEGRADATIONS: Mapping[str, Callable[..., Degradation]] = {
     "defocus": DefocusBlur,
     "shake": ShakeBlur,
     "rain": Rain,
+    "rain-lines": RainLines,
     "snow": Snow,
     "haze": Haze,
     "low-light": LowLight,

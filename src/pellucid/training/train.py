@@ -42,7 +42,7 @@ def train(recipe: Recipe, folder: Path, *, resume: bool = False) -> Iterator[Ste
     if recipe.encoder is not None:
         yield from train_encoder(recipe, folder, resume=resume)
         return
-    run, held_out = prepare(recipe, folder)
+    run, held_out = prepare(recipe, folder, teach=not resume)
     tree = recipe.model_dump(mode="json")
     start(run, tree, resume=resume)
 
@@ -67,13 +67,13 @@ def _save(run: Run, folder: Path, tree: dict[str, Any], written: dict[str, Any])
     save_model(run.module, folder / "model.safetensors", recipe=tree, card=written)
 
 
-def prepare(recipe: Recipe, folder: Path) -> tuple[Run, Source]:
-    """The run of a recipe, and the photographs held out for validation."""
+def prepare(recipe: Recipe, folder: Path, *, teach: bool = True) -> tuple[Run, Source]:
+    """The run of a recipe, and the photographs held out for validation; `teach` as for `build_module`."""
     objective = build_objective(recipe)
     torch.manual_seed(recipe.train.seed)
     data, settings = recipe.data, recipe.train
     training, held_out = split_sources(data)
-    module = build_module(recipe, training)
+    module = build_module(recipe, training, teach=teach)
     objective.check(module.network if isinstance(module, Boosted) else module)
     multiple = input_multiple(module)
     if data.crop % multiple:
@@ -86,8 +86,14 @@ def prepare(recipe: Recipe, folder: Path) -> tuple[Run, Source]:
     return Run(module, objective, batches, settings, folder / "checkpoint.pt"), held_out
 
 
-def build_module(recipe: Recipe, training: Source | None = None) -> nn.Module:
-    """The network of a recipe, boosted where the recipe says so; `training` are the photographs for a shuffled prior."""
+def build_module(recipe: Recipe, training: Source | None = None, *, teach: bool = True) -> nn.Module:
+    """The network of a recipe, boosted where the recipe says so.
+
+    Args:
+        recipe: the recipe.
+        training: the photographs that a shuffled prior and a gate know; None reads those of the recipe.
+        teach: teach the gate of experts. Not worth its minutes where a checkpoint will bring one that has been taught.
+    """
     network = build_network(recipe.network.name, recipe.network.settings)
     if recipe.network.weights:
         load_network_weights(network, recipe.network.weights)
@@ -108,7 +114,9 @@ def build_module(recipe: Recipe, training: Source | None = None) -> nn.Module:
     if guided:
         experts, network = network, Guided(network, prior)
         if isinstance(experts, Experts) and any(kinds is not None for kinds in experts.kinds):
-            teach_gate(experts, prior, training or split_sources(recipe.data)[0], seed=recipe.train.seed)
+            experts.gate.requires_grad_(False)
+            if teach:
+                teach_gate(experts, prior, training or split_sources(recipe.data)[0], seed=recipe.train.seed)
     refinement = refinement_for(network, prior, recipe.refinement.name, recipe.refinement.settings)
     return Boosted(network, prior, refinement, freeze_network=recipe.train.freeze_network)
 
