@@ -1,7 +1,8 @@
 """The main job, on real photographs: degrade them, restore them with the embedded model, show and measure the result.
 
-Without arguments it takes photographs that come with scikit-image, adds seeded noise of three strengths, and writes the
-restored pictures, one contact sheet and a small table to `demo/`. With `--photo` it restores that file as it is.
+Without arguments it takes photographs that come with scikit-image, does three things to each that happen to photographs, and
+writes what the model makes of them, one contact sheet and a small table to `demo/`. The model is not told what was done. With
+`--photo` it restores that file as it is.
 """
 
 import argparse
@@ -16,13 +17,19 @@ from torch import Tensor
 
 import pellucid
 from pellucid import images
+from pellucid.degradations import parse
 from pellucid.errors import PellucidError
-from pellucid.metrics import NoiseStream, find_protocol
+from pellucid.metrics import find_protocol
 from pellucid.restoration.batch import before_and_after
 from pellucid.restoration.restorer import Restorer
 
-PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "rocket")
-SIGMAS = (15, 25, 50)
+CASES = {
+    "astronaut": ("noise sigma=25", "jpeg quality=10", "defocus radius=3"),
+    "chelsea": ("noise sigma=50", "rain-lines amount=50", "shake length=12"),
+    "coffee": ("low-light exposure=0.1 noise=5", "jpeg quality=20", "noise sigma=15, jpeg quality=60"),
+    "rocket": ("haze amount=50", "snow amount=40", "resample factor=2.5"),
+}
+"""Photographs of scikit-image, and what is done to each."""
 
 
 def restore_one(photo: Path, out: Path) -> None:
@@ -40,23 +47,24 @@ def restore_one(photo: Path, out: Path) -> None:
 def demonstrate(out: Path) -> None:
     """Degrades, restores, measures and shows the photographs of scikit-image."""
     out.mkdir(exist_ok=True)
-    protocol = find_protocol("gaussian-colour")
+    protocol = find_protocol("synthetic-rgb")
     boosted = pellucid.load("default")
     alone = Restorer(boosted.network)
-    table = Table("photograph", "sigma", "degraded dB", "network alone dB", "boosted dB")
+    table = Table("photograph", "degradation", "degraded dB", "network alone dB", "boosted dB")
     console = Console()
     rows = []
-    for name in PHOTOGRAPHS:
+    for name, texts in CASES.items():
         clean = images.to_tensor(getattr(skimage.data, name)())
-        for sigma in SIGMAS:
-            degraded = NoiseStream(protocol, seed=0).degrade(clean, sigma)
+        for text in texts:
+            generator = torch.Generator().manual_seed(0)
+            degraded = images.quantise(parse(text)(clean, generator).clamp(0, 1), 8)
             stages = (degraded, alone.restore_image(degraded), boosted.restore_image(degraded))
             scores = [float(protocol.score(stage, clean).psnr) for stage in stages]
-            table.add_row(name, str(sigma), *(f"{score:.2f}" for score in scores))
+            table.add_row(name, text, *(f"{score:.2f}" for score in scores))
             for label, stage in zip(("degraded", "restored"), (degraded, stages[2]), strict=True):
-                images.write(images.Photograph(stage), out / f"{name}-{sigma}-{label}.png")
+                images.write(images.Photograph(stage), out / f"{name}-{text.split()[0]}-{label}.png")
             rows.append([crop(stage) for stage in (degraded, stages[2], clean)])
-            console.print(f"{name}, sigma {sigma}: {scores[0]:.2f} -> {scores[2]:.2f} dB", highlight=False)
+            console.print(f"{name}, {text}: {scores[0]:.2f} -> {scores[2]:.2f} dB", highlight=False)
     images.write(images.Photograph(contact_sheet(rows)), out / "contact-sheet.png")
     console.print(table)
     console.print(f"Protocol {protocol.describe()}.", highlight=False)
@@ -70,9 +78,9 @@ def crop(image: Tensor, side: int = 200) -> Tensor:
 
 
 def contact_sheet(rows: list[list[Tensor]], gap: int = 6) -> Tensor:
-    """Rows of crops (degraded, restored, clean) in columns of one photograph's strengths, with white gaps."""
+    """Rows of crops (degraded, restored, clean) in columns of one photograph's degradations, with white gaps."""
     bands = [torch.cat([_framed(image, gap) for image in row], dim=3) for row in rows]
-    per = len(SIGMAS)
+    per = len(bands) // len(CASES)
     columns = [torch.cat(bands[start : start + per], dim=2) for start in range(0, len(bands), per)]
     halves = [torch.cat(columns[index : index + 2], dim=3) for index in range(0, len(columns), 2)]
     return torch.cat(halves, dim=2)

@@ -2,7 +2,8 @@
 
     python tools/pack_model.py runs/restore/model.safetensors src/pellucid/weights/default.safetensors \
         --results runs/evaluation/results.json --row runs/restore/model.safetensors \
-        --logs runs/restore-detail runs/restore-light runs/restore --good-for "photographs that ..."
+        --logs runs/restore-light runs/restore-rain runs/restore-blur runs/restore-jpeg runs/restore-noise runs/restore \
+        --good-for "photographs that ..."
 """
 
 import argparse

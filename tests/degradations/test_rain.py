@@ -81,8 +81,9 @@ def test_colours_share_the_streaks(kind):
         (Rain(20), 27),
         (Rain(100), 13),
         (Rain(100, directions=5), 13),
-        (RainLines(20), 26),
-        (RainLines(100, directions=5), 13),
+        (RainLines(20), 22),
+        (RainLines(65, directions=5), 13),
+        (RainLines(100, directions=5), 10),
     ],
     ids=str,
 )

@@ -1,5 +1,7 @@
 """Networks that a prior guides: the experts' sum against a loop, one glance at the whole picture, files, recipes."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 from torch import nn
@@ -7,7 +9,7 @@ from torch import nn
 from pellucid.errors import ModelError, SettingsError
 from pellucid.networks import Experts, UNet, build_network
 from pellucid.priors import RandomVectors, Student, Zeros
-from pellucid.refinement import PTGRM, Boosted, Guided
+from pellucid.refinement import PTGRM, Boosted, Guided, refinement_for
 from pellucid.restoration.memory import bytes_per_pixel
 from pellucid.restoration.model_file import describe_model, load_model, load_network_weights, save_model
 from pellucid.restoration.restorer import Restorer
@@ -81,12 +83,34 @@ def test_the_gate_learns_to_ask_the_better_expert():
         {"experts": [{"name": "unet"}, {"name": "unet", "widths": [4]}]},
         {"experts": [{"name": "unet"}, {"name": "no-such"}]},
         {"experts": [{"name": "unet"}, "unet"]},
+        {"experts": [{"name": "unet"}, {"name": "external", "settings": {"target": "torch.nn:Identity"}}]},
+        {"experts": [{"name": "unet"}, {"name": "unet", "kinds": "haze"}]},
         {"experts": [{"name": "unet"}, {"name": "unet"}], "guide_width": 0},
     ],
 )
 def test_settings_that_cannot_be_are_refused(settings):
     with pytest.raises(SettingsError):
         build_network("experts", settings)
+
+
+def test_of_many_experts_the_likeliest_is_asked():
+    """With twenty and one that are all alike, none is believed as much as what counts as negligible."""
+    shape = {"name": "unet", "settings": {"widths": [2], "blocks": [1]}}
+    experts = Experts([shape] * 21, 4, 2).eval()
+    nn.init.zeros_(experts.gate[2].weight)
+    nn.init.zeros_(experts.gate[2].bias)
+    torch.testing.assert_close(experts.weights(torch.rand(3, 4)), torch.full((3, 21), 1 / 21))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_the_gate_works_in_the_precision_of_its_weights(dtype):
+    experts = Experts.tiny().eval().to(dtype)
+    assert experts.weights(torch.rand(2, 8)).sum(1).tolist() == pytest.approx([1, 1])
+
+
+def test_r_inside_experts_is_refused():
+    with pytest.raises(SettingsError, match="use 'ptgrm'"):
+        refinement_for(Guided(Experts.tiny(), Zeros(8)), Zeros(8), "ptgrm-features")
 
 
 def test_a_guide_of_another_width_is_refused():
@@ -113,6 +137,27 @@ def test_the_prior_looks_once_and_at_the_whole_picture():
     assert (alone - direct).abs().max() < 0.02
 
 
+@pytest.mark.parametrize("size", [(37, 53), (1, 1), (200, 136)])
+def test_a_guided_network_alone_is_shown_the_picture_and_not_its_padding(size):
+    module, image = boosted(), torch.rand(1, 3, *size)
+    views = []
+    prepare = module.prior.prepare
+    module.prior.prepare = lambda picture: views.append(tuple(picture.shape[2:])) or prepare(picture)
+    Restorer(module.network, tile=64, precision="float32").restore_image(image)
+    assert set(views) == {size}
+
+
+def test_two_threads_may_show_one_network_their_pictures():
+    module = boosted()
+    pictures = [torch.rand(1, 3, 200, 136, generator=torch.Generator().manual_seed(seed)) for seed in range(2)]
+    restorer = Restorer(module.network, tile=64, precision="float32")
+    alone = [restorer.restore_image(picture) for picture in pictures]
+    with ThreadPoolExecutor(2) as threads:
+        for _ in range(3):
+            together = list(threads.map(restorer.restore_image, pictures))
+            assert all(torch.equal(a, b) for a, b in zip(alone, together, strict=True))
+
+
 def test_crops_are_guided_by_the_photographs_they_are_from():
     module = boosted().train()
     crops, photographs = torch.rand(2, 3, 16, 16), torch.rand(2, 3, 64, 64)
@@ -136,6 +181,8 @@ def test_files_come_back(prior, tmp_path):
 
 
 def test_a_file_holds_one_prior(tmp_path):
+    with pytest.raises(ModelError, match="Guided"):
+        save_model(Experts.tiny(), tmp_path / "model.safetensors", recipe={}, card={})
     module = Boosted(Guided(Experts.tiny(), student()), student(), PTGRM(8, width=4, blocks=1))
     with pytest.raises(ModelError, match="different priors"):
         save_model(module, tmp_path / "model.safetensors", recipe={}, card={})

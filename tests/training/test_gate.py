@@ -5,7 +5,7 @@ import torch
 
 from pellucid import images
 from pellucid.data.folders import Photographs, list_photographs
-from pellucid.data.sources import Mixture, Synthetic
+from pellucid.data.sources import Mixture, Pairs, Synthetic
 from pellucid.degradations import KINDS, parse, parse_drawn
 from pellucid.errors import SettingsError
 from pellucid.networks import Experts, build_network
@@ -94,6 +94,13 @@ def test_a_prior_of_another_width_is_refused_before_anything_is_drawn(tmp_path):
     )
     with pytest.raises(SettingsError, match="guide_width=4"):
         build_module(recipe)
+
+
+def test_pairs_of_which_nothing_is_known_are_refused(tmp_path):
+    images.write(images.Photograph(torch.rand(1, 3, 40, 40)), tmp_path / "a.png")
+    files = list_photographs(tmp_path)
+    with pytest.raises(SettingsError, match="give their kind"):
+        teach_gate(experts(None, ["haze"], width=Statistics().width), Statistics(), Pairs(files, files))
 
 
 def test_the_gate_is_taught_whole_photographs_whatever_the_window(tmp_path):

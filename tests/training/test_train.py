@@ -322,6 +322,12 @@ def test_a_gate_is_taught_once(photographs, tmp_path, monkeypatch):
     assert len(taught) == 2
     assert {**full, **run(recipe, tmp_path / "cut", resume=True)} == full
     assert len(taught) == 2
+    recipe["train"] = recipe["train"] | {"frozen": ["gate"]}
+    run(recipe, tmp_path / "frozen")
+    assert len(taught) == 2
+    recipe["train"] = recipe["train"] | {"frozen": [], "prior_dropout": 0.1}
+    with pytest.raises(SettingsError, match="prior_dropout"):
+        run(recipe, tmp_path / "withheld")
 
 
 def test_what_a_guided_recipe_lacks_is_said(photographs, tmp_path):

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 
 from pellucid.errors import SettingsError, unknown_name
+from pellucid.networks import build_network
 from pellucid.refinement import ABLATIONS
 from pellucid.restoration.model_file import find_prior
 from pellucid.training.settings import Recipe, put, read_recipe
@@ -111,6 +113,12 @@ def _controls(tree: Mapping[str, Any], base: Recipe) -> list[Arm]:
     plain = {"weights": None, "shuffled": False}
     large = {**base.refinement.settings, **ABLATIONS["large"]}
     frozen = base.train.freeze_network
+    with torch.device("meta"):
+        guided = hasattr(build_network(base.network.name, base.network.settings), "guide_width")
+    if guided and not frozen:
+        raise SettingsError(
+            f"{base.name}: a network that the prior guides cannot learn alone; ablate it with train.freeze_network=true"
+        )
     alone = {**tree, "prior": None, "refinement": None, "train": {**tree["train"], "freeze_network": False}}
     return [
         Arm(NETWORK, tree if frozen else alone, base.name, network=frozen),

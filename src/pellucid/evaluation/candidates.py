@@ -81,12 +81,13 @@ def _candidate(name: str, restorer: Restorer, path: Path, weights: str, task: st
         "memory": restorer.memory,
         "strength": restorer.strength,
     }
-    whole, network = (
-        sum(parameter.numel() for parameter in module.parameters()) for module in (restorer.model, restorer.network)
-    )
     guide = getattr(restorer.model, "prior", None)
-    frozen = 0 if guide is None or isinstance(guide, Student) else sum(value.numel() for value in guide.parameters())
-    # A prior from elsewhere is not counted among what a boost adds; a student is part of the model.
-    details = depends | {"file": path.name, "parameters": whole - frozen, "parameters_added": whole - frozen - network}
+    # A prior is not counted among what a boost adds, nor where it guides the network, too; a student is part of the model.
+    frozen = set() if guide is None or isinstance(guide, Student) else {id(value) for value in guide.parameters()}
+    whole, network = (
+        sum(parameter.numel() for parameter in module.parameters() if id(parameter) not in frozen)
+        for module in (restorer.model, restorer.network)
+    )
+    details = depends | {"file": path.name, "parameters": whole, "parameters_added": whole - network}
     details |= {"task": task} if task else {}
     return Candidate(name, restorer.restore_image, json.dumps(depends, sort_keys=True), details)

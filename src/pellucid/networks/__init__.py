@@ -10,7 +10,7 @@ authors of these networks published them are recognised by `networks.published`.
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from contextvars import Context
+from contextvars import Context, ContextVar
 from typing import Any
 
 import torch
@@ -73,6 +73,9 @@ NETWORKS: Mapping[str, Callable[..., nn.Module]] = {
     "zero_dce": ZeroDCE,
 }
 
+_SEEING: ContextVar[object | None] = ContextVar("seeing", default=None)
+"""Who shows a network tiles. A context variable, so that another thread that runs the same network is left alone."""
+
 
 def build_network(name: str, settings: Mapping[str, Any] | None = None) -> nn.Module:
     """The network called `name` in NETWORKS, with fresh weights.
@@ -118,8 +121,9 @@ def output_scale(network: nn.Module) -> int:
 def seeing_whole(network: nn.Module, image: Tensor) -> Iterator[None]:
     """A context in which a network may be given tiles: one that has `whole` is told what it says of the whole picture.
 
-    It is asked when the first tile comes. The picture itself, padded to the network's multiple or not, is told nothing, for
-    of that the network sees all.
+    It is asked when the first tile comes. The picture itself, padded to the network's multiple or not, is told nothing, for of
+    that the network sees all, unless it says by `minds_padding` that this would be too much. Who is told already is told no
+    more. In another thread, that runs the same network on another picture, nothing happens.
 
     Args:
         network: any; to most it makes no difference.
@@ -129,12 +133,14 @@ def seeing_whole(network: nn.Module, image: Tensor) -> Iterator[None]:
     if not callable(ask):
         yield
         return
-    multiple = input_multiple(network)
-    full = {image.shape[2:], torch.Size(-(-side // multiple) * multiple for side in image.shape[2:])}
-    told: dict[str, Any] = {}
+    full = {image.shape[2:]}
+    if not getattr(network, "minds_padding", False):
+        multiple = input_multiple(network)
+        full.add(torch.Size(-(-side // multiple) * multiple for side in image.shape[2:]))
+    mark, told = object(), dict[str, Any]()
 
     def tell(_: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, Any] | None:
-        if inputs and inputs[0].shape[2:] in full:
+        if _SEEING.get() is not mark or "whole" in named or (inputs and inputs[0].shape[2:] in full):
             return None
         if not told:
             # A context of its own: what a refinement changes within the network, it changes for the tile alone.
@@ -142,9 +148,11 @@ def seeing_whole(network: nn.Module, image: Tensor) -> Iterator[None]:
         return inputs, named | told
 
     hook = network.register_forward_pre_hook(tell, with_kwargs=True)
+    before = _SEEING.set(mark)
     try:
         yield
     finally:
+        _SEEING.reset(before)
         hook.remove()
 
 

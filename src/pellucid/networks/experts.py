@@ -43,6 +43,10 @@ class Experts(nn.Module):
         for expert in experts:
             if not isinstance(expert, Mapping) or not {"name"} <= set(expert) <= {"name", "settings", "kinds"}:
                 raise ValueError(f"experts: each has a name, settings and perhaps kinds, got {expert!r}")
+            if expert["name"] == "external":  # a model file that names one would import whatever it likes
+                raise ValueError("experts: networks that pellucid has itself, and not 'external'")
+            if isinstance(expert.get("kinds"), str):
+                raise ValueError(f"experts: kinds are a list, as in [{expert['kinds']}]")
         self.kinds = [None if one.get("kinds") is None else tuple(one["kinds"]) for one in experts]
         self.settings: dict[str, Any] = {
             "experts": [
@@ -69,10 +73,10 @@ class Experts(nn.Module):
     def weights(self, guide: Tensor) -> Tensor:
         """How much each expert is believed: vectors (B, guide_width) to (B, experts), of sum 1; negligible ones are 0."""
         with torch.autocast(guide.device.type, enabled=False):
-            weights: Tensor = self.gate(guide.float()).softmax(1)
+            weights: Tensor = self.gate(guide.to(next(self.gate.parameters()).dtype)).float().softmax(1)
         if self.training:  # from an expert that is not asked the gate would never learn that it should be
             return weights
-        weights = weights * (weights >= NEGLIGIBLE)
+        weights = weights * (weights >= weights.amax(1, keepdim=True).clamp(max=NEGLIGIBLE))
         return weights / weights.sum(1, keepdim=True)
 
     def forward(self, degraded: Tensor, guide: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from torch import nn
 from pellucid.errors import ModelError, PellucidError, SettingsError, one_line, unknown_name
 from pellucid.priors import Prior
 from pellucid.refinement.features import FeatureRefinement
+from pellucid.refinement.guided import Guided
 from pellucid.refinement.layers import find_layer
 from pellucid.refinement.ptgrm import PTGRM
 
@@ -64,6 +65,11 @@ def refinement_for(
     settings = dict(settings or {})
     wants_maps = settings.get("guidance") == "concatenated-maps"
     settings["prior_width"] = maps_width(prior) if wants_maps else prior.width
+    if name == "ptgrm-features" and isinstance(network, Guided):
+        raise SettingsError(
+            "refinement 'ptgrm-features': which layers run depends on the photograph where a prior guides the network; "
+            "use 'ptgrm'"
+        )
     if name == "ptgrm-features":
         layer = find_layer(network, settings.get("layer"))
         settings |= {"layer": layer.name, "channels": layer.channels}

@@ -27,6 +27,9 @@ class Guided(nn.Module):
         SettingsError: the widths differ.
     """
 
+    minds_padding = True
+    """The prior has learnt from photographs, not from padded ones: reflections at the margin are a trace of their own."""
+
     def __init__(self, network: nn.Module, prior: Prior) -> None:
         super().__init__()
         wanted = getattr(network, "guide_width", None)

@@ -95,6 +95,8 @@ def save_model(
     guide = next((part.prior for part in (module, outer) if isinstance(part, Boosted | Guided)), None)
     if isinstance(outer, Guided) and outer.prior is not guide:
         raise ModelError(f"{path}: R and the network have different priors; a model file holds one")
+    if guide is None and hasattr(network, "guide_width"):
+        raise ModelError(f"{path}: {type(network).__name__} is guided by a prior; store it `Guided` by one")
     prior = guide.prior if isinstance(guide, Cached) else guide
     if prior is not None:
         embedded = next((key for key, kind in EMBEDDED_PRIORS.items() if type(prior) is kind), None)

@@ -103,7 +103,7 @@ def distill(model: ModelFile, recipe: Recipe, folder: Path, *, resume: bool = Fa
     if is_main_process():
         card: dict[str, Any] = dict(model.header["card"])
         card["distilled"] = {
-            "teacher": model.header["prior"]["name"],
+            "teacher": boosted.prior.name,
             "steps": run.step,
             "minutes": round(run.seconds / 60, 1),
             "recipe": recipe.model_dump(mode="json", include={"data", "distill"}),

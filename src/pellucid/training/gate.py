@@ -17,29 +17,31 @@ from pellucid.networks import Experts
 from pellucid.priors import Prior
 from pellucid.training.mosaics import Labels, generator_of, seen_photograph
 
-__all__ = ["expert_of", "teach_gate"]
+__all__ = ["check_kinds", "expert_of", "teach_gate"]
 
 EXAMPLES, STEPS, LEARNING_RATE, WEIGHT_DECAY, DROPOUT = 1000, 400, 5e-3, 0.1, 0.3
+
+
+def check_kinds(experts: Experts) -> None:
+    """Raises SettingsError where not exactly one expert is for the rest, or one is for a kind that there is not."""
+    rest = experts.kinds.count(None)
+    if rest != 1:
+        raise SettingsError(f"network.settings.experts: one of them must be without kinds, for the rest; got {rest}")
+    named = {kind for kinds in experts.kinds for kind in kinds or ()}
+    if unknown := sorted(named - set(KINDS)):
+        raise SettingsError(f"network.settings.experts: {unknown_name('kind of degradation', unknown[0], KINDS)}")
 
 
 def expert_of(experts: Experts, labels: Labels) -> Tensor:
     """The expert that each photograph should be given to, (B,): the first for a kind that it has, or else the one for the rest.
 
-    Raises SettingsError where not exactly one expert is for the rest, or one is for a kind that there is not.
+    Raises SettingsError as `check_kinds` does.
     """
-    rest = [place for place, kinds in enumerate(experts.kinds) if kinds is None]
-    if len(rest) != 1:
-        raise SettingsError(
-            f"network.settings.experts: one of them must be without kinds, for the rest; got {len(rest)}"
-        )
-    asked = torch.full((len(labels.present),), rest[0])
+    check_kinds(experts)
+    asked = torch.full((len(labels.present),), experts.kinds.index(None))
     for place in reversed(range(len(experts.kinds))):
         kinds = experts.kinds[place]
         if kinds is not None:
-            if unknown := sorted(set(kinds) - set(KINDS)):
-                raise SettingsError(
-                    f"network.settings.experts: {unknown_name('kind of degradation', unknown[0], KINDS)}"
-                )
             columns = [KINDS.index(kind) for kind in kinds]
             asked[labels.present[:, columns].any(1)] = place
     return asked
@@ -56,18 +58,25 @@ def teach_gate(experts: Experts, prior: Prior, source: Source, *, seed: int = 0)
         seed: of the draws.
 
     Raises:
-        SettingsError: not exactly one expert is for the rest.
+        SettingsError: not exactly one expert is for the rest, or it is not known what a photograph suffers from.
     """
-    generator = generator_of(seed, 0, EXAMPLES, 4)
+    check_kinds(experts)
     source = _without_windows(source)
-    drawn = [seen_photograph(source, None, generator_of(seed, 0, number, 4)) for number in range(EXAMPLES)]
-    target = expert_of(experts, Labels.join([labels for _, labels in drawn]))
-    vectors = torch.cat([prior(image[None] if image.ndim == 3 else image) for image, _ in drawn]).float()
+    place = next(experts.gate.parameters())
+    vectors, labels = [], []
+    for number in range(EXAMPLES):  # one photograph at a time: a thousand of them would fill any memory
+        image, known = seen_photograph(source, None, generator_of(seed, 0, number, 4))
+        if not known.known.any():
+            raise SettingsError("data: a gate must know what pairs suffer from; give their kind")
+        vectors.append(prior(image[None].to(place.device)).float())
+        labels.append(known)
+    target, given = expert_of(experts, Labels.join(labels)).to(place.device), torch.cat(vectors)
     experts.gate.requires_grad_(True)
+    generator = generator_of(seed, 0, EXAMPLES, 4)
     optimizer = torch.optim.AdamW(experts.gate.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY)
     for _ in range(STEPS):
-        kept = torch.rand(vectors.shape, generator=generator) >= DROPOUT
-        loss: Tensor = F.cross_entropy(experts.gate(vectors * kept / (1 - DROPOUT)), target)
+        kept = (torch.rand(given.shape, generator=generator) >= DROPOUT).to(given)
+        loss: Tensor = F.cross_entropy(experts.gate(given * kept / (1 - DROPOUT)), target)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()

@@ -171,7 +171,7 @@ class TrainSettings(_Settings):
     freeze_network: bool = False
     """Train R alone and leave F as it is."""
     frozen: tuple[str, ...] = ()
-    """Modules within the network, by their names there, such as `experts.0`, that are left as they are."""
+    """Modules within the network, by their names there, such as `experts.0`, whose weights are left as they are."""
     prior_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Part of the samples in which the prior's vector is replaced by zeros, so that R does not lean on it alone."""
     precision: Literal["auto", "bfloat16", "float32"] = "auto"

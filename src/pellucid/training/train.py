@@ -17,7 +17,7 @@ from pellucid.priors import Cached, Prior, Shuffled
 from pellucid.refinement import Boosted, Guided, refinement_for
 from pellucid.restoration.model_file import find_prior, load_network_weights, save_model
 from pellucid.training.degradation_encoder import train_encoder
-from pellucid.training.gate import teach_gate
+from pellucid.training.gate import check_kinds, teach_gate
 from pellucid.training.loop import Run, Step
 from pellucid.training.material import describe_data, split_sources
 from pellucid.training.objectives import build_objective
@@ -42,9 +42,11 @@ def train(recipe: Recipe, folder: Path, *, resume: bool = False) -> Iterator[Ste
     if recipe.encoder is not None:
         yield from train_encoder(recipe, folder, resume=resume)
         return
-    run, held_out = prepare(recipe, folder, teach=not resume)
+    run, held_out = prepare(recipe, folder)
     tree = recipe.model_dump(mode="json")
     start(run, tree, resume=resume)
+    if not resume:  # what a checkpoint brings has been taught
+        _teach(run, recipe)
 
     def scores(step: Step) -> dict[str, Any]:
         due = step.number % recipe.train.validate_steps == 0 or step.last
@@ -67,13 +69,22 @@ def _save(run: Run, folder: Path, tree: dict[str, Any], written: dict[str, Any])
     save_model(run.module, folder / "model.safetensors", recipe=tree, card=written)
 
 
-def prepare(recipe: Recipe, folder: Path, *, teach: bool = True) -> tuple[Run, Source]:
-    """The run of a recipe, and the photographs held out for validation; `teach` as for `build_module`."""
+def _teach(run: Run, recipe: Recipe) -> None:
+    """Teaches the gate of experts that say what they are for, unless it is to be left as it is."""
+    if not isinstance(run.module, Boosted) or not isinstance(run.module.network, Guided):
+        return
+    experts = run.module.network.network
+    if isinstance(experts, Experts) and any(experts.kinds) and "gate" not in recipe.train.frozen:
+        teach_gate(experts, run.module.prior, run.batches.source, seed=recipe.train.seed)
+
+
+def prepare(recipe: Recipe, folder: Path) -> tuple[Run, Source]:
+    """The run of a recipe, and the photographs held out for validation."""
     objective = build_objective(recipe)
     torch.manual_seed(recipe.train.seed)
     data, settings = recipe.data, recipe.train
     training, held_out = split_sources(data)
-    module = build_module(recipe, training, teach=teach)
+    module = build_module(recipe, training)
     objective.check(module.network if isinstance(module, Boosted) else module)
     multiple = input_multiple(module)
     if data.crop % multiple:
@@ -86,14 +97,8 @@ def prepare(recipe: Recipe, folder: Path, *, teach: bool = True) -> tuple[Run, S
     return Run(module, objective, batches, settings, folder / "checkpoint.pt"), held_out
 
 
-def build_module(recipe: Recipe, training: Source | None = None, *, teach: bool = True) -> nn.Module:
-    """The network of a recipe, boosted where the recipe says so.
-
-    Args:
-        recipe: the recipe.
-        training: the photographs that a shuffled prior and a gate know; None reads those of the recipe.
-        teach: teach the gate of experts. Not worth its minutes where a checkpoint will bring one that has been taught.
-    """
+def build_module(recipe: Recipe, training: Source | None = None) -> nn.Module:
+    """The network of a recipe, boosted where the recipe says so; `training` are the photographs for a shuffled prior."""
     network = build_network(recipe.network.name, recipe.network.settings)
     if recipe.network.weights:
         load_network_weights(network, recipe.network.weights)
@@ -112,11 +117,12 @@ def build_module(recipe: Recipe, training: Source | None = None, *, teach: bool 
     except (RuntimeError, ValueError, OverflowError) as error:  # a width that no memory holds, a bank of one
         raise SettingsError(f"prior {recipe.prior.name!r}: {one_line(error)}") from error
     if guided:
+        if recipe.train.prior_dropout:
+            raise SettingsError("train.prior_dropout: a network that the prior guides cannot do without it")
         experts, network = network, Guided(network, prior)
-        if isinstance(experts, Experts) and any(kinds is not None for kinds in experts.kinds):
+        if isinstance(experts, Experts) and any(experts.kinds):  # its gate is taught, and learns nothing else
+            check_kinds(experts)
             experts.gate.requires_grad_(False)
-            if teach:
-                teach_gate(experts, prior, training or split_sources(recipe.data)[0], seed=recipe.train.seed)
     refinement = refinement_for(network, prior, recipe.refinement.name, recipe.refinement.settings)
     return Boosted(network, prior, refinement, freeze_network=recipe.train.freeze_network)
 
