@@ -93,6 +93,16 @@ def test_settings_that_cannot_be_are_refused(settings):
         build_network("experts", settings)
 
 
+def test_while_experts_learn_under_a_settled_gate_only_those_asked_run():
+    experts = Experts.tiny().train()
+    nn.init.zeros_(experts.gate[2].weight)
+    experts.gate[2].bias.data = torch.tensor([0.0, 20.0])
+    guide = torch.randn(1, 8)
+    assert (experts.weights(guide) > 0).all()
+    experts.gate.requires_grad_(False)
+    assert experts.weights(guide).tolist() == [[0, 1]]
+
+
 def test_of_many_experts_the_likeliest_is_asked():
     """With twenty and one that are all alike, none is believed as much as what counts as negligible."""
     shape = {"name": "unet", "settings": {"widths": [2], "blocks": [1]}}

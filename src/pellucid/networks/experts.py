@@ -18,7 +18,7 @@ from pellucid.errors import ModelError
 __all__ = ["Experts"]
 
 NEGLIGIBLE = 0.05
-"""An expert that is believed less is not asked, once training is over."""
+"""An expert that is believed less is not asked, unless the gate is still learning."""
 
 
 class Experts(nn.Module):
@@ -71,11 +71,14 @@ class Experts(nn.Module):
         return cls([{"name": "unet", "settings": shape}, {"name": "unet", "settings": shape}], guide_width=8, hidden=4)
 
     def weights(self, guide: Tensor) -> Tensor:
-        """How much each expert is believed: vectors (B, guide_width) to (B, experts), of sum 1; negligible ones are 0."""
+        """How much each expert is believed: vectors (B, guide_width) to (B, experts), of sum 1.
+
+        Negligible weights are 0, once the gate has learnt.
+        """
         with torch.autocast(guide.device.type, enabled=False):
             weights: Tensor = self.gate(guide.to(next(self.gate.parameters()).dtype)).float().softmax(1)
-        if self.training:  # from an expert that is not asked the gate would never learn that it should be
-            return weights
+        if self.training and next(self.gate.parameters()).requires_grad:
+            return weights  # from an expert that is not asked the gate would never learn that it should be
         weights = weights * (weights >= weights.amax(1, keepdim=True).clamp(max=NEGLIGIBLE))
         return weights / weights.sum(1, keepdim=True)
 
