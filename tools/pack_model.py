@@ -8,6 +8,7 @@
 
 import argparse
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -87,14 +88,12 @@ def main() -> None:
 
 
 def portable(tree: Any) -> Any:
-    """A recipe without this machine's folders: absolute paths to run folders start at `runs`."""
+    """A recipe without this machine's folders: absolute paths into a folder of runs, whatever its name, start at `runs`."""
     if isinstance(tree, dict):
         return {key: portable(value) for key, value in tree.items()}
     if isinstance(tree, list):
         return [portable(value) for value in tree]
-    if isinstance(tree, str) and tree.startswith("/") and "/runs/" in tree:
-        return tree[tree.index("/runs/") + 1 :]
-    return tree
+    return re.sub(r"^/.*?runs/", "runs/", tree) if isinstance(tree, str) else tree
 
 
 def stage(folder: Path) -> dict[str, Any]:

@@ -28,6 +28,12 @@ class Embedded:
 EMBEDDED: Mapping[str, Embedded] = {
     "default": Embedded(
         "default.safetensors",
+        "blind restoration of noise, blur, rain, snow, haze, darkness, JPEG and low resolution: five experts, boosted",
+        looks_first=True,
+    ),
+    "fast": Embedded("fast.safetensors", "the same in small: two experts, boosted", looks_first=True),
+    "denoise": Embedded(
+        "denoise.safetensors",
         "blind denoising of colour and grey photographs, Gaussian noise of sigma 0 to 55, boosted",
         looks_first=True,
     ),

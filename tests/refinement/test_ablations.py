@@ -154,7 +154,7 @@ def test_its_settings_build_it_again(name):
 
 
 def test_the_shipped_file_knows_none_of_these_settings_and_gives_the_equations_result():
-    path = find_model("default")
+    path = find_model("denoise")
     settings = describe_model(path)["refinement"]["settings"]
     assert not {"range_map", "guidance", "position", "channel_attention", "spatial_attention"} & settings.keys()
     module = build_refinement("ptgrm", settings).eval()
@@ -165,7 +165,7 @@ def test_the_shipped_file_knows_none_of_these_settings_and_gives_the_equations_r
     }
     assert stored.keys() == module.state_dict().keys()
     assert torch.equal(
-        pellucid.load("default").model.refinement.decoder.out.weight, stored["decoder.out.weight"].float()
+        pellucid.load("denoise").model.refinement.decoder.out.weight, stored["decoder.out.weight"].float()
     )
     module.load_state_dict({key: value.float() for key, value in stored.items()})
     restored, degraded = torch.rand(2, 1, 3, 12, 20)

@@ -14,18 +14,21 @@ from pellucid.diagnosis.calibration import conformal_margin, expected_error, fit
 from pellucid.diagnosis.diagnoser import Diagnoser, diagnose, features_width, load_diagnoser, save_diagnoser
 from pellucid.diagnosis.findings import Diagnosis, Finding, grade
 from pellucid.diagnosis.heads import Heads
+from pellucid.diagnosis.prior import DiagnosisPrior, diagnosis_prior
 from pellucid.diagnosis.scoring import NOTHING, Score, Trial, score_singles
 
 __all__ = [
     "NOTHING",
     "Diagnoser",
     "Diagnosis",
+    "DiagnosisPrior",
     "Finding",
     "Heads",
     "Score",
     "Trial",
     "conformal_margin",
     "diagnose",
+    "diagnosis_prior",
     "expected_error",
     "features_width",
     "fit_temperature",

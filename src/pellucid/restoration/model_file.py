@@ -5,8 +5,8 @@ Its metadata key `pellucid` is JSON:
     format       1
     network      {"name", "settings"} of the NETWORKS table, or {"sha256"} of a network that is not ours
     refinement   {"name", "settings"} or null
-    prior        of R, and of a network that it guides: {"student": settings} or {"encoder": settings} (embedded), {"name": ...}
-                 (needed from elsewhere), or null; "shuffled" marks a control
+    prior        of R, and of a network that it guides: {"student": settings}, {"encoder": settings} or {"diagnosis": settings}
+                 (embedded), {"name": ...} (needed from elsewhere), or null; "shuffled" marks a control
     recipe       the resolved recipe of the training
     card         what the model is for, what it was trained on, numbers with their protocols, licence
 
@@ -31,6 +31,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from pellucid.checkpoints import load_weights, read_weights
+from pellucid.diagnosis import DiagnosisPrior, diagnosis_prior
 from pellucid.errors import ModelError, SettingsError, one_line
 from pellucid.networks import External, build_network, input_multiple, module_within, network_name
 from pellucid.networks.published import PUBLISHED, recognise
@@ -49,7 +50,7 @@ HEADER: Mapping[str, tuple[type, ...]] = {
     "card": (dict,),
 }
 """The keys that a header must have, and the kinds of their values."""
-EMBEDDED_PRIORS: Mapping[str, type] = {"encoder": DegradationEncoder, "student": Student}
+EMBEDDED_PRIORS: Mapping[str, type] = {"diagnosis": DiagnosisPrior, "encoder": DegradationEncoder, "student": Student}
 """The priors that travel in model files, by the key of the header that holds their settings: small, and ours."""
 
 
@@ -197,14 +198,21 @@ def load_network_weights(network: nn.Module, weights: Path | Mapping[str, Path])
 
 
 def find_prior(spec: str, *, weights: Weights = None) -> Prior:
-    """The prior that `spec` names, as `build_prior` does, and also `restorer:FILE`: the deepest features of a network's file.
+    """The prior that `spec` names, as `build_prior` does, and two more.
+
+    They are `restorer:FILE`, the deepest features of a network's file, and `diagnosis` or `diagnosis:FOLDER`, what a
+    degradation encoder sees and its diagnoser concludes.
 
     Raises:
         SettingsError: an unknown or malformed spec.
         ModelError: weights are missing or wrong.
         MissingExtraError: an optional package is needed.
     """
-    return build_prior(spec, weights=weights, more={"restorer": _restorer_prior})
+    return build_prior(spec, weights=weights, more={"diagnosis": _diagnosis_prior, "restorer": _restorer_prior})
+
+
+def _diagnosis_prior(folder: str, _weights: str | Path | None) -> Prior:
+    return diagnosis_prior(folder)
 
 
 def _restorer_prior(file: str, _weights: str | Path | None) -> Prior:
@@ -235,7 +243,7 @@ def _prior(header: dict[str, Any], tensors: Mapping[str, Tensor], path: Path, we
     embedded = next((key for key in EMBEDDED_PRIORS if key in header["prior"]), None)
     if embedded is not None:
         kept = header["prior"][embedded]
-        embedded_prior: Any = DegradationEncoder(kept) if embedded == "encoder" else Student(**kept)
+        embedded_prior: Any = DegradationEncoder(kept) if embedded == "encoder" else EMBEDDED_PRIORS[embedded](**kept)
         _fill(embedded_prior, tensors, "prior", path)
         embedded_prior.freeze()
         return embedded_prior

@@ -1,0 +1,76 @@
+"""The diagnosis as a prior: what the degradation encoder sees of a photograph, and what is concluded from that and its traces.
+
+The encoder's vector alone takes shaken photographs of other cameras for hazy ones (EXPERIMENTS.md 24). The heads of the
+diagnosis have learnt from ten times as many examples as a gate does, and read traces of the whole photograph beside it.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pellucid.degradations import KINDS
+from pellucid.diagnosis.diagnoser import Diagnoser, load_diagnoser
+from pellucid.diagnosis.heads import Heads
+from pellucid.priors import DegradationEncoder
+from pellucid.priors.protocol import FrozenPrior, check_image, unit_rms
+
+__all__ = ["DiagnosisPrior", "diagnosis_prior"]
+
+
+class DiagnosisPrior(FrozenPrior):
+    """The encoder's vector, the probability of every kind of degradation, and its severity.
+
+    The view is these numbers themselves, computed at the photograph's own resolution, as resizing would take away what they
+    are read from.
+
+    Args:
+        encoder: settings of a `DegradationEncoder`.
+        heads: settings of the `Heads` that read its features and the traces.
+        name: recorded in model files.
+    """
+
+    def __init__(self, encoder: Mapping[str, Any], heads: Mapping[str, Any], *, name: str = "diagnosis") -> None:
+        looking = DegradationEncoder(encoder)
+        self.reach = looking.width**0.5
+        """The largest component that a vector of the encoder can have: its root-mean-square is one."""
+        width = looking.width + 2 * len(KINDS)
+        super().__init__(name, width, (1, 1))
+        self.view_channels = width
+        self.settings = {"encoder": dict(encoder), "heads": dict(heads)}
+        self.encoder, self.heads = looking, Heads(**heads)
+        self.freeze()
+
+    @torch.no_grad()
+    def prepare(self, image: Tensor) -> Tensor:
+        """(B, 3, H, W) of any size, in [0, 1], to vector, probabilities and severities, (B, width, 1, 1), in [0, 1]."""
+        check_image(image)
+        diagnoser = Diagnoser(self.encoder, self.heads)
+        features = torch.cat([diagnoser.features(one[None].float().clamp(0, 1)) for one in image])
+        probabilities, severities = self.heads.predict(features.to(self.heads.margin.dtype))
+        seen = self.encoder(image.float().clamp(0, 1)) / (2 * self.reach) + 0.5
+        view = torch.cat([seen, probabilities.float(), severities[:, :, 1].float() / 100], 1)
+        return view[:, :, None, None].clamp(0, 1)
+
+    @torch.no_grad()
+    def encode(self, view: Tensor) -> Tensor:
+        """Views (B, width, 1, 1) to vectors (B, width), float32, of unit root-mean-square: the numbers around zero."""
+        numbers = 2 * view.float().flatten(1) - 1
+        seen, concluded = numbers[:, : self.encoder.width], numbers[:, self.encoder.width :]
+        return unit_rms(torch.cat([seen * self.reach, concluded], 1))
+
+
+def diagnosis_prior(folder: str = "") -> DiagnosisPrior:
+    """The prior of a folder that `pellucid train degradation-encoder` wrote; without one, of the embedded encoder.
+
+    Raises ModelError: files are missing, damaged, or of another model.
+    """
+    diagnoser = load_diagnoser(folder)
+    prior = DiagnosisPrior(
+        diagnoser.encoder.settings, diagnoser.heads.settings, name=f"diagnosis:{folder}" if folder else "diagnosis"
+    )
+    prior.encoder.load_state_dict(diagnoser.encoder.state_dict())
+    prior.heads.load_state_dict(diagnoser.heads.state_dict())
+    prior.freeze()
+    return prior
