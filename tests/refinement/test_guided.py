@@ -7,8 +7,9 @@ import torch
 from torch import nn
 
 from pellucid.errors import ModelError, SettingsError
+from pellucid.evaluation.candidates import candidates_of
 from pellucid.networks import Experts, UNet, build_network
-from pellucid.priors import RandomVectors, Student, Zeros
+from pellucid.priors import DegradationEncoder, RandomVectors, Student, Zeros
 from pellucid.refinement import PTGRM, Boosted, Guided, refinement_for
 from pellucid.restoration.memory import bytes_per_pixel
 from pellucid.restoration.model_file import describe_model, load_model, load_network_weights, save_model
@@ -221,3 +222,15 @@ def test_memory_counts_the_largest_expert_whichever_is_asked():
     nn.init.zeros_(experts.gate[2].weight)
     experts.gate[2].bias.data = torch.tensor([20.0, 0.0])
     assert bytes_per_pixel(Guided(experts.eval(), Zeros(8)), torch.device("cpu")) == 4 * 32
+
+
+def test_a_prior_counts_neither_for_the_network_that_it_guides_nor_for_the_boost(tmp_path):
+    prior = DegradationEncoder({"image_size": 64, "hidden_size": 8, "num_hidden_layers": 1, "projection_dim": 8})
+    module, path = boosted(prior), tmp_path / "model.safetensors"
+    save_model(module, path, recipe={}, card={})
+    alone, whole = candidates_of([str(path)], alone=True)
+    experts, refinement = (
+        sum(value.numel() for value in part.parameters()) for part in (module.network.network, module.refinement)
+    )
+    assert (alone.details["parameters"], alone.details["parameters_added"]) == (experts, 0)
+    assert (whole.details["parameters"], whole.details["parameters_added"]) == (experts + refinement, refinement)

@@ -186,14 +186,15 @@ def test_joint_training_moves_both(photographs, tmp_path):
     assert end.refinement.decoder.out.weight.abs().max() > 0
 
 
-def test_distilling_makes_a_file_that_needs_no_other(photographs, tmp_path):
-    recipe_tree = boosted_tree(photographs)
+@pytest.mark.parametrize("prior", ["random:8", "degradations"])
+def test_distilling_makes_a_file_that_needs_no_other(prior, photographs, tmp_path):
+    recipe_tree = boosted_tree(photographs) | {"prior": {"name": prior}}
     run(recipe_tree, tmp_path / "boosted")
     model = load_model(tmp_path / "boosted/model.safetensors")
     steps = list(distill(model, read_recipe(recipe_tree, "test"), tmp_path / "distilled"))
     assert [step.number for step in steps] == [1, 2, 3]
     header = describe_model(tmp_path / "distilled/model.safetensors")
-    assert header["prior"]["student"]["teacher"] == "random:8"
+    assert header["prior"]["student"]["teacher"] == header["card"]["distilled"]["teacher"] == prior
     distilled = load_model(tmp_path / "distilled/model.safetensors").module
     image = torch.rand(1, 3, 20, 24)
     assert distilled(image).shape == image.shape
