@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pellucid.degradations.members import one_by_one
+from pellucid.degradations.falling import Falling, uniform_from
 from pellucid.errors import SettingsError
 
 __all__ = ["Rain"]
@@ -32,7 +32,7 @@ _STREAKS = 4096
 
 
 @dataclass(frozen=True)
-class Rain:
+class Rain(Falling):
     """Rain, from a few streaks (input PSNR of about 27 dB at amount 20) to a downpour (13 dB at 100).
 
     Severity: the amount. The root-mean-square error grows about in proportion to it, whatever else is set or drawn.
@@ -46,36 +46,26 @@ class Rain:
     """
 
     kind: ClassVar[str] = "rain"
+    name: ClassVar[str] = "rain"
+    bounds: ClassVar[tuple[tuple[str, float, float], ...]] = (
+        ("amount", 0, 100),
+        ("length", 0, 200),
+        ("angle", -45, 45),
+        ("spread", 0, 45),
+    )
 
-    amount: float
     length: float = 0.0
     angle: float = 0.0
     spread: float = 30.0
     directions: int = 0
 
     def __post_init__(self) -> None:
-        for name, low, high in (("amount", 0, 100), ("length", 0, 200), ("angle", -45, 45), ("spread", 0, 45)):
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise SettingsError(f"rain: {name} must lie in {low}..{high}, got {value:g}")
+        super().__post_init__()
         if self.directions not in range(6):
             raise SettingsError(f"rain: directions must be 0 (drawn) or 1 to 5, got {self.directions}")
 
-    @property
-    def severity(self) -> float:
-        """0 to 100: the amount."""
-        return float(self.amount)
-
-    def __call__(self, clean: Tensor, generator: torch.Generator) -> Tensor:
-        """Clean (..., C, H, W) in [0, 1] to rainy, same shape; every picture has rain of its own."""
-        if self.amount == 0:
-            return clean
-        return one_by_one(clean, lambda picture: self._rained(picture, generator))
-
-    def _rained(self, picture: Tensor, generator: torch.Generator) -> Tensor:
-        def drawn(low: float, high: float) -> float:
-            return low + (high - low) * float(torch.rand((), generator=generator))
-
+    def _fallen(self, picture: Tensor, generator: torch.Generator) -> Tensor:
+        drawn = uniform_from(generator)
         height, width = picture.shape[-2:]
         directions = self.directions
         if directions == 0:

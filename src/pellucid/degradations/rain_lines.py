@@ -13,8 +13,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from pellucid.degradations.falling import Falling, uniform_from
 from pellucid.degradations.kernels import convolve, line_kernel
-from pellucid.degradations.members import one_by_one
 from pellucid.errors import SettingsError
 
 __all__ = ["RainLines"]
@@ -24,7 +24,7 @@ _HEAVIEST = 0.42
 
 
 @dataclass(frozen=True)
-class RainLines:
+class RainLines(Falling):
     """Rain as straight bright lines, added to the photograph (input PSNR of about 22 dB at amount 20, 13 at 65, 10 at 100).
 
     Severity: the amount. The root-mean-square error grows about in proportion to it, less where the photograph is bright.
@@ -39,8 +39,15 @@ class RainLines:
     """
 
     kind: ClassVar[str] = "rain"
+    name: ClassVar[str] = "rain-lines"
+    bounds: ClassVar[tuple[tuple[str, float, float], ...]] = (
+        ("amount", 0, 100),
+        ("length", 0, 100),
+        ("angle", -45, 45),
+        ("spread", 0, 45),
+        ("density", 0, 0.5),
+    )
 
-    amount: float
     length: float = 0.0
     angle: float = 0.0
     spread: float = 15.0
@@ -48,29 +55,12 @@ class RainLines:
     density: float = 0.0
 
     def __post_init__(self) -> None:
-        bounds = (("amount", 0, 100), ("length", 0, 100), ("angle", -45, 45), ("spread", 0, 45), ("density", 0, 0.5))
-        for name, low, high in bounds:
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise SettingsError(f"rain-lines: {name} must lie in {low}..{high}, got {value:g}")
+        super().__post_init__()
         if self.directions not in range(6):
             raise SettingsError(f"rain-lines: directions must be 0 (drawn) or 1 to 5, got {self.directions}")
 
-    @property
-    def severity(self) -> float:
-        """0 to 100: the amount."""
-        return float(self.amount)
-
-    def __call__(self, clean: Tensor, generator: torch.Generator) -> Tensor:
-        """Clean (..., C, H, W) in [0, 1] to rainy, same shape; every picture has rain of its own."""
-        if self.amount == 0:
-            return clean
-        return one_by_one(clean, lambda picture: self._rained(picture, generator))
-
-    def _rained(self, picture: Tensor, generator: torch.Generator) -> Tensor:
-        def drawn(low: float, high: float) -> float:
-            return low + (high - low) * float(torch.rand((), generator=generator))
-
+    def _fallen(self, picture: Tensor, generator: torch.Generator) -> Tensor:
+        drawn = uniform_from(generator)
         directions = self.directions or int(torch.randint(1, 6, (), generator=generator))
         rain = torch.zeros(picture.shape[-2:])
         mean = spread = 0.0

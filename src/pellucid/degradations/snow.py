@@ -12,7 +12,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from pellucid.degradations.members import one_by_one
+from pellucid.degradations.falling import Falling, uniform_from
 from pellucid.errors import SettingsError
 
 __all__ = ["Snow"]
@@ -35,7 +35,7 @@ _PATCHES = 30_000
 
 
 @dataclass(frozen=True)
-class Snow:
+class Snow(Falling):
     """Snowfall, from a few flakes to a blizzard (input PSNR of about 28 dB at amount 20, 13 dB at 100).
 
     Severity: the amount. The root-mean-square error grows about in proportion to it, whatever else is set or drawn.
@@ -48,34 +48,19 @@ class Snow:
     """
 
     kind: ClassVar[str] = "snow"
+    name: ClassVar[str] = "snow"
+    bounds: ClassVar[tuple[tuple[str, float, float], ...]] = (("amount", 0, 100), ("size", 0, 40))
 
-    amount: float
     size: float = 0.0
     wind: float = -1.0
 
     def __post_init__(self) -> None:
-        for name, low, high in (("amount", 0, 100), ("size", 0, 40)):
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise SettingsError(f"snow: {name} must lie in {low}..{high}, got {value:g}")
+        super().__post_init__()
         if not (self.wind == -1 or 0 <= self.wind <= 10):
             raise SettingsError(f"snow: wind must lie in 0..10, or be -1 (drawn), got {self.wind:g}")
 
-    @property
-    def severity(self) -> float:
-        """0 to 100: the amount."""
-        return float(self.amount)
-
-    def __call__(self, clean: Tensor, generator: torch.Generator) -> Tensor:
-        """Clean (..., C, H, W) in [0, 1] to snowy, same shape; every picture has snow of its own."""
-        if self.amount == 0:
-            return clean
-        return one_by_one(clean, lambda picture: self._snowed(picture, generator))
-
-    def _snowed(self, picture: Tensor, generator: torch.Generator) -> Tensor:
-        def drawn(low: float, high: float) -> float:
-            return low + (high - low) * float(torch.rand((), generator=generator))
-
+    def _fallen(self, picture: Tensor, generator: torch.Generator) -> Tensor:
+        drawn = uniform_from(generator)
         height, width = picture.shape[-2:]
         # In heavy snow the smallest flakes would be very many.
         smallest = 3 + 2 * self.amount / 100
