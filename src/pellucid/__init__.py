@@ -50,7 +50,6 @@ def load(
     from pellucid.restoration.restorer import Restorer
 
     module = load_model(find_model(str(name))).module
-    embedded = EMBEDDED.get(str(name))
     return Restorer(
         module,
         strength=strength,
@@ -58,7 +57,7 @@ def load(
         memory=memory,
         device=device,
         precision=precision,
-        diagnoser=load_diagnoser() if embedded and embedded.looks_first and not always else None,
+        diagnoser=load_diagnoser() if str(name) in EMBEDDED and not always else None,
     )
 
 

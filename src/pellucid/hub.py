@@ -17,25 +17,21 @@ class Embedded:
     Attributes:
         file: its name among the weights.
         summary: what it is for.
-        looks_first: whether photographs are diagnosed before, and left alone where nothing is wrong with them.
     """
 
     file: str
     summary: str
-    looks_first: bool = False
 
 
 EMBEDDED: Mapping[str, Embedded] = {
     "default": Embedded(
         "default.safetensors",
         "blind restoration of noise, blur, rain, snow, haze, darkness, JPEG and low resolution: five experts, boosted",
-        looks_first=True,
     ),
-    "fast": Embedded("fast.safetensors", "the same in small: two experts, boosted", looks_first=True),
+    "fast": Embedded("fast.safetensors", "the same in small: two experts, boosted"),
     "denoise": Embedded(
         "denoise.safetensors",
         "blind denoising of colour and grey photographs, Gaussian noise of sigma 0 to 55, boosted",
-        looks_first=True,
     ),
 }
 

@@ -113,9 +113,7 @@ def _controls(tree: Mapping[str, Any], base: Recipe) -> list[Arm]:
     plain = {"weights": None, "shuffled": False}
     large = {**base.refinement.settings, **ABLATIONS["large"]}
     frozen = base.train.freeze_network
-    with torch.device("meta"):
-        guided = hasattr(build_network(base.network.name, base.network.settings), "guide_width")
-    if guided and not frozen:
+    if not frozen and _guided(base):
         raise SettingsError(
             f"{base.name}: a network that the prior guides cannot learn alone; ablate it with train.freeze_network=true"
         )
@@ -127,6 +125,14 @@ def _controls(tree: Mapping[str, Any], base: Recipe) -> list[Arm]:
         _variant("random prior", tree, base.name, prior={**plain, "name": f"random:{width}"}),
         _variant("equal parameters", tree, base.name, refinement={"name": "ptgrm", "settings": large}),
     ]
+
+
+def _guided(recipe: Recipe) -> bool:
+    """Whether a prior guides the network itself; one of somebody else's, which may not be built without memory, it never does."""
+    if recipe.network.name == "external":
+        return False
+    with torch.device("meta"):
+        return hasattr(build_network(recipe.network.name, recipe.network.settings), "guide_width")
 
 
 def _variant(name: str, tree: Mapping[str, Any], host: str, **sections: Mapping[str, Any]) -> Arm:

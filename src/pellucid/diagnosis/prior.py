@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from pellucid.degradations import KINDS
-from pellucid.diagnosis.diagnoser import Diagnoser, load_diagnoser
+from pellucid.diagnosis.diagnoser import load_diagnoser
 from pellucid.diagnosis.heads import Heads
+from pellucid.diagnosis.traces import traces
 from pellucid.priors import DegradationEncoder
 from pellucid.priors.protocol import FrozenPrior, check_image, unit_rms
 
@@ -46,10 +47,11 @@ class DiagnosisPrior(FrozenPrior):
     def prepare(self, image: Tensor) -> Tensor:
         """(B, 3, H, W) of any size, in [0, 1], to vector, probabilities and severities, (B, width, 1, 1), in [0, 1]."""
         check_image(image)
-        diagnoser = Diagnoser(self.encoder, self.heads)
-        features = torch.cat([diagnoser.features(one[None].float().clamp(0, 1)) for one in image])
+        image = image.float().clamp(0, 1)
+        vector, features = self.encoder.look(self.encoder.prepare(image))
+        features = torch.cat([features, torch.cat([traces(one[None]) for one in image])], 1)
         probabilities, severities = self.heads.predict(features.to(self.heads.margin.dtype))
-        seen = self.encoder(image.float().clamp(0, 1)) / (2 * self.reach) + 0.5
+        seen = vector / (2 * self.reach) + 0.5
         view = torch.cat([seen, probabilities.float(), severities[:, :, 1].float() / 100], 1)
         return view[:, :, None, None].clamp(0, 1)
 

@@ -64,6 +64,11 @@ class Experts(nn.Module):
         self.multiple = math.lcm(*map(input_multiple, self.experts))
         self.gate = nn.Sequential(nn.Linear(guide_width, hidden), nn.ReLU(), nn.Linear(hidden, len(experts)))
 
+    @property
+    def specialised(self) -> bool:
+        """Whether any of them says what it is for, and the gate is to be taught so."""
+        return any(kinds is not None for kinds in self.kinds)
+
     @classmethod
     def tiny(cls) -> "Experts":
         """The smallest useful instance, for tests."""

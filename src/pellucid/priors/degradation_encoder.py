@@ -198,14 +198,18 @@ class DegradationEncoder(FrozenPrior):
     @torch.no_grad()
     def encode(self, view: Tensor) -> Tensor:
         """Mosaics (B, 3, *size) to vectors (B, width), float32, of unit root-mean-square."""
-        embedding: Tensor = self.tower(self.normalise(view))[0]
-        return unit_rms(embedding)
+        return self.look(view)[0]
 
     @torch.no_grad()
     def features(self, view: Tensor) -> Tensor:
         """Mosaics (B, 3, *size) to what the heads of the diagnosis see, (B, features_width), float32; see `join_features`."""
-        _, whole, patches = self.tower(self.normalise(view))
-        return join_features(whole, patches)
+        return self.look(view)[1]
+
+    @torch.no_grad()
+    def look(self, view: Tensor) -> tuple[Tensor, Tensor]:
+        """What `encode` and what `features` give for mosaics (B, 3, *size), at one glance."""
+        embedding, whole, patches = self.tower(self.normalise(view))
+        return unit_rms(embedding), join_features(whole, patches)
 
     @torch.no_grad()
     def maps(self, image: Tensor) -> Tensor:

@@ -74,7 +74,7 @@ def _teach(run: Run, recipe: Recipe) -> None:
     if not isinstance(run.module, Boosted) or not isinstance(run.module.network, Guided):
         return
     experts = run.module.network.network
-    if isinstance(experts, Experts) and any(experts.kinds) and "gate" not in recipe.train.frozen:
+    if isinstance(experts, Experts) and experts.specialised and "gate" not in recipe.train.frozen:
         teach_gate(experts, run.module.prior, run.batches.source, seed=recipe.train.seed)
 
 
@@ -120,7 +120,7 @@ def build_module(recipe: Recipe, training: Source | None = None) -> nn.Module:
         if recipe.train.prior_dropout:
             raise SettingsError("train.prior_dropout: a network that the prior guides cannot do without it")
         experts, network = network, Guided(network, prior)
-        if isinstance(experts, Experts) and any(experts.kinds):  # its gate is taught, and learns nothing else
+        if isinstance(experts, Experts) and experts.specialised:  # its gate is taught, and learns nothing else
             check_kinds(experts)
             experts.gate.requires_grad_(False)
     refinement = refinement_for(network, prior, recipe.refinement.name, recipe.refinement.settings)
