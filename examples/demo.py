@@ -17,7 +17,8 @@ from torch import Tensor
 
 import pellucid
 from pellucid import images
-from pellucid.degradations import parse
+from pellucid.degradations import parse_drawn
+from pellucid.degradations.seeding import drawn_for
 from pellucid.errors import PellucidError
 from pellucid.metrics import find_protocol
 from pellucid.restoration.batch import before_and_after
@@ -56,8 +57,7 @@ def demonstrate(out: Path) -> None:
     for name, texts in CASES.items():
         clean = images.to_tensor(getattr(skimage.data, name)())
         for text in texts:
-            generator = torch.Generator().manual_seed(0)
-            degraded = images.quantise(parse(text)(clean, generator).clamp(0, 1), 8)
+            degraded = images.quantise(drawn_for(parse_drawn(text), 0, name)(clean), 8)
             stages = (degraded, alone.restore_image(degraded), boosted.restore_image(degraded))
             scores = [float(protocol.score(stage, clean).psnr) for stage in stages]
             table.add_row(name, text, *(f"{score:.2f}" for score in scores))
