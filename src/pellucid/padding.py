@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-__all__ = ["pad_to", "pad_to_multiple"]
+__all__ = ["pad_to", "pad_to_multiple", "transform_size"]
 
 
 def pad_to_multiple(image: Tensor, multiple: int) -> Tensor:
@@ -23,3 +23,15 @@ def pad_to(image: Tensor, height: int, width: int) -> Tensor:
             places = torch.arange(target, device=image.device) % max(1, 2 * (side - 1))
             image = image.index_select(dimension, torch.where(places < side, places, 2 * (side - 1) - places))
     return image
+
+
+def transform_size(length: int) -> int:
+    """The smallest length from this one on that has no prime factor above 5: there Fourier's transform is quick."""
+    while True:
+        rest = length
+        for prime in (2, 3, 5):
+            while rest % prime == 0:
+                rest //= prime
+        if rest == 1:
+            return length
+        length += 1

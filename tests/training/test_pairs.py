@@ -11,7 +11,7 @@ from pellucid.errors import DataError, SettingsError
 from pellucid.priors import RandomVectors
 from pellucid.restoration.model_file import describe_model, load_model
 from pellucid.training.distill import distill
-from pellucid.training.material import split_sources
+from pellucid.training.material import describe_data, split_sources
 from pellucid.training.settings import DataSettings, read_recipe
 from pellucid.training.train import train
 
@@ -90,6 +90,23 @@ def test_the_score_is_that_of_the_held_out_pairs_whole(folders, tmp_path):
     trained = describe_model(tmp_path / "run/model.safetensors")["card"]["trained"]
     assert trained["photographs"] == 18
     assert trained["degradations"] == ["real photographs, paired"]
+
+
+def test_more_can_be_done_to_the_degraded_partner_alone(folders):
+    """Half as bright on top: the crop and what the prior sees of it, not the clean partner, and not what is held out."""
+    data = tree(folders)["data"]
+    plain, _ = split_sources(DataSettings(**data))
+    more, held_out = split_sources(DataSettings(**data, degradations={"low-light exposure=0.5": 1}))
+    before, after = (source.sample(3, 16, torch.Generator().manual_seed(5), "whole") for source in (plain, more))
+    assert torch.equal(before.clean, after.clean)
+    assert torch.equal(before.grid, after.grid)
+    linear = [((image + 0.055) / 1.055) ** 2.4 for image in (before.degraded, after.degraded)]
+    bright = before.degraded > 0.1
+    assert float((linear[1] / linear[0])[bright].median()) == pytest.approx(0.5, abs=0.01)
+    assert before.seen.mean() > after.seen.mean()
+    assert torch.equal(held_out.example(0).degraded, split_sources(DataSettings(**data))[1].example(0).degraded)
+    described = describe_data(DataSettings(**data, degradations=["clean", "noise sigma=5"]))
+    assert described == ["real photographs, paired, and clean", "real photographs, paired, and noise sigma=5"]
 
 
 def test_a_boosted_run_learns_and_sees_whole_photographs(folders, tmp_path):
@@ -172,7 +189,10 @@ def test_missing_partners_and_wholes_are_named(folders, tmp_path):
         ({}, "give either folder with degradations, or pairs"),
         ({"pairs": {"degraded": "a"}, "folder": "b"}, "give either folder with degradations, or pairs"),
         ({"folder": "b"}, "folder and degradations go together"),
-        ({"pairs": {"degraded": "a"}, "degradations": ["noise sigma=1"]}, "folder and degradations go together"),
+        (
+            {"pairs": {"degraded": "a"}, "degradations": ["noise sigma=1"], "whole": "c"},
+            "degradations are done to crops",
+        ),
         ({"folder": "b", "degradations": ["noise sigma=1"], "whole": "c"}, "whole is for pairs"),
         ({"pairs": {"degraded": "a"}, "grey": 0.5}, "grey is for folder"),
         ({"pairs": {"clean": "a"}}, r"data\.pairs\.degraded"),
@@ -237,10 +257,17 @@ def test_several_sources_train_one_model(folders, tmp_path):
 
 
 def test_what_one_source_holds_out_no_other_trains_on(folders, tmp_path):
-    recipe = boosted(folders, steps=3)
-    pairs = {"pairs": recipe["data"]["pairs"], "validation": 2}
-    clean = {"folder": recipe["data"]["pairs"]["clean"], "degradations": ["clean"], "validation": 0}
-    recipe["data"] = {"sources": [pairs, clean], "crop": recipe["data"]["crop"]}
-    with pytest.raises(DataError, match="4 files are held out by one source and trained on by another"):
-        run(recipe, tmp_path / "run")
-    assert not (tmp_path / "run").exists()
+    pairs = tree(folders)["data"]["pairs"]
+    first = {"pairs": pairs, "validation": 2}
+    clean = {"folder": pairs["clean"], "degradations": ["clean"], "validation": 0}
+    again = {"pairs": pairs, "validation": 0, "degradations": ["noise sigma=5"], "kind": "low-light"}
+    training, held_out = split_sources(DataSettings(sources=[first, clean, again]))
+    assert [len(source) for source in training.sources] == [20, 10, 20]
+    assert [len(source) for source in held_out.sources] == [4, 0, 0]
+    assert not {path.stem.split("_")[0] for path in training.files()} & {"11", "12"}
+    assert training.sources[2].kind == "low-light"
+    assert training.sources[2].degradations
+    (tmp_path / "last").mkdir()
+    (tmp_path / "last/12.png").symlink_to(folders / "clean/12.png")
+    with pytest.raises(DataError, match="none is left to train on"):
+        split_sources(DataSettings(sources=[first, clean | {"folder": str(tmp_path / "last")}]))

@@ -3,7 +3,7 @@
 A source draws nothing by itself: every choice comes from the generator it is given.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
@@ -95,7 +95,7 @@ class Synthetic:
         clean = pad_to(_turned(self._clean(index, side, generator), *_turn(generator)), side, side)
         top, left = _corner(clean, side, generator)
         place = (slice(None), slice(top, top + side), slice(left, left + side))
-        degrade = self._family(generator).draw(generator)
+        degrade = _family(self.degradations, self.weights, generator).draw(generator)
         if self.grey and float(torch.rand((), generator=generator)) < self.grey:
             # One channel is degraded and then repeated: three would get noise that averages out.
             clean = clean.mean(0, keepdim=True)
@@ -134,11 +134,6 @@ class Synthetic:
         height, width = (min(max(self.window, side), length) for length in (rows, columns))
         top, left = _below(rows - height + 1, generator), _below(columns - width + 1, generator)
         return self.photographs.part(index, top, left, height, width)
-
-    def _family(self, generator: torch.Generator) -> Family:
-        if self.weights is None:
-            return self.degradations[_below(len(self.degradations), generator)]
-        return self.degradations[_weighted(self.weights, generator)]
 
 
 class Mixture:
@@ -190,6 +185,9 @@ class Pairs:
         wholes: the photographs that the degraded files are crops of, in the same order, or None.
         memory: bytes that decoded photographs may take, all together.
         kind: what the photographs suffer from, where that is known.
+        degradations: one of them is drawn for each crop, and done to the degraded photograph on top of what it has: there are
+            few pairs, and each is then another one every time. Not together with `wholes`.
+        weights: how often each degradation is drawn, in proportion; None for all alike.
     """
 
     def __init__(
@@ -200,8 +198,12 @@ class Pairs:
         *,
         memory: int = 4 << 30,
         kind: str | None = None,
+        degradations: Sequence[Family] = (),
+        weights: Sequence[float] | None = None,
     ) -> None:
-        self.kind = kind
+        if degradations and wholes is not None:
+            raise ValueError("what is done to a crop cannot be done to the photograph that it is from")
+        self.kind, self.degradations, self.weights = kind, degradations, weights
         kinds = [paths for paths in (degraded, clean, wholes) if paths is not None]
         if len({len(paths) for paths in kinds}) > 1:
             raise ValueError(f"degraded, clean and wholes must be of one length, got {[len(paths) for paths in kinds]}")
@@ -224,22 +226,41 @@ class Pairs:
         degraded = pad_to(degraded, side, side)
         top, left = _corner(degraded, side, generator)
         place = (slice(None), slice(top, top + side), slice(left, left + side))
+        if self.degradations:
+            degrade = _family(self.degradations, self.weights, generator).draw(generator)
+            degraded = degrade(degraded.contiguous(), generator)
         box = turned_box(self._box(index), turns, mirrored)
         crop = degraded[place].contiguous()
-        seen = self._whole(index, turns, mirrored) if sight == "whole" else crop if sight else None
+        seen = None
+        if sight == "whole":
+            seen = _turned(self.wholes[index], turns, mirrored) if self.wholes is not None else degraded
+        elif sight:
+            seen = crop
         partner = None if clean is None else pad_to(clean, side, side)[place].contiguous()
         return Sample(crop, partner, torch.tensor(_inner(box, top, left, side, shape)), seen, kind=self.kind)
 
     def example(self, index: int) -> Sample:
         """A pair as it is."""
         degraded, clean = self._pair(index)
-        seen = self._whole(index, 0, False)
+        seen = degraded if self.wholes is None else self.wholes[index]
         return Sample(degraded, clean, torch.tensor(self._box(index)), seen, kind=self.kind)
 
     def files(self) -> Iterator[Path]:
         """See `Source`."""
         for photographs in (self.degraded, self.clean, self.wholes):
             yield from photographs.paths if photographs is not None else ()
+
+    def without(self, files: Container[Path]) -> "Pairs":
+        """The pairs of which no file is among these resolved paths."""
+        columns = [None if each is None else each.paths for each in (self.degraded, self.clean, self.wholes)]
+        kept = [
+            place
+            for place in range(len(self))
+            if not any(column is not None and column[place].resolve() in files for column in columns)
+        ]
+        degraded, *others = (None if column is None else [column[place] for place in kept] for column in columns)
+        assert degraded is not None
+        return Pairs(degraded, *others, kind=self.kind, degradations=self.degradations, weights=self.weights)
 
     def _pair(self, index: int) -> tuple[Tensor, Tensor | None]:
         degraded = self.degraded[index]
@@ -251,9 +272,6 @@ class Pairs:
             )
         return degraded, clean
 
-    def _whole(self, index: int, turns: int, mirrored: bool) -> Tensor:
-        return _turned((self.degraded if self.wholes is None else self.wholes)[index], turns, mirrored)
-
     def _box(self, index: int) -> Box:
         """Where the file lies in its whole photograph."""
         if self.wholes is None:
@@ -261,6 +279,13 @@ class Pairs:
         if index not in self._boxes:
             self._boxes[index] = find_crop(self.degraded[index], self.wholes[index]) or WHOLE
         return self._boxes[index]
+
+
+def _family(families: Sequence[Family], weights: Sequence[float] | None, generator: torch.Generator) -> Family:
+    """One of them: each as often, or as often as its weight says."""
+    if weights is None:
+        return families[_below(len(families), generator)]
+    return families[_weighted(weights, generator)]
 
 
 def _weighted(weights: Sequence[float], generator: torch.Generator) -> int:

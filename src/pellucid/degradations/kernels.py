@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from pellucid.padding import pad_to
+from pellucid.padding import pad_to, transform_size
 
 __all__ = ["aperture_kernel", "convolve", "gaussian_kernel", "line_kernel", "shake_kernel"]
 
@@ -125,7 +125,7 @@ def convolve(image: Tensor, kernels: Sequence[Tensor]) -> list[Tensor]:
     height, width = image.shape[-2:]
     reach = max(kernel.shape[-1] for kernel in kernels) // 2
     turned = pad_to(image.flip(-2, -1), height + reach, width + reach).flip(-2, -1)
-    size = (_quick(height + 2 * reach), _quick(width + 2 * reach))
+    size = (transform_size(height + 2 * reach), transform_size(width + 2 * reach))
     spectrum = torch.fft.rfft2(pad_to(turned, height + 2 * reach, width + 2 * reach), s=size)
     convolved = []
     for kernel in kernels:
@@ -163,15 +163,3 @@ def _grid(reach: int) -> tuple[Tensor, Tensor]:
 
 def _normalised(kernel: Tensor) -> Tensor:
     return (kernel / kernel.sum()).float()
-
-
-def _quick(size: int) -> int:
-    """The smallest size from this one on that has no prime factor above 5: there the transform is quick."""
-    while True:
-        rest = size
-        for prime in (2, 3, 5):
-            while rest % prime == 0:
-                rest //= prime
-        if rest == 1:
-            return size
-        size += 1

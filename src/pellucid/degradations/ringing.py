@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pellucid.errors import SettingsError
-from pellucid.padding import pad_to
+from pellucid.padding import pad_to, transform_size
 
 __all__ = ["Ringing"]
 
@@ -49,7 +49,7 @@ class Ringing:
         height, width = clean.shape[-2:]
         reach = 2 * self.radius
         # A circle long enough for the filter's reach, and of a length that the Fourier transform is quick at.
-        size = (_quick(height + reach), _quick(width + reach))
+        size = (transform_size(height + reach), transform_size(width + reach))
         spectrum = torch.fft.rfft2(_mirrored(clean, self.radius), s=size)
         spectrum *= torch.fft.rfft2(self.kernel().to(clean), s=size)
         filtered: Tensor = torch.fft.irfft2(spectrum, s=size)[..., reach : reach + height, reach : reach + width]
@@ -75,15 +75,3 @@ def _mirrored(image: Tensor, radius: int) -> Tensor:
         grown = pad_to(image, image.shape[-2] + radius, image.shape[-1] + radius)
         image = grown.flip(-2, -1)
     return image
-
-
-def _quick(length: int) -> int:
-    """The first number from `length` on without prime factors over 5."""
-    for candidate in range(length, 2 * length + 1):
-        rest = candidate
-        for prime in (2, 3, 5):
-            while rest % prime == 0:
-                rest //= prime
-        if rest == 1:
-            return candidate
-    raise AssertionError("there is a power of two between a number and its double")

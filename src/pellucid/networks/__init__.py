@@ -18,10 +18,12 @@ from torch import Tensor, nn
 
 from pellucid.errors import PellucidError, SettingsError, one_line, unknown_name
 from pellucid.networks.aod_net import AODNet
+from pellucid.networks.deconvolution import Deconvolution
 from pellucid.networks.dncnn import DnCNN
 from pellucid.networks.experts import Experts
 from pellucid.networks.external import External
 from pellucid.networks.iat import IAT
+from pellucid.networks.identity import Identity
 from pellucid.networks.nafnet import NAFNet
 from pellucid.networks.pairlie import PairLIE
 from pellucid.networks.prenet import PReNet
@@ -38,9 +40,11 @@ __all__ = [
     "RUAS",
     "SCI",
     "AODNet",
+    "Deconvolution",
     "DnCNN",
     "Experts",
     "External",
+    "Identity",
     "NAFNet",
     "PReNet",
     "PairLIE",
@@ -58,10 +62,12 @@ __all__ = [
 
 NETWORKS: Mapping[str, Callable[..., nn.Module]] = {
     "aod_net": AODNet,
+    "deconvolution": Deconvolution,
     "dncnn": DnCNN,
     "experts": Experts,
     "external": External,
     "iat": IAT,
+    "identity": Identity,
     "nafnet": NAFNet,
     "pairlie": PairLIE,
     "prenet": PReNet,
@@ -121,39 +127,44 @@ def output_scale(network: nn.Module) -> int:
 def seeing_whole(network: nn.Module, image: Tensor) -> Iterator[None]:
     """A context in which a network may be given tiles: one that has `whole` is told what it says of the whole picture.
 
-    It is asked when the first tile comes. The picture itself, padded to the network's multiple or not, is told nothing, for of
-    that the network sees all, unless it says by `minds_padding` that this would be too much. Who is told already is told no
-    more. In another thread, that runs the same network on another picture, nothing happens.
+    So is every network within it, such as an expert. It is asked when the first tile comes. The picture itself, padded to the
+    network's multiple or not, is told nothing, for of that the network sees all, unless it says by `minds_padding` that this
+    would be too much. Who is told already is told no more. In another thread, that runs the same network on another picture,
+    nothing happens.
 
     Args:
         network: any; to most it makes no difference.
-        image: the whole picture, (B, 3, H, W).
+        image: the whole picture, (1, 3, H, W).
     """
-    ask = getattr(network, "whole", None)
-    if not callable(ask):
+    multiple = input_multiple(network)
+    padded = torch.Size(-(-side // multiple) * multiple for side in image.shape[2:])
+    mark, hooks = object(), []
+    for module in network.modules():
+        if callable(getattr(module, "whole", None)):
+            full = {image.shape[2:]} if getattr(module, "minds_padding", False) else {image.shape[2:], padded}
+            hooks.append(module.register_forward_pre_hook(_telling(module, image, full, mark), with_kwargs=True))
+    before = _SEEING.set(mark)
+    try:
         yield
-        return
-    full = {image.shape[2:]}
-    if not getattr(network, "minds_padding", False):
-        multiple = input_multiple(network)
-        full.add(torch.Size(-(-side // multiple) * multiple for side in image.shape[2:]))
-    mark, told = object(), dict[str, Any]()
+    finally:
+        _SEEING.reset(before)
+        for hook in hooks:
+            hook.remove()
+
+
+def _telling(network: Any, image: Tensor, full: set[torch.Size], mark: object) -> Callable[..., Any]:
+    """The hook that tells a network of the whole picture, unless it sees a picture of a size of `full`."""
+    told = dict[str, Any]()
 
     def tell(_: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, Any] | None:
         if _SEEING.get() is not mark or "whole" in named or (inputs and inputs[0].shape[2:] in full):
             return None
         if not told:
             # A context of its own: what a refinement changes within the network, it changes for the tile alone.
-            told["whole"] = Context().run(ask, image)
+            told["whole"] = Context().run(network.whole, image)
         return inputs, named | told
 
-    hook = network.register_forward_pre_hook(tell, with_kwargs=True)
-    before = _SEEING.set(mark)
-    try:
-        yield
-    finally:
-        _SEEING.reset(before)
-        hook.remove()
+    return tell
 
 
 def network_name(network: nn.Module) -> str | None:

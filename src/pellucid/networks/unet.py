@@ -42,6 +42,8 @@ class UNet(nn.Module):
         channels: colour channels of the image.
         bias: give the convolutions biases. Without, f(a x) = a f(x): a network that cannot tell a dark photograph from a
             bright one. Weights of a network without biases are taken by one with: its biases are then zero.
+        beside: planes that are given beside the image, after its channels: (B, channels + beside, H, W). Weights of a network
+            that is given none are taken by one that is: it then does not look at them, until it learns to.
     """
 
     scale = 1
@@ -52,11 +54,12 @@ class UNet(nn.Module):
         blocks: Sequence[int] = (2, 2, 2, 2),
         channels: int = 3,
         bias: bool = False,
+        beside: int = 0,
     ) -> None:
         super().__init__()
         if not widths or len(widths) != len(blocks):
             raise ValueError(f"widths and blocks need one entry per scale; got {list(widths)} and {list(blocks)}")
-        if min(*widths, *blocks, channels) < 1:
+        if min(*widths, *blocks, channels) < 1 or beside < 0:
             raise ValueError(
                 f"widths, blocks and channels must be positive; got {list(widths)}, {list(blocks)}, {channels}"
             )
@@ -64,8 +67,11 @@ class UNet(nn.Module):
         if bias:
             self.settings["bias"] = True
             self.register_load_state_dict_pre_hook(_without_biases)  # type: ignore[no-untyped-call]
-        self.multiple = 2 ** (len(widths) - 1)
-        self.head = nn.Conv2d(channels, widths[0], 3, padding=1, bias=bias)
+        if beside:
+            self.settings["beside"] = beside
+            self.register_load_state_dict_pre_hook(_without_planes_beside)  # type: ignore[no-untyped-call]
+        self.channels, self.multiple = channels, 2 ** (len(widths) - 1)
+        self.head = nn.Conv2d(channels + beside, widths[0], 3, padding=1, bias=bias)
         self.encoders = nn.ModuleList(_stage(width, count, bias) for width, count in zip(widths, blocks, strict=True))
         self.shrinks = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2, bias=bias) for a, b in pairwise(widths))
         self.grows = nn.ModuleList(nn.ConvTranspose2d(b, a, 2, stride=2, bias=bias) for a, b in pairwise(widths))
@@ -107,7 +113,7 @@ class UNet(nn.Module):
         features = self.encoders[-1](features)
         for grow, decode in zip(reversed(self.grows), reversed(self.decoders), strict=True):
             features = decode(grow(features) + skips.pop())
-        restored: Tensor = degraded + self.tail(features)
+        restored: Tensor = degraded[:, : self.channels] + self.tail(features)
         return restored
 
 
@@ -125,3 +131,13 @@ def _without_biases(network: nn.Module, state: dict[str, Tensor], prefix: str, *
     biases = {prefix + name: value for name, value in network.named_parameters() if name.endswith(".bias")}
     if not biases.keys() & state.keys():
         state.update({name: torch.zeros(value.shape) for name, value in biases.items()})
+
+
+def _without_planes_beside(network: nn.Module, state: dict[str, Tensor], prefix: str, *_: Any) -> None:
+    """Zeros for the planes beside the image, where a state is of a network that has none."""
+    assert isinstance(network, UNet)
+    weight, wanted = state.get(prefix + "head.weight"), network.head.weight
+    if weight is not None and weight.shape[1] == network.channels and weight.shape[2:] == wanted.shape[2:]:
+        grown = weight.new_zeros(len(weight), *wanted.shape[1:])
+        grown[:, : network.channels] = weight
+        state[prefix + "head.weight"] = grown

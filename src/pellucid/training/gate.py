@@ -19,6 +19,9 @@ from pellucid.training.mosaics import Labels, generator_of, seen_photograph
 
 __all__ = ["check_kinds", "expert_of", "teach_gate"]
 
+CLEAN = "clean"
+"""What an expert that is for photographs with which nothing is wrong has among its kinds."""
+
 EXAMPLES, STEPS, LEARNING_RATE, WEIGHT_DECAY, DROPOUT = 1000, 400, 5e-3, 0.1, 0.3
 
 
@@ -28,12 +31,15 @@ def check_kinds(experts: Experts) -> None:
     if rest != 1:
         raise SettingsError(f"network.settings.experts: one of them must be without kinds, for the rest; got {rest}")
     named = {kind for kinds in experts.kinds for kind in kinds or ()}
-    if unknown := sorted(named - set(KINDS)):
-        raise SettingsError(f"network.settings.experts: {unknown_name('kind of degradation', unknown[0], KINDS)}")
+    if unknown := sorted(named - {*KINDS, CLEAN}):
+        known = [*KINDS, CLEAN]
+        raise SettingsError(f"network.settings.experts: {unknown_name('kind of degradation', unknown[0], known)}")
 
 
 def expert_of(experts: Experts, labels: Labels) -> Tensor:
     """The expert that each photograph should be given to, (B,): the first for a kind that it has, or else the one for the rest.
+
+    A photograph with which nothing is wrong goes to the first that is for the clean, where there is one.
 
     Raises SettingsError as `check_kinds` does.
     """
@@ -42,8 +48,11 @@ def expert_of(experts: Experts, labels: Labels) -> Tensor:
     for place in reversed(range(len(experts.kinds))):
         kinds = experts.kinds[place]
         if kinds is not None:
-            columns = [KINDS.index(kind) for kind in kinds]
-            asked[labels.present[:, columns].any(1)] = place
+            columns = [KINDS.index(kind) for kind in kinds if kind != CLEAN]
+            theirs = labels.present[:, columns].any(1)
+            if CLEAN in kinds:
+                theirs |= ~labels.present.any(1)
+            asked[theirs] = place
     return asked
 
 

@@ -1,12 +1,13 @@
 """From the data section of a recipe to what is trained on and what is held out."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from pellucid.data.benchmarks.layouts import natural
 from pellucid.data.folders import Photographs, by_name, list_pairs, list_photographs, partner_name
 from pellucid.data.sources import Mixture, Pairs, Source, Synthetic
-from pellucid.degradations import parse_drawn
+from pellucid.degradations import Family, parse_drawn
 from pellucid.errors import DataError
 from pellucid.training.settings import DataSettings, PairSettings, SourceSettings, WeightedSource
 
@@ -17,25 +18,19 @@ def split_sources(data: DataSettings) -> tuple[Source, Source]:
     """What to train on, and the last photographs by name, which are held out.
 
     Pairs are ordered as people count, `9` before `10`, since in sets of pairs neighbours often show one scene; pairs that
-    share a clean photograph are never parted.
+    share a clean photograph are never parted. What one source holds out no other trains on.
 
     Raises:
-        DataError: a folder is missing or empty, files lack partners, nothing would be left to train on, or one source holds
-            out what another trains on.
+        DataError: a folder is missing or empty, files lack partners, or nothing would be left to train on.
         SettingsError: a degradation does not parse.
     """
     if data.sources is None:
         return _split(data)
     halves = [_split(source) for source in data.sources]
     weights = [source.weight for source in data.sources]
-    training, held_out = (Mixture([half[part] for half in halves], weights) for part in (0, 1))
-    seen = {path.resolve() for path in training.files()}
-    if both := sorted(str(path) for path in held_out.files() if path.resolve() in seen):
-        raise DataError(
-            f"data.sources: {len(both)} files are held out by one source and trained on by another, {both[0]} among them; "
-            "give such sources folders that share no files, or the same split"
-        )
-    return training, held_out
+    kept_out = {path.resolve() for _, held_out in halves for path in held_out.files()}
+    training = [_without(kept_out, half[0], source) for half, source in zip(halves, data.sources, strict=True)]
+    return Mixture(training, weights), Mixture([half[1] for half in halves], weights)
 
 
 def describe_data(data: DataSettings) -> list[str]:
@@ -45,21 +40,22 @@ def describe_data(data: DataSettings) -> list[str]:
 
 def _described(source: SourceSettings) -> list[str]:
     share = f"{source.weight:g} x " if isinstance(source, WeightedSource) else ""
+    if source.pairs is not None:
+        kind = f" ({source.kind})" if source.kind else ""
+        share += "real photographs" + (", paired" if source.pairs.clean else "") + kind
+        if not source.degradations:
+            return [share]
+        share += ", and "
     if isinstance(source.degradations, dict):
         return [f"{share}{weight:g} {text}" for text, weight in source.degradations.items()]
-    if source.degradations:
-        return [share + text for text in source.degradations]
-    kind = f" ({source.kind})" if source.kind else ""
-    return [f"{share}real photographs" + (", paired" if source.pairs and source.pairs.clean else "") + kind]
+    return [share + text for text in source.degradations or []]
 
 
-def _split(source: SourceSettings) -> tuple[Source, Source]:
+def _split(source: SourceSettings) -> tuple[Synthetic | Pairs, Synthetic | Pairs]:
     if source.pairs is not None:
         return _split_pairs(source.pairs, source)
     assert source.folder is not None
-    texts = source.degradations or []
-    drawn = [parse_drawn(text) for text in texts]
-    weights = list(texts.values()) if isinstance(texts, dict) else None
+    drawn, weights = _drawn(source)
     paths = list_photographs(source.folder)
     kept = _kept(len(paths), source.validation, source.folder)
     training, held_out = (
@@ -69,7 +65,29 @@ def _split(source: SourceSettings) -> tuple[Source, Source]:
     return training, held_out
 
 
-def _split_pairs(pairs: PairSettings, source: SourceSettings) -> tuple[Source, Source]:
+def _drawn(source: SourceSettings) -> tuple[list[Family], list[float] | None]:
+    """The degradations of a source, and their weights, where it gives any."""
+    texts = source.degradations or []
+    return [parse_drawn(text) for text in texts], list(texts.values()) if isinstance(texts, dict) else None
+
+
+def _without(kept_out: set[Path], training: Synthetic | Pairs, source: SourceSettings) -> Synthetic | Pairs:
+    """What a source trains on, without files that another holds out."""
+    files = list(training.files())
+    if not kept_out.intersection(path.resolve() for path in files):
+        return training
+    if isinstance(training, Synthetic):
+        left: list[Path] = [path for path in files if path.resolve() not in kept_out]
+        smaller: Synthetic | Pairs = replace(training, photographs=Photographs(left))
+    else:
+        smaller = training.without(kept_out)
+    if not len(smaller):
+        folder = source.folder or (source.pairs and source.pairs.degraded)
+        raise DataError(f"{folder}: other sources hold out all of its photographs, and none is left to train on")
+    return smaller
+
+
+def _split_pairs(pairs: PairSettings, source: SourceSettings) -> tuple[Pairs, Pairs]:
     if pairs.clean is None:
         found: list[tuple[Path, Path | None]] = [(path, None) for path in list_photographs(pairs.degraded)]
     else:
@@ -88,7 +106,8 @@ def _pairs(found: Sequence[tuple[Path, Path | None]], folder: Path, source: Sour
     degraded = [path for path, _ in found]
     clean = [path for _, path in found if path is not None]
     wholes = None if source.whole is None else _wholes(degraded, folder, source.whole)
-    return Pairs(degraded, clean if clean else None, wholes, kind=source.kind)
+    drawn, weights = _drawn(source)
+    return Pairs(degraded, clean if clean else None, wholes, kind=source.kind, degradations=drawn, weights=weights)
 
 
 def _wholes(degraded: Sequence[Path], folder: Path, whole: Path) -> list[Path]:

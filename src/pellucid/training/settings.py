@@ -74,13 +74,13 @@ class PairSettings(_Settings):
 
 
 class SourceSettings(_Settings):
-    """Either clean photographs (`folder`) and the `degradations` drawn for them, or real `pairs`."""
+    """Either clean photographs (`folder`) and the `degradations` drawn for them, or real `pairs`, to which more may be done."""
 
     folder: Path | None = None
     degradations: (
         Annotated[list[str], Field(min_length=1)] | Annotated[dict[str, Weight], Field(min_length=1)] | None
     ) = None
-    """Each crop draws one; as a mapping, as often as its weight says."""
+    """Each crop draws one; as a mapping, as often as its weight says. To `pairs` it is done on top of what they suffer from."""
     window: Annotated[int, Field(ge=64)] | None = None
     """Take parts of the photographs of `folder`, of this side in pixels, for whole photographs: degrading them is cheaper."""
     grey: Annotated[float, Field(ge=0, le=1)] = 0.0
@@ -99,11 +99,13 @@ class SourceSettings(_Settings):
             return self
         if (self.pairs is None) == (self.folder is None):
             raise ValueError("give either folder with degradations, or pairs")
-        if (self.degradations is None) != (self.folder is None):
+        if self.folder is not None and self.degradations is None:
             raise ValueError("folder and degradations go together: clean photographs, and what is done to them")
         for name in ("whole", "kind") if self.folder is not None else ("grey", "window"):
             if getattr(self, name):
                 raise ValueError(_MISPLACED[name])
+        if self.whole is not None and self.degradations is not None:
+            raise ValueError("whole: degradations are done to crops, not to the photographs that they are from")
         if self.kind is not None and self.kind not in KINDS:
             raise ValueError(unknown_name("kind of degradation", self.kind, KINDS))
         return self

@@ -1,0 +1,104 @@
+"""Blind deconvolution, and a network that cleans up after it.
+
+A small network sees too little of a photograph to tell how the camera moved; the whole photograph shows it. So the kernel is
+estimated from all of it (`blur_kernels`), the photograph is deconvolved with it by Wiener's filter, cautiously and boldly, and
+a U-Net, which sees the photograph and these, learns what to believe: that such a network removes what deconvolution leaves
+is the observation of Schuler et al., "A machine learning approach for non-blind image deconvolution" (CVPR 2013).
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pellucid.networks.blur_kernels import (
+    blur_kernels,
+    busiest_part,
+    gradient_spectra,
+    padded_spectrum,
+    transfer_functions,
+)
+from pellucid.networks.unet import UNet
+
+__all__ = ["Deconvolution"]
+
+NOISE_LEVELS = (1e-3, 1e-2, 1e-1)
+"""Of the Wiener filters: power of the noise over that of the photograph's gradients, from bold to cautious."""
+
+DC_WEIGHT = 1e-2
+"""What counts as a gradient's power where there is none, at frequency 0."""
+
+LARGEST = 512
+"""Pixels of the side of that part of a photograph from which its kernel is estimated."""
+
+LUMINANCE = (0.299, 0.587, 0.114)
+"""Of red, green and blue in luma, ITU-R BT.601."""
+
+
+class Deconvolution(nn.Module):
+    """Blurred image in, restored image out: (B, 3, H, W), sides divisible by `multiple`.
+
+    One kernel is estimated for each image. Who cuts a picture into tiles asks `whole` once and gives its answer to the call for
+    every tile (`networks.seeing_whole`).
+
+    Args:
+        widths: of the U-Net, as `UNet` takes them.
+        blocks: of the U-Net.
+        size: side of the kernel, odd: wider blur is not found, and left to the U-Net.
+    """
+
+    scale = 1
+
+    def __init__(
+        self, widths: Sequence[int] = (24, 48, 80, 112), blocks: Sequence[int] = (1, 1, 1, 1), size: int = 25
+    ) -> None:
+        super().__init__()
+        if size < 5 or size % 2 == 0:
+            raise ValueError(f"size must be odd, and 5 at least; got {size}")
+        self.unet = UNet(widths, blocks, bias=True, beside=3 * len(NOISE_LEVELS))
+        self.settings: dict[str, Any] = {"widths": list(widths), "blocks": list(blocks), "size": size}
+        self.size, self.multiple = size, self.unet.multiple
+
+    @classmethod
+    def tiny(cls) -> "Deconvolution":
+        """The smallest useful instance, for tests."""
+        return cls((8, 16), (1, 1), size=9)
+
+    def whole(self, degraded: Tensor) -> Tensor:
+        """The kernels (B, size, size) of whole photographs (B, 3, H, W)."""
+        with torch.autocast(degraded.device.type, enabled=False):
+            weights = torch.tensor(LUMINANCE, device=degraded.device)[:, None, None]
+            luminance = (degraded.detach().float() * weights).sum(1)
+            return torch.cat([blur_kernels(busiest_part(image[None], LARGEST), self.size) for image in luminance])
+
+    def forward(self, degraded: Tensor, whole: Tensor | None = None) -> Tensor:
+        """Returns degraded + a correction; `whole` gives the kernels where the images are but parts of photographs."""
+        kernels = self.whole(degraded) if whole is None else whole
+        restored: Tensor = self.unet(torch.cat([degraded, deconvolved(degraded, kernels).to(degraded.dtype)], 1))
+        return restored
+
+
+@torch.no_grad()
+def deconvolved(blurred: Tensor, kernels: Tensor) -> Tensor:
+    """Images (B, 3, H, W) deconvolved at each of NOISE_LEVELS, (B, 3 * levels, H, W), float32, the boldest first.
+
+    Wiener's filter conj(K) / (|K|² + ε |∇|²), for photographs whose gradients have a flat spectrum. The kernel's centre of mass
+    becomes the origin, to parts of a pixel, so that nothing moves.
+
+    Args:
+        blurred: (B, 3, H, W).
+        kernels: (B, K, K), or one (1, K, K) for all.
+    """
+    with torch.autocast(blurred.device.type, enabled=False):
+        margin = 2 * kernels.shape[-1]
+        height, width = blurred.shape[2:]
+        spectrum, shape = padded_spectrum(blurred.float(), margin)
+        transfer = transfer_functions(kernels.float(), shape, centred=True)[:, None]
+        power = transfer.real.square() + transfer.imag.square()
+        noise = gradient_spectra(shape, blurred.device) + DC_WEIGHT
+        sharp = [
+            torch.fft.irfft2(spectrum * transfer.conj() / (power + level * noise), s=shape) for level in NOISE_LEVELS
+        ]
+        inside = (..., slice(margin, margin + height), slice(margin, margin + width))
+        return torch.cat([one[inside] for one in sharp], 1).clamp(-0.5, 1.5)

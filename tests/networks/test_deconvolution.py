@@ -1,0 +1,159 @@
+"""Blind deconvolution: kernels found from the photograph alone, against the ones that blurred it."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import convolve as brute_force
+from skimage import data
+from torch import nn
+
+from pellucid.degradations import parse
+from pellucid.degradations.kernels import convolve, shake_kernel
+from pellucid.errors import SettingsError
+from pellucid.networks import Deconvolution, UNet, build_network, seeing_whole
+from pellucid.networks.blur_kernels import blur_kernels, busiest_part, centres, gradient_spectra, transfer_functions
+from pellucid.networks.deconvolution import deconvolved
+
+
+def photograph(name, side=256):
+    picture = torch.from_numpy(np.ascontiguousarray(getattr(data, name)()[:side, :side])).permute(2, 0, 1)
+    return picture.float() / 255
+
+
+def shaken(clean, seed, length=10.0):
+    kernel = shake_kernel(length, 0.5, torch.Generator().manual_seed(seed))
+    return (convolve(clean, [kernel])[0].clamp(0, 1) * 255).round() / 255, kernel
+
+
+def decibels(image, clean):
+    return -10 * math.log10(float((image.clamp(0, 1) - clean).square()[..., 16:-16, 16:-16].mean()))
+
+
+@pytest.mark.parametrize(("name", "seed"), [("astronaut", 0), ("astronaut", 3), ("coffee", 3)])
+def test_a_shaken_photograph_tells_how_it_was_shaken(name, seed):
+    """Deconvolved with the kernel that was found it is nearer to the clean one, by decibels."""
+    clean = photograph(name)
+    blurred, truth = shaken(clean, seed)
+    found = Deconvolution(size=25).whole(blurred[None])
+    assert found.min() >= 0
+    torch.testing.assert_close(found.sum(), torch.tensor(1.0))
+    assert centres(found).abs().max() <= 0.51
+    reach = (25 - truth.shape[0]) // 2
+    wanted = nn.functional.pad(truth, (reach,) * 4)
+    likeness = max(
+        float((found[0].roll(shift, (0, 1)) * wanted).sum() / (found.norm() * wanted.norm()))
+        for shift in [(down, right) for down in (-1, 0, 1) for right in (-1, 0, 1)]
+    )
+    assert likeness > 0.75
+    best = max(decibels(part, clean) for part in deconvolved(blurred[None], found)[0].split(3))
+    assert best > decibels(blurred, clean) + 2
+
+
+def test_the_true_kernel_brings_the_photograph_back():
+    clean = photograph("astronaut")
+    blurred, kernel = shaken(clean, 3)
+    assert decibels(deconvolved(blurred[None], kernel[None])[0, :3], clean) > decibels(blurred, clean) + 8
+
+
+def test_the_filter_solves_its_equation():
+    """Where the gradient of |k * x - y|² + ε (|∇x|² + c |x|²) vanishes: by SciPy, on a picture that is periodic."""
+    torch.manual_seed(1)
+    kernel = torch.rand(1, 3, 3)
+    kernel = (kernel + kernel.flip(1, 2)) / 2  # its centre of mass is its middle
+    kernel /= kernel.sum()
+    picture = torch.rand(16, 20)
+    transfer, level = transfer_functions(kernel, (16, 20))[0], 0.01
+    noise = gradient_spectra((16, 20), picture.device) + 0.01
+    found = torch.fft.irfft2(
+        torch.fft.rfft2(picture) * transfer.conj() / (transfer.abs() ** 2 + level * noise), s=(16, 20)
+    ).numpy()
+    stencil = np.array([[0, -1, 0], [-1, 4, -1], [0, -1, 0]], dtype=np.float32)
+    weights = kernel[0].numpy()
+    residual = brute_force(brute_force(found, weights, mode="wrap") - picture.numpy(), weights[::-1, ::-1], mode="wrap")
+    residual += level * (brute_force(found, stencil, mode="wrap") + 0.01 * found)
+    assert np.abs(residual).max() < 1e-5
+
+
+def test_a_kernel_beside_its_middle_moves_nothing():
+    clean = photograph("chelsea", 64)[None]
+    middle, beside = torch.zeros(2, 1, 9, 9)
+    middle[0, 4, 4] = beside[0, 3, 6] = 1
+    torch.testing.assert_close(deconvolved(clean, beside), deconvolved(clean, middle), atol=1e-5, rtol=0)
+
+
+def test_one_kernel_is_for_all_and_each_has_its_own():
+    images = torch.stack([photograph("chelsea", 64), photograph("coffee", 64)])
+    kernels = torch.rand(2, 5, 5)
+    kernels /= kernels.sum((1, 2), keepdim=True)
+    apart = torch.cat([deconvolved(image[None], kernel[None]) for image, kernel in zip(images, kernels, strict=True)])
+    torch.testing.assert_close(deconvolved(images, kernels), apart, atol=1e-5, rtol=0)
+    same = deconvolved(images, kernels[:1].expand(2, -1, -1))
+    torch.testing.assert_close(deconvolved(images, kernels[:1]), same, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("sides", [(1, 1), (31, 200), (32, 33), (37, 53)])
+def test_pictures_that_show_no_blur_count_as_sharp(sides):
+    for flat in (torch.zeros(2, *sides), torch.full((1, *sides), 0.7)):
+        kernels = blur_kernels(flat, 9)
+        point = torch.zeros(len(flat), 9, 9)
+        point[:, 4, 4] = 1
+        if min(sides) < 32:
+            assert torch.equal(kernels, point)
+        assert kernels.isfinite().all()
+        torch.testing.assert_close(kernels.sum((1, 2)), torch.ones(len(flat)))
+
+
+@pytest.mark.parametrize("sides", [(2, 2), (8, 40), (34, 38)])
+def test_any_size_is_restored(sides):
+    network = Deconvolution.tiny().eval()
+    image = torch.rand(2, 3, *sides)
+    with torch.no_grad():
+        assert network(image).shape == image.shape
+        assert network(image).isfinite().all()
+
+
+def test_the_busiest_part_is_where_the_edges_are():
+    luminance = torch.zeros(1, 200, 300)
+    luminance[0, 120:180, 200:290] = torch.rand(60, 90)
+    part = busiest_part(luminance, 128)
+    assert part.shape == (1, 128, 128)
+    assert (part > 0).sum() > 0.9 * (luminance > 0).sum()
+    assert busiest_part(luminance, 512) is luminance
+
+
+def test_tiles_are_deconvolved_with_the_kernel_of_the_whole():
+    network, whole = Deconvolution.tiny().eval(), parse("shake length=5")(photograph("chelsea", 128), torch.Generator())
+    asked = []
+    network.unet.register_forward_pre_hook(lambda _, given: asked.append(given[0]))
+    tile = whole[None, :, :64, :64]
+    holder = nn.Sequential(network)  # as an expert, it is not the network that the restorer knows
+    holder.multiple = network.multiple
+    with torch.no_grad(), seeing_whole(holder, whole[None]):
+        holder(tile)
+        holder(whole[None])
+    kernel = network.whole(whole[None])
+    assert not torch.allclose(kernel, network.whole(tile))
+    torch.testing.assert_close(asked[0][:, 3:], deconvolved(tile, kernel))
+    assert asked[1].shape == (1, 12, 128, 128)
+
+
+def test_a_network_of_images_alone_is_the_start_of_one_with_planes_beside():
+    plain, image = UNet((8, 16), (1, 1), bias=True).eval(), torch.rand(1, 3, 16, 16)
+    beside = UNet((8, 16), (1, 1), bias=True, beside=9).eval()
+    beside.load_state_dict(plain.state_dict())
+    assert torch.equal(beside(torch.cat([image, torch.rand(1, 9, 16, 16)], 1)), plain(image))
+    beside.head.weight.data[:, 3:] = 1
+    assert not torch.equal(beside(torch.cat([image, torch.rand(1, 9, 16, 16)], 1)), plain(image))
+    again = build_network("unet", beside.settings)
+    again.load_state_dict(beside.state_dict())
+    assert torch.equal(again.head.weight, beside.head.weight)
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        UNet((8, 16), (1, 1), bias=True).load_state_dict(beside.state_dict())
+
+
+@pytest.mark.parametrize("size", [4, 3, 12])
+def test_sizes_that_have_no_middle_are_refused(size):
+    with pytest.raises(SettingsError, match="odd"):
+        build_network("deconvolution", {"size": size})
