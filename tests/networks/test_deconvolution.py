@@ -114,13 +114,14 @@ def test_any_size_is_restored(sides):
         assert network(image).isfinite().all()
 
 
-def test_the_busiest_part_is_where_the_edges_are():
-    luminance = torch.zeros(1, 200, 300)
-    luminance[0, 120:180, 200:290] = torch.rand(60, 90)
-    part = busiest_part(luminance, 128)
-    assert part.shape == (1, 128, 128)
-    assert (part > 0).sum() > 0.9 * (luminance > 0).sum()
-    assert busiest_part(luminance, 512) is luminance
+@pytest.mark.parametrize(("scale", "side"), [(1, 128), (8, 1024), (8, 200)])
+def test_the_busiest_part_is_where_the_edges_are(scale, side):
+    image = torch.zeros(1, 3, 200 * scale, 301 * scale)
+    image[..., 120 * scale : 180 * scale, 200 * scale : 290 * scale] = torch.rand(60 * scale, 90 * scale)
+    part = busiest_part(image, side)
+    assert part.shape == (1, 3, side, side)
+    assert (part > 0).sum() > 0.9 * min((image > 0).sum(), part.numel())
+    assert busiest_part(image, 301 * scale) is image
 
 
 def test_tiles_are_deconvolved_with_the_kernel_of_the_whole():

@@ -66,11 +66,11 @@ class Deconvolution(nn.Module):
         return cls((8, 16), (1, 1), size=9)
 
     def whole(self, degraded: Tensor) -> Tensor:
-        """The kernels (B, size, size) of whole photographs (B, 3, H, W)."""
+        """The kernels (B, size, size) of whole photographs (B, 3, H, W), each from its busiest part."""
+        weights = torch.tensor(LUMINANCE, device=degraded.device)[:, None, None]
         with torch.autocast(degraded.device.type, enabled=False):
-            weights = torch.tensor(LUMINANCE, device=degraded.device)[:, None, None]
-            luminance = (degraded.detach().float() * weights).sum(1)
-            return torch.cat([blur_kernels(busiest_part(image[None], LARGEST), self.size) for image in luminance])
+            parts = [busiest_part(image[None], LARGEST) for image in degraded.detach()]
+            return blur_kernels(torch.cat([(part.float() * weights).sum(1) for part in parts]), self.size)
 
     def forward(self, degraded: Tensor, whole: Tensor | None = None) -> Tensor:
         """Returns degraded + a correction; `whole` gives the kernels where the images are but parts of photographs."""

@@ -22,7 +22,7 @@ __all__ = ["check_kinds", "expert_of", "teach_gate"]
 CLEAN = "clean"
 """What an expert that is for photographs with which nothing is wrong has among its kinds."""
 
-EXAMPLES, STEPS, LEARNING_RATE, WEIGHT_DECAY, DROPOUT = 1000, 400, 5e-3, 0.1, 0.3
+EXAMPLES, STEPS, LEARNING_RATE, WEIGHT_DECAY, DROPOUT = 1500, 400, 5e-3, 0.1, 0.3
 
 
 def check_kinds(experts: Experts) -> None:
