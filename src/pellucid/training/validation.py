@@ -1,5 +1,7 @@
 """Watching a training: scores on held-out photographs, whole and in colour, under the degradations that it learns from."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -18,7 +20,8 @@ def validate(run: Run, held_out: Source) -> dict[str, float]:
     """Mean PSNR in dB over all channels of held-out examples, clamped to [0, 1], by the averaged weights.
 
     `psnr` is that of the final image, `psnr_network` that of the network alone where it is boosted. The prior sees whole
-    photographs, as it does when it restores. Pairs are scored whole; nothing is scored where no clean photographs exist.
+    photographs, as it does when it restores. Pairs are scored whole; nothing is scored where no clean photographs exist, nor
+    where one of the images is the clean one itself, whose PSNR is infinite: a network may leave clean photographs alone.
     """
     scores: dict[str, list[float]] = {}
     run.module.eval()
@@ -26,9 +29,13 @@ def validate(run: Run, held_out: Source) -> dict[str, float]:
         for index in range(len(held_out)):
             example = held_out.example(index)
             if example.clean is not None:
-                for name, image in _restored(run, example).items():
-                    score = psnr(image.clamp(0, 1), example.clean[None].to(image.device))
-                    scores.setdefault(name, []).append(float(score))
+                found = {
+                    name: float(psnr(image.clamp(0, 1), example.clean[None].to(image.device)))
+                    for name, image in _restored(run, example).items()
+                }
+                if all(map(math.isfinite, found.values())):
+                    for name, score in found.items():
+                        scores.setdefault(name, []).append(score)
     run.module.train()
     return {name: round(sum(values) / len(values), 3) for name, values in scores.items()}
 
