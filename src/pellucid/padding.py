@@ -1,15 +1,27 @@
-"""Padding: reflect, to the right and below, for any size from 1 x 1. The only place where images are padded."""
+"""Padding: by reflection, for any size from 1 x 1. The only place where images are padded."""
 
 import torch
 from torch import Tensor
 
-__all__ = ["pad_to", "pad_to_multiple", "transform_size"]
+__all__ = ["pad_around", "pad_before", "pad_to", "pad_to_multiple", "transform_size"]
 
 
 def pad_to_multiple(image: Tensor, multiple: int) -> Tensor:
     """The image (..., H, W), grown until both sides divide by `multiple`; itself where they do."""
     height, width = (-(-side // multiple) * multiple for side in image.shape[-2:])
     return pad_to(image, height, width)
+
+
+def pad_around(image: Tensor, margin: int) -> Tensor:
+    """The image (..., H, W), grown by `margin` pixels on every side."""
+    height, width = (side + 2 * margin for side in image.shape[-2:])
+    return pad_to(pad_before(image, margin), height, width)
+
+
+def pad_before(image: Tensor, margin: int) -> Tensor:
+    """The image (..., H, W), grown by `margin` pixels above and to the left."""
+    height, width = (side + margin for side in image.shape[-2:])
+    return pad_to(image.flip(-2, -1), height, width).flip(-2, -1)
 
 
 def pad_to(image: Tensor, height: int, width: int) -> Tensor:

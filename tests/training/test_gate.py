@@ -43,7 +43,6 @@ def test_the_first_expert_for_a_kind_is_asked():
     known = labels(["haze"], ["noise"], ["low-light", "noise"], [], ["haze", "low-light"])
     assert expert_of(experts(None, ["haze", "low-light"]), known).tolist() == [1, 0, 1, 0, 1]
     assert expert_of(experts(["haze"], None, ["low-light"]), known).tolist() == [0, 1, 2, 1, 0]
-
     assert expert_of(experts(None, ["haze"], ["clean"]), known).tolist() == [1, 0, 0, 2, 1]
     assert expert_of(experts(None, ["haze", "clean"], ["clean"]), known).tolist() == [1, 0, 0, 1, 1]
 

@@ -4,7 +4,7 @@ A source draws nothing by itself: every choice comes from the generator it is gi
 """
 
 from collections.abc import Container, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -125,6 +125,11 @@ class Synthetic:
     def files(self) -> Iterator[Path]:
         """See `Source`."""
         yield from self.photographs.paths
+
+    def without(self, files: Container[Path]) -> "Synthetic":
+        """The photographs that are not among these resolved paths."""
+        kept = [path for path in self.photographs.paths if path.resolve() not in files]
+        return replace(self, photographs=Photographs(kept))
 
     def _clean(self, index: int, side: int, generator: torch.Generator) -> Tensor:
         """What counts as the whole photograph: all of it, or a random part, at least `side` long where it can be."""

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from pellucid.padding import pad_to, transform_size
+from pellucid.padding import pad_around, transform_size
 
 __all__ = ["aperture_kernel", "convolve", "gaussian_kernel", "line_kernel", "shake_kernel"]
 
@@ -124,9 +124,8 @@ def convolve(image: Tensor, kernels: Sequence[Tensor]) -> list[Tensor]:
     """
     height, width = image.shape[-2:]
     reach = max(kernel.shape[-1] for kernel in kernels) // 2
-    turned = pad_to(image.flip(-2, -1), height + reach, width + reach).flip(-2, -1)
     size = (transform_size(height + 2 * reach), transform_size(width + 2 * reach))
-    spectrum = torch.fft.rfft2(pad_to(turned, height + 2 * reach, width + 2 * reach), s=size)
+    spectrum = torch.fft.rfft2(pad_around(image, reach), s=size)
     convolved = []
     for kernel in kernels:
         product = spectrum * torch.fft.rfft2(kernel.to(image), s=size)

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from pellucid.errors import SettingsError
-from pellucid.padding import pad_to, transform_size
+from pellucid.padding import pad_around, transform_size
 
 __all__ = ["Ringing"]
 
@@ -50,7 +49,7 @@ class Ringing:
         reach = 2 * self.radius
         # A circle long enough for the filter's reach, and of a length that the Fourier transform is quick at.
         size = (transform_size(height + reach), transform_size(width + reach))
-        spectrum = torch.fft.rfft2(_mirrored(clean, self.radius), s=size)
+        spectrum = torch.fft.rfft2(pad_around(clean, self.radius), s=size)
         spectrum *= torch.fft.rfft2(self.kernel().to(clean), s=size)
         filtered: Tensor = torch.fft.irfft2(spectrum, s=size)[..., reach : reach + height, reach : reach + width]
         return filtered.clamp(0, 1)
@@ -62,16 +61,3 @@ class Ringing:
         taps: Tensor = torch.special.bessel_j1(self.cutoff * distance) * self.cutoff / (2 * math.pi * distance)
         taps[self.radius, self.radius] = self.cutoff**2 / (4 * math.pi)
         return (taps / taps.sum()).float()
-
-
-def _mirrored(image: Tensor, radius: int) -> Tensor:
-    """The image with `radius` more pixels on every side."""
-    height, width = image.shape[-2:]
-    if min(height, width) > radius:
-        planes = image.reshape(-1, 1, height, width)
-        padded = F.pad(planes, (radius,) * 4, mode="reflect")
-        return padded.reshape(*image.shape[:-2], height + 2 * radius, width + 2 * radius)
-    for _ in range(2):  # right and below, turned about, and again
-        grown = pad_to(image, image.shape[-2] + radius, image.shape[-1] + radius)
-        image = grown.flip(-2, -1)
-    return image

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pellucid.padding import pad_to, transform_size
+from pellucid.padding import pad_before, pad_to, transform_size
 
 __all__ = ["blur_kernels", "busiest_part", "centres", "gradient_spectra", "padded_spectrum", "transfer_functions"]
 
@@ -168,9 +168,8 @@ def _points(count: int, side: int, device: torch.device) -> Tensor:
 
 
 def _continued(image: Tensor, margin: int) -> Tensor:
-    height, width = (length + 2 * margin for length in image.shape[-2:])
-    above = pad_to(image.flip(-2, -1), height - margin, width - margin).flip(-2, -1)
-    return pad_to(above, transform_size(height), transform_size(width))
+    height, width = (transform_size(length + 2 * margin) for length in image.shape[-2:])
+    return pad_to(pad_before(image, margin), height, width)
 
 
 def _faded(image: Tensor, margin: int) -> Tensor:

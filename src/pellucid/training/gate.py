@@ -31,8 +31,8 @@ def check_kinds(experts: Experts) -> None:
     if rest != 1:
         raise SettingsError(f"network.settings.experts: one of them must be without kinds, for the rest; got {rest}")
     named = {kind for kinds in experts.kinds for kind in kinds or ()}
-    if unknown := sorted(named - {*KINDS, CLEAN}):
-        known = [*KINDS, CLEAN]
+    known = [*KINDS, CLEAN]
+    if unknown := sorted(named.difference(known)):
         raise SettingsError(f"network.settings.experts: {unknown_name('kind of degradation', unknown[0], known)}")
 
 

@@ -1,7 +1,6 @@
 """From the data section of a recipe to what is trained on and what is held out."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from pellucid.data.benchmarks.layouts import natural
@@ -73,14 +72,9 @@ def _drawn(source: SourceSettings) -> tuple[list[Family], list[float] | None]:
 
 def _without(kept_out: set[Path], training: Synthetic | Pairs, source: SourceSettings) -> Synthetic | Pairs:
     """What a source trains on, without files that another holds out."""
-    files = list(training.files())
-    if not kept_out.intersection(path.resolve() for path in files):
+    if not kept_out.intersection(path.resolve() for path in training.files()):
         return training
-    if isinstance(training, Synthetic):
-        left: list[Path] = [path for path in files if path.resolve() not in kept_out]
-        smaller: Synthetic | Pairs = replace(training, photographs=Photographs(left))
-    else:
-        smaller = training.without(kept_out)
+    smaller = training.without(kept_out)
     if not len(smaller):
         folder = source.folder or (source.pairs and source.pairs.degraded)
         raise DataError(f"{folder}: other sources hold out all of its photographs, and none is left to train on")
