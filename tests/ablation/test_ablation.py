@@ -15,6 +15,7 @@ from pellucid.ablation.table import results_of, verdict
 from pellucid.errors import SettingsError
 from pellucid.evaluation.rows import Row
 from pellucid.evaluation.sets import find_set
+from pellucid.priors import Statistics
 from pellucid.refinement import ABLATIONS
 
 
@@ -54,6 +55,24 @@ def test_the_controls_differ_from_the_recipe_in_one_thing(tree):
     assert arms["random prior"].prior.name == "random:12"
     assert arms["shuffled prior"].prior.shuffled
     assert arms[NETWORK].refinement is None
+
+
+def test_a_guided_network_is_told_what_its_arm_sees(tree, tmp_path):
+    shape = {"name": "unet", "settings": {"widths": [8, 8], "blocks": [1, 1]}}
+    tree["network"] = {"name": "experts", "settings": {"experts": [shape, shape], "guide_width": 12}}
+    with pytest.raises(SettingsError, match="freeze_network"):
+        arms_of(tree)
+    tree["train"]["freeze_network"] = True
+    found = arms_of(tree, grids=["controls", "table-3"], priors=["zeros:5"], vary=["prior.name=statistics"])
+    arms = {arm.name: arm.recipe(0) for arm in found}
+    widths = {name: recipe.network.settings["guide_width"] for name, recipe in arms.items()}
+    assert (widths.pop("zeros:5"), widths.pop("name=statistics")) == (5, Statistics().width)
+    assert set(widths.values()) == {12}
+    assert arms["equal parameters"].prior.name == "zeros:12"
+    assert arms["R large"].prior.name == "random:12:7"
+    assert arms["R large"].refinement == arms["equal parameters"].refinement
+    runs = Runs([arm for arm in found if arm.name in (BASE, "zeros:5")], [0], tmp_path / "out")
+    assert {run.arm.name for run, step in runs.train() if step.last} == {BASE, "zeros:5"}
 
 
 def test_other_grids_priors_and_axes(tree):

@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -77,14 +77,15 @@ def arms_of(
     base = read_recipe(dict(tree), str(tree.get("name", "recipe")))
     if base.prior is None or base.refinement is None:
         raise SettingsError(f"{base.name}: an ablation needs a recipe with a prior and a refinement")
+    guided = _guided(base)
     found = [Arm(BASE, tree, base.name)]
     if "controls" in grids:
-        found += _controls(tree, base)
+        found += _controls(tree, base, guided=guided)
     if "table-3" in grids:
         found += [
             _variant(f"R {name}", tree, base.name, refinement={"settings": {**base.refinement.settings, **settings}})
             for name, settings in ABLATIONS.items()
-            if not (name == "large" and "controls" in grids)  # it is the control of equal parameters
+            if guided or not (name == "large" and "controls" in grids)  # it is the control of equal parameters
         ]
     if "features" in grids:
         kept = {key: value for key, value in base.refinement.settings.items() if key in ("width", "prior_hidden")}
@@ -98,6 +99,8 @@ def arms_of(
         )
     for text in vary:
         found += [Arm(name, _changed(tree, changes), base.name) for name, changes in _products(text)]
+    if guided:
+        found = [_with_guide_of_its_prior(arm) for arm in found]
     for arm in found:
         arm.recipe(0)
     names = [arm.name for arm in found]
@@ -106,24 +109,27 @@ def arms_of(
     return found
 
 
-def _controls(tree: Mapping[str, Any], base: Recipe) -> list[Arm]:
+def _controls(tree: Mapping[str, Any], base: Recipe, *, guided: bool) -> list[Arm]:
     assert base.prior is not None
     assert base.refinement is not None
     width = find_prior(base.prior.name, weights=base.prior.weights).width
     plain = {"weights": None, "shuffled": False}
     large = {**base.refinement.settings, **ABLATIONS["large"]}
     frozen = base.train.freeze_network
-    if not frozen and _guided(base):
+    if not frozen and guided:
         raise SettingsError(
             f"{base.name}: a network that the prior guides cannot learn alone; ablate it with train.freeze_network=true"
         )
+    nothing = {**plain, "name": f"zeros:{width}"}
+    # R "large" looks at no prior. A network that the prior guides must not be told either, or it would not be without prior.
+    blind = {"prior": nothing} if guided else {}
     alone = {**tree, "prior": None, "refinement": None, "train": {**tree["train"], "freeze_network": False}}
     return [
         Arm(NETWORK, tree if frozen else alone, base.name, network=frozen),
-        _variant("no prior", tree, base.name, prior={**plain, "name": f"zeros:{width}"}),
+        _variant("no prior", tree, base.name, prior=nothing),
         _variant("shuffled prior", tree, base.name, prior={"shuffled": True}),
         _variant("random prior", tree, base.name, prior={**plain, "name": f"random:{width}"}),
-        _variant("equal parameters", tree, base.name, refinement={"name": "ptgrm", "settings": large}),
+        _variant("equal parameters", tree, base.name, refinement={"name": "ptgrm", "settings": large}, **blind),
     ]
 
 
@@ -133,6 +139,16 @@ def _guided(recipe: Recipe) -> bool:
         return False
     with torch.device("meta"):
         return hasattr(build_network(recipe.network.name, recipe.network.settings), "guide_width")
+
+
+def _with_guide_of_its_prior(arm: Arm) -> Arm:
+    """The arm with a network as wide in its guide as the arm's own prior; its weights must hold nothing that depends on that."""
+    prior = arm.recipe(0).prior
+    if prior is None:
+        return arm
+    tree = deepcopy(dict(arm.tree))
+    tree["network"].setdefault("settings", {})["guide_width"] = find_prior(prior.name, weights=prior.weights).width
+    return replace(arm, tree=tree)
 
 
 def _variant(name: str, tree: Mapping[str, Any], host: str, **sections: Mapping[str, Any]) -> Arm:
