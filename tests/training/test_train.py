@@ -283,6 +283,18 @@ def test_override_reads_yaml_and_refuses_nonsense():
             override(values, wrong)
 
 
+def test_override_counts_in_lists_and_finds_keys_with_dots():
+    values = {"weights": {"experts.0": "a", "experts.0.gate": "b"}, "sources": [{"weight": 1}, {"weight": 2}]}
+    override(values, "weights.experts.0=c")
+    override(values, "weights.experts.0.gate=d")
+    override(values, "sources.1.weight=3")
+    override(values, "sources.0={}")
+    assert values == {"weights": {"experts.0": "c", "experts.0.gate": "d"}, "sources": [{}, {"weight": 3}]}
+    for wrong in ("sources.2.weight=1", "sources.x=1", "sources.-1=1", "weights.experts.0.x=1"):
+        with pytest.raises(SettingsError, match="no entry of a list of 2|holds a value"):
+            override(values, wrong)
+
+
 EXPERT = {"name": "unet", "settings": {"widths": [4, 8], "blocks": [1, 1]}}
 
 

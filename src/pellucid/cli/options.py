@@ -25,7 +25,11 @@ Out = Annotated[Path, typer.Option("--out", "-o", help="The folder to write to."
 Resume = Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in the folder.")]
 Assignments = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the recipe, as in train.minutes=5."),
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Override a key of the recipe, as in train.minutes=5 or data.sources.0.weight=2.",
+    ),
 ]
 
 

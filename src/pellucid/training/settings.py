@@ -309,21 +309,32 @@ def override(tree: dict[str, Any], assignment: str) -> None:
     put(tree, path.strip(), value, f"--set {assignment!r}")
 
 
-def put(tree: dict[str, Any], path: str, value: Any, source: str) -> None:
+def put(tree: dict[str, Any] | list[Any], path: str, value: Any, source: str) -> None:
     """Puts a value at the key `a.b` of a recipe's tree, in place; groups that are not there are made.
 
+    A number counts in a list, from 0: `data.sources.0.weight`. A key that is there already may hold dots of its own, as those of
+    `network.weights` do: `network.weights.experts.0`.
+
     Raises:
-        SettingsError: a group holds a value; `source` names what asked for it.
+        SettingsError: a group holds a value, or a list has no such entry; `source` names what asked for it.
     """
-    *groups, last = path.split(".")
-    branch = tree
-    for key in groups:
-        if branch.get(key) is None:
-            branch[key] = {}
-        branch = branch[key]
-        if not isinstance(branch, dict):
-            raise SettingsError(f"{source}: {key} holds a value, not a group of keys")
-    branch[last] = value
+    if isinstance(tree, list):
+        number, _, rest = path.partition(".")
+        if not number.isdecimal() or int(number) >= len(tree):
+            raise SettingsError(f"{source}: {number!r} is no entry of a list of {len(tree)}, counted from 0")
+        key: Any = int(number)
+    else:
+        there = [one for one in tree if f"{path}.".startswith(f"{one}.")]
+        key = max(there, key=len, default=path.partition(".")[0])
+        rest = path[len(key) + 1 :]
+    if not rest:
+        tree[key] = value
+        return
+    if isinstance(tree, dict) and tree.get(key) is None:
+        tree[key] = {}
+    if not isinstance(tree[key], dict | list):
+        raise SettingsError(f"{source}: {key} holds a value, not a group of keys")
+    put(tree[key], rest, value, source)
 
 
 def _explain(error: ValidationError) -> str:
