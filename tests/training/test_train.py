@@ -291,7 +291,7 @@ def test_override_counts_in_lists_and_finds_keys_with_dots():
     override(values, "sources.0={}")
     assert values == {"weights": {"experts.0": "c", "experts.0.gate": "d"}, "sources": [{}, {"weight": 3}]}
     for wrong in ("sources.2.weight=1", "sources.x=1", "sources.-1=1", "weights.experts.0.x=1"):
-        with pytest.raises(SettingsError, match="no entry of a list of 2|holds a value"):
+        with pytest.raises(SettingsError, match=r"no entry of a list of 2|holds a value"):
             override(values, wrong)
 
 
