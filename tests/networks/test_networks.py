@@ -56,6 +56,20 @@ def test_biases_of_zero_change_nothing_and_others_do():
     assert torch.equal(again(image), biased(image))
 
 
+def test_a_smooth_unet_leaves_no_grid_on_a_plain_surface():
+    """Nothing but the border tells one pixel of a plain surface from the next; the taps of a transposed convolution do."""
+    spread = []
+    for smooth in (False, True):
+        network = UNet((8, 16, 24), (1, 1, 1), bias=True, smooth=smooth).eval()
+        assert network.settings.get("smooth", False) is smooth
+        again = build_network("unet", network.settings)
+        again.load_state_dict(network.state_dict())
+        inner = again(torch.full((1, 3, 96, 96), 0.3))[:, :, 40:56, 40:56]
+        spread.append(float((inner - inner[:, :, :1, :1]).detach().abs().max()))
+    assert spread[0] > 1e-3
+    assert spread[1] < 1e-6
+
+
 def test_a_state_with_some_biases_missing_is_refused():
     network = UNet((8, 16), (1, 1), bias=True)
     state = network.state_dict()

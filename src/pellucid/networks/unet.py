@@ -55,6 +55,7 @@ class UNet(nn.Module):
         channels: int = 3,
         bias: bool = False,
         beside: int = 0,
+        smooth: bool = False,
     ) -> None:
         super().__init__()
         if not widths or len(widths) != len(blocks):
@@ -70,11 +71,14 @@ class UNet(nn.Module):
         if beside:
             self.settings["beside"] = beside
             self.register_load_state_dict_pre_hook(_without_planes_beside)  # type: ignore[no-untyped-call]
+        if smooth:
+            self.settings["smooth"] = True
         self.channels, self.multiple = channels, 2 ** (len(widths) - 1)
         self.head = nn.Conv2d(channels + beside, widths[0], 3, padding=1, bias=bias)
         self.encoders = nn.ModuleList(_stage(width, count, bias) for width, count in zip(widths, blocks, strict=True))
         self.shrinks = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2, bias=bias) for a, b in pairwise(widths))
-        self.grows = nn.ModuleList(nn.ConvTranspose2d(b, a, 2, stride=2, bias=bias) for a, b in pairwise(widths))
+        grow = _smooth_growth if smooth else _growth
+        self.grows = nn.ModuleList(grow(coarse, fine, bias) for fine, coarse in pairwise(widths))
         self.decoders = nn.ModuleList(
             _stage(width, count, bias) for width, count in zip(widths[:-1], blocks[:-1], strict=True)
         )
@@ -119,6 +123,14 @@ class UNet(nn.Module):
 
 def _stage(width: int, count: int, bias: bool) -> nn.Sequential:
     return nn.Sequential(*(ResidualBlock(width, bias=bias) for _ in range(count)))
+
+
+def _growth(coarse: int, fine: int, bias: bool) -> nn.Module:
+    return nn.ConvTranspose2d(coarse, fine, 2, stride=2, bias=bias)
+
+
+def _smooth_growth(coarse: int, fine: int, bias: bool) -> nn.Module:
+    return nn.Sequential(nn.Conv2d(coarse, fine, 1, bias=bias), nn.Upsample(scale_factor=2, mode="bilinear"))
 
 
 def _clear(bias: Tensor | None) -> None:
