@@ -1,6 +1,7 @@
 """Training on real pairs, and without clean photographs: what is held out, what is scored, what resumes."""
 
 import json
+from statistics import fmean
 
 import pytest
 import torch
@@ -254,6 +255,9 @@ def test_several_sources_train_one_model(folders, tmp_path):
     kinds = {training.sample(0, 8, torch.Generator().manual_seed(seed), None).kind for seed in range(20)}
     assert kinds == {"low-light", None}
     assert len({held_out.example(index).kind for index in range(len(held_out))}) == 2
+    last, counts = logged(tmp_path / "run")[-1], [len(source) for source in held_out.sources]
+    assert fmean(last["psnr_sources"], weights=counts) == pytest.approx(last["psnr"], abs=2e-3)
+    assert last["psnr_sources"][0] != last["psnr_sources"][1]
 
 
 def test_what_one_source_holds_out_no_other_trains_on(folders, tmp_path):

@@ -1,11 +1,14 @@
 """Watching a training: scores on held-out photographs, whole and in colour, under the degradations that it learns from."""
 
 import math
+from collections.abc import Sequence
+from statistics import fmean
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from pellucid.data.sources import Sample, Source
+from pellucid.data.sources import Mixture, Sample, Source
 from pellucid.metrics import psnr
 from pellucid.networks import input_multiple
 from pellucid.padding import pad_to_multiple
@@ -16,28 +19,45 @@ __all__ = ["validate"]
 
 
 @torch.no_grad()
-def validate(run: Run, held_out: Source) -> dict[str, float]:
+def validate(run: Run, held_out: Source) -> dict[str, Any]:
     """Mean PSNR in dB over all channels of held-out examples, clamped to [0, 1], by the averaged weights.
 
-    `psnr` is that of the final image, `psnr_network` that of the network alone where it is boosted. The prior sees whole
+    `psnr` is that of the final image, `psnr_network` that of the network alone where it is boosted; `psnr_sources` is `psnr` of
+    each source in the recipe's order, where there are several, None where nothing of one is scored. The prior sees whole
     photographs, as it does when it restores. Pairs are scored whole; nothing is scored where no clean photographs exist, nor
     where one of the images is the clean one itself, whose PSNR is infinite: a network may leave clean photographs alone.
     """
-    scores: dict[str, list[float]] = {}
     run.module.eval()
     with run.average.applied():
-        for index in range(len(held_out)):
-            example = held_out.example(index)
-            if example.clean is not None:
-                found = {
-                    name: float(psnr(image.clamp(0, 1), example.clean[None].to(image.device)))
-                    for name, image in _restored(run, example).items()
-                }
-                if all(map(math.isfinite, found.values())):
-                    for name, score in found.items():
-                        scores.setdefault(name, []).append(score)
+        sources = [
+            _scores(run, source) for source in (held_out.sources if isinstance(held_out, Mixture) else [held_out])
+        ]
     run.module.train()
-    return {name: round(sum(values) / len(values), 3) for name, values in scores.items()}
+    found = [score for scores in sources for score in scores]
+    means: dict[str, Any] = {name: _mean([score[name] for score in found]) for name in (found[0] if found else ())}
+    if found and len(sources) > 1:
+        means["psnr_sources"] = [_mean([score["psnr"] for score in scores]) for scores in sources]
+    return means
+
+
+def _scores(run: Run, source: Source) -> list[dict[str, float]]:
+    """PSNR of what is restored of every example of a source, where it is finite."""
+    scores = []
+    for index in range(len(source)):
+        example = source.example(index)
+        if example.clean is not None:
+            clean = example.clean[None]
+            score = {
+                name: float(psnr(image.clamp(0, 1), clean.to(image.device)))
+                for name, image in _restored(run, example).items()
+            }
+            if all(map(math.isfinite, score.values())):
+                scores.append(score)
+    return scores
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return round(fmean(values), 3) if values else None
 
 
 def _restored(run: Run, example: Sample) -> dict[str, Tensor]:
