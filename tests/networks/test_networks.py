@@ -70,6 +70,22 @@ def test_a_smooth_unet_leaves_no_grid_on_a_plain_surface():
     assert spread[1] < 1e-6
 
 
+def test_a_smooth_unet_takes_the_mean_of_transposed_taps():
+    """With four equal taps both grow alike but for the interpolation, which a plain surface does not show."""
+    rough, smooth = (UNet((8, 16, 24), (1, 1, 1), bias=True, smooth=smooth).eval() for smooth in (False, True))
+    for name, value in rough.named_parameters():
+        if name.startswith("grows") and name.endswith("weight"):
+            nn.init.constant_(value, 0.0)
+            value.data += torch.randn(*value.shape[:2], 1, 1)
+    smooth.load_state_dict(rough.state_dict())
+    plain = torch.full((1, 3, 96, 96), 0.3)
+    inner = (slice(None), slice(None), slice(40, 56), slice(40, 56))
+    torch.testing.assert_close(smooth(plain)[inner], rough(plain)[inner], atol=1e-4, rtol=1e-4)
+    smooth.load_state_dict(smooth.state_dict())
+    biasless = UNet((8, 16), (1, 1))
+    UNet((8, 16), (1, 1), bias=True, smooth=True).load_state_dict(biasless.state_dict())
+
+
 def test_a_state_with_some_biases_missing_is_refused():
     network = UNet((8, 16), (1, 1), bias=True)
     state = network.state_dict()

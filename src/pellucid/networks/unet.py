@@ -73,6 +73,7 @@ class UNet(nn.Module):
             self.register_load_state_dict_pre_hook(_without_planes_beside)  # type: ignore[no-untyped-call]
         if smooth:
             self.settings["smooth"] = True
+            self.register_load_state_dict_pre_hook(_with_mean_taps)  # type: ignore[no-untyped-call]
         self.channels, self.multiple = channels, 2 ** (len(widths) - 1)
         self.head = nn.Conv2d(channels + beside, widths[0], 3, padding=1, bias=bias)
         self.encoders = nn.ModuleList(_stage(width, count, bias) for width, count in zip(widths, blocks, strict=True))
@@ -153,3 +154,14 @@ def _without_planes_beside(network: nn.Module, state: dict[str, Tensor], prefix:
         grown = weight.new_zeros(len(weight), *wanted.shape[1:])
         grown[:, : network.channels] = weight
         state[prefix + "head.weight"] = grown
+
+
+def _with_mean_taps(network: nn.Module, state: dict[str, Tensor], prefix: str, *_: Any) -> None:
+    """1x1 convolutions for the transposed ones of a state that has those: the means of their four taps."""
+    assert isinstance(network, UNet)
+    for number in range(len(network.grows)):
+        for kind in ("weight", "bias"):
+            taps = state.pop(f"{prefix}grows.{number}.{kind}", None)
+            if taps is not None:
+                mean = taps.mean((2, 3), keepdim=True).transpose(0, 1) if kind == "weight" else taps
+                state[f"{prefix}grows.{number}.0.{kind}"] = mean
