@@ -3,6 +3,7 @@
 import sys
 import types
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -68,6 +69,19 @@ def test_a_smooth_unet_leaves_no_grid_on_a_plain_surface():
         spread.append(float((inner - inner[:, :, :1, :1]).detach().abs().max()))
     assert spread[0] > 1e-3
     assert spread[1] < 1e-6
+
+
+def test_a_margin_is_mirrored_and_cut_off():
+    """What a network sees beyond the image is the image in a mirror, as with a larger picture that goes on so."""
+    plain, image = UNet((8, 16), (1, 1), bias=True).eval(), torch.rand(1, 3, 12, 8)
+    framed = build_network("unet", plain.settings | {"margin": 4}).eval()
+    framed.load_state_dict(plain.state_dict())
+    larger = torch.from_numpy(np.pad(image.numpy(), ((0, 0), (0, 0), (4, 4), (4, 4)), mode="reflect"))
+    torch.testing.assert_close(framed(image), plain(larger)[:, :, 4:-4, 4:-4])
+    assert framed(torch.rand(1, 3, 2, 2)).shape == (1, 3, 2, 2)
+    for margin in (3, -2):
+        with pytest.raises(ValueError, match="margin"):
+            UNet((8, 16), (1, 1), margin=margin)
 
 
 def test_a_smooth_unet_takes_the_mean_of_transposed_taps():

@@ -260,6 +260,18 @@ def test_several_sources_train_one_model(folders, tmp_path):
     assert last["psnr_sources"][0] != last["psnr_sources"][1]
 
 
+def test_crops_of_one_photograph_are_not_parted(tmp_path):
+    crops = [f"{folder}/{scene}_{crop}" for folder in ("low", "high") for scene in (1, 2) for crop in (1, 2)]
+    for name in [*crops, "whole/1", "whole/2"]:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        images.write(images.Photograph(torch.rand(1, 3, 16, 16)), tmp_path / f"{name}.png")
+    pairs = {"degraded": str(tmp_path / "low"), "clean": str(tmp_path / "high")}
+    settings = DataSettings(pairs=pairs, whole=str(tmp_path / "whole"), validation=1)
+    training, held_out = split_sources(settings)
+    assert [path.stem for path in held_out.degraded.paths] == ["2_2"]
+    assert [path.stem for path in training.degraded.paths] == ["1_1", "1_2"]
+
+
 def test_what_one_source_holds_out_no_other_trains_on(folders, tmp_path):
     pairs = tree(folders)["data"]["pairs"]
     first = {"pairs": pairs, "validation": 2}

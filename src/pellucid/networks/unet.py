@@ -16,6 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pellucid.padding import pad_around
+
 __all__ = ["UNet"]
 
 
@@ -56,6 +58,7 @@ class UNet(nn.Module):
         bias: bool = False,
         beside: int = 0,
         smooth: bool = False,
+        margin: int = 0,
     ) -> None:
         super().__init__()
         if not widths or len(widths) != len(blocks):
@@ -74,7 +77,11 @@ class UNet(nn.Module):
         if smooth:
             self.settings["smooth"] = True
             self.register_load_state_dict_pre_hook(_with_mean_taps)  # type: ignore[no-untyped-call]
-        self.channels, self.multiple = channels, 2 ** (len(widths) - 1)
+        self.channels, self.multiple, self.margin = channels, 2 ** (len(widths) - 1), margin
+        if margin < 0 or margin % self.multiple:
+            raise ValueError(f"margin must be divisible by {self.multiple} and not negative, got {margin}")
+        if margin:
+            self.settings["margin"] = margin
         self.head = nn.Conv2d(channels + beside, widths[0], 3, padding=1, bias=bias)
         self.encoders = nn.ModuleList(_stage(width, count, bias) for width, count in zip(widths, blocks, strict=True))
         self.shrinks = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2, bias=bias) for a, b in pairwise(widths))
@@ -109,6 +116,12 @@ class UNet(nn.Module):
 
     def forward(self, degraded: Tensor) -> Tensor:
         """Returns degraded + the predicted correction."""
+        if not self.margin:
+            return self._restored(degraded)
+        rows, columns = (slice(self.margin, self.margin + side) for side in degraded.shape[2:])
+        return self._restored(pad_around(degraded, self.margin))[:, :, rows, columns]
+
+    def _restored(self, degraded: Tensor) -> Tensor:
         features = self.head(degraded)
         skips: list[Tensor] = []
         for encode, shrink in zip(self.encoders, self.shrinks, strict=False):

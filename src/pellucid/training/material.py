@@ -17,18 +17,19 @@ def split_sources(data: DataSettings) -> tuple[Source, Source]:
     """What to train on, and the last photographs by name, which are held out.
 
     Pairs are ordered as people count, `9` before `10`, since in sets of pairs neighbours often show one scene; pairs that
-    share a clean photograph are never parted. What one source holds out no other trains on.
+    share a clean photograph are never parted. No source trains on a file that any holds out, nor on a part of one.
 
     Raises:
         DataError: a folder is missing or empty, files lack partners, or nothing would be left to train on.
         SettingsError: a degradation does not parse.
     """
-    if data.sources is None:
-        return _split(data)
-    halves = [_split(source) for source in data.sources]
-    weights = [source.weight for source in data.sources]
+    sources: Sequence[SourceSettings] = [data] if data.sources is None else data.sources
+    halves = [_split(source) for source in sources]
     kept_out = {path.resolve() for _, held_out in halves for path in held_out.files()}
-    training = [_without(kept_out, half[0], source) for half, source in zip(halves, data.sources, strict=True)]
+    training = [_without(kept_out, half[0], source) for half, source in zip(halves, sources, strict=True)]
+    if data.sources is None:
+        return training[0], halves[0][1]
+    weights = [source.weight for source in data.sources]
     return Mixture(training, weights), Mixture([half[1] for half in halves], weights)
 
 
@@ -71,13 +72,13 @@ def _drawn(source: SourceSettings) -> tuple[list[Family], list[float] | None]:
 
 
 def _without(kept_out: set[Path], training: Synthetic | Pairs, source: SourceSettings) -> Synthetic | Pairs:
-    """What a source trains on, without files that another holds out."""
+    """What a source trains on, without files that are held out: by another source, or as the whole that other crops are of."""
     if not kept_out.intersection(path.resolve() for path in training.files()):
         return training
     smaller = training.without(kept_out)
     if not len(smaller):
         folder = source.folder or (source.pairs and source.pairs.degraded)
-        raise DataError(f"{folder}: other sources hold out all of its photographs, and none is left to train on")
+        raise DataError(f"{folder}: all of its photographs are held out, and none is left to train on")
     return smaller
 
 
