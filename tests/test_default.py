@@ -106,6 +106,16 @@ def test_tiles_do_not_show(restorer):
     assert -10 * (whole - tiled).square().mean().log10() > 50
 
 
+def test_a_shaken_photograph_of_odd_size_is_the_same_in_tiles():
+    """The kernel is that of the photograph, with neither the tile's borders nor the padding to the network's multiple."""
+    clean = images.to_tensor(skimage.data.chelsea())[0, :, :299, :301]
+    degraded = parse("shake length=15")(clean, torch.Generator().manual_seed(1)).clamp(0, 1)[None]
+    whole, tiled = (
+        pellucid.load("default", tile=tile, precision="float32").restore_image(degraded) for tile in (0, 256)
+    )
+    assert -10 * (whole - tiled).square().mean().log10() > 50
+
+
 def test_bfloat16_is_close_to_float32(restorer):
     degraded = torch.rand(1, 3, 64, 64)
     low, high = (pellucid.load("default", precision=name).restore_image(degraded) for name in ("bfloat16", "float32"))

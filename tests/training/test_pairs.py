@@ -260,6 +260,14 @@ def test_several_sources_train_one_model(folders, tmp_path):
     assert last["psnr_sources"][0] != last["psnr_sources"][1]
 
 
+def test_the_prior_sees_no_padding_of_a_pair_that_is_smaller_than_the_crop(folders):
+    for degradations in ([], ["noise sigma=9"]):
+        training, _ = split_sources(DataSettings(**tree(folders)["data"], degradations=degradations or None))
+        sample = training.sample(0, 40, torch.Generator().manual_seed(0), "whole")
+        assert sample.degraded.shape == sample.clean.shape == (3, 40, 40)
+        assert sample.seen.shape == (3, 32, 32)
+
+
 def test_crops_of_one_photograph_are_not_parted(tmp_path):
     crops = [f"{folder}/{scene}_{crop}" for folder in ("low", "high") for scene in (1, 2) for crop in (1, 2)]
     for name in [*crops, "whole/1", "whole/2"]:

@@ -228,14 +228,13 @@ class Pairs:
         degraded, clean = (None if image is None else _turned(image, turns, mirrored) for image in self._pair(index))
         assert degraded is not None
         shape = degraded.shape
-        degraded = pad_to(degraded, side, side)
-        top, left = _corner(degraded, side, generator)
+        top, left = _corner(pad_to(degraded, side, side), side, generator)
         place = (slice(None), slice(top, top + side), slice(left, left + side))
         if self.degradations:
             degrade = _family(self.degradations, self.weights, generator).draw(generator)
             degraded = degrade(degraded.contiguous(), generator)
         box = turned_box(self._box(index), turns, mirrored)
-        crop = degraded[place].contiguous()
+        crop = pad_to(degraded, side, side)[place].contiguous()
         seen = None
         if sight == "whole":
             seen = _turned(self.wholes[index], turns, mirrored) if self.wholes is not None else degraded

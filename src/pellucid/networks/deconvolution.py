@@ -49,6 +49,8 @@ class Deconvolution(nn.Module):
     """
 
     scale = 1
+    minds_padding = True
+    """Mirrored pixels are no photograph: a kernel that they help to find would be another than that of tiles."""
 
     def __init__(
         self, widths: Sequence[int] = (24, 48, 80, 112), blocks: Sequence[int] = (1, 1, 1, 1), size: int = 25

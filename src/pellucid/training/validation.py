@@ -41,7 +41,7 @@ def validate(run: Run, held_out: Source) -> dict[str, Any]:
 
 
 def _scores(run: Run, source: Source) -> list[dict[str, float]]:
-    """PSNR of what is restored of every example of a source, where it is finite."""
+    """PSNR of what is restored of every example of a source, where it is not infinite."""
     scores = []
     for index in range(len(source)):
         example = source.example(index)
@@ -51,7 +51,7 @@ def _scores(run: Run, source: Source) -> list[dict[str, float]]:
                 name: float(psnr(image.clamp(0, 1), clean.to(image.device)))
                 for name, image in _restored(run, example).items()
             }
-            if all(map(math.isfinite, score.values())):
+            if not any(map(math.isinf, score.values())):  # NaN counts: a training that diverged must show
                 scores.append(score)
     return scores
 
