@@ -1,6 +1,7 @@
 """Peak memory and seconds per megapixel of `pellucid restore` on a large JPEG, in a process of its own.
 
-The photograph is made of a scikit-image photograph, repeated to size, with seeded noise: content does not change the cost.
+The photograph is made of a scikit-image photograph, repeated to size, with seeded noise. Which experts
+are asked depends on the content: a shaken photograph, whose kernel is to be found, costs more.
 """
 
 import argparse

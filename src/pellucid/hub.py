@@ -26,7 +26,7 @@ class Embedded:
 EMBEDDED: Mapping[str, Embedded] = {
     "default": Embedded(
         "default.safetensors",
-        "blind restoration of noise, blur, rain, snow, haze, darkness, JPEG and low resolution: five experts, boosted",
+        "blind restoration of noise, blur, rain, snow, haze, darkness, JPEG and low resolution: six experts, boosted",
     ),
     "fast": Embedded("fast.safetensors", "the same in small: two experts, boosted"),
     "denoise": Embedded(

@@ -100,7 +100,7 @@ def arms_of(
     for text in vary:
         found += [Arm(name, _changed(tree, changes), base.name) for name, changes in _products(text)]
     if guided:
-        found = [_with_guide_of_its_prior(arm) for arm in found]
+        found = [_with_guide_of_its_prior(arm, base) for arm in found]
     for arm in found:
         arm.recipe(0)
     names = [arm.name for arm in found]
@@ -141,10 +141,10 @@ def _guided(recipe: Recipe) -> bool:
         return hasattr(build_network(recipe.network.name, recipe.network.settings), "guide_width")
 
 
-def _with_guide_of_its_prior(arm: Arm) -> Arm:
+def _with_guide_of_its_prior(arm: Arm, base: Recipe) -> Arm:
     """The arm with a network as wide in its guide as the arm's own prior; its weights must hold nothing that depends on that."""
-    prior = arm.recipe(0).prior
-    if prior is None:
+    prior, usual = arm.recipe(0).prior, base.prior
+    if prior is None or (usual and (prior.name, prior.weights) == (usual.name, usual.weights)):
         return arm
     tree = deepcopy(dict(arm.tree))
     tree["network"].setdefault("settings", {})["guide_width"] = find_prior(prior.name, weights=prior.weights).width

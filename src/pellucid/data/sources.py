@@ -228,7 +228,7 @@ class Pairs:
         degraded, clean = (None if image is None else _turned(image, turns, mirrored) for image in self._pair(index))
         assert degraded is not None
         shape = degraded.shape
-        top, left = _corner(pad_to(degraded, side, side), side, generator)
+        top, left = _corner(degraded, side, generator)
         place = (slice(None), slice(top, top + side), slice(left, left + side))
         if self.degradations:
             degrade = _family(self.degradations, self.weights, generator).draw(generator)
@@ -312,8 +312,9 @@ def _turned(image: Tensor, turns: int, mirrored: bool) -> Tensor:
 
 
 def _corner(image: Tensor, side: int, generator: torch.Generator) -> tuple[int, int]:
-    """Top and left of a random crop."""
-    return _below(image.shape[1] - side + 1, generator), _below(image.shape[2] - side + 1, generator)
+    """Top and left of a random crop; 0 where the image is no longer than the crop."""
+    top, left = (_below(max(length - side, 0) + 1, generator) for length in image.shape[1:])
+    return top, left
 
 
 def _inner(box: Box, top: int, left: int, side: int, shape: Sequence[int]) -> Box:

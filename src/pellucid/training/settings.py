@@ -114,8 +114,8 @@ class SourceSettings(_Settings):
 _MISPLACED = {
     "whole": "whole is for pairs; the photographs of folder are whole themselves",
     "kind": "kind is for pairs; the degradations of folder say theirs",
-    "grey": "grey is for folder with degradations; pairs are taken as they are",
-    "window": "window is for folder with degradations; pairs are taken as they are",
+    "grey": "grey is for folder with degradations; pairs keep their colours",
+    "window": "window is for folder with degradations; pairs are whole, or have `whole`",
 }
 
 
