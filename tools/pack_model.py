@@ -88,12 +88,20 @@ def main() -> None:
 
 
 def portable(tree: Any) -> Any:
-    """A recipe without this machine's folders: absolute paths into a folder of runs, whatever its name, start at `runs`."""
+    """A recipe without this machine's folders: absolute paths start at the folder `runs`, or one named like `my-runs`.
+
+    Raises SystemExit for any other absolute path: what it names is nowhere else.
+    """
     if isinstance(tree, dict):
         return {key: portable(value) for key, value in tree.items()}
     if isinstance(tree, list):
         return [portable(value) for value in tree]
-    return re.sub(r"^/.*?runs/", "runs/", tree) if isinstance(tree, str) else tree
+    if not isinstance(tree, str):
+        return tree
+    found = re.sub(r"^/(.*/)?([^/]*-)?runs/", "runs/", tree)
+    if found.startswith("/"):
+        raise SystemExit(f"{tree}: a path of this machine; give one relative to the checkout")
+    return found
 
 
 def stage(folder: Path) -> dict[str, Any]:

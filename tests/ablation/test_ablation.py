@@ -6,6 +6,7 @@ from statistics import fmean
 import pytest
 import torch
 import yaml
+from safetensors.torch import save_file
 
 from pellucid import images
 from pellucid.ablation.arms import BASE, CONTROLS, NETWORK, arms_of
@@ -15,6 +16,7 @@ from pellucid.ablation.table import results_of, verdict
 from pellucid.errors import SettingsError
 from pellucid.evaluation.rows import Row
 from pellucid.evaluation.sets import find_set
+from pellucid.networks import build_network
 from pellucid.priors import Statistics
 from pellucid.refinement import ABLATIONS
 
@@ -41,6 +43,12 @@ def tree(tmp_path):
     }
 
 
+def saved(network, path):
+    """The weights of a network as it begins, in a file."""
+    save_file(build_network(network["name"], network["settings"]).state_dict(), path)
+    return str(path)
+
+
 def test_the_controls_differ_from_the_recipe_in_one_thing(tree):
     arms = {arm.name: arm.recipe(3) for arm in arms_of(tree)}
     assert arms.keys() == {BASE, NETWORK, *CONTROLS}
@@ -59,7 +67,12 @@ def test_the_controls_differ_from_the_recipe_in_one_thing(tree):
 
 def test_a_guided_network_is_told_what_its_arm_sees(tree, tmp_path):
     shape = {"name": "unet", "settings": {"widths": [8, 8], "blocks": [1, 1]}}
-    tree["network"] = {"name": "experts", "settings": {"experts": [shape, shape], "guide_width": 12}}
+    expert = saved(shape, tmp_path / "expert.safetensors")
+    tree["network"] = {
+        "name": "experts",
+        "settings": {"experts": [shape | {"kinds": ["haze"]}, shape], "guide_width": 12},
+        "weights": {"experts.0": expert, "experts.1": expert},
+    }
     with pytest.raises(SettingsError, match="freeze_network"):
         arms_of(tree)
     tree["train"]["freeze_network"] = True
@@ -139,6 +152,7 @@ def test_an_ablation_goes_on_where_it_was_stopped(tree, tmp_path):
 
 def test_a_frozen_network_is_not_trained_again(tree, tmp_path):
     tree["train"]["freeze_network"] = True
+    tree["network"]["weights"] = saved(tree["network"], tmp_path / "network.safetensors")
     runs = Runs([arm for arm in arms_of(tree) if arm.name in (BASE, NETWORK)], [0], tmp_path / "out")
     assert {run.arm.name for run, _ in runs.train()} == {BASE}
     sets = [find_set(str(tmp_path / "clean"))]

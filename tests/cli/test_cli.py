@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 from pellucid import images
 from pellucid.networks import UNet
@@ -143,9 +144,10 @@ def test_models_show_a_card(run, model):
 def test_train_and_distill_from_the_command_line(run, tmp_path):
     for index in range(3):
         picture(tmp_path / f"clean/{index}.png", seed=index)
+    save_file(UNet([4, 8], [1, 1]).state_dict(), tmp_path / "network.safetensors")
     settings = [
         "network.settings={widths: [4, 8], blocks: [1, 1]}",
-        "network.weights=null",
+        f"network.weights={tmp_path / 'network.safetensors'}",
         "prior={name: 'random:8'}",
         "refinement.settings={width: 4, blocks: 1}",
         f"data.folder={tmp_path / 'clean'}",

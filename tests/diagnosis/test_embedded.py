@@ -87,3 +87,23 @@ def test_as_a_prior_it_tells_degradations_apart_more_than_contents():
         if one < two
     ]
     assert min(alike) > sum(other) / len(other)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.02, 0.25, 0.5, 1.0])
+def test_a_plain_picture_shows_nothing_wrong(value):
+    for size in ((200, 300), (37, 53), (1, 1)):
+        assert diagnose(torch.full((3, *size), value)).leave_alone
+
+
+@pytest.mark.parametrize("sigma", [10, 25, 50])
+def test_of_a_noisy_plain_picture_only_the_noise_is_told(sigma):
+    plain = torch.full((3, 200, 300), 0.5)
+    noisy = parse(f"noise sigma={sigma}")(plain, torch.Generator().manual_seed(0)).clamp(0, 1)
+    assert [one.kind for one in diagnose(noisy).present] == ["noise"]
+
+
+@pytest.mark.parametrize("text", ["haze amount=90", "low-light exposure=0.02"])
+def test_a_photograph_of_little_contrast_is_no_plain_picture(text):
+    clean = images.to_tensor(skimage.data.coffee())[0]
+    found = diagnose(parse(text)(clean, torch.Generator().manual_seed(0)).clamp(0, 1))
+    assert found[text.split()[0]].present

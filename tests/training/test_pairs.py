@@ -229,9 +229,9 @@ def test_a_prior_s_vectors_are_kept_and_change_nothing(folders, tmp_path, monkey
     assert first == again == plain
     assert not computed
     assert describe_model(tmp_path / "again/model.safetensors")["prior"] == {"name": "random:8"}
-    recipe["data"]["view"] = "crop"
-    with pytest.raises(SettingsError, match=r"prior\.cache is for data\.pairs seen whole"):
-        read_recipe(recipe, "mine.yaml")
+    for change in ({"view": "crop"}, {"degradations": ["noise sigma=5"], "whole": None}):
+        with pytest.raises(SettingsError, match=r"prior\.cache is for data\.pairs as they are"):
+            read_recipe(recipe | {"data": recipe["data"] | change}, "mine.yaml")
 
 
 def test_several_sources_train_one_model(folders, tmp_path):

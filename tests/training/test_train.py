@@ -7,11 +7,12 @@ import types
 import pytest
 import torch
 import yaml
+from safetensors.torch import save_file
 
 from pellucid import images
 from pellucid.checkpoints import load_weights
 from pellucid.errors import DataError, ModelError, SettingsError
-from pellucid.networks import External, UNet
+from pellucid.networks import External, UNet, build_network
 from pellucid.priors import FrozenPrior, Shuffled, Statistics, unit_rms
 from pellucid.refinement import Boosted
 from pellucid.restoration.model_file import describe_model, load_model, save_model
@@ -295,6 +296,24 @@ def test_override_counts_in_lists_and_finds_keys_with_dots():
             override(values, wrong)
 
 
+def test_override_finds_keys_with_equals_signs_and_numbers_for_keys():
+    values = {"degradations": {"noise sigma=0..55": 1, "jpeg quality=6": 2}, "table": {3: "a", 31: "b"}}
+    override(values, "degradations.noise sigma=0..55=3")
+    override(values, "degradations.haze amount=50=4")
+    override(values, "table.31=c")
+    override(values, "name=a=b")
+    assert values["degradations"] == {"noise sigma=0..55": 3, "jpeg quality=6": 2, "haze amount": "50=4"}
+    assert (values["table"], values["name"]) == ({3: "a", 31: "c"}, "a=b")
+
+
+@pytest.mark.parametrize("before", [None, {"experts.1": "one"}])
+def test_weights_may_be_given_by_nested_names(photographs, before):
+    recipe = tree(photographs) | {"network": EXPERT | {"weights": before and dict(before)}}
+    override(recipe, "network.weights.experts.0=zero")
+    found = read_recipe(recipe, "test").network.weights
+    assert {name: str(file) for name, file in found.items()} == (before or {}) | {"experts.0": "zero"}
+
+
 EXPERT = {"name": "unet", "settings": {"widths": [4, 8], "blocks": [1, 1]}}
 
 
@@ -313,6 +332,17 @@ def test_experts_come_from_their_own_runs_and_the_frozen_ones_stay(photographs, 
     begun = load_model(expert).module.state_dict()
     assert all(torch.equal(value, begun[key]) for key, value in first.state_dict().items())
     assert not all(torch.equal(value, begun[key]) for key, value in second.state_dict().items())
+
+
+def test_an_expert_that_is_frozen_needs_weights(photographs, tmp_path):
+    """Of two experts one was given weights; a forgotten line must not ship the other as it was drawn."""
+    run(tree(photographs) | {"network": EXPERT}, tmp_path / "expert")
+    for settings in ({"frozen": ["experts.0", "experts.1"]}, {"freeze_network": True}):
+        recipe = guided_tree(photographs, **settings)
+        recipe["network"]["weights"] = {"experts.0": str(tmp_path / "expert/model.safetensors")}
+        with pytest.raises(SettingsError, match=r"network.weights: experts\.1\..* would stay random"):
+            run(recipe, tmp_path / "run")
+    assert not (tmp_path / "run/log.jsonl").exists()
 
 
 def test_a_guided_network_trains_under_the_shuffled_control_and_resumes_exactly(photographs, tmp_path):
@@ -335,8 +365,12 @@ def test_a_gate_is_taught_once(photographs, tmp_path, monkeypatch):
     assert len(taught) == 2
     assert {**full, **run(recipe, tmp_path / "cut", resume=True)} == full
     assert len(taught) == 2
-    recipe["train"] = recipe["train"] | {"frozen": ["gate"]}
-    run(recipe, tmp_path / "frozen")
+    with pytest.raises(SettingsError, match=r"network.weights: gate\..* would stay random"):
+        run(recipe | {"train": recipe["train"] | {"frozen": ["gate"]}}, tmp_path / "random")
+    experts = build_network("experts", recipe["network"]["settings"])
+    save_file(experts.state_dict(), tmp_path / "experts.safetensors")
+    recipe["network"]["weights"] = str(tmp_path / "experts.safetensors")
+    run(recipe | {"train": recipe["train"] | {"frozen": ["gate"]}}, tmp_path / "frozen")
     assert len(taught) == 2
     recipe["train"] = recipe["train"] | {"frozen": [], "prior_dropout": 0.1}
     with pytest.raises(SettingsError, match="prior_dropout"):

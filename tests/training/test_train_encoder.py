@@ -204,6 +204,17 @@ def test_of_photographs_as_they_were_taken_only_their_kind_is_known(photographs)
     assert labels.meaning.item() == UNSAID
 
 
+def test_what_is_done_to_a_real_photograph_is_known_beside_its_kind(photographs):
+    drawn = [parse_drawn("noise sigma=20..40, haze amount=30")]
+    source = Pairs(sorted((photographs / "hazy").iterdir()), kind="haze", degradations=drawn)
+    _, labels = seen_photograph(source, 0, torch.Generator().manual_seed(1))
+    assert labels.known[0].tolist() == labels.present[0].tolist() == [kind in ("noise", "haze") for kind in KINDS]
+    assert labels.measured[0].tolist() == [kind == "noise" for kind in KINDS]  # haze on haze: nobody knows how strong
+    assert labels.severity[0, KINDS.index("noise")] > 0
+    assert labels.severity.count_nonzero() == 1
+    assert labels.meaning.item() == UNSAID
+
+
 def test_the_pool_grows_forgets_and_makes_nothing_twice():
     made = []
 

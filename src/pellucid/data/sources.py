@@ -36,8 +36,9 @@ class Sample:
         clean: the same place, (3, h, w); None where no clean picture exists.
         grid: where the crop lies in the whole photograph: top, left, bottom, right as fractions of its sides, (4,).
         seen: what the prior is shown, (3, H, W); None if nothing was asked for.
-        degradation: what was done to it; None where it was taken as it is.
-        kind: what a photograph that was taken as it is suffers from, where that is known.
+        degradation: what was done to it here; None where it was taken as it is.
+        real: whether it was degraded when it was taken, and may have more than anybody knows.
+        kind: what a real one suffers from, where that is known.
     """
 
     degraded: Tensor
@@ -45,6 +46,7 @@ class Sample:
     grid: Tensor
     seen: Tensor | None
     degradation: Degradation | None = None
+    real: bool = False
     kind: str | None = None
 
 
@@ -230,9 +232,10 @@ class Pairs:
         shape = degraded.shape
         top, left = _corner(degraded, side, generator)
         place = (slice(None), slice(top, top + side), slice(left, left + side))
+        degradation = None
         if self.degradations:
-            degrade = _family(self.degradations, self.weights, generator).draw(generator)
-            degraded = degrade(degraded.contiguous(), generator)
+            degradation = _family(self.degradations, self.weights, generator).draw(generator)
+            degraded = degradation(degraded.contiguous(), generator)
         box = turned_box(self._box(index), turns, mirrored)
         crop = pad_to(degraded, side, side)[place].contiguous()
         seen = None
@@ -241,13 +244,14 @@ class Pairs:
         elif sight:
             seen = crop
         partner = None if clean is None else pad_to(clean, side, side)[place].contiguous()
-        return Sample(crop, partner, torch.tensor(_inner(box, top, left, side, shape)), seen, kind=self.kind)
+        grid = torch.tensor(_inner(box, top, left, side, shape))
+        return Sample(crop, partner, grid, seen, degradation, real=True, kind=self.kind)
 
     def example(self, index: int) -> Sample:
         """A pair as it is."""
         degraded, clean = self._pair(index)
         seen = degraded if self.wholes is None else self.wholes[index]
-        return Sample(degraded, clean, torch.tensor(self._box(index)), seen, kind=self.kind)
+        return Sample(degraded, clean, torch.tensor(self._box(index)), seen, real=True, kind=self.kind)
 
     def files(self) -> Iterator[Path]:
         """See `Source`."""

@@ -56,7 +56,7 @@ class RainLines(Falling):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.directions not in range(6):
+        if not isinstance(self.directions, int) or self.directions not in range(6):
             raise SettingsError(f"rain-lines: directions must be 0 (drawn) or 1 to 5, got {self.directions}")
 
     def _fallen(self, picture: Tensor, generator: torch.Generator) -> Tensor:

@@ -10,6 +10,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
+from torch.nn import functional as F
 
 from pellucid.checkpoints import load_weights
 from pellucid.degradations import KINDS
@@ -22,6 +23,10 @@ from pellucid.priors.degradation_encoder import EMBEDDED_ENCODER, DegradationEnc
 __all__ = ["Diagnoser", "diagnose", "features_width", "load_diagnoser", "save_diagnoser"]
 
 HEADS, CARD = "heads.safetensors", "card.json"
+
+PLAIN, PLACES = 0.02, 12
+"""A picture shows nothing if its means over PLACES x PLACES parts differ by less than this, and by less than noise would explain,
+in every channel."""
 
 
 class Diagnoser:
@@ -39,9 +44,12 @@ class Diagnoser:
     def __call__(self, image: Tensor) -> Diagnosis:
         """The diagnosis of one image: (1, C, H, W) or (C, H, W) in [0, 1], any size, C = 3, or 1 for grey.
 
+        In a picture that shows nothing, such as a blank page, nothing can be told but noise, so nothing else is found.
+
         Raises ValueError for another shape.
         """
-        return self.heads.diagnose(self.features(image))[0]
+        found = self.heads.diagnose(self.features(image))[0]
+        return found.only("noise") if _shows_nothing(image) else found
 
     def features(self, image: Tensor) -> Tensor:
         """What the heads read of an image, (1, features_width): the encoder's features, and the traces; see `__call__`."""
@@ -53,6 +61,16 @@ class Diagnoser:
         device = self.heads.margin.device
         rgb = batch.expand(-1, 3, -1, -1).to(device)
         return torch.cat([self.encoder.features(self.encoder.prepare(rgb)), traces(rgb)], 1)
+
+
+def _shows_nothing(image: Tensor) -> bool:
+    places = min(PLACES, image.shape[-2]), min(PLACES, image.shape[-1])
+    mean, square = (
+        F.adaptive_avg_pool2d(power, places).flatten(-2) for power in (image.float(), image.float().square())
+    )
+    pixels = image.shape[-2] * image.shape[-1] / (places[0] * places[1])
+    error = ((square - mean.square()).clamp_min(0).mean(-1) / pixels).sqrt()
+    return bool((mean.amax(-1) - mean.amin(-1) < PLAIN + 6 * error).all())
 
 
 def features_width(encoder: DegradationEncoder) -> int:

@@ -1,6 +1,6 @@
 """A diagnosis: for every kind of degradation whether it is there, and how strong; as data, as words and as JSON."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 __all__ = ["GRADES", "Diagnosis", "Finding", "grade"]
@@ -73,6 +73,11 @@ class Diagnosis:
             if finding.kind == kind:
                 return finding
         raise KeyError(kind)
+
+    def only(self, kind: str) -> "Diagnosis":
+        """The same, but no other kind than this one is there."""
+        findings = (one if one.kind == kind else replace(one, probability=0.0, present=False) for one in self.findings)
+        return replace(self, findings=tuple(findings))
 
     @property
     def present(self) -> tuple[Finding, ...]:

@@ -44,7 +44,9 @@ SMALLEST = 32
 
 @torch.no_grad()
 def blur_kernels(luminance: Tensor, size: int) -> Tensor:
-    """The kernel of each image, with its centre of mass within half a pixel of the middle; a single point where it is sharp.
+    """The kernel of each image, its centre of mass as near to the middle as whole pixels bring it; a point for a small image.
+
+    The scheme is chaotic where edges are few: a change of a millionth in the image may give another kernel.
 
     Args:
         luminance: (B, H, W) in [0, 1].

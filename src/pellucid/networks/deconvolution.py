@@ -56,8 +56,8 @@ class Deconvolution(nn.Module):
         self, widths: Sequence[int] = (24, 48, 80, 112), blocks: Sequence[int] = (1, 1, 1, 1), size: int = 25
     ) -> None:
         super().__init__()
-        if size < 5 or size % 2 == 0:
-            raise ValueError(f"size must be odd, and 5 at least; got {size}")
+        if not isinstance(size, int) or size < 5 or size % 2 == 0:
+            raise ValueError(f"size must be odd, and 5 at least; got {size!r}")
         self.unet = UNet(widths, blocks, bias=True, beside=3 * len(NOISE_LEVELS))
         self.settings: dict[str, Any] = {"widths": list(widths), "blocks": list(blocks), "size": size}
         self.size, self.multiple = size, self.unet.multiple
@@ -68,11 +68,15 @@ class Deconvolution(nn.Module):
         return cls((8, 16), (1, 1), size=9)
 
     def whole(self, degraded: Tensor) -> Tensor:
-        """The kernels (B, size, size) of whole photographs (B, 3, H, W), each from its busiest part."""
+        """The kernels (B, size, size) of whole photographs (B, 3, H, W), each from its busiest part.
+
+        Which kernel is found can hang on the last bit of a pixel, where a photograph hardly shows one. So each is found alone: in
+        a batch it is the same as by itself.
+        """
         weights = torch.tensor(LUMINANCE, device=degraded.device)[:, None, None]
         with torch.autocast(degraded.device.type, enabled=False):
-            parts = [busiest_part(image[None], LARGEST) for image in degraded.detach()]
-            return blur_kernels(torch.cat([(part.float() * weights).sum(1) for part in parts]), self.size)
+            parts = [busiest_part(image[None], LARGEST).float() for image in degraded.detach()]
+            return torch.cat([blur_kernels((part * weights).sum(1), self.size) for part in parts])
 
     def forward(self, degraded: Tensor, whole: Tensor | None = None) -> Tensor:
         """Returns degraded + a correction; `whole` gives the kernels where the images are but parts of photographs."""

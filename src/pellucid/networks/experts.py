@@ -45,8 +45,11 @@ class Experts(nn.Module):
                 raise ValueError(f"experts: each has a name, settings and perhaps kinds, got {expert!r}")
             if expert["name"] == "external":  # a model file that names one would import whatever it likes
                 raise ValueError("experts: networks that pellucid has itself, and not 'external'")
-            if isinstance(expert.get("kinds"), str):
-                raise ValueError(f"experts: kinds are a list, as in [{expert['kinds']}]")
+            kinds = expert.get("kinds")
+            if isinstance(kinds, str):
+                raise ValueError(f"experts: kinds are a list, as in [{kinds}]")
+            if kinds is not None and not (isinstance(kinds, list | tuple) and kinds and set(map(type, kinds)) == {str}):
+                raise ValueError(f"experts: kinds are a list of one name or more, and none for the rest; got {kinds!r}")
         self.kinds = [None if one.get("kinds") is None else tuple(one["kinds"]) for one in experts]
         self.settings: dict[str, Any] = {
             "experts": [

@@ -14,6 +14,7 @@ A prior is named by a spec, `NAME` or `NAME:ARGUMENT`:
     statistics                      the image's own colours, gradients, noise, blur and blocks
     snr                             the image's own signal-to-noise map
     joined(SPEC, SPEC, ...)         several of these, end to end
+    quarters(SPEC)                  the mean of what it sees in the picture's quarters, twice as closely
     zeros:WIDTH                     no prior
     random:WIDTH[:SEED]             a meaningless vector per image
 
@@ -31,6 +32,7 @@ from pellucid.priors.dinov2 import Dinov2Prior
 from pellucid.priors.features import ModuleFeatures, deepest_layer
 from pellucid.priors.joined import Joined
 from pellucid.priors.protocol import FrozenPrior, Prior, feature_maps, unit_rms, whole_view
+from pellucid.priors.quarters import Quarters
 from pellucid.priors.simple import RandomVectors, Shuffled, Zeros
 from pellucid.priors.snr import SnrPrior, snr_map
 from pellucid.priors.specs import PRIORS, build_prior
@@ -51,6 +53,7 @@ __all__ = [
     "Joined",
     "ModuleFeatures",
     "Prior",
+    "Quarters",
     "RandomVectors",
     "Shuffled",
     "SnrPrior",

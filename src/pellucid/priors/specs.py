@@ -1,6 +1,7 @@
-"""Priors by name: `NAME` or `NAME:ARGUMENT`, and `joined(SPEC, SPEC, ...)`."""
+"""Priors by name: `NAME` or `NAME:ARGUMENT`, and what is made of several or of one: `joined(A, B, ...)`, `quarters(A)`."""
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 from pellucid.errors import SettingsError, unknown_name
@@ -12,6 +13,7 @@ from pellucid.priors.dinov2 import DEFAULT_DINOV2, dinov2
 from pellucid.priors.imagenet import mobilenet_v2, squeezenet1_0
 from pellucid.priors.joined import Joined
 from pellucid.priors.protocol import Prior
+from pellucid.priors.quarters import Quarters
 from pellucid.priors.simple import RandomVectors, Zeros
 from pellucid.priors.snr import SnrPrior
 from pellucid.priors.stable_diffusion import DEFAULT_STABLE_DIFFUSION, stable_diffusion
@@ -29,7 +31,11 @@ WITH_FILE = frozenset({"mobilenet_v2", "squeezenet1_0", "torchvision"})
 """The priors that read a file of weights."""
 WITH_FOLDER = frozenset({"blip2", "clip", "degradations", "dinov2", "stable-diffusion"})
 """The priors that read a folder, or what the hub has under a name."""
-JOINED = "expected joined(A, B, ...), as in joined(clip, statistics)"
+COMPOSED: Mapping[str, str] = {
+    "joined": "expected joined(A, B, ...), as in joined(clip, statistics)",
+    "quarters": "expected quarters(A), as in quarters(clip)",
+}
+"""The priors that are made of others, and how they are written."""
 
 
 def _blip2(source: str, weights: File | None) -> Prior:
@@ -48,8 +54,8 @@ def _dinov2(source: str, weights: File | None) -> Prior:
     return dinov2(source or DEFAULT_DINOV2)
 
 
-def _joined(argument: str, weights: File | None) -> Prior:
-    raise SettingsError(f"malformed prior: {JOINED}")
+def _malformed(name: str, argument: str, weights: File | None) -> Prior:
+    raise SettingsError(f"malformed prior: {COMPOSED[name]}")
 
 
 def _mobilenet_v2(convention: str, weights: File | None) -> Prior:
@@ -105,8 +111,9 @@ PRIORS: Mapping[str, Builder] = {
     "clip": _clip,
     "degradations": _degradations,
     "dinov2": _dinov2,
-    "joined": _joined,
+    "joined": partial(_malformed, "joined"),
     "mobilenet_v2": _mobilenet_v2,
+    "quarters": partial(_malformed, "quarters"),
     "random": _random,
     "restorer": _restorer,
     "snr": _snr,
@@ -125,7 +132,8 @@ def build_prior(spec: str, *, weights: Weights = None, more: Mapping[str, Builde
     The prior's `name` is such a spec again.
 
     Args:
-        spec: see the package's docstring. A member of `joined(...)` may not have a comma or a parenthesis in its argument.
+        spec: see the package's docstring. What stands within `joined(...)` or `quarters(...)` may not have a comma or a
+            parenthesis in its argument.
         weights: a file, for the prior that reads one, or for the one member of a joined prior that does; for several
             members, files by their specs: {"mobilenet_v2": FILE, "squeezenet1_0": FILE}.
         more: builders that this package cannot hold, by name, before its own: priors made of networks.
@@ -143,29 +151,31 @@ def build_prior(spec: str, *, weights: Weights = None, more: Mapping[str, Builde
 
 
 def _build(spec: str, files: Mapping[str, File], builders: Mapping[str, Builder]) -> Prior:
-    members = _members(spec)
+    composed, members = _members(spec)
     if members:
-        return Joined(*(_build(member, files, builders) for member in members))
+        parts = [_build(member, files, builders) for member in members]
+        return Joined(*parts) if composed == "joined" else Quarters(*parts)
     name, _, argument = spec.strip().partition(":")
     return builders[name](argument, files.get(spec.strip()))
 
 
 def _leaves(spec: str) -> Iterator[str]:
-    """The specs that are not joined themselves, in order."""
-    members = _members(spec)
+    """The specs that are not made of others, in order."""
+    _, members = _members(spec)
     if not members:
         yield spec.strip()
     for member in members:
         yield from _leaves(member)
 
 
-def _members(spec: str) -> list[str]:
-    """What stands between the outermost commas of `joined(...)`; nothing for another spec. Raises SettingsError."""
+def _members(spec: str) -> tuple[str, list[str]]:
+    """A name of COMPOSED and what stands between its outermost commas; nothing for another spec. Raises SettingsError."""
     spec = spec.strip()
-    if not spec.startswith("joined("):
-        return []
+    name, bracket, inside = spec.partition("(")
+    if name not in COMPOSED or not bracket:
+        return name, []
     members, depth = [""], 0
-    for letter in spec.removeprefix("joined(").removesuffix(")"):
+    for letter in inside.removesuffix(")"):
         depth += {"(": 1, ")": -1}.get(letter, 0)
         if depth < 0:
             break
@@ -174,16 +184,17 @@ def _members(spec: str) -> list[str]:
         else:
             members[-1] += letter
     members = [member.strip() for member in members]
-    if depth or not spec.endswith(")") or len(members) < 2 or not all(members):
-        raise SettingsError(f"malformed prior {spec!r}: {JOINED}")
-    return members
+    several = len(members) > 1
+    if depth or not spec.endswith(")") or several != (name == "joined") or not all(members):
+        raise SettingsError(f"malformed prior {spec!r}: {COMPOSED[name]}")
+    return name, members
 
 
 def _assigned(spec: str, leaves: list[str], weights: Weights) -> dict[str, File]:
     """Which of the specs reads which file. Raises SettingsError for files that none reads, or any of several could."""
     if weights is None:
         return {}
-    readers = [leaf for leaf in leaves if leaf.partition(":")[0] in WITH_FILE]
+    readers = list(dict.fromkeys(leaf for leaf in leaves if leaf.partition(":")[0] in WITH_FILE))
     if isinstance(weights, Mapping):
         for leaf in weights:
             if leaf not in readers:

@@ -10,19 +10,31 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pellucid.data.sources import Mixture, Source, Synthetic
+from pellucid.data.plain import plain_sample
+from pellucid.data.sources import Mixture, Pairs, Source, Synthetic
 from pellucid.degradations import KINDS
 from pellucid.errors import SettingsError, unknown_name
 from pellucid.networks import Experts
 from pellucid.priors import Prior
-from pellucid.training.mosaics import Labels, generator_of, seen_photograph
+from pellucid.training.mosaics import Labels, generator_of, labelled, seen_photograph
 
-__all__ = ["check_kinds", "expert_of", "teach_gate"]
+__all__ = ["check_gate", "expert_of", "teach_gate"]
 
 CLEAN = "clean"
 """What an expert that is for photographs with which nothing is wrong has among its kinds."""
 
 EXAMPLES, STEPS, LEARNING_RATE, WEIGHT_DECAY, DROPOUT = 1500, 400, 5e-3, 0.1, 0.3
+
+PLAIN = 150
+"""Examples of pictures that show nothing, beside those: a white page is like no photograph, and must not be taken for a haze."""
+
+
+def check_gate(experts: Experts, source: Source) -> None:
+    """Raises SettingsError where a gate could not be taught: see `teach_gate`."""
+    check_kinds(experts)
+    for one in source.sources if isinstance(source, Mixture) else [source]:
+        if isinstance(one, Pairs) and one.kind is None:
+            raise SettingsError("data: a gate must know what pairs suffer from; give their kind")
 
 
 def check_kinds(experts: Experts) -> None:
@@ -69,19 +81,21 @@ def teach_gate(experts: Experts, prior: Prior, source: Source, *, seed: int = 0)
     Raises:
         SettingsError: not exactly one expert is for the rest, or it is not known what a photograph suffers from.
     """
-    check_kinds(experts)
+    check_gate(experts, source)
     source = _without_windows(source)
     place = next(experts.gate.parameters())
     vectors, labels = [], []
-    for number in range(EXAMPLES):  # one photograph at a time: a thousand of them would fill any memory
-        image, known = seen_photograph(source, None, generator_of(seed, 0, number, 4))
-        if not known.known.any():
-            raise SettingsError("data: a gate must know what pairs suffer from; give their kind")
+    for number in range(EXAMPLES + PLAIN):  # one picture at a time: a thousand of them would fill any memory
+        generator = generator_of(seed, 0, number, 4)
+        if number < EXAMPLES:
+            image, known = seen_photograph(source, None, generator)
+        else:
+            image, known = labelled(plain_sample(generator), generator)
         vectors.append(prior(image[None].to(place.device)).float())
         labels.append(known)
     target, given = expert_of(experts, Labels.join(labels)).to(place.device), torch.cat(vectors)
     experts.gate.requires_grad_(True)
-    generator = generator_of(seed, 0, EXAMPLES, 4)
+    generator = generator_of(seed, 0, EXAMPLES + PLAIN, 4)
     optimizer = torch.optim.AdamW(experts.gate.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY)
     for _ in range(STEPS):
         kept = (torch.rand(given.shape, generator=generator) >= DROPOUT).to(given)

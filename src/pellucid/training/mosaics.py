@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from pellucid.data.batches import Batch, Batches
-from pellucid.data.sources import Source
+from pellucid.data.sources import Sample, Source
 from pellucid.degradations import KINDS, severities
 from pellucid.diagnosis.heads import rows_of
 from pellucid.images import quantise
@@ -30,6 +30,7 @@ __all__ = [
     "Mosaics",
     "Pool",
     "generator_of",
+    "labelled",
     "rearranged",
     "seen_photograph",
 ]
@@ -110,29 +111,29 @@ class Mosaics:
 
 
 def seen_photograph(source: Source, index: int | None, generator: torch.Generator) -> tuple[Tensor, Labels]:
-    """A whole photograph of a source, degraded as it draws, (3, H, W) of 8 bits; and its labels.
-
-    Of a photograph that was taken as it is only one kind is known, not how strong, nor what else it has.
-
-    Args:
-        source: the photographs.
-        index: which one; None draws it.
-        generator: of all draws.
-    """
+    """Photograph `index` of a source, whole, degraded as it draws, as `labelled` gives it; None draws the index, too."""
     if index is None:
         index = int(torch.randint(len(source), (), generator=generator))
-    sample = source.sample(index, 1, generator, "whole")
+    return labelled(source.sample(index, 1, generator, "whole"), generator)
+
+
+def labelled(sample: Sample, generator: torch.Generator) -> tuple[Tensor, Labels]:
+    """What is seen of a sample, (3, H, W) of 8 bits, and its labels, with a caption that the generator draws.
+
+    Of a real photograph it is known what was done to it here and perhaps one kind that it had before, of which not how strong
+    it was; not what else it has.
+    """
     assert sample.seen is not None
-    if sample.degradation is None:
-        there = torch.tensor([[kind == sample.kind for kind in KINDS]])
-        nothing = torch.zeros_like(there)
+    found = {} if sample.degradation is None else severities(sample.degradation)
+    drawn, severity = (torch.tensor([row]) for row in rows_of(found))
+    if sample.real:
+        before = torch.tensor([[kind == sample.kind for kind in KINDS]])
+        there, measured = drawn | before, drawn & ~before
         # Without a severity there is no caption.
-        labels = Labels(there, there, nothing, nothing.float(), torch.tensor([UNSAID]), tokens("")[None])
+        labels = Labels(there, there, measured, severity * measured, torch.tensor([UNSAID]), tokens("")[None])
     else:
-        found = severities(sample.degradation)
-        present, severity = (torch.tensor([row]) for row in rows_of(found))
         said = tokens(caption(found, generator))[None]
-        labels = Labels(torch.ones_like(present), present, present, severity, torch.tensor([meaning(found)]), said)
+        labels = Labels(torch.ones_like(drawn), drawn, drawn, severity, torch.tensor([meaning(found)]), said)
     return quantise(sample.seen, 8), labels
 
 

@@ -5,7 +5,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from pellucid.data.sources import Sight
 from pellucid.degradations import KINDS
@@ -44,6 +44,20 @@ class NetworkSettings(_Settings):
     settings: dict[str, Any] = {}
     weights: Path | dict[str, Path] | None = None
     """Or several, each by the name of the module within the network that it is for, such as `experts.0`."""
+
+    @field_validator("weights", mode="before")
+    @classmethod
+    def _flat(cls, weights: Any) -> Any:
+        """`{experts: {0: FILE}}` means `{experts.0: FILE}`: so it comes from `--set network.weights.experts.0=FILE`."""
+        if not isinstance(weights, dict):
+            return weights
+        flat: dict[str, Any] = {}
+        for name, file in weights.items():
+            inner = cls._flat(file)
+            flat |= (
+                {f"{name}.{key}": value for key, value in inner.items()} if isinstance(inner, dict) else {name: file}
+            )
+        return flat
 
 
 class PriorSettings(_Settings):
@@ -270,9 +284,10 @@ class Recipe(_Settings):
             raise ValueError("prior and refinement go together: give both, or neither for the network alone")
         if self.train.freeze_network and self.refinement is None:
             raise ValueError("train.freeze_network leaves nothing to train without a refinement")
-        if self.prior is not None and self.prior.cache and (self.data.pairs is None or self.data.view != "whole"):
+        fixed = self.data.pairs is not None and self.data.degradations is None and self.data.view == "whole"
+        if self.prior is not None and self.prior.cache and not fixed:
             raise ValueError(
-                "prior.cache is for data.pairs seen whole; pictures that are drawn anew are never met again"
+                "prior.cache is for data.pairs as they are, seen whole; pictures that are drawn anew are never met again"
             )
         return self
 
@@ -299,14 +314,36 @@ def override(tree: dict[str, Any], assignment: str) -> None:
     """
     import yaml
 
-    path, equals, text = assignment.partition("=")
-    if not equals or not all(path.strip().split(".")):
+    path, text = _split(tree, assignment)
+    if not _holds(tree, path) and not all(path.split(".")):
         raise SettingsError(f"--set {assignment!r}: expected key.key=value")
     try:
         value = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError):
         raise SettingsError(f"--set {assignment!r}: {text!r} is not a YAML value") from None
-    put(tree, path.strip(), value, f"--set {assignment!r}")
+    put(tree, path, value, f"--set {assignment!r}")
+
+
+def _split(tree: Any, assignment: str) -> tuple[str, str]:
+    """The key and the value of `key=value`; a key that is there already may hold an equals sign, such as `noise sigma=25`."""
+    places = [place for place, letter in enumerate(assignment) if letter == "="]
+    if not places:
+        raise SettingsError(f"--set {assignment!r}: expected key.key=value")
+    place = max((place for place in places if _holds(tree, assignment[:place].strip())), default=places[0])
+    return assignment[:place].strip(), assignment[place + 1 :]
+
+
+def _holds(tree: Any, path: str) -> bool:
+    """Whether the whole of a dotted path is in the tree."""
+    if isinstance(tree, list):
+        number, _, rest = path.partition(".")
+        return number.isdecimal() and int(number) < len(tree) and (not rest or _holds(tree[int(number)], rest))
+    if not isinstance(tree, dict):
+        return False
+    return any(
+        path == str(key) or (path.startswith(f"{key}.") and _holds(value, path[len(str(key)) + 1 :]))
+        for key, value in tree.items()
+    )
 
 
 def put(tree: dict[str, Any] | list[Any], path: str, value: Any, source: str) -> None:
@@ -324,9 +361,9 @@ def put(tree: dict[str, Any] | list[Any], path: str, value: Any, source: str) ->
             raise SettingsError(f"{source}: {number!r} is no entry of a list of {len(tree)}, counted from 0")
         key: Any = int(number)
     else:
-        there = [one for one in tree if f"{path}.".startswith(f"{one}.")]
-        key = max(there, key=len, default=path.partition(".")[0])
-        rest = path[len(key) + 1 :]
+        there = [one for one in tree if f"{path}.".startswith(f"{one}.")]  # YAML's keys may be numbers
+        key = max(there, key=lambda one: len(str(one)), default=path.partition(".")[0])
+        rest = path[len(str(key)) + 1 :]
     if not rest:
         tree[key] = value
         return

@@ -1,6 +1,6 @@
 """From a recipe to a run folder: `recipe.yaml`, `log.jsonl`, `checkpoint.pt`, and at the end `model.safetensors`."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from pellucid.priors import Cached, Prior, Shuffled
 from pellucid.refinement import Boosted, Guided, refinement_for
 from pellucid.restoration.model_file import find_prior, load_network_weights, save_model
 from pellucid.training.degradation_encoder import train_encoder
-from pellucid.training.gate import check_kinds, teach_gate
+from pellucid.training.gate import check_gate, teach_gate
 from pellucid.training.loop import Run, Step
 from pellucid.training.material import describe_data, split_sources
 from pellucid.training.objectives import build_objective
@@ -45,8 +45,9 @@ def train(recipe: Recipe, folder: Path, *, resume: bool = False) -> Iterator[Ste
     run, held_out = prepare(recipe, folder)
     tree = recipe.model_dump(mode="json")
     start(run, tree, resume=resume)
-    if not resume:  # what a checkpoint brings has been taught
-        _teach(run, recipe)
+    guided = _guided_to_teach(run.module, recipe)
+    if guided is not None and not resume:  # what a checkpoint brings has been taught
+        teach_gate(*guided, run.batches.source, seed=recipe.train.seed)
 
     def scores(step: Step) -> dict[str, Any]:
         due = step.number % recipe.train.validate_steps == 0 or step.last
@@ -69,13 +70,12 @@ def _save(run: Run, folder: Path, tree: dict[str, Any], written: dict[str, Any])
     save_model(run.module, folder / "model.safetensors", recipe=tree, card=written)
 
 
-def _teach(run: Run, recipe: Recipe) -> None:
-    """Teaches the gate of experts that say what they are for, unless it is to be left as it is."""
-    if not isinstance(run.module, Boosted) or not isinstance(run.module.network, Guided):
-        return
-    experts = run.module.network.network
-    if isinstance(experts, Experts) and experts.specialised and "gate" not in recipe.train.frozen:
-        teach_gate(experts, run.module.prior, run.batches.source, seed=recipe.train.seed)
+def _guided_to_teach(module: nn.Module, recipe: Recipe) -> tuple[Experts, Prior] | None:
+    """Experts that say what they are for, and the prior that guides them; None where no gate is to be taught."""
+    if not isinstance(module, Boosted) or not isinstance(module.network, Guided) or "gate" in recipe.train.frozen:
+        return None
+    experts = module.network.network
+    return (experts, module.prior) if isinstance(experts, Experts) and experts.specialised else None
 
 
 def prepare(recipe: Recipe, folder: Path) -> tuple[Run, Source]:
@@ -85,6 +85,9 @@ def prepare(recipe: Recipe, folder: Path) -> tuple[Run, Source]:
     data, settings = recipe.data, recipe.train
     training, held_out = split_sources(data)
     module = build_module(recipe, training)
+    guided = _guided_to_teach(module, recipe)
+    if guided is not None:
+        check_gate(guided[0], training)
     objective.check(module.network if isinstance(module, Boosted) else module)
     multiple = input_multiple(module)
     if data.crop % multiple:
@@ -102,7 +105,7 @@ def build_module(recipe: Recipe, training: Source | None = None) -> nn.Module:
     network = build_network(recipe.network.name, recipe.network.settings)
     if recipe.network.weights:
         load_network_weights(network, recipe.network.weights)
-    _freeze(network, recipe.train.frozen)
+    _freeze(network, recipe)
     guided = hasattr(network, "guide_width")
     if recipe.prior is None or recipe.refinement is None:
         if guided:
@@ -121,18 +124,28 @@ def build_module(recipe: Recipe, training: Source | None = None) -> nn.Module:
             raise SettingsError("train.prior_dropout: a network that the prior guides cannot do without it")
         experts, network = network, Guided(network, prior)
         if isinstance(experts, Experts) and experts.specialised:  # its gate is taught, and learns nothing else
-            check_kinds(experts)
             experts.gate.requires_grad_(False)
     refinement = refinement_for(network, prior, recipe.refinement.name, recipe.refinement.settings)
     return Boosted(network, prior, refinement, freeze_network=recipe.train.freeze_network)
 
 
-def _freeze(network: nn.Module, names: Sequence[str]) -> None:
+def _freeze(network: nn.Module, recipe: Recipe) -> None:
+    """Freezes what `train.frozen` names; what stays as it is must have been given weights, for it would stay random."""
     try:
-        for name in names:
+        for name in recipe.train.frozen:
             module_within(network, name).requires_grad_(False)
     except SettingsError as error:
         raise SettingsError(f"train.frozen: {error}") from None
+    given = recipe.network.weights
+    if isinstance(network, External) or isinstance(given, Path):
+        return
+    taught = (
+        ["gate"] if isinstance(network, Experts) and network.specialised and "gate" not in recipe.train.frozen else []
+    )
+    known = tuple(f"{name}." for name in [*(given or ()), *taught])
+    for name, value in network.named_parameters():
+        if (recipe.train.freeze_network or not value.requires_grad) and not name.startswith(known):
+            raise SettingsError(f"network.weights: {name} is frozen and has no weights; it would stay random")
 
 
 @torch.no_grad()
