@@ -1,7 +1,7 @@
 """Peak memory and seconds per megapixel of `pellucid restore` on a large JPEG, in a process of its own.
 
-The photograph is made of a scikit-image photograph, repeated to size, with seeded noise. Which experts
-are asked depends on the content: a shaken photograph, whose kernel is to be found, costs more.
+The photograph is a scikit-image photograph, repeated to size and degraded. Which experts are asked depends on what is wrong
+with it: a shaken one, whose kernel is to be found, costs more than a noisy one.
 """
 
 import argparse
@@ -13,19 +13,21 @@ from pathlib import Path
 
 import numpy as np
 import skimage.data
+import torch
 
 from pellucid import images
+from pellucid.degradations import parse
 
 
-def make_photograph(path: Path, megapixels: float) -> None:
-    """Writes a noisy JPEG of about `megapixels`, 4 to 3."""
+def make_photograph(path: Path, megapixels: float, degradation: str) -> None:
+    """Writes a degraded JPEG of about `megapixels`, 4 to 3."""
     height = round((megapixels * 1e6 * 3 / 4) ** 0.5)
     width = round(height * 4 / 3)
     photograph = skimage.data.astronaut()
     repeats = (-(-height // 512), -(-width // 512), 1)
-    noise = np.random.default_rng(0).normal(0, 20, (height, width, 3))
-    noisy = (np.tile(photograph, repeats)[:height, :width] + noise).clip(0, 255).astype(np.uint8)
-    images.write(images.Photograph(images.to_tensor(noisy)), path)
+    clean = images.to_tensor(np.tile(photograph, repeats)[:height, :width])[0]
+    degraded = parse(degradation)(clean, torch.Generator().manual_seed(0)).clamp(0, 1)
+    images.write(images.Photograph(degraded[None]), path)
 
 
 def main() -> None:
@@ -34,10 +36,11 @@ def main() -> None:
     parser.add_argument("--megapixels", type=float, default=12)
     parser.add_argument("--memory", default="1GB")
     parser.add_argument("--model", default="default")
+    parser.add_argument("--with", dest="degradation", default="noise sigma=20", help="as in 'shake length=12'")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "large.jpg", Path(folder) / "restored.jpg"
-        make_photograph(source, options.megapixels)
+        make_photograph(source, options.megapixels, options.degradation)
         arguments = ["-m", "pellucid", "restore", str(source), "-o", str(target)]
         started = time.perf_counter()
         pid = os.posix_spawn(
@@ -51,7 +54,7 @@ def main() -> None:
             sys.exit("the restoration failed")
         peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
         print(
-            f"{options.megapixels:g} megapixels, --memory {options.memory}: peak resident memory {peak / 2**30:.2f} GB, "
+            f"{options.megapixels:g} megapixels, {options.degradation}, --memory {options.memory}: peak resident memory {peak / 2**30:.2f} GB, "
             f"{seconds:.1f} s in all, {seconds / options.megapixels:.2f} s per megapixel (start-up included)"
         )
 

@@ -65,7 +65,9 @@ def test_the_controls_differ_from_the_recipe_in_one_thing(tree):
     assert arms[NETWORK].refinement is None
 
 
-def test_a_guided_network_is_told_what_its_arm_sees(tree, tmp_path):
+def test_a_guided_network_is_told_what_its_arm_sees(tree, tmp_path, monkeypatch):
+    monkeypatch.setattr("pellucid.training.gate.EXAMPLES", 20)
+    monkeypatch.setattr("pellucid.training.gate.PLAIN", 2)
     shape = {"name": "unet", "settings": {"widths": [8, 8], "blocks": [1, 1]}}
     expert = saved(shape, tmp_path / "expert.safetensors")
     tree["network"] = {

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from pellucid.data.crops import Box, find_crop, turned_box
+from pellucid.data.exposure import matched_exposure
 from pellucid.data.folders import Photographs
 from pellucid.degradations import Degradation, Family
 from pellucid.errors import DataError
@@ -195,6 +196,8 @@ class Pairs:
         degradations: one of them is drawn for each crop, and done to the degraded photograph on top of what it has: there are
             few pairs, and each is then another one every time. Not together with `wholes`.
         weights: how often each degradation is drawn, in proportion; None for all alike.
+        match_exposure: bring each degraded photograph to the exposure of its clean partner (`exposure.matched_exposure`), so
+            that of a dark one the noise is left. Not together with `wholes`.
     """
 
     def __init__(
@@ -207,9 +210,13 @@ class Pairs:
         kind: str | None = None,
         degradations: Sequence[Family] = (),
         weights: Sequence[float] | None = None,
+        match_exposure: bool = False,
     ) -> None:
-        if degradations and wholes is not None:
+        if (degradations or match_exposure) and wholes is not None:
             raise ValueError("what is done to a crop cannot be done to the photograph that it is from")
+        if match_exposure and clean is None:
+            raise ValueError("the exposure of a clean partner needs one")
+        self.match_exposure = match_exposure
         self.kind, self.degradations, self.weights = kind, degradations, weights
         kinds = [paths for paths in (degraded, clean, wholes) if paths is not None]
         if len({len(paths) for paths in kinds}) > 1:
@@ -268,7 +275,14 @@ class Pairs:
         ]
         degraded, *others = (None if column is None else [column[place] for place in kept] for column in columns)
         assert degraded is not None
-        return Pairs(degraded, *others, kind=self.kind, degradations=self.degradations, weights=self.weights)
+        return Pairs(
+            degraded,
+            *others,
+            kind=self.kind,
+            degradations=self.degradations,
+            weights=self.weights,
+            match_exposure=self.match_exposure,
+        )
 
     def _pair(self, index: int) -> tuple[Tensor, Tensor | None]:
         degraded = self.degraded[index]
@@ -278,6 +292,8 @@ class Pairs:
             raise DataError(
                 f"{self.degraded.paths[index]}: of another size than its partner {self.clean.paths[index]} ({sizes})"
             )
+        if self.match_exposure and clean is not None:
+            degraded = matched_exposure(degraded, clean)
         return degraded, clean
 
     def _box(self, index: int) -> Box:

@@ -23,9 +23,9 @@ __all__ = ["check_gate", "expert_of", "teach_gate"]
 CLEAN = "clean"
 """What an expert that is for photographs with which nothing is wrong has among its kinds."""
 
-EXAMPLES, STEPS, LEARNING_RATE, WEIGHT_DECAY, DROPOUT = 1500, 400, 5e-3, 0.1, 0.3
+EXAMPLES, STEPS, LEARNING_RATE, WEIGHT_DECAY, DROPOUT = 4500, 400, 5e-3, 0.1, 0.3
 
-PLAIN = 150
+PLAIN = 450
 """Examples of pictures that show nothing, beside those: a white page is like no photograph, and must not be taken for a haze."""
 
 

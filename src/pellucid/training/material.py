@@ -43,6 +43,7 @@ def _described(source: SourceSettings) -> list[str]:
     if source.pairs is not None:
         kind = f" ({source.kind})" if source.kind else ""
         share += "real photographs" + (", paired" if source.pairs.clean else "") + kind
+        share += ", at the exposure of their clean partners" if source.match_exposure else ""
         if not source.degradations:
             return [share]
         share += ", and "
@@ -93,16 +94,24 @@ def _split_pairs(pairs: PairSettings, source: SourceSettings) -> tuple[Pairs, Pa
     parts: list[list[tuple[Path, Path | None]]] = [[], []]
     for degraded, clean in found:
         parts[(clean or degraded) in held_out].append((degraded, clean))
-    training, validation = (_pairs(part, pairs.degraded, source) for part in parts)
+    training, validation = (_pairs(part, pairs, source) for part in parts)
     return training, validation
 
 
-def _pairs(found: Sequence[tuple[Path, Path | None]], folder: Path, source: SourceSettings) -> Pairs:
+def _pairs(found: Sequence[tuple[Path, Path | None]], pairs: PairSettings, source: SourceSettings) -> Pairs:
     degraded = [path for path, _ in found]
-    clean = [path for _, path in found if path is not None]
-    wholes = None if source.whole is None else _wholes(degraded, folder, source.whole)
+    clean = None if pairs.clean is None else [path for _, path in found if path is not None]
+    wholes = None if source.whole is None else _wholes(degraded, pairs.degraded, source.whole)
     drawn, weights = _drawn(source)
-    return Pairs(degraded, clean if clean else None, wholes, kind=source.kind, degradations=drawn, weights=weights)
+    return Pairs(
+        degraded,
+        clean,
+        wholes,
+        kind=source.kind,
+        degradations=drawn,
+        weights=weights,
+        match_exposure=source.match_exposure,
+    )
 
 
 def _wholes(degraded: Sequence[Path], folder: Path, whole: Path) -> list[Path]:

@@ -102,6 +102,8 @@ class SourceSettings(_Settings):
     pairs: PairSettings | None = None
     whole: Path | None = None
     """Where the degraded files of `pairs` are crops: the photographs that they are from, perhaps averaged down."""
+    match_exposure: bool = False
+    """Bring the dark photographs of `pairs` to the exposure of their clean partners: what is left of the dark is its noise."""
     kind: str | None = None
     """What `pairs` suffer from, of `degradations.KINDS`: for what learns to tell."""
     validation: Annotated[int, Field(ge=0)] = 8
@@ -115,11 +117,13 @@ class SourceSettings(_Settings):
             raise ValueError("give either folder with degradations, or pairs")
         if self.folder is not None and self.degradations is None:
             raise ValueError("folder and degradations go together: clean photographs, and what is done to them")
-        for name in ("whole", "kind") if self.folder is not None else ("grey", "window"):
+        for name in ("whole", "kind", "match_exposure") if self.folder is not None else ("grey", "window"):
             if getattr(self, name):
                 raise ValueError(_MISPLACED[name])
         if self.whole is not None and self.degradations is not None:
             raise ValueError("whole: degradations are done to crops, not to the photographs that they are from")
+        if self.match_exposure and (self.whole is not None or (self.pairs is not None and self.pairs.clean is None)):
+            raise ValueError("match_exposure: needs clean partners, and photographs that are whole themselves")
         if self.kind is not None and self.kind not in KINDS:
             raise ValueError(unknown_name("kind of degradation", self.kind, KINDS))
         return self
@@ -128,6 +132,7 @@ class SourceSettings(_Settings):
 _MISPLACED = {
     "whole": "whole is for pairs; the photographs of folder are whole themselves",
     "kind": "kind is for pairs; the degradations of folder say theirs",
+    "match_exposure": "match_exposure is for pairs; the photographs of folder are clean",
     "grey": "grey is for folder with degradations; pairs keep their colours",
     "window": "window is for folder with degradations; pairs are whole, or have `whole`",
 }
