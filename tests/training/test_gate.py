@@ -89,7 +89,10 @@ def test_a_taught_gate_knows_the_dark(tmp_path):
     source = Synthetic(Photographs(list_photographs(tmp_path)), drawn)
     prior, gate = Statistics(), experts(None, ["low-light"], width=Statistics().width)
     assert isinstance(gate, Experts)
-    teach_gate(gate, prior, source, seed=1)
+    shown = []
+    teach_gate(gate, prior, source, seed=1, show=lambda part, doing: shown.append((part, doing)))
+    assert shown[0] == (1 / 660, "teaching the gate, photograph 1")
+    assert shown[-1][0] == 1
     assert not any(value.requires_grad for value in gate.gate.parameters())
     assert all(value.requires_grad for value in gate.experts.parameters())
     new = ramp(generator)

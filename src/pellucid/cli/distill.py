@@ -32,7 +32,8 @@ def distill(
     tree = deepcopy(loaded.header["recipe"])
     for assignment in assignments or []:
         override(tree, assignment)
-    last = train_with_progress(steps_of(loaded, read_recipe(tree, str(model)), out, resume=resume), "distill")
+    steps = steps_of(loaded, read_recipe(tree, str(model)), out, resume=resume)
+    last = train_with_progress(lambda _: steps, "distill")
     written = out / "model.safetensors"
     if not is_main_process():
         return

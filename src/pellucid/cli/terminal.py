@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -55,10 +55,15 @@ def progress(label: str, total: float | None) -> Iterator[Any]:
         yield bar
 
 
-def train_with_progress(steps: Iterator[Any], label: str) -> Any:
-    """Takes every step of a training, showing how far it is; the last step, or None where nothing was left to do."""
+def train_with_progress(training: Callable[[Callable[[float, str], None]], Iterator[Any]], label: str) -> Any:
+    """Takes every step of a training, showing how far it is; the last step, or None where nothing was left to do.
+
+    Args:
+        training: makes the steps, given what shows how far it is before the first of them: a part of 1, and what is being done.
+        label: what is trained.
+    """
     last = None
     with progress(label, 1.0) as bar:
-        for last in steps:
+        for last in training(lambda part, doing: bar(part, f"{label}: {doing}")):
             bar(last.progress, f"{label}: step {last.number}, loss {last.loss:.4f}")
     return last

@@ -4,6 +4,7 @@ Left to the restoration's loss alone, the gate and an expert that still learns s
 another, for photographs that call for one. What a training photograph suffers from is known, so the gate is told.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
@@ -68,7 +69,14 @@ def expert_of(experts: Experts, labels: Labels) -> Tensor:
     return asked
 
 
-def teach_gate(experts: Experts, prior: Prior, source: Source, *, seed: int = 0) -> None:
+def teach_gate(
+    experts: Experts,
+    prior: Prior,
+    source: Source,
+    *,
+    seed: int = 0,
+    show: Callable[[float, str], None] | None = None,
+) -> None:
     """Fits the gate, by cross-entropy, to photographs of a source whose degradations are known, and leaves it frozen.
 
     Args:
@@ -77,6 +85,7 @@ def teach_gate(experts: Experts, prior: Prior, source: Source, *, seed: int = 0)
         source: of photographs. They are seen whole, without a window: in a part of one the prior sees other things, and a
             gate that has learnt from parts is sure and wrong about photographs that are shaken.
         seed: of the draws.
+        show: told how far it is: the part that is done, and what is being done.
 
     Raises:
         SettingsError: not exactly one expert is for the rest, or it is not known what a photograph suffers from.
@@ -93,6 +102,8 @@ def teach_gate(experts: Experts, prior: Prior, source: Source, *, seed: int = 0)
             image, known = labelled(plain_sample(generator), generator)
         vectors.append(prior(image[None].to(place.device)).float())
         labels.append(known)
+        if show is not None:
+            show((number + 1) / (EXAMPLES + PLAIN), f"teaching the gate, photograph {number + 1}")
     target, given = expert_of(experts, Labels.join(labels)).to(place.device), torch.cat(vectors)
     experts.gate.requires_grad_(True)
     generator = generator_of(seed, 0, EXAMPLES + PLAIN, 4)

@@ -1,6 +1,6 @@
 """From a recipe to a run folder: `recipe.yaml`, `log.jsonl`, `checkpoint.pt`, and at the end `model.safetensors`."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +28,19 @@ from pellucid.training.validation import validate
 __all__ = ["build_module", "prepare", "train"]
 
 
-def train(recipe: Recipe, folder: Path, *, resume: bool = False) -> Iterator[Step]:
+def train(
+    recipe: Recipe, folder: Path, *, resume: bool = False, show: Callable[[float, str], None] | None = None
+) -> Iterator[Step]:
     """Trains a recipe in a run folder, yielding each step; the model file is there when the generator has ended.
 
     Every 50 steps a line of JSON goes to `log.jsonl`, and every `validate_steps` one with the PSNR on held-out photographs.
     The weights of an external network are no part of a model file: they are written to `network.safetensors` beside it.
+
+    Args:
+        recipe: the experiment.
+        folder: the run folder; made.
+        resume: go on from its checkpoint.
+        show: told, before the first step, how far teaching a gate is: the part that is done, and what is being done.
 
     Raises:
         SettingsError: the recipe asks for what does not exist, or the run folder holds another recipe.
@@ -47,7 +55,7 @@ def train(recipe: Recipe, folder: Path, *, resume: bool = False) -> Iterator[Ste
     start(run, tree, resume=resume)
     guided = _guided_to_teach(run.module, recipe)
     if guided is not None and not resume:  # what a checkpoint brings has been taught
-        teach_gate(*guided, run.batches.source, seed=recipe.train.seed)
+        teach_gate(*guided, run.batches.source, seed=recipe.train.seed, show=show)
 
     def scores(step: Step) -> dict[str, Any]:
         due = step.number % recipe.train.validate_steps == 0 or step.last
