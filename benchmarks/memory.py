@@ -54,8 +54,9 @@ def main() -> None:
             sys.exit("the restoration failed")
         peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
         print(
-            f"{options.megapixels:g} megapixels, {options.degradation}, --memory {options.memory}: peak resident memory {peak / 2**30:.2f} GB, "
-            f"{seconds:.1f} s in all, {seconds / options.megapixels:.2f} s per megapixel (start-up included)"
+            f"{options.megapixels:g} megapixels, {options.degradation}, --memory {options.memory}: "
+            f"peak resident memory {peak / 2**30:.2f} GB, {seconds:.1f} s in all, "
+            f"{seconds / options.megapixels:.2f} s per megapixel (start-up included)"
         )
 
 
