@@ -90,6 +90,17 @@ def test_it_sharpens_a_shaken_photograph(restorer, photograph, text):
     assert after > before + 2
 
 
+@pytest.mark.parametrize("value", [0.25, 0.5, 0.75, 1.0])
+@pytest.mark.parametrize(("name", "most"), [("default", 0.03), ("fast", 0.06)])
+def test_a_blank_page_stays_blank(name, most, value):
+    """It is like no photograph, and was taken for haze; what is left is at the corners, and R's."""
+    page = torch.full((1, 3, 200, 300), value)
+    assert (pellucid.load(name).restore_image(page) - page).abs().max() < most
+    noisy = images.quantise(parse("noise sigma=20")(page[0], torch.Generator().manual_seed(0)).clamp(0, 1), 8)[None]
+    before, after = ((image - page).square().mean() for image in (noisy, pellucid.load(name).restore_image(noisy)))
+    assert after < before / 2
+
+
 @pytest.mark.parametrize("photograph", ["astronaut", "chelsea", "coffee", "rocket"])
 def test_it_changes_little_in_a_clean_photograph_even_if_it_must(restorer, photograph):
     """What it takes from the rocket, at 36 dB, is the grain of the evening sky."""
