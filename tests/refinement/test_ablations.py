@@ -253,3 +253,18 @@ def test_wrong_settings_are_said(settings, message):
 
 def test_the_defaults_are_the_papers():
     assert LatentSettings() == LatentSettings(512, 16, None, 3, 4, "learned", True, True, True, "attention")
+
+
+@pytest.mark.parametrize("guidance", ["attention", "concatenated-vector"])
+def test_a_normalised_prior_is_seen_up_to_shift_and_scale(guidance):
+    torch.manual_seed(0)
+    plain, normalised = (randomised(PTGRM(12, guidance=guidance, prior_norm=norm)).eval() for norm in (False, True))
+    images, feature = torch.rand(2, 1, 3, 16, 20), torch.randn(1, 12)
+    for module in (plain, normalised):
+        again = build_refinement(refinement_name(module), module.settings)
+        again.load_state_dict(module.state_dict())
+        same, moved = (again(*images, one) for one in (feature, 3 * feature + 1))
+        assert torch.equal(same, module(*images, feature))
+        assert torch.allclose(same, moved, atol=1e-4) == (module is normalised)
+    extra = sum(value.numel() for value in normalised.parameters()) - sum(value.numel() for value in plain.parameters())
+    assert extra == (2 if guidance == "attention" else 1) * 2 * 12

@@ -22,11 +22,15 @@ SLOPE = 0.1
 
 
 class PriorMap(nn.Sequential):
-    """T: the prior's vector (..., prior_width) to (..., 4 * width)."""
+    """T: the prior's vector (..., prior_width) to (..., 4 * width); with `norm` its components are first normalised."""
 
-    def __init__(self, prior_width: int, hidden: int, width: int) -> None:
+    def __init__(self, prior_width: int, hidden: int, width: int, *, norm: bool = False) -> None:
+        first = [nn.LayerNorm(prior_width)] if norm else []
         super().__init__(
-            nn.Linear(prior_width, hidden, bias=False), nn.LeakyReLU(SLOPE), nn.Linear(hidden, 4 * width, bias=False)
+            *first,
+            nn.Linear(prior_width, hidden, bias=False),
+            nn.LeakyReLU(SLOPE),
+            nn.Linear(hidden, 4 * width, bias=False),
         )
 
 
@@ -81,9 +85,9 @@ class GuidedConvolution(nn.Module):
 class Concatenation(nn.Module):
     """The plain way for a prior to come in: T(g) beside the features, at every place, and a 1x1 convolution over both."""
 
-    def __init__(self, prior_width: int, hidden: int, width: int) -> None:
+    def __init__(self, prior_width: int, hidden: int, width: int, *, norm: bool = False) -> None:
         super().__init__()
-        self.prior = PriorMap(prior_width, hidden, width)
+        self.prior = PriorMap(prior_width, hidden, width, norm=norm)
         self.mix = nn.Conv2d(5 * width, width, 1, bias=False)
 
     def project(self, prior: Tensor) -> Tensor:

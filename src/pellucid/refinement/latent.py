@@ -48,6 +48,7 @@ class LatentSettings:
             in none of them; instead T(g) is repeated at every place, concatenated to the latent that the encoder gives, and
             mixed in by a 1x1 convolution. "concatenated-maps": the same with the prior's maps, T applied at each of their
             places, then resized to the latent bilinearly.
+        prior_norm: whether T starts with a layer normalisation of the prior's numbers, which the paper has not.
 
     Raises:
         ValueError: a value that cannot be.
@@ -63,6 +64,7 @@ class LatentSettings:
     spatial_attention: bool = True
     position: bool = True
     guidance: Guidance = "attention"
+    prior_norm: bool = False
 
     def __post_init__(self) -> None:
         if self.kernel % 2 == 0:
@@ -70,7 +72,7 @@ class LatentSettings:
         for name, known in (("range_map", RangeMapKind), ("guidance", Guidance)):
             if getattr(self, name) not in get_args(known):
                 raise ValueError(unknown_name(name, str(getattr(self, name)), get_args(known)))
-        for name in ("channel_attention", "spatial_attention", "position"):
+        for name in ("channel_attention", "spatial_attention", "position", "prior_norm"):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"{name} must be true or false, got {getattr(self, name)!r}")
 
@@ -112,10 +114,12 @@ class LatentRefinement(nn.Module):
         self.prior_width, self.takes_maps = latent.prior_width, latent.guidance == "concatenated-maps"
         self.encoder = encoder
         if not guided:
-            self.concatenation = Concatenation(latent.prior_width, latent.hidden, width)
+            self.concatenation = Concatenation(latent.prior_width, latent.hidden, width, norm=latent.prior_norm)
 
         def prior_map(needed: bool) -> PriorMap | None:
-            return PriorMap(latent.prior_width, latent.hidden, width) if needed and guided else None
+            if not needed or not guided:
+                return None
+            return PriorMap(latent.prior_width, latent.hidden, width, norm=latent.prior_norm)
 
         def position(needed: bool) -> PositionEmbedding | None:
             return PositionEmbedding(width) if needed and placed else None
