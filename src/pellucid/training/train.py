@@ -80,10 +80,15 @@ def _save(run: Run, folder: Path, tree: dict[str, Any], written: dict[str, Any])
 
 def _guided_to_teach(module: nn.Module, recipe: Recipe) -> tuple[Experts, Prior] | None:
     """Experts that say what they are for, and the prior that guides them; None where no gate is to be taught."""
-    if not isinstance(module, Boosted) or not isinstance(module.network, Guided) or "gate" in recipe.train.frozen:
+    if not isinstance(module, Boosted) or not isinstance(module.network, Guided):
         return None
     experts = module.network.network
-    return (experts, module.prior) if isinstance(experts, Experts) and experts.specialised else None
+    return (experts, module.prior) if isinstance(experts, Experts) and _is_taught(experts, recipe) else None
+
+
+def _is_taught(experts: Experts, recipe: Recipe) -> bool:
+    """Whether a gate is taught: its experts say what they are for, and it is not to be left as it is."""
+    return experts.specialised and "gate" not in recipe.train.frozen
 
 
 def prepare(recipe: Recipe, folder: Path) -> tuple[Run, Source]:
@@ -147,9 +152,7 @@ def _freeze(network: nn.Module, recipe: Recipe) -> None:
     given = recipe.network.weights
     if isinstance(network, External) or isinstance(given, Path):
         return
-    taught = (
-        ["gate"] if isinstance(network, Experts) and network.specialised and "gate" not in recipe.train.frozen else []
-    )
+    taught = ["gate"] if isinstance(network, Experts) and _is_taught(network, recipe) else []
     known = tuple(f"{name}." for name in [*(given or ()), *taught])
     for name, value in network.named_parameters():
         if (recipe.train.freeze_network or not value.requires_grad) and not name.startswith(known):
