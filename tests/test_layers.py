@@ -11,7 +11,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "pellucid"
 
 # Left to right; a room may import rooms of the groups to its left, and of its own group only itself.
 GROUPS = (
-    {"errors"},
+    {"errors", "luma"},
     {"checkpoints", "images", "padding", "precision"},
     {"degradations", "networks", "priors", "losses", "metrics"},
     {"refinement", "text", "diffusion"},

@@ -10,34 +10,53 @@ from typing import Any
 import torch
 
 from pellucid import recipes
+from pellucid.cli.terminal import progress
+from pellucid.errors import ModelError, PellucidError
+from pellucid.networks import Experts
 from pellucid.restoration.model_file import describe_model, load_model, save_model
 from pellucid.training.gate import teach_gate
 from pellucid.training.material import split_sources
 from pellucid.training.settings import read_recipe
 
 
-def main() -> None:
-    """Reads the arguments, teaches, and writes the model file in float16, with the header of before and the recipe's data."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("model", type=Path)
-    parser.add_argument("recipe", help="by name or as a YAML file; only its data and its seed count")
-    parser.add_argument("target", type=Path)
-    options = parser.parse_args()
-    header = describe_model(options.model)
-    recipe = read_recipe(recipes.load_tree(options.recipe), options.recipe)
-    module: Any = load_model(options.model).module
-    experts = module.network.network.train()
+def teach(model: Path, name: str, target: Path) -> None:
+    """Teaches, and writes the model file in float16, with the header of before and the recipe's data.
+
+    Raises:
+        ModelError: the file is missing, damaged, or not of experts that a prior guides.
+        SettingsError: there is no such recipe.
+        DataError: its photographs are not there.
+    """
+    header = describe_model(model)
+    recipe = read_recipe(recipes.load_tree(name), name)
+    module: Any = load_model(model).module
+    guided = getattr(module, "network", None)
+    experts = getattr(guided, "network", None)
+    if not isinstance(experts, Experts):
+        raise ModelError(f"{model}: not a model of experts that a prior guides")
     torch.manual_seed(recipe.train.seed)
     for layer in experts.gate:
         if isinstance(layer, torch.nn.Linear):
             layer.reset_parameters()
     training, _ = split_sources(recipe.data)
-    teach_gate(experts, module.prior, training, seed=recipe.train.seed)
+    with progress("teaching the gate", 1) as bar:
+        teach_gate(experts.train(), module.prior, training, seed=recipe.train.seed, by_cost=True, show=bar)
     data = recipe.model_dump(mode="json")["data"]
-    options.target.parent.mkdir(parents=True, exist_ok=True)
-    save_model(
-        module, options.target, recipe=header["recipe"] | {"data": data}, card=header["card"], dtype=torch.float16
-    )
+    target.parent.mkdir(parents=True, exist_ok=True)
+    save_model(module, target, recipe=header["recipe"] | {"data": data}, card=header["card"], dtype=torch.float16)
+
+
+def main() -> None:
+    """Reads the arguments."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("model", type=Path)
+    parser.add_argument("recipe", help="by name or as a YAML file; only its data and its seed count")
+    parser.add_argument("target", type=Path)
+    options = parser.parse_args()
+    try:
+        teach(options.model, options.recipe, options.target)
+    except PellucidError as error:
+        parser.exit(1, f"{error}\n")
 
 
 if __name__ == "__main__":

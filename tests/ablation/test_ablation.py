@@ -18,7 +18,8 @@ from pellucid.evaluation.rows import Row
 from pellucid.evaluation.sets import find_set
 from pellucid.networks import build_network
 from pellucid.priors import Statistics
-from pellucid.refinement import ABLATIONS
+from pellucid.refinement import ABLATIONS, PTGRM
+from pellucid.training.train import build_module
 
 
 @pytest.fixture
@@ -65,9 +66,52 @@ def test_the_controls_differ_from_the_recipe_in_one_thing(tree):
     assert arms[NETWORK].refinement is None
 
 
+@pytest.mark.parametrize(
+    "settings", [{"width": 4, "blocks": 1}, {"width": 24, "prior_hidden": 16}, {"prior_hidden": 8}]
+)
+def test_equal_parameters_are_as_many(tree, settings):
+    tree["refinement"]["settings"] = settings
+    arms = {arm.name: build_module(arm.recipe(0)).refinement for arm in arms_of(tree)[:1] + arms_of(tree)[-1:]}
+    ours, control = (sum(value.numel() for value in arms[name].parameters()) for name in (BASE, "equal parameters"))
+    # Channels come in fours: no other number of fours is nearer.
+    others = [
+        sum(value.numel() for value in PTGRM(12, **{**settings, **ABLATIONS["large"], "width": width}).parameters())
+        for width in (arms["equal parameters"].settings["width"] + step for step in (-4, 4))
+        if width
+    ]
+    assert abs(control - ours) <= min(abs(other - ours) for other in others)
+
+
+def test_the_control_of_the_papers_refinement_is_its_large_one(tree):
+    tree["refinement"]["settings"], tree["prior"]["name"] = {}, "random:1280"
+    arms = arms_of(tree, grids=["controls", "table-3"])
+    control = next(arm.recipe(0) for arm in arms if arm.name == "equal parameters")
+    assert control.refinement.settings == ABLATIONS["large"]
+    assert "R large" not in [arm.name for arm in arms]
+
+
+@pytest.mark.parametrize(
+    "refinement",
+    [
+        {"name": "ptgrm", "settings": {"guidance": "concatenated-vector"}},
+        {"name": "ptgrm-features", "settings": {"layer": "encoders.0"}},
+    ],
+)
+def test_equal_parameters_see_no_prior_whatever_the_recipes_own_refinement_does(tree, refinement):
+    tree["refinement"] = refinement
+    recipe = {arm.name: arm.recipe(0) for arm in arms_of(tree)}["equal parameters"]
+    boosted = build_module(recipe).eval()
+    for value in boosted.refinement.parameters():
+        torch.nn.init.normal_(value, std=0.1)
+    images, (one, other) = torch.rand(2, 1, 3, 16, 20), torch.randn(2, 1, 12)
+    with torch.no_grad():
+        assert torch.equal(boosted.refinement(*images, one), boosted.refinement(*images, other))
+
+
 def test_a_guided_network_is_told_what_its_arm_sees(tree, tmp_path, monkeypatch):
     monkeypatch.setattr("pellucid.training.gate.EXAMPLES", 20)
     monkeypatch.setattr("pellucid.training.gate.PLAIN", 2)
+    monkeypatch.setattr("pellucid.training.gate.GRAPHICS", 2)
     shape = {"name": "unet", "settings": {"widths": [8, 8], "blocks": [1, 1]}}
     expert = saved(shape, tmp_path / "expert.safetensors")
     tree["network"] = {
@@ -85,7 +129,7 @@ def test_a_guided_network_is_told_what_its_arm_sees(tree, tmp_path, monkeypatch)
     assert set(widths.values()) == {12}
     assert arms["equal parameters"].prior.name == "zeros:12"
     assert arms["R large"].prior.name == "random:12:7"
-    assert arms["R large"].refinement == arms["equal parameters"].refinement
+    assert "R concatenated-maps" not in arms  # of a prior that has none
     runs = Runs([arm for arm in found if arm.name in (BASE, "zeros:5")], [0], tmp_path / "out")
     assert {run.arm.name for run, step in runs.train() if step.last} == {BASE, "zeros:5"}
 
@@ -98,9 +142,9 @@ def test_other_grids_priors_and_axes(tree):
         vary=["train.learning_rate=1e-3,2e-3; refinement.settings.blocks=1,2", "train.prior_dropout=0.5"],
     )
     names = [arm.name for arm in arms]
-    assert [f"R {name}" for name in ABLATIONS] == names[1:9]
-    assert names[9:11] == ["R on features", "zeros:5"]
-    assert names[11:-1] == [f"learning_rate={rate}, blocks={blocks}" for rate in ("1e-3", "2e-3") for blocks in (1, 2)]
+    assert [f"R {name}" for name in ABLATIONS if name != "concatenated-maps"] == names[1:8]
+    assert names[8:10] == ["R on features", "zeros:5"]
+    assert names[10:-1] == [f"learning_rate={rate}, blocks={blocks}" for rate in ("1e-3", "2e-3") for blocks in (1, 2)]
     assert names[-1] == "prior_dropout=0.5"
     last = arms[-2].recipe(0)
     assert last.train.learning_rate == 2e-3
@@ -115,6 +159,12 @@ def test_other_grids_priors_and_axes(tree):
         ({"vary": ["train.steps"]}, "expected key.key"),
         ({"vary": ["train.stepps=1"]}, "did you mean 'steps'"),
         ({"priors": ["zeros:5", "zeros:5"]}, "two arms"),
+        # What only training would find out is found before.
+        ({"priors": ["clp"]}, "small, clp: unknown prior 'clp'; did you mean 'clip'"),
+        ({"vary": ["refinement.name=ptgrmm"]}, "small, name=ptgrmm: unknown refinement"),
+        ({"vary": ["refinement.settings.guidnce=a"]}, "did you mean 'guidance'"),
+        ({"vary": ["refinement.name=ptgrm-features; refinement.settings.layer=encoder.0"]}, r"encoders\.0"),
+        ({"vary": ["network.settings.widths=[-1]"]}, "small, widths="),
     ],
 )
 def test_what_cannot_be_is_said(tree, options, message):
@@ -205,12 +255,20 @@ def test_gains_are_paired_by_photograph_over_the_mean_of_the_seeds():
     assert base.over_network.mean == pytest.approx(2)
     assert (base.over_network.low, base.over_network.high) == pytest.approx((2, 2))
     assert base.over_controls[0].mean == pytest.approx((-0.5 + 0.5 - 0.5) / 3)
-    assert not base.over_controls[0].clear
+    assert not base.over_controls[0].shown
     assert network.over_network is None
     assert control.over_controls == ()
     assert "not shown to help" in verdict([base])[0]
-    better = {**scores, ("no prior", 0): [20.0, 30.0, 40.0], ("no prior", 1): [20.0, 30.0, 40.0]}
-    assert "the prior helps" in verdict(results_of(*rows_of(better)))[0]
+    assert base.over_network.shown == 0  # 2 dB on each of three photographs may still be chance
+
+
+@pytest.mark.parametrize(("gain", "photographs", "helps"), [(2, 6, True), (2, 5, False), (0.004, 40, False)])
+def test_the_prior_helps_where_the_gain_is_sure_and_seen(gain, photographs, helps):
+    control = [20.0 + index for index in range(photographs)]
+    scores = {(BASE, 0): [value + gain for value in control], ("no prior", 0): control}
+    said = verdict(results_of(*rows_of(scores)))[0]
+    assert ("the prior helps" in said) == helps
+    assert ("not shown to help: not clearly better than no prior" in said) != helps
 
 
 def test_the_verb(run, tree, tmp_path):

@@ -1,11 +1,18 @@
 """Matching exposures: a power law is undone exactly, noise stays, ugly input ends in an image."""
 
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 
 from pellucid import images
 from pellucid.data.exposure import matched_exposure
 from pellucid.data.sources import Pairs
+from pellucid.errors import DataError
+
+sys.path.append(str(Path(__file__).parents[2] / "tools"))
+import match_exposure
 
 
 def test_another_exposure_is_undone_channel_by_channel():
@@ -47,3 +54,34 @@ def test_pairs_give_the_matched_photograph_and_its_kind(tmp_path):
     for wrong in ({"wholes": [tmp_path / "dark.png"]}, {"clean": None}):
         with pytest.raises(ValueError, match=r"crop|partner"):
             Pairs([tmp_path / "dark.png"], **{"clean": [tmp_path / "clean.png"]} | wrong, match_exposure=True)
+
+
+def written(path, image):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    images.write(images.Photograph(image), path)
+
+
+def test_the_tool_keeps_folders_apart(tmp_path):
+    clean = torch.linspace(0.2, 0.8, 48).expand(1, 3, 40, 48)
+    for folder, gain in (("a", 10), ("b", 5)):
+        written(tmp_path / f"bright/{folder}/1.png", clean.flip(3) if folder == "b" else clean)
+        written(tmp_path / f"dark/{folder}/1.jpg", (clean.flip(3) if folder == "b" else clean) / gain)
+    match_exposure.match(tmp_path / "dark", tmp_path / "bright", tmp_path / "out")
+    for folder in ("a", "b"):
+        noisy, same = (images.read(tmp_path / f"out/{name}/{folder}/1.png").pixels for name in ("noisy", "clean"))
+        assert torch.equal(same, images.read(tmp_path / f"bright/{folder}/1.png").pixels)
+        assert (noisy - same).abs().mean() < 0.05
+
+
+@pytest.mark.parametrize("size", [(42, 50), (80, 96)])
+def test_partners_of_another_size_are_refused_by_name(tmp_path, size, monkeypatch, capsys):
+    written(tmp_path / "dark/1.png", torch.rand(1, 3, 40, 48))
+    written(tmp_path / "bright/1.png", torch.rand(1, 3, *size))
+    with pytest.raises(DataError, match=r"1\.png.*differ in size"):
+        match_exposure.match(tmp_path / "dark", tmp_path / "bright", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    monkeypatch.setattr(sys, "argv", ["match_exposure", *(str(tmp_path / name) for name in ("dark", "none", "out"))])
+    with pytest.raises(SystemExit) as end:
+        match_exposure.main()
+    assert end.value.code == 1
+    assert "no such folder" in capsys.readouterr().err

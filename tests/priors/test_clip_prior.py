@@ -127,6 +127,10 @@ def test_folders_that_lack_something_say_what(models, tmp_path):
     (folder / "preprocessor_config.json").write_text("{}")
     with pytest.raises(ModelError, match="lacks image_mean"):
         build_prior(f"clip:{folder}")
+    flat = json.dumps({"image_mean": MEAN, "image_std": [0.2, 0, 0.2]})
+    (folder / "preprocessor_config.json").write_text(flat)
+    with pytest.raises(ModelError, match="image_std that is not above 0"):
+        build_prior(f"clip:{folder}")
     (folder / "config.json").write_text('{"model_type": "bert"}')
     with pytest.raises(ModelError, match="type 'bert', expected CLIP or SigLIP"):
         build_prior(f"clip:{folder}")

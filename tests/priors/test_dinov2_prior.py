@@ -75,6 +75,7 @@ def test_pixels_are_those_of_the_models_own_image_processor(models, picture):
     ("settings", "size"),
     [
         ({"crop_size": {"height": 14, "width": 21}}, (14, 21)),
+        ({"crop_size": 28}, (28, 28)),
         ({"crop_size": {"height": 14, "width": 21}, "do_center_crop": False}, (42, 42)),
         ({"size": {"height": 29, "width": 36}}, (28, 35)),
         ({"size": {"shortest_edge": 32}}, (42, 42)),

@@ -242,7 +242,13 @@ def test_a_prior_without_maps_is_named():
         ({"guidance": "concatenated"}, "unknown guidance 'concatenated'; did you mean"),
         ({"position": "off"}, "position must be true or false, got 'off'"),
         ({"kernel": 4}, "kernel must be odd"),
-        ({"widht": 4}, "unexpected keyword argument 'widht'"),
+        ({"prior_norm": "photograph"}, "unknown prior_norm 'photograph'; did you mean 'photographs'"),
+        ({"prior_norm": "photographs", "guidance": "concatenated-maps"}, "is for a prior's vector"),
+        ({"widht": 4}, "unknown setting 'widht'; did you mean 'width'"),
+        ({"prior_hidden": 0}, "prior_hidden must be a whole number, 1 or more; got 0"),
+        ({"kernel": -1}, "kernel must be a whole number"),
+        ({"blocks": -3}, "blocks must be a whole number, 0 or more"),
+        ({"width": True}, "width must be a whole number"),
         ({"form": "papr"}, "form must be"),
     ],
 )
@@ -258,7 +264,9 @@ def test_the_defaults_are_the_papers():
 @pytest.mark.parametrize("guidance", ["attention", "concatenated-vector"])
 def test_a_normalised_prior_is_seen_up_to_shift_and_scale(guidance):
     torch.manual_seed(0)
-    plain, normalised = (randomised(PTGRM(12, guidance=guidance, prior_norm=norm)).eval() for norm in (False, True))
+    plain, normalised = (
+        randomised(PTGRM(12, guidance=guidance, prior_norm=norm)).eval() for norm in ("none", "components")
+    )
     images, feature = torch.rand(2, 1, 3, 16, 20), torch.randn(1, 12)
     for module in (plain, normalised):
         again = build_refinement(refinement_name(module), module.settings)
@@ -268,3 +276,27 @@ def test_a_normalised_prior_is_seen_up_to_shift_and_scale(guidance):
         assert torch.allclose(same, moved, atol=1e-4) == (module is normalised)
     extra = sum(value.numel() for value in normalised.parameters()) - sum(value.numel() for value in plain.parameters())
     assert extra == (2 if guidance == "attention" else 1) * 2 * 12
+
+
+@pytest.mark.parametrize("guidance", ["attention", "concatenated-vector"])
+def test_a_prior_standardised_over_photographs_is_seen_in_their_units(guidance):
+    torch.manual_seed(0)
+    module = randomised(PTGRM(12, guidance=guidance, prior_norm="photographs")).eval()
+    plain = PTGRM(12, guidance=guidance).eval()
+    names = [name for name in module.state_dict() if name.endswith((".mean", ".deviation"))]
+    # In front of T the numbers of its layers move up by one.
+    learnt = (value for name, value in module.state_dict().items() if name not in names)
+    plain.load_state_dict(dict(zip(plain.state_dict(), learnt, strict=True)))
+    images, vectors = torch.rand(2, 1, 3, 16, 20), 5 + 3 * torch.randn(40, 12)
+    vectors[:, 3] = 7  # the same in all of them
+    assert module.standardises
+    assert not plain.standardises
+    assert torch.equal(module(*images, vectors[:1]), plain(*images, vectors[:1]))
+
+    module.learn_prior(vectors)
+    standard = (vectors - vectors.mean(0)) / vectors.std(0)
+    standard[:, 3] = 0
+    assert torch.allclose(module(*images, vectors[:1]), plain(*images, standard[:1]), atol=1e-5)
+    again = build_refinement(refinement_name(module), module.settings)
+    again.load_state_dict(module.state_dict())
+    assert torch.equal(again.eval()(*images, vectors[:1]), module(*images, vectors[:1]))

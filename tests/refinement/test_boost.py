@@ -277,7 +277,7 @@ def test_an_ablation_is_built_by_its_name():
     assert boosted.refinement.settings["form"] == "reference"
     with pytest.raises(SettingsError, match="unknown refinement 'ptgrn'; did you mean 'ptgrm'"):
         pellucid.boost(nn.Identity(), Zeros(8), refinement="ptgrn")
-    with pytest.raises(SettingsError, match="unexpected keyword argument 'widht'"):
+    with pytest.raises(SettingsError, match="unknown setting 'widht'; did you mean 'width'"):
         pellucid.boost(nn.Identity(), Zeros(8), widht=8)
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from pellucid import images
@@ -24,11 +25,44 @@ def test_a_comparison_never_replaces_an_input(tmp_path):
 
 
 def test_two_comparisons_never_meet(tmp_path):
-    picture(tmp_path / "in/a.png")
-    picture(tmp_path / "in/a.jpg")
-    assert len(plan([tmp_path / "in"], tmp_path / "out")) == 2
+    for name in ("a.png", "a.jpg", "b.png"):
+        picture(tmp_path / "in" / name)
+    assert len(plan([tmp_path / "in"], tmp_path / "out")) == 3
+    jobs = plan([tmp_path / "in"], tmp_path / "out", compare=True)
+    assert [job.compared.name for job in jobs] == ["a.jpg-compared.png", "a.png-compared.png", "b-compared.png"]
+    picture(tmp_path / "in/a-compared.png")
+    picture(tmp_path / "in/a.jpg-compared.png")
     with pytest.raises(DataError, match="would be written twice"):
         plan([tmp_path / "in"], tmp_path / "out", compare=True)
+
+
+def several_pages(path):
+    frames = [Image.new("RGB", (8, 8), (80 * index, 0, 0)) for index in range(3)]
+    frames[0].save(path, save_all=True, append_images=frames[1:])
+    return path
+
+
+def test_what_is_lost_of_several_pages_is_said(tmp_path):
+    source = several_pages(tmp_path / "a.tif")
+    (result,) = restore_files(Restorer(nn.Conv2d(3, 3, 1)), plan([source], tmp_path / "b.tif"), overwrite=False)
+    assert (result.status, result.pages) == ("restored", 3)
+    assert "of its 3 pages only the first was restored" in result.loss
+    assert images.read(tmp_path / "b.tif").pages == 1
+    restorer = Restorer(nn.Identity(), diagnoser=NothingWrong())
+    (result,) = restore_files(restorer, plan([source], tmp_path / "c.tif"), overwrite=False)
+    assert (result.status, result.loss) == ("unchanged", None)
+    assert images.read(tmp_path / "c.tif").pages == 3
+
+
+def test_a_gif_in_a_folder_is_restored_to_another_format_or_named(tmp_path):
+    (tmp_path / "in").mkdir()
+    several_pages(tmp_path / "in/a.gif")
+    restorer = Restorer(nn.Identity())
+    (result,) = restore_files(restorer, plan([tmp_path / "in"], tmp_path / "out"), overwrite=False)
+    assert result.status == "failed"
+    assert "a.gif: cannot be written as .gif" in result.error
+    (result,) = restore_files(restorer, plan([tmp_path / "in"], tmp_path / "out", suffix="png"), overwrite=False)
+    assert (result.status, result.target.name) == ("restored", "a.png")
 
 
 def test_a_link_to_the_input_is_the_input(tmp_path):

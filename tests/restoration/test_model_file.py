@@ -13,6 +13,7 @@ from pellucid.priors import DegradationEncoder, RandomVectors, Shuffled, Student
 from pellucid.refinement import PTGRM, Boosted
 from pellucid.restoration.model_file import (
     describe_model,
+    find_prior,
     load_model,
     load_network_weights,
     save_model,
@@ -83,6 +84,21 @@ def test_a_prior_from_elsewhere_is_named_and_found_again(tmp_path):
     path = saved(boosted(prior=Zeros(8)), tmp_path / "m.safetensors")
     assert describe_model(path)["prior"] == {"name": "zeros:8"}
     assert isinstance(load_model(path).module.prior, Zeros)
+
+
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_a_prior_from_elsewhere_with_other_weights_is_refused(tmp_path, shuffled):
+    other = saved(UNet.tiny(), tmp_path / "other.safetensors")
+    prior = find_prior(f"restorer:{other}")
+    guide = Shuffled(prior, torch.randn(5, prior.width)) if shuffled else prior
+    module = Boosted(UNet.tiny(), guide, PTGRM(prior.width, width=4, blocks=1)).eval()
+    path = saved(module, tmp_path / "m.safetensors")
+    assert set(describe_model(path)["prior"]) == {"name", "sha256"} | ({"shuffled"} if shuffled else set())
+    image = torch.rand(1, 3, 8, 8)
+    assert torch.equal(load_model(path).module(image), module(image))
+    saved(UNet.tiny(), other)
+    with pytest.raises(ModelError, match="made with other weights of the prior"):
+        load_model(path)
 
 
 def test_a_shuffled_control_keeps_its_bank(tmp_path):

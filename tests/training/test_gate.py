@@ -2,16 +2,17 @@
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from pellucid import images
 from pellucid.data.folders import Photographs, list_photographs
-from pellucid.data.sources import Mixture, Pairs, Synthetic
+from pellucid.data.sources import Mixture, Pairs, Sample, Synthetic
 from pellucid.degradations import KINDS, parse, parse_drawn
 from pellucid.errors import SettingsError
 from pellucid.networks import Experts, build_network
-from pellucid.priors import Statistics
+from pellucid.priors import Statistics, Zeros
 from pellucid.training.captions import LENGTH
-from pellucid.training.gate import expert_of, teach_gate
+from pellucid.training.gate import FLOOR, blend_costs, blend_decibels, expert_of, teach_gate
 from pellucid.training.mosaics import Labels
 from pellucid.training.settings import read_recipe
 from pellucid.training.train import build_module, train
@@ -26,6 +27,7 @@ EXAMPLES = 600
 def _fewer_examples(monkeypatch):
     monkeypatch.setattr("pellucid.training.gate.EXAMPLES", EXAMPLES)
     monkeypatch.setattr("pellucid.training.gate.PLAIN", EXAMPLES // 10)
+    monkeypatch.setattr("pellucid.training.gate.GRAPHICS", EXAMPLES // 10)
 
 
 def experts(*kinds, width=8):
@@ -91,7 +93,7 @@ def test_a_taught_gate_knows_the_dark(tmp_path):
     assert isinstance(gate, Experts)
     shown = []
     teach_gate(gate, prior, source, seed=1, show=lambda part, doing: shown.append((part, doing)))
-    assert shown[0] == (1 / 660, "teaching the gate, photograph 1")
+    assert shown[0] == (1 / 720, "teaching the gate, photograph 1")
     assert shown[-1][0] == 1
     assert not any(value.requires_grad for value in gate.gate.parameters())
     assert all(value.requires_grad for value in gate.experts.parameters())
@@ -117,6 +119,25 @@ def test_a_taught_gate_does_not_take_a_blank_page_for_haze(tmp_path, monkeypatch
     assert given_to_haze().mean() < 0.5
     monkeypatch.setattr("pellucid.training.gate.PLAIN", 0)
     assert given_to_haze().mean() > 0.9
+
+
+def test_a_taught_gate_does_not_take_a_dark_screen_for_the_night(tmp_path, monkeypatch):
+    generator = torch.Generator().manual_seed(0)
+    for name in range(4):
+        images.write(images.Photograph(ramp(generator)[None]), tmp_path / f"{name}.png")
+    drawn = [parse_drawn("clean"), parse_drawn("low-light exposure=0.05..0.15")]
+    source, prior = Synthetic(Photographs(list_photographs(tmp_path)), drawn), Statistics()
+    screen = torch.full((3, 120, 160), 0.12)
+    screen[:, 20:100:10, 10:120] = 0.8  # lines of something bright
+
+    def given_to_the_night():
+        gate = experts(None, ["low-light"], ["clean"], width=prior.width)
+        teach_gate(gate, prior, source, seed=1)
+        return float(gate.eval().weights(prior(screen[None]))[0, 1])
+
+    assert given_to_the_night() < 0.3
+    monkeypatch.setattr("pellucid.training.gate.GRAPHICS", 0)
+    assert given_to_the_night() > 0.7
 
 
 def test_a_prior_of_another_width_is_refused_before_anything_is_drawn(tmp_path):
@@ -186,3 +207,87 @@ def test_the_gate_is_taught_whole_photographs_whatever_the_window(tmp_path):
     source = Synthetic(Photographs(list_photographs(tmp_path)), [parse_drawn("noise sigma=10")], window=16)
     teach_gate(experts(None, ["haze"], width=Statistics().width), Watching(), Mixture([source], [1]), seed=1)
     assert {tuple(sorted(size)) for size in sizes[:EXAMPLES]} == {(37, 53)}
+
+
+class Off(torch.nn.Module):
+    """Restores to so much away from what it is given."""
+
+    def __init__(self, amount):
+        super().__init__()
+        self.amount = amount
+
+    def forward(self, degraded):
+        return degraded + self.amount
+
+
+def test_where_one_cannot_know_the_gate_believes_what_costs_less(tmp_path, monkeypatch):
+    """Half of the photographs are hazy, and the prior sees nothing of it: then only the costs can tell the experts apart."""
+    monkeypatch.setattr("pellucid.training.gate.COST_STEPS", 1500)
+    monkeypatch.setattr("pellucid.training.gate.COST_LEARNING_RATE", 5e-3)
+    monkeypatch.setattr("pellucid.training.gate.PLAIN", 0)
+    monkeypatch.setattr("pellucid.training.gate.GRAPHICS", 0)
+    for name in range(4):
+        images.write(images.Photograph(torch.full((1, 3, 40, 40), 0.4)), tmp_path / f"{name}.png")
+    drawn = [parse_drawn("clean"), parse_drawn("haze amount=50")]
+    source = Synthetic(Photographs(list_photographs(tmp_path)), drawn)
+
+    def believed(*, by_cost):
+        gate = experts(None, ["haze"])
+        gate.experts = torch.nn.ModuleList([Off(0.02), Off(-0.2)])
+        teach_gate(gate, Zeros(8), source, seed=1, by_cost=by_cost)
+        assert not any(value.requires_grad for value in gate.gate.parameters())
+        return float(gate.gate(torch.zeros(8)).softmax(0)[0])
+
+    assert 0.4 < believed(by_cost=False) < 0.6
+
+    # Everything is known here: what a haze adds to a flat picture, and so what any blend costs; the best is looked for.
+    hazy = float(parse("haze amount=50")(torch.full((3, 128, 128), 0.4), torch.Generator()).mean()) - 0.4
+    first = torch.linspace(0, 1, 1001)
+    blend = 0.02 * first - 0.2 * (1 - first)
+    costs = torch.stack([blend.square(), (blend + hazy).square()]).add(FLOOR).log10().mean(0)
+    assert believed(by_cost=True) == pytest.approx(float(first[costs.argmin()]), abs=0.05)
+
+
+def test_the_costs_are_those_of_the_blends():
+    generator = torch.Generator().manual_seed(0)
+    opened, degraded = torch.randn(2, 3, generator=generator), torch.rand(2, 3, 64, 80, generator=generator)
+    clean = torch.rand(2, 3, 64, 80, generator=generator)
+    made = build_network("experts", {"experts": [SHAPE, SHAPE, {"name": "identity"}], "guide_width": 4}).eval()
+    for value in made.parameters():
+        torch.nn.init.normal_(value, std=0.2, generator=generator)
+    seen = (degraded * 255).round() / 255
+    costs = [
+        blend_costs(made, one[None], Sample(one, other, torch.zeros(4), one), 32)
+        for one, other in zip(seen, clean, strict=True)
+    ]
+    with torch.no_grad():
+        answers = torch.stack([expert(seen[:, :, :32, :32]) for expert in made.experts], 1)
+    blends = (opened.softmax(1)[:, :, None, None, None] * answers).sum(1)
+    expected = [10 * (error.square().mean() + FLOOR).log10() for error in blends - clean[:, :, :32, :32]]
+    assert float(blend_decibels(opened, torch.stack(costs))) == pytest.approx(float(sum(expected)) / 2, abs=1e-4)
+
+
+@pytest.mark.parametrize("given", [["experts.0", "experts.1"], ["experts.1"]])
+def test_experts_that_still_have_to_learn_are_not_judged_by_cost(tmp_path, monkeypatch, given):
+    asked = []
+    monkeypatch.setattr("pellucid.training.train.teach_gate", lambda *_, **named: asked.append(named["by_cost"]))
+    for name in ("a", "b"):
+        images.write(images.Photograph(torch.rand(1, 3, 40, 40)), tmp_path / f"{name}.png")
+    save_file(build_network(SHAPE["name"], SHAPE["settings"]).state_dict(), tmp_path / "expert.safetensors")
+    recipe = read_recipe(
+        {
+            "name": "test",
+            "network": {
+                "name": "experts",
+                "settings": experts(None, ["haze"], width=Statistics().width).settings,
+                "weights": dict.fromkeys(given, str(tmp_path / "expert.safetensors")),
+            },
+            "prior": {"name": "statistics"},
+            "refinement": {"settings": {"width": 4, "blocks": 1}},
+            "data": {"folder": str(tmp_path), "degradations": ["noise sigma=5"], "validation": 1, "crop": 16},
+            "train": {"steps": 1, "batch": 1},
+        },
+        "test",
+    )
+    list(train(recipe, tmp_path / "run"))
+    assert asked == [len(given) == 2]

@@ -7,7 +7,8 @@ import types
 import pytest
 import torch
 import yaml
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
+from torch import nn
 
 from pellucid import images
 from pellucid.checkpoints import load_weights
@@ -17,6 +18,7 @@ from pellucid.priors import FrozenPrior, Shuffled, Statistics, unit_rms
 from pellucid.refinement import Boosted
 from pellucid.restoration.model_file import describe_model, load_model, save_model
 from pellucid.training.distill import distill
+from pellucid.training.material import split_sources
 from pellucid.training.settings import override, read_recipe
 from pellucid.training.train import build_module, train
 
@@ -155,6 +157,33 @@ def test_training_lowers_the_loss_on_held_out_pictures(photographs, tmp_path):
     assert scores[-1] > noisy + 2
 
 
+class Normalised(nn.Module):
+    """Two layers of somebody else, the first with statistics of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4))
+        self.last = nn.Sequential(nn.Conv2d(4, 3, 3, padding=1), nn.BatchNorm2d(3))
+
+    def forward(self, degraded):
+        return self.last(self.first(degraded))
+
+
+def test_what_is_frozen_keeps_its_statistics(photographs, tmp_path, monkeypatch):
+    module = types.ModuleType("normalised")
+    module.Normalised = Normalised
+    monkeypatch.setitem(sys.modules, "normalised", module)
+    recipe = tree(photographs, frozen=["network.first"])
+    recipe["network"] = {"name": "external", "settings": {"target": "normalised:Normalised"}}
+    read = read_recipe(recipe, "test")
+    before = build_module(read).state_dict()
+    run(recipe, tmp_path / "run")
+    after = load_file(tmp_path / "run/network.safetensors")
+    assert float((after["last.1.running_mean"]).abs().max()) > 0
+    assert torch.equal(after["first.1.running_mean"], before["network.first.1.running_mean"])
+    assert after["first.1.num_batches_tracked"] == 0
+
+
 def test_a_frozen_network_is_untouched_and_r_moves(photographs, tmp_path):
     run(tree(photographs), tmp_path / "alone")
     weights = tmp_path / "alone/model.safetensors"
@@ -175,6 +204,21 @@ def test_the_shuffled_control_trains(photographs, tmp_path):
     run(recipe, tmp_path / "shuffled")
     assert describe_model(tmp_path / "shuffled/model.safetensors")["prior"] == {"name": "random:8", "shuffled": True}
     assert isinstance(load_model(tmp_path / "shuffled/model.safetensors").module.prior, Shuffled)
+
+
+def test_a_standardised_prior_is_learnt_from_the_training_photographs(photographs, tmp_path):
+    recipe = boosted_tree(photographs)
+    recipe["refinement"]["settings"] = {**recipe["refinement"].get("settings", {}), "prior_norm": "photographs"}
+    run(recipe, tmp_path / "standardised")
+    state = load_model(tmp_path / "standardised/model.safetensors").module.refinement.state_dict()
+    recipe = read_recipe(recipe, "test")
+    before = build_module(recipe)
+    examples = [example.seen for example in map(split_sources(recipe.data)[0].example, range(4))]
+    vectors = torch.cat([before.prior(seen[None]) for seen in examples])
+    assert vectors.std(0).min() > 1e-3
+    for name in ("range_prior.0", "attention_prior.0"):
+        assert torch.allclose(state[f"{name}.mean"], vectors.mean(0), atol=1e-6)
+        assert torch.allclose(state[f"{name}.deviation"], vectors.std(0), atol=1e-6)
 
 
 def test_joint_training_moves_both(photographs, tmp_path):

@@ -1,6 +1,7 @@
 """The arms of an ablation: which recipes are trained beside the one in question."""
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
@@ -9,10 +10,12 @@ from typing import Any
 
 import torch
 import yaml
+from torch import nn
 
-from pellucid.errors import SettingsError, unknown_name
+from pellucid.errors import PellucidError, SettingsError, unknown_name
 from pellucid.networks import build_network
-from pellucid.refinement import ABLATIONS
+from pellucid.priors import Prior
+from pellucid.refinement import ABLATIONS, Guided, build_refinement, has_maps, refinement_for
 from pellucid.restoration.model_file import find_prior
 from pellucid.training.settings import Recipe, put, read_recipe
 
@@ -62,14 +65,14 @@ def arms_of(
 
     Args:
         tree: the recipe, as YAML gives it.
-        grids: "controls" (the network alone, and `CONTROLS`), "table-3" (PTG-RM's ablations of R), "features" (R inside the
-            network, at its deepest features).
+        grids: "controls" (the network alone, and `CONTROLS`), "table-3" (PTG-RM's ablations of R, those that its prior and its
+            place allow), "features" (R inside the network, at its deepest features).
         priors: further priors, each `SPEC` or `SPEC=WEIGHTS_FILE`: table 1 of PTG-RM.
         vary: further variants, each `a.b=value,value` (values as YAML), one arm per value; `a=1,2; b=3,4` makes the product.
 
     Raises:
         SettingsError: an unknown grid, a recipe without a boost, or a variant that is no recipe.
-        ModelError: the prior's weights are missing, which tell the width of its controls.
+        ModelError: weights of a prior are missing.
     """
     for grid in grids:
         if grid not in GRIDS:
@@ -79,14 +82,18 @@ def arms_of(
         raise SettingsError(f"{base.name}: an ablation needs a recipe with a prior and a refinement")
     guided = _guided(base)
     found = [Arm(BASE, tree, base.name)]
+    parts = _Parts()
     if "controls" in grids:
-        found += _controls(tree, base, guided=guided)
+        found += _controls(tree, base, parts, guided=guided)
     if "table-3" in grids:
-        found += [
+        variants = [
             _variant(f"R {name}", tree, base.name, refinement={"settings": {**base.refinement.settings, **settings}})
             for name, settings in ABLATIONS.items()
-            if guided or not (name == "large" and "controls" in grids)  # it is the control of equal parameters
+            if parts.suits(name, base)
         ]
+        # R "large" may be the control of equal parameters.
+        known = [arm.recipe(0) for arm in found]
+        found += [arm for arm in variants if arm.recipe(0) not in known]
     if "features" in grids:
         kept = {key: value for key, value in base.refinement.settings.items() if key in ("width", "prior_hidden")}
         found.append(
@@ -102,26 +109,70 @@ def arms_of(
     if guided:
         found = [_with_guide_of_its_prior(arm, base) for arm in found]
     for arm in found:
-        arm.recipe(0)
+        parts.check(arm)
     names = [arm.name for arm in found]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise SettingsError(f"two arms would be called {twice!r}; ask for it once")
     return found
 
 
-def _controls(tree: Mapping[str, Any], base: Recipe, *, guided: bool) -> list[Arm]:
-    assert base.prior is not None
+class _Parts:
+    """What the arms are made of, built once each: networks with any weights, and priors."""
+
+    def __init__(self) -> None:
+        self._networks: dict[str, nn.Module] = {}
+        self._priors: dict[str, Prior] = {}
+
+    def prior(self, recipe: Recipe) -> Prior:
+        """The prior of a recipe that has one."""
+        assert recipe.prior is not None
+        key = repr((recipe.prior.name, recipe.prior.weights))
+        if key not in self._priors:
+            self._priors[key] = find_prior(recipe.prior.name, weights=recipe.prior.weights)
+        return self._priors[key]
+
+    def refinement(self, recipe: Recipe) -> nn.Module:
+        """R of a recipe that has one, made for its network and prior."""
+        assert recipe.refinement is not None
+        key, prior = repr((recipe.network.name, recipe.network.settings)), self.prior(recipe)
+        if key not in self._networks:
+            self._networks[key] = build_network(recipe.network.name, recipe.network.settings)
+        network = self._networks[key]
+        if hasattr(network, "guide_width"):
+            network = Guided(network, prior)
+        return refinement_for(network, prior, recipe.refinement.name, recipe.refinement.settings)
+
+    def suits(self, ablation: str, base: Recipe) -> bool:
+        """Whether a recipe can be ablated so: not every prior has maps, nor a layer a signal-to-noise ratio."""
+        assert base.refinement is not None
+        if ablation == "concatenated-maps":
+            return has_maps(self.prior(base))
+        return ablation != "snr-mask" or base.refinement.name == "ptgrm"
+
+    def check(self, arm: Arm) -> None:
+        """Builds what an arm is made of, so that what cannot be is known before hours of training; the error names the arm."""
+        recipe = arm.recipe(0)
+        try:
+            if recipe.refinement is not None:
+                self.refinement(recipe)
+        except PellucidError as error:
+            raise SettingsError(f"{arm.host}, {arm.name}: {error}") from error
+
+
+def _controls(tree: Mapping[str, Any], base: Recipe, parts: _Parts, *, guided: bool) -> list[Arm]:
     assert base.refinement is not None
-    width = find_prior(base.prior.name, weights=base.prior.weights).width
+    width = parts.prior(base).width
     plain = {"weights": None, "shuffled": False}
-    large = {**base.refinement.settings, **ABLATIONS["large"]}
+    # R "large" looks at no prior: neither beside its latent, nor in a layer of the network, whatever the recipe's own R does.
+    outside = {key: value for key, value in base.refinement.settings.items() if key not in ("guidance", "layer")}
+    large = _as_large({**outside, **ABLATIONS["large"]}, _parameters(parts.refinement(base)), width)
     frozen = base.train.freeze_network
     if not frozen and guided:
         raise SettingsError(
             f"{base.name}: a network that the prior guides cannot learn alone; ablate it with train.freeze_network=true"
         )
     nothing = {**plain, "name": f"zeros:{width}"}
-    # R "large" looks at no prior. A network that the prior guides must not be told either, or it would not be without prior.
+    # A network that the prior guides must not be told of it either, or it would not be without prior.
     blind = {"prior": nothing} if guided else {}
     alone = {**tree, "prior": None, "refinement": None, "train": {**tree["train"], "freeze_network": False}}
     return [
@@ -131,6 +182,23 @@ def _controls(tree: Mapping[str, Any], base: Recipe, *, guided: bool) -> list[Ar
         _variant("random prior", tree, base.name, prior={**plain, "name": f"random:{width}"}),
         _variant("equal parameters", tree, base.name, refinement={"name": "ptgrm", "settings": large}, **blind),
     ]
+
+
+def _as_large(settings: Mapping[str, Any], parameters: int, prior_width: int) -> dict[str, Any]:
+    """Settings of an R for images, with the number of channels, a multiple of four, that comes nearest to so many parameters."""
+    best, least = 4, math.inf
+    for channels in itertools.count(4, 4):
+        with torch.device("meta"):
+            found = _parameters(build_refinement("ptgrm", {**settings, "prior_width": prior_width, "width": channels}))
+        if abs(found - parameters) < least:
+            best, least = channels, abs(found - parameters)
+        if found >= parameters:
+            return {**settings, "width": best}
+    raise AssertionError("unreachable")
+
+
+def _parameters(module: nn.Module) -> int:
+    return sum(value.numel() for value in module.parameters())
 
 
 def _guided(recipe: Recipe) -> bool:

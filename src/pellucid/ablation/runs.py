@@ -1,11 +1,12 @@
 """Training every arm for every seed, in folders that an interrupted ablation goes on in."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pellucid.ablation.arms import BASE, STUDENT, Arm
-from pellucid.errors import SettingsError
+from pellucid.errors import ModelError, SettingsError
 from pellucid.evaluation.candidates import Candidate, candidates_of
 from pellucid.evaluation.pictures import safe_name
 from pellucid.restoration.model_file import describe_model, load_model
@@ -16,6 +17,15 @@ from pellucid.training.train import train
 __all__ = ["ArmRun", "Runs"]
 
 MODEL = "model.safetensors"
+
+
+@contextmanager
+def _said_of(run: "ArmRun") -> Iterator[None]:
+    """A damaged file says what to do about it: the other arms need not be trained again."""
+    try:
+        yield
+    except ModelError as error:
+        raise ModelError(f"{run.name}: {error}; without the folder {run.folder} this arm begins anew") from error
 
 
 @dataclass(frozen=True)
@@ -98,12 +108,15 @@ class Runs:
     def _trained(self, run: ArmRun) -> Iterator[tuple[ArmRun, Step]]:
         recipe = run.arm.recipe(run.seed)
         if run.model.exists():
-            if describe_model(run.model)["recipe"] != recipe.model_dump(mode="json"):
+            with _said_of(run):
+                kept = describe_model(run.model)["recipe"]
+            if kept != recipe.model_dump(mode="json"):
                 raise SettingsError(f"{run.folder}: holds a model of another recipe; choose another folder")
             return
         resume = (run.folder / "checkpoint.pt").exists()
-        for step in train(recipe, run.folder, resume=resume):
-            yield run, step
+        with _said_of(run):
+            for step in train(recipe, run.folder, resume=resume):
+                yield run, step
 
     def _student(self, base: ArmRun) -> ArmRun:
         return ArmRun(

@@ -65,6 +65,8 @@ def degrade(
             bar(len(results), result.source.name)
             if result.error:
                 warn(result.error)
+            if result.loss:
+                warn(result.loss)
     if json:
         print_json({"with": degradations, "seed": seed, "photographs": [result.as_dict() for result in results]})
     else:

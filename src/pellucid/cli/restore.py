@@ -66,6 +66,8 @@ def restore(
             bar(len(results), result.source.name)
             if result.error:
                 warn(result.error)
+            if result.loss:
+                warn(result.loss)
     if json:
         print_json({"model": model, "photographs": [result.as_dict() for result in results]})
     else:

@@ -4,6 +4,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from pellucid.errors import DataError
+
 __all__ = ["matched_exposure"]
 
 BLOCK = 8
@@ -17,7 +19,13 @@ def matched_exposure(degraded: Tensor, clean: Tensor) -> Tensor:
 
     Each channel becomes a x^γ, with the a and γ > 0 that fit the logarithms of the means of blocks in the least squares; where
     fewer than two blocks tell, a alone, from the means of all.
+
+    Raises:
+        DataError: they differ in size.
     """
+    if degraded.shape != clean.shape:
+        sizes = " and ".join(f"{image.shape[2]} x {image.shape[1]}" for image in (degraded, clean))
+        raise DataError(f"a photograph and its partner differ in size ({sizes})")
     side = min(BLOCK, *degraded.shape[1:])
     means = [F.avg_pool2d(image, side).flatten(1) for image in (degraded, clean)]
     matched = []

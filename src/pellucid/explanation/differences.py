@@ -10,15 +10,12 @@ from pellucid.evaluation.candidates import DEGRADED
 from pellucid.explanation.bands import BANDS
 from pellucid.explanation.feeding import ANOTHER, BOOSTED, FED, NETWORK, ZEROS
 from pellucid.explanation.results import Result
-from pellucid.metrics import paired_difference, sign_flip_p
+from pellucid.metrics import paired_difference, shown, sign_flip_p
 
 __all__ = ["FEWEST", "BandColumn", "Column", "Comparison", "Tercile", "columns_of"]
 
 FEWEST = 6
 """Photographs below which no p of 0.05 is possible: of 5, all signs are alike in 2 of 32 cases."""
-LEVEL = 0.05
-SMALLEST = 0.005
-"""In dB: a difference below is 0.00 in every table, however sure it is."""
 LEAST_SPREAD = 0.5
 """In dB: inputs closer than this are not told apart by their quality."""
 LEAST_THIRD = 3
@@ -35,8 +32,7 @@ class Comparison:
         low, high: the 95 % interval of the mean, percentile bootstrap over photographs.
         p: two-sided, by flipping the signs of the differences.
         photographs: how many; those on which either has no error are left out.
-        shown: 1 or -1 where the first is shown to be above or below: the interval leaves out 0, p is 0.05 at most, and the mean
-            is at least 0.005 dB. Else 0.
+        shown: 1 or -1 where the first is shown to be above or below by `metrics.shown`, else 0.
     """
 
     first: str
@@ -185,7 +181,5 @@ def _compared(
         if len(both) > 1:
             ours, theirs = zip(*both, strict=True)
             one, p = paired_difference(ours, theirs), sign_flip_p(ours, theirs)
-            proven = one.significant and p <= LEVEL and abs(one.mean) >= SMALLEST
-            shown = int(math.copysign(1, one.mean)) if proven else 0
-            found.append(Comparison(first, second, one.mean, one.low, one.high, p, len(both), shown))
+            found.append(Comparison(first, second, one.mean, one.low, one.high, p, len(both), shown(one, p)))
     return tuple(found)

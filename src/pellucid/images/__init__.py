@@ -28,7 +28,7 @@ What goes wrong with a file is an `ImageError` of one line that names the file.
 """
 
 from pellucid.images.alpha import fill_hidden
-from pellucid.images.files import SUFFIXES, read, supported, write, write_change
+from pellucid.images.files import SUFFIXES, read, readable, supported, write, write_change
 from pellucid.images.kinds import like, to_tensor
 from pellucid.images.photograph import Metadata, Photograph
 from pellucid.images.values import quantise
@@ -41,6 +41,7 @@ __all__ = [
     "like",
     "quantise",
     "read",
+    "readable",
     "supported",
     "to_tensor",
     "write",

@@ -15,7 +15,7 @@ from pellucid.images.messages import name_of, reason
 from pellucid.images.photograph import Photograph
 from pellucid.images.values import check_pixels
 
-__all__ = ["SUFFIXES", "read", "supported", "write", "write_change"]
+__all__ = ["SUFFIXES", "read", "readable", "supported", "write", "write_change"]
 
 SUFFIXES: Mapping[str, str] = {
     ".avif": "avif",
@@ -31,6 +31,11 @@ SUFFIXES: Mapping[str, str] = {
 
 # Camera raw files look like TIFF; what would be read from them is their little preview.
 _RAW = {".3fr", ".arw", ".cr2", ".dcr", ".dng", ".erf", ".iiq", ".kdc", ".nef", ".nrw", ".pef", ".sr2", ".srw"}
+
+
+def readable(path: str | os.PathLike[str]) -> bool:
+    """Whether the suffix of `path` is that of a picture that is read, and perhaps not written; the file is not looked at."""
+    return supported(path) or Path(path).suffix.lower() == ".gif"
 
 
 def supported(path: str | os.PathLike[str]) -> bool:

@@ -6,7 +6,7 @@ from pellucid.metrics.fidelity import ms_ssim, psnr, ssim, ssim_pooled, ssim_uni
 from pellucid.metrics.noise import NoiseStream
 from pellucid.metrics.perceptual import LPIPS, load_lpips
 from pellucid.metrics.protocols import PROTOCOLS, Protocol, Scores, find_protocol, require_same
-from pellucid.metrics.statistics import Difference, bootstrap_interval, paired_difference, sign_flip_p
+from pellucid.metrics.statistics import Difference, bootstrap_interval, paired_difference, shown, sign_flip_p
 
 __all__ = [
     "LPIPS",
@@ -26,6 +26,7 @@ __all__ = [
     "psnr",
     "require_same",
     "sharpness",
+    "shown",
     "sign_flip_p",
     "ssim",
     "ssim_pooled",

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pellucid.luma import LUMA
 from pellucid.networks.blur_kernels import (
     blur_kernels,
     busiest_part,
@@ -31,9 +32,6 @@ DC_WEIGHT = 1e-2
 
 LARGEST = 512
 """Pixels of the side of that part of a photograph from which its kernel is estimated."""
-
-LUMINANCE = (0.299, 0.587, 0.114)
-"""Of red, green and blue in luma, ITU-R BT.601."""
 
 
 class Deconvolution(nn.Module):
@@ -73,7 +71,7 @@ class Deconvolution(nn.Module):
         Which kernel is found can hang on the last bit of a pixel, where a photograph hardly shows one. So each is found alone: in
         a batch it is the same as by itself.
         """
-        weights = torch.tensor(LUMINANCE, device=degraded.device)[:, None, None]
+        weights = torch.tensor(LUMA, device=degraded.device)[:, None, None]
         with torch.autocast(degraded.device.type, enabled=False):
             parts = [busiest_part(image[None], LARGEST).float() for image in degraded.detach()]
             return torch.cat([blur_kernels((part * weights).sum(1), self.size) for part in parts])

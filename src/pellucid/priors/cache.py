@@ -80,7 +80,9 @@ class Cached(FrozenPrior):
     def encode(self, view: Tensor) -> Tensor:
         """Views (B, view_channels, *size) to vectors (B, width), float32, on the views' device; kept ones are read."""
         keys = self._keys(view)
-        known = {key: np.frombuffer(blob, self.precision) for key, blob in self._store.get(list(set(keys))).items()}
+        length = self.width * self.precision.itemsize
+        kept = self._store.get(list(set(keys)))
+        known = {key: np.frombuffer(blob, self.precision) for key, blob in kept.items() if len(blob) == length}
         missing = {key: row for row, key in enumerate(keys) if key not in known}
         if missing:
             rows = list(missing.values())
@@ -107,7 +109,9 @@ class Cached(FrozenPrior):
 
 
 def prior_identity(prior: Any) -> str:
-    """The SHA-256 of all that decides a prior's vectors: its printed structure and settings, and every bit of its weights.
+    """The SHA-256 of what decides a prior's vectors: its printed structure and settings, and every bit of its weights.
+
+    A setting that a module of your own does not print (`extra_repr`) is not seen.
 
     It changes with the version of pellucid, and where a part has a configuration of transformers or diffusers, with that.
     """

@@ -90,4 +90,6 @@ def _view_size(settings: Mapping[str, Any], trained: int) -> tuple[int, int]:
         sides = settings.get(key)
         if isinstance(sides, Mapping) and {"height", "width"} <= sides.keys():
             return sides["height"], sides["width"]
+        if type(sides) is int and key == "crop_size":
+            return sides, sides
     return trained, trained

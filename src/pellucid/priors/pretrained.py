@@ -136,6 +136,8 @@ def image_settings(name: str, local: bool) -> dict[str, Any]:
             or not all(isinstance(one, int | float) for one in numbers)
         ):
             raise ModelError(f"{name}: {PREPROCESSOR[0]} lacks {key}, three numbers")
+        if key == "image_std" and min(numbers) <= 0:
+            raise ModelError(f"{name}: {PREPROCESSOR[0]} has an image_std that is not above 0, {numbers}")
     return dict(settings)
 
 

@@ -66,6 +66,12 @@ def _random(argument: str, weights: File | None) -> Prior:
     return RandomVectors(*_integers("random:WIDTH or random:WIDTH:SEED, as in random:512", argument, most=2))
 
 
+def _diagnosis(folder: str, weights: File | None) -> Prior:
+    raise SettingsError(
+        "prior 'diagnosis' is made of a diagnoser: give pellucid.diagnosis.diagnosis_prior() instead of its name"
+    )
+
+
 def _restorer(file: str, weights: File | None) -> Prior:
     raise SettingsError(
         "prior 'restorer' needs a network that is loaded already: give pellucid.priors.ModuleFeatures(network, name=...)"
@@ -110,6 +116,7 @@ PRIORS: Mapping[str, Builder] = {
     "blip2": _blip2,
     "clip": _clip,
     "degradations": _degradations,
+    "diagnosis": _diagnosis,
     "dinov2": _dinov2,
     "joined": partial(_malformed, "joined"),
     "mobilenet_v2": _mobilenet_v2,

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from pellucid.luma import LUMA
 from pellucid.priors.protocol import FrozenPrior, check_image, unit_rms
 
 __all__ = ["STATISTICS", "Statistics", "image_statistics", "luma_of", "scaled_vector"]
@@ -117,7 +118,7 @@ def luma_of(image: Tensor) -> Tensor:
     Raises ValueError when `image` is not (B, 3, H, W).
     """
     check_image(image)
-    weights = torch.tensor([0.299, 0.587, 0.114], device=image.device).view(1, 3, 1, 1)
+    weights = torch.tensor(LUMA, device=image.device).view(1, 3, 1, 1)
     return (image.float().clamp(0, 1) * weights).sum(1, keepdim=True)
 
 

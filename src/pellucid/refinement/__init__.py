@@ -2,7 +2,7 @@
 
 from pellucid.refinement.ablations import ABLATIONS
 from pellucid.refinement.boosted import Boosted, boost
-from pellucid.refinement.build import REFINEMENTS, build_refinement, refinement_for, refinement_name
+from pellucid.refinement.build import REFINEMENTS, build_refinement, has_maps, refinement_for, refinement_name
 from pellucid.refinement.features import FeatureRefinement
 from pellucid.refinement.guided import Guided
 from pellucid.refinement.ptgrm import PTGRM
@@ -16,6 +16,7 @@ __all__ = [
     "Guided",
     "boost",
     "build_refinement",
+    "has_maps",
     "refinement_for",
     "refinement_name",
 ]

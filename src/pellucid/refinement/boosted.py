@@ -199,7 +199,8 @@ def boost(
     Untrained, the boosted network returns what the network returns; `pellucid train` or your own loop teaches it more.
 
     Args:
-        network: any module, images (B, 3, H, W) to images of the same size, as `Boosted` takes it; it is not touched.
+        network: any module, images (B, 3, H, W) to images of the same size, as `Boosted` takes it. It is only called; frozen, its
+            parameters need no gradients any more, and it stays in evaluation mode.
         prior: a prior, or its name: `clip`, `clip:FOLDER`, `mobilenet_v2`, `torchvision:resnet50`, ...
         weights: the named prior's weights file, where it needs one.
         freeze_network: train R alone.

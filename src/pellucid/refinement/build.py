@@ -13,7 +13,7 @@ from pellucid.refinement.guided import Guided
 from pellucid.refinement.layers import find_layer
 from pellucid.refinement.ptgrm import PTGRM
 
-__all__ = ["REFINEMENTS", "build_refinement", "maps_width", "refinement_for", "refinement_name"]
+__all__ = ["REFINEMENTS", "build_refinement", "has_maps", "maps_width", "refinement_for", "refinement_name"]
 
 REFINEMENTS: Mapping[str, Callable[..., nn.Module]] = {
     "ptgrm": PTGRM,
@@ -74,6 +74,14 @@ def refinement_for(
         layer = find_layer(network, settings.get("layer"))
         settings |= {"layer": layer.name, "channels": layer.channels}
     return build_refinement(name, settings)
+
+
+def has_maps(prior: Any) -> bool:
+    """Whether a prior has maps that R can take."""
+    try:
+        return maps_width(prior) > 0
+    except SettingsError:
+        return False
 
 
 def maps_width(prior: Any) -> int:

@@ -47,7 +47,7 @@ class FeatureRefinement(LatentRefinement):
         if settings.get("prior_hidden") is None:
             width = settings.get("width", LatentSettings.width)
             settings["prior_hidden"] = affordable_hidden(prior_width, width, BUDGET - BUDGET_PER_CHANNEL * channels)
-        latent = LatentSettings(prior_width, **settings)
+        latent = LatentSettings.of(prior_width, settings)
         if latent.range_map == "snr":
             raise ValueError("range_map 'snr' needs the degraded image; a feature map takes 'learned' or 'sum'")
         super().__init__(nn.Conv2d(channels, latent.width, 1, bias=False), latent)

@@ -1,5 +1,7 @@
 """How the prior and the place in the image enter R: T(g) and S of PTG-RM's equations (2), (4), (5), and plain concatenation."""
 
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -12,6 +14,8 @@ __all__ = [
     "GuidedConvolution",
     "PositionEmbedding",
     "PriorMap",
+    "PriorNorm",
+    "Standardise",
     "centres",
     "coordinates",
     "spread",
@@ -21,11 +25,54 @@ SLOPE = 0.1
 """The slope of every LeakyReLU in R."""
 
 
-class PriorMap(nn.Sequential):
-    """T: the prior's vector (..., prior_width) to (..., 4 * width); with `norm` its components are first normalised."""
+PriorNorm = Literal["none", "components", "photographs"]
 
-    def __init__(self, prior_width: int, hidden: int, width: int, *, norm: bool = False) -> None:
-        first = [nn.LayerNorm(prior_width)] if norm else []
+
+class Standardise(nn.Module):
+    """Each of the prior's numbers less its mean over the training photographs, in units of its deviation there.
+
+    Until it has `learn`t them it changes nothing.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, prior_width: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(prior_width))
+        self.register_buffer("deviation", torch.ones(prior_width))
+
+    def learn(self, vectors: Tensor) -> None:
+        """From the prior's vectors (N, prior_width) of training photographs, N of two or more.
+
+        A number that is the same in all of them tells nothing, and keeps its unit.
+        """
+        deviation, mean = torch.std_mean(vectors.double(), dim=0)
+        self.mean.copy_(mean)
+        self.deviation.copy_(torch.where(deviation > 1e-6, deviation, 1))
+
+    def forward(self, prior: Tensor) -> Tensor:
+        """(..., prior_width) to the same."""
+        return (prior - self.mean) / self.deviation
+
+
+class PriorMap(nn.Sequential):
+    """T: the prior's vector (..., prior_width) to (..., 4 * width).
+
+    Args:
+        prior_width: length of the vector.
+        hidden: hidden width.
+        width: channels of the latent.
+        norm: what is done to the vector first. "none": nothing, as in the paper. "components": layer normalisation over its
+            numbers. "photographs": `Standardise`.
+    """
+
+    def __init__(self, prior_width: int, hidden: int, width: int, *, norm: PriorNorm = "none") -> None:
+        first: list[nn.Module] = []
+        if norm == "components":
+            first = [nn.LayerNorm(prior_width)]
+        elif norm == "photographs":
+            first = [Standardise(prior_width)]
         super().__init__(
             *first,
             nn.Linear(prior_width, hidden, bias=False),
@@ -85,7 +132,7 @@ class GuidedConvolution(nn.Module):
 class Concatenation(nn.Module):
     """The plain way for a prior to come in: T(g) beside the features, at every place, and a 1x1 convolution over both."""
 
-    def __init__(self, prior_width: int, hidden: int, width: int, *, norm: bool = False) -> None:
+    def __init__(self, prior_width: int, hidden: int, width: int, *, norm: PriorNorm = "none") -> None:
         super().__init__()
         self.prior = PriorMap(prior_width, hidden, width, norm=norm)
         self.mix = nn.Conv2d(5 * width, width, 1, bias=False)

@@ -8,8 +8,8 @@ and the variants of its table 3, each a setting.
     f_bar = R_f(f_c + f_p) + f_hat             fusion (7), + between maps in R_f stands for concatenation
 """
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
 import torch
@@ -17,7 +17,15 @@ from torch import Tensor, nn
 
 from pellucid.errors import unknown_name
 from pellucid.refinement.attention import ChannelAttention, SpatialAttention
-from pellucid.refinement.guidance import Concatenation, PositionEmbedding, PriorMap, centres, spread
+from pellucid.refinement.guidance import (
+    Concatenation,
+    PositionEmbedding,
+    PriorMap,
+    PriorNorm,
+    Standardise,
+    centres,
+    spread,
+)
 from pellucid.refinement.spatial import LongRange, RangeMap, ShortRange
 from pellucid.refinement.windows import Windows
 
@@ -48,7 +56,9 @@ class LatentSettings:
             in none of them; instead T(g) is repeated at every place, concatenated to the latent that the encoder gives, and
             mixed in by a 1x1 convolution. "concatenated-maps": the same with the prior's maps, T applied at each of their
             places, then resized to the latent bilinearly.
-        prior_norm: whether T starts with a layer normalisation of the prior's numbers, which the paper has not.
+        prior_norm: how the prior's numbers are normalised before T, which the paper does not. "components": by a layer
+            normalisation over the numbers of one photograph. "photographs": each by its mean and deviation over the training
+            photographs (`learn_prior`); for vectors only.
 
     Raises:
         ValueError: a value that cannot be.
@@ -64,17 +74,36 @@ class LatentSettings:
     spatial_attention: bool = True
     position: bool = True
     guidance: Guidance = "attention"
-    prior_norm: bool = False
+    prior_norm: PriorNorm = "none"
 
     def __post_init__(self) -> None:
+        for name, least in (("prior_width", 1), ("width", 1), ("prior_hidden", 1), ("kernel", 1), ("blocks", 0)):
+            value = getattr(self, name)
+            if value is None and name == "prior_hidden":
+                continue
+            if type(value) is not int or value < least:
+                raise ValueError(f"{name} must be a whole number, {least} or more; got {value!r}")
         if self.kernel % 2 == 0:
             raise ValueError(f"kernel must be odd, got {self.kernel}")
-        for name, known in (("range_map", RangeMapKind), ("guidance", Guidance)):
+        for name, known in (("range_map", RangeMapKind), ("guidance", Guidance), ("prior_norm", PriorNorm)):
             if getattr(self, name) not in get_args(known):
                 raise ValueError(unknown_name(name, str(getattr(self, name)), get_args(known)))
-        for name in ("channel_attention", "spatial_attention", "position", "prior_norm"):
+        for name in ("channel_attention", "spatial_attention", "position"):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"{name} must be true or false, got {getattr(self, name)!r}")
+        if self.prior_norm == "photographs" and self.guidance == "concatenated-maps":
+            raise ValueError(
+                "prior_norm 'photographs' is for a prior's vector, and guidance 'concatenated-maps' takes its maps"
+            )
+
+    @classmethod
+    def of(cls, prior_width: int, settings: Mapping[str, Any]) -> "LatentSettings":
+        """From settings by their names. Raises ValueError for one that there is not, with the near names."""
+        known = [field.name for field in fields(cls)]
+        for name in settings:
+            if name not in known:
+                raise ValueError(unknown_name("setting", name, known))
+        return cls(prior_width, **settings)
 
     @property
     def hidden(self) -> int:
@@ -140,6 +169,17 @@ class LatentRefinement(nn.Module):
             self.fusion = nn.Conv2d(branches * width, width, 1, bias=False)
         self.reach = 1 + self.spatial_attention.reach if self.spatial_attention else 0
         """Rows above and below of f_hat, on which a row of f_bar depends."""
+
+    @property
+    def standardises(self) -> bool:
+        """Whether it needs `learn_prior`."""
+        return any(isinstance(module, Standardise) for module in self.modules())
+
+    def learn_prior(self, vectors: Tensor) -> None:
+        """How the prior's vectors (N, prior_width) of training photographs are spread, for `prior_norm="photographs"`."""
+        for module in self.modules():
+            if isinstance(module, Standardise):
+                module.learn(vectors)
 
     def range_weights(self, latent: Tensor, place: Tensor, feature: Tensor) -> Tensor:
         """M of equation (2), (B, 1, h, w), of a latent (B, width, h, w) at `coordinates`; for `range_map="learned"` only."""

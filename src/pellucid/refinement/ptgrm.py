@@ -109,7 +109,7 @@ class PTGRM(LatentRefinement):
     ) -> None:
         if form not in ("paper", "reference"):
             raise ValueError(f"form must be 'paper' or 'reference', got {form!r}")
-        latent = LatentSettings(prior_width, **settings)
+        latent = LatentSettings.of(prior_width, settings)
         super().__init__(LatentEncoder(latent.width), latent)
         self.settings: dict[str, Any] = {**latent.as_dict(), "form": form}
         self.form = form

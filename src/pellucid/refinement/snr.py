@@ -7,12 +7,11 @@ transformer branch with it. Table 3 of PTG-RM (arXiv 2403.06793) compares it wit
 import torch.nn.functional as F
 from torch import Tensor
 
+from pellucid.luma import LUMA
 from pellucid.refinement.windows import Windows
 
 __all__ = ["signal_to_noise", "snr_mask"]
 
-LUMA = (0.299, 0.587, 0.114)
-"""BT.601."""
 SIDE = 5
 """Of the mean filter, in pixels."""
 LEAST = 1e-4

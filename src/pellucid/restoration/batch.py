@@ -1,6 +1,7 @@
 """Restoring many files: what goes where, one after another, a bad one never stopping the others."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -49,6 +50,7 @@ class Result:
 
     Attributes:
         status: `unchanged` where nothing had to be done to the photograph: the target is then a copy of the source.
+        pages: how many the source has; the target has the first alone, unless it is a copy.
     """
 
     source: Path
@@ -58,6 +60,14 @@ class Result:
     seconds: float = 0.0
     error: str | None = None
     compared: Path | None = None
+    pages: int = 1
+
+    @property
+    def loss(self) -> str | None:
+        """What the target lacks of the source, in words."""
+        if self.pages == 1 or self.status == "unchanged":
+            return None
+        return f"{self.source}: of its {self.pages} pages only the first was {self.status}; the others are not in {self.target}"
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able."""
@@ -74,7 +84,8 @@ def plan(
         out: where to; a file where it has an image's suffix and there is one input file.
         recursive: go into folders of folders.
         suffix: a format's name (`png`) or suffix (`.png`) to write instead of the input's own.
-        compare: each output gets a before-and-after picture beside it, `NAME-compared.png`.
+        compare: each output gets a before-and-after picture beside it, `NAME-compared.png`, or `NAME.SUFFIX-compared.png` where
+            two outputs differ by their suffix alone.
 
     Raises:
         SettingsError: a format that is unknown or not the output's own, or a file as the output of several inputs.
@@ -96,9 +107,10 @@ def plan(
             (path, (out / inside).with_suffix(ending or inside.suffix), inside)
             for path, inside in _targets(inputs, out, recursive)
         ]
+    pictures = _compared([path_out for _, path_out, _ in targets]) if compare else [None] * len(targets)
     jobs = [
-        Job(path, path_out, _compared(path_out) if compare else None, inside.with_suffix("").as_posix())
-        for path, path_out, inside in targets
+        Job(path, path_out, compared, inside.with_suffix("").as_posix())
+        for (path, path_out, inside), compared in zip(targets, pictures, strict=True)
     ]
     refuse_collisions(jobs)
     return jobs
@@ -139,6 +151,9 @@ def change_files(
 def _change_file(
     change: Callable[[Job, images.Photograph], images.Photograph], job: Job, done: Literal["restored", "degraded"]
 ) -> Result:
+    if not images.supported(job.target):
+        known = ", ".join(sorted(images.SUFFIXES))
+        raise ImageError(f"{job.source}: cannot be written as {job.target.suffix}, only as {known}; --format png does")
     started = time.perf_counter()
     photograph = images.read(job.source)
     changed = change(job, photograph)
@@ -149,7 +164,7 @@ def _change_file(
     megapixels = photograph.pixels.shape[2] * photograph.pixels.shape[3] / 1e6
     seconds = time.perf_counter() - started
     status = "unchanged" if changed is photograph else done
-    return Result(job.source, job.target, status, megapixels, seconds, compared=job.compared)
+    return Result(job.source, job.target, status, megapixels, seconds, compared=job.compared, pages=photograph.pages)
 
 
 def before_and_after(degraded: Tensor, restored: Tensor, gap: int = 8) -> Tensor:
@@ -172,7 +187,7 @@ def _targets(inputs: Sequence[Path], out: Path, recursive: bool) -> Iterator[tup
         found = [
             path
             for path in sorted(source.glob("**/*" if recursive else "*"))
-            if images.supported(path)
+            if images.readable(path)
             and path.is_file()
             and not (inside and path.resolve().is_relative_to(out.resolve()))
         ]
@@ -184,8 +199,14 @@ def _targets(inputs: Sequence[Path], out: Path, recursive: bool) -> Iterator[tup
             yield path, path.relative_to(source)
 
 
-def _compared(target: Path) -> Path:
-    return target.with_name(f"{target.stem}-compared.png")
+def _compared(targets: Sequence[Path]) -> list[Path]:
+    """Where the before-and-after picture of each goes."""
+    found = [target.with_name(f"{target.stem}-compared.png") for target in targets]
+    count = Counter(found)
+    return [
+        one if count[one] == 1 else target.with_name(f"{target.name}-compared.png")
+        for one, target in zip(found, targets, strict=True)
+    ]
 
 
 def refuse_collisions(jobs: Sequence[Job]) -> None:

@@ -6,7 +6,8 @@ Its metadata key `pellucid` is JSON:
     network      {"name", "settings"} of the NETWORKS table, or {"sha256"} of a network that is not ours
     refinement   {"name", "settings"} or null
     prior        of R, and of a network that it guides: {"student": settings}, {"encoder": settings} or {"diagnosis": settings}
-                 (embedded), {"name": ...} (needed from elsewhere), or null; "shuffled" marks a control
+                 (embedded), {"name": ...} (needed from elsewhere), or null; "sha256" is of its weights, if any; "shuffled"
+                 marks a control
     recipe       the resolved recipe of the training
     card         what the model is for, what it was trained on, numbers with their protocols, licence
 
@@ -105,10 +106,10 @@ def save_model(
             header["prior"] = {embedded: prior.settings}
             parts["prior"] = prior
         elif isinstance(prior, Shuffled):
-            header["prior"] = {"name": prior.prior.name, "shuffled": True}
+            header["prior"] = _outside(prior.prior) | {"shuffled": True}
             bank = {"prior.bank": prior.bank.cpu()}
         else:
-            header["prior"] = {"name": prior.name}
+            header["prior"] = _outside(prior)
     if not parts:
         raise ModelError(f"{path}: nothing of ours to store; the network is external and not boosted")
     tensors = {
@@ -231,6 +232,18 @@ def fingerprint(network: nn.Module) -> str:
     return digest.hexdigest()
 
 
+def _outside(prior: Any) -> dict[str, str]:
+    """What a header says of a prior that is not in the file: its name, and the SHA-256 of its weights, where it has any.
+
+    The names of the weights do not count, for they change with the versions of libraries.
+    """
+    hashes = sorted(
+        hashlib.sha256(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()).hexdigest()
+        for value in prior.state_dict().values()
+    )
+    return {"name": prior.name} | ({"sha256": hashlib.sha256("".join(hashes).encode()).hexdigest()} if hashes else {})
+
+
 def _network(kept: dict[str, Any], path: Path) -> nn.Module:
     """A network of ours, without memory for weights yet: they come from the file, and their sizes must agree."""
     if kept["name"] == "external":  # it would import whatever the header names
@@ -254,11 +267,14 @@ def _prior(header: dict[str, Any], tensors: Mapping[str, Tensor], path: Path, we
 def _outside_prior(header: dict[str, Any], path: Path, weights: Path | None) -> Any:
     name = header["prior"]["name"]
     try:
-        return find_prior(name, weights=weights or _recorded_weights(header))
+        prior = find_prior(name, weights=weights or _recorded_weights(header))
     except (ModelError, SettingsError) as error:
         raise ModelError(
             f"{path}: needs the prior {name!r} ({error}); `pellucid distill` makes a model file that needs no other"
         ) from error
+    if _outside(prior).get("sha256") != header["prior"].get("sha256", _outside(prior).get("sha256")):
+        raise ModelError(f"{path}: was made with other weights of the prior {name!r} than those that are found now")
+    return prior
 
 
 def _recorded_weights(header: dict[str, Any]) -> Weights:

@@ -57,8 +57,8 @@ class Restorer:
         precision: Precision = "auto",
         diagnoser: Diagnoser | None = None,
     ) -> None:
-        if tile is not None and tile != 0 and tile < 64:
-            raise SettingsError(f"tile must be 0 (never cut) or at least 64 pixels, got {tile}")
+        if tile is not None and (type(tile) is not int or (tile != 0 and tile < 64)):
+            raise SettingsError(f"tile must be 0 (never cut) or at least 64 pixels, got {tile!r}")
         if precision not in ("auto", "float32", "bfloat16"):
             raise SettingsError(f"precision must be auto, float32 or bfloat16, got {precision!r}")
         self.device = _device(device)
@@ -91,6 +91,8 @@ class Restorer:
         """
         if isinstance(picture, str | Path):
             source = Path(picture)
+            if not source.name:
+                raise ImageError(f"{str(picture)!r}: not the name of a file")
             target = source.with_stem(f"{source.stem}-restored")
             if target.exists():
                 raise ImageError(f"{target}: exists already; pellucid.restore(input, output) writes where you say")
@@ -138,8 +140,8 @@ class Restorer:
         return results[0] if len(results) == 1 else torch.cat(results)
 
     def _checked(self, strength: float) -> float:
-        if not 0 <= strength <= 1:
-            raise SettingsError(f"strength must lie in 0..1, got {strength:g}")
+        if not isinstance(strength, int | float) or not 0 <= strength <= 1:
+            raise SettingsError(f"strength must be a number in 0..1, got {strength!r}")
         if strength < 1 and self.scale != 1:
             raise SettingsError(f"strength mixes images of one size; this network enlarges by {self.scale}")
         return strength

@@ -2,6 +2,12 @@
 
 Left to the restoration's loss alone, the gate and an expert that still learns settle on a blend: half of one answer, half of
 another, for photographs that call for one. What a training photograph suffers from is known, so the gate is told.
+
+To know which expert is asked for is not yet to know how much to believe it where one is not sure: light let into a bright
+photograph does more harm than a little noise left. Where all experts have learnt already, the gate is then shown what each
+blend of theirs would have cost. With the errors e of the experts on a photograph, a blend w errs by sum_i w_i e_i, and its mean
+squared error is w' C w with C = <e e'>: so C is found once for each photograph, and the gate learns to make the mean of
+10 log10(w' C w), a decibel for a decibel, small.
 """
 
 from collections.abc import Callable
@@ -11,23 +17,32 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from pellucid.data.graphics import graphic_sample
 from pellucid.data.plain import plain_sample
-from pellucid.data.sources import Mixture, Pairs, Source, Synthetic
+from pellucid.data.sources import Mixture, Pairs, Sample, Source, Synthetic
 from pellucid.degradations import KINDS
 from pellucid.errors import SettingsError, unknown_name
-from pellucid.networks import Experts
+from pellucid.images import quantise
+from pellucid.networks import Experts, seeing_whole
 from pellucid.priors import Prior
-from pellucid.training.mosaics import Labels, generator_of, labelled, seen_photograph
+from pellucid.training.mosaics import Labels, generator_of, labelled
 
-__all__ = ["check_gate", "expert_of", "teach_gate"]
+__all__ = ["blend_costs", "blend_decibels", "check_gate", "expert_of", "teach_gate"]
 
 CLEAN = "clean"
 """What an expert that is for photographs with which nothing is wrong has among its kinds."""
 
 EXAMPLES, STEPS, LEARNING_RATE, WEIGHT_DECAY, DROPOUT = 4500, 400, 5e-3, 0.1, 0.3
 
-PLAIN = 450
-"""Examples of pictures that show nothing, beside those: a white page is like no photograph, and must not be taken for a haze."""
+COSTED, COST_STEPS, COST_LEARNING_RATE, COST_SIDE = 3, 200, 3e-4, 128
+"""Of every so many examples one is shown with its costs, which are found on a crop of that side, in pixels."""
+
+FLOOR = 1e-4
+"""Mean squared errors are told apart from here on: what is above 40 dB is as good as clean."""
+
+PLAIN, GRAPHICS = 450, 450
+"""Examples of pictures that show nothing, and of pages and screens, beside those: they are like no photograph, and a white page
+must not be taken for a haze, nor a dark screen for the night."""
 
 
 def check_gate(experts: Experts, source: Source) -> None:
@@ -75,6 +90,7 @@ def teach_gate(
     source: Source,
     *,
     seed: int = 0,
+    by_cost: bool = False,
     show: Callable[[float, str], None] | None = None,
 ) -> None:
     """Fits the gate, by cross-entropy, to photographs of a source whose degradations are known, and leaves it frozen.
@@ -85,6 +101,7 @@ def teach_gate(
         source: of photographs. They are seen whole, without a window: in a part of one the prior sees other things, and a
             gate that has learnt from parts is sure and wrong about photographs that are shaken.
         seed: of the draws.
+        by_cost: then also by what each blend of the experts would have cost; for experts that have learnt already.
         show: told how far it is: the part that is done, and what is being done.
 
     Raises:
@@ -92,29 +109,86 @@ def teach_gate(
     """
     check_gate(experts, source)
     source = _without_windows(source)
-    place = next(experts.gate.parameters())
-    vectors, labels = [], []
-    for number in range(EXAMPLES + PLAIN):  # one picture at a time: a thousand of them would fill any memory
+    device = next(experts.gate.parameters()).device
+    side = -(-COST_SIDE // experts.multiple) * experts.multiple if by_cost else 1
+    vectors, labels, costed, costs = [], [], [], []
+    total = EXAMPLES + PLAIN + GRAPHICS
+    for number in range(total):  # one picture at a time: a thousand of them would fill any memory
         generator = generator_of(seed, 0, number, 4)
         if number < EXAMPLES:
-            image, known = seen_photograph(source, None, generator)
+            index = int(torch.randint(len(source), (), generator=generator))
+            sample = source.sample(index, side, generator, "whole")
         else:
-            image, known = labelled(plain_sample(generator), generator)
-        vectors.append(prior(image[None].to(place.device)).float())
+            sample = (plain_sample if number < EXAMPLES + PLAIN else graphic_sample)(generator)
+        image, known = labelled(sample, generator)
+        vectors.append(prior(image[None].to(device)).float())
         labels.append(known)
+        if by_cost and number % COSTED == 0 and sample.clean is not None:
+            costed.append(number)
+            costs.append(blend_costs(experts, image[None], sample, side))
         if show is not None:
-            show((number + 1) / (EXAMPLES + PLAIN), f"teaching the gate, photograph {number + 1}")
-    target, given = expert_of(experts, Labels.join(labels)).to(place.device), torch.cat(vectors)
+            show((number + 1) / total, f"teaching the gate, photograph {number + 1}")
+    target, given = expert_of(experts, Labels.join(labels)).to(device), torch.cat(vectors)
+    generator = generator_of(seed, 0, total, 4)
+    _fit(experts, given, lambda opened: F.cross_entropy(opened, target), STEPS, LEARNING_RATE, generator)
+    if costs:
+        products = torch.stack(costs)
+        _fit(
+            experts,
+            given[costed],
+            lambda opened: blend_decibels(opened, products),
+            COST_STEPS,
+            COST_LEARNING_RATE,
+            generator,
+        )
+
+
+def _fit(
+    experts: Experts,
+    given: Tensor,
+    loss_of: Callable[[Tensor], Tensor],
+    steps: int,
+    learning_rate: float,
+    generator: torch.Generator,
+) -> None:
+    """Lowers a loss of what the gate makes of vectors (N, guide_width), with dropout of their numbers; leaves the gate frozen."""
     experts.gate.requires_grad_(True)
-    generator = generator_of(seed, 0, EXAMPLES + PLAIN, 4)
-    optimizer = torch.optim.AdamW(experts.gate.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY)
-    for _ in range(STEPS):
+    optimizer = torch.optim.AdamW(experts.gate.parameters(), learning_rate, weight_decay=WEIGHT_DECAY)
+    for _ in range(steps):
         kept = (torch.rand(given.shape, generator=generator) >= DROPOUT).to(given)
-        loss: Tensor = F.cross_entropy(experts.gate(given * kept / (1 - DROPOUT)), target)
+        loss = loss_of(experts.gate(given * kept / (1 - DROPOUT)))
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     experts.gate.requires_grad_(False)
+
+
+@torch.no_grad()
+def blend_costs(experts: Experts, image: Tensor, sample: Sample, side: int) -> Tensor:
+    """The mean products of the experts' errors on a crop of a sample, (experts, experts).
+
+    Args:
+        experts: as they are.
+        image: the whole photograph as it is seen, (1, 3, H, W), of which some experts ask something.
+        sample: whose crop, (3, h, w), is at least of that side.
+        side: of what is looked at, in pixels.
+    """
+    assert sample.clean is not None
+    device = next(experts.gate.parameters()).device
+    place = (slice(None), slice(side), slice(side))
+    crop, clean = quantise(sample.degraded[place], 8)[None].to(device), sample.clean[place].to(device)
+    errors = []
+    for expert in experts.experts:
+        with seeing_whole(expert, image.to(device)):
+            errors.append((expert(crop).float() - clean).flatten())
+    flat = torch.stack(errors)
+    return flat @ flat.T / flat.shape[1]
+
+
+def blend_decibels(opened: Tensor, costs: Tensor) -> Tensor:
+    """The mean error, in decibels, of blends by what the gate gives (N, experts), with their costs (N, experts, experts)."""
+    weights = opened.softmax(1)
+    return 10 * torch.log10(torch.einsum("bi,bij,bj->b", weights, costs, weights).clamp_min(0) + FLOOR).mean()
 
 
 def _without_windows(source: Source) -> Source:

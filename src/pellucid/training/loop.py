@@ -25,7 +25,7 @@ from pellucid.precision import fast_bfloat16
 from pellucid.training.average import Average
 from pellucid.training.settings import TrainSettings
 
-__all__ = ["Run", "Step", "optimise"]
+__all__ = ["Run", "Step", "optimise", "to_training"]
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ def optimise(run: Run) -> Iterator[Step]:
     saved = time.monotonic()
     bad = 0
     upcoming = _upcoming(run, accelerator.process_index)
-    module.train()
+    to_training(module)
     while run.progress() < 1:
         rate = _learning_rate(run)
         for group in optimizer.param_groups:
@@ -213,6 +213,15 @@ def _backward(run: Run, module: nn.Module, accelerator: Any, upcoming: Iterator[
         accelerator.backward(loss)
         total += loss.detach()
     return total
+
+
+def to_training(module: nn.Module) -> None:
+    """Sets the mode. Parts of which nothing learns stay in that of evaluation: so a frozen normalisation keeps its statistics."""
+    module.train()
+    for part in module.modules():
+        parameters = list(part.parameters())
+        if parameters and not any(value.requires_grad for value in parameters):
+            part.eval()
 
 
 def _learning_rate(run: Run) -> float:

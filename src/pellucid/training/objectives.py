@@ -53,6 +53,7 @@ class Term:
         measure: from a trial, and options, to a scalar.
         needs_clean: whether it compares with a clean image.
         own: the network's method that gives what the loss looks at beside images.
+        made_by: the class of network whose method that is, where others have one of the same name that gives something else.
         shared: whether that belongs to the refined image as much as to the restored one.
         smallest: side of the smallest image it takes, in pixels.
         options: the numbers that a text may set.
@@ -61,6 +62,7 @@ class Term:
     measure: Callable[..., Tensor]
     needs_clean: bool = False
     own: str | None = None
+    made_by: str | None = None
     shared: bool = False
     smallest: int = 1
     options: tuple[str, ...] = ()
@@ -86,7 +88,7 @@ TERMS: Mapping[str, Term] = {
     **{name: Term(partial(_compared, loss), needs_clean=True) for name, loss in LOSSES.items()},
     "charbonnier": Term(partial(_compared, LOSSES["charbonnier"]), needs_clean=True, options=("epsilon",)),
     "ssim": Term(partial(_compared, LOSSES["ssim"]), needs_clean=True, smallest=11),
-    "sci": Term(_sci, own="stages"),
+    "sci": Term(_sci, own="stages", made_by="SCI"),
     "zero-dce": Term(_zero_dce, own="curves", shared=True, smallest=16, options=("level",)),
 }
 """The losses by the name that recipes give them; `perceptual` is one more, made from its weights."""
@@ -145,10 +147,12 @@ class Objective:
     def check(self, network: nn.Module) -> None:
         """Raises SettingsError where a loss looks at what the network does not compute."""
         for _, term in self.terms:
-            if term.own and not hasattr(network, term.own):
+            kind = type(network).__name__
+            if term.own and not (hasattr(network, term.own) and term.made_by in (None, kind)):
                 raise SettingsError(
-                    f"train.loss: a loss of this sum looks at the network's {term.own}, "
-                    f"which {type(network).__name__} does not have"
+                    f"train.loss: a loss of this sum looks at the network's {term.own}, which {kind} does not have"
+                    if term.made_by is None
+                    else f"those of {term.made_by}; {kind} has none such"
                 )
 
 

@@ -15,6 +15,7 @@ from pellucid.networks import Experts, External, build_network, input_multiple, 
 from pellucid.precision import channels_last
 from pellucid.priors import Cached, Prior, Shuffled
 from pellucid.refinement import Boosted, Guided, refinement_for
+from pellucid.refinement.latent import LatentRefinement
 from pellucid.restoration.model_file import find_prior, load_network_weights, save_model
 from pellucid.training.degradation_encoder import train_encoder
 from pellucid.training.gate import check_gate, teach_gate
@@ -55,7 +56,8 @@ def train(
     start(run, tree, resume=resume)
     guided = _guided_to_teach(run.module, recipe)
     if guided is not None and not resume:  # what a checkpoint brings has been taught
-        teach_gate(*guided, run.batches.source, seed=recipe.train.seed, show=show)
+        settled = not _without_weights(guided[0], recipe)
+        teach_gate(*guided, run.batches.source, seed=recipe.train.seed, by_cost=settled, show=show)
 
     def scores(step: Step) -> dict[str, Any]:
         due = step.number % recipe.train.validate_steps == 0 or step.last
@@ -114,7 +116,7 @@ def prepare(recipe: Recipe, folder: Path) -> tuple[Run, Source]:
 
 
 def build_module(recipe: Recipe, training: Source | None = None) -> nn.Module:
-    """The network of a recipe, boosted where the recipe says so; `training` are the photographs for a shuffled prior."""
+    """The network of a recipe, boosted where the recipe says so; `training` are photographs for a shuffled, normalised prior."""
     network = build_network(recipe.network.name, recipe.network.settings)
     if recipe.network.weights:
         load_network_weights(network, recipe.network.weights)
@@ -139,6 +141,8 @@ def build_module(recipe: Recipe, training: Source | None = None) -> nn.Module:
         if isinstance(experts, Experts) and experts.specialised:  # its gate is taught, and learns nothing else
             experts.gate.requires_grad_(False)
     refinement = refinement_for(network, prior, recipe.refinement.name, recipe.refinement.settings)
+    if isinstance(refinement, LatentRefinement) and refinement.standardises:
+        refinement.learn_prior(_bank(prior, training or split_sources(recipe.data)[0], size=256))
     return Boosted(network, prior, refinement, freeze_network=recipe.train.freeze_network)
 
 
@@ -149,19 +153,30 @@ def _freeze(network: nn.Module, recipe: Recipe) -> None:
             module_within(network, name).requires_grad_(False)
     except SettingsError as error:
         raise SettingsError(f"train.frozen: {error}") from None
-    given = recipe.network.weights
-    if isinstance(network, External) or isinstance(given, Path):
+    if isinstance(network, External):
         return
+    missing = [
+        name
+        for name in _without_weights(network, recipe)
+        if recipe.train.freeze_network or not network.get_parameter(name).requires_grad
+    ]
+    if missing:
+        raise SettingsError(f"network.weights: {missing[0]} is frozen and has no weights; it would stay random")
+
+
+def _without_weights(network: nn.Module, recipe: Recipe) -> list[str]:
+    """The parameters of a network that start at random: `network.weights` does not give them, nor is a gate taught them."""
+    given = recipe.network.weights
+    if isinstance(given, Path):
+        return []
     taught = ["gate"] if isinstance(network, Experts) and _is_taught(network, recipe) else []
     known = tuple(f"{name}." for name in [*(given or ()), *taught])
-    for name, value in network.named_parameters():
-        if (recipe.train.freeze_network or not value.requires_grad) and not name.startswith(known):
-            raise SettingsError(f"network.weights: {name} is frozen and has no weights; it would stay random")
+    return [name for name, _ in network.named_parameters() if not name.startswith(known)]
 
 
 @torch.no_grad()
 def _bank(prior: Prior, training: Source, size: int = 64) -> Tensor:
-    """The prior's vectors (N, width) of some training photographs, for the shuffled control."""
+    """The prior's vectors (N, width) of some training photographs."""
     step = max(1, len(training) // size)  # spread over all of them: several sources stand one after the other
     examples = [training.example(index) for index in range(0, len(training), step)][:size]
     return torch.cat([prior(example.seen[None]) for example in examples if example.seen is not None])

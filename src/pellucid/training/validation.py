@@ -13,7 +13,7 @@ from pellucid.metrics import psnr
 from pellucid.networks import input_multiple
 from pellucid.padding import pad_to_multiple
 from pellucid.refinement import Boosted
-from pellucid.training.loop import Run
+from pellucid.training.loop import Run, to_training
 
 __all__ = ["validate"]
 
@@ -32,7 +32,7 @@ def validate(run: Run, held_out: Source) -> dict[str, Any]:
         sources = [
             _scores(run, source) for source in (held_out.sources if isinstance(held_out, Mixture) else [held_out])
         ]
-    run.module.train()
+    to_training(run.module)
     found = [score for scores in sources for score in scores]
     means: dict[str, Any] = {name: _mean([score[name] for score in found]) for name in (found[0] if found else ())}
     if found and len(sources) > 1:

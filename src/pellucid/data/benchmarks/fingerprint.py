@@ -17,6 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from pellucid.luma import LUMA
+
 __all__ = ["BITS", "SAME", "difference", "fingerprint", "from_text", "positions", "to_text"]
 
 _SIDE, _FREQUENCIES = 32, 12
@@ -38,7 +40,7 @@ def _cosines() -> Tensor:
 
 def _thumbnail(pixels: Tensor) -> Tensor:
     """Luma of (1, 3, H, W), averaged over the cells of a 32 x 32 grid."""
-    weights = pixels.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
+    weights = pixels.new_tensor(LUMA).view(1, 3, 1, 1)
     return F.adaptive_avg_pool2d((pixels * weights).sum(1, keepdim=True), _SIDE)[0, 0].double()
 
 
