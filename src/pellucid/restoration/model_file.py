@@ -228,8 +228,12 @@ def fingerprint(network: nn.Module) -> str:
     digest = hashlib.sha256()
     for key, value in sorted(network.state_dict().items()):
         digest.update(key.encode())
-        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+        digest.update(_bytes(value))
     return digest.hexdigest()
+
+
+def _bytes(value: Tensor) -> bytes:
+    return value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
 
 
 def _outside(prior: Any) -> dict[str, str]:
@@ -237,10 +241,7 @@ def _outside(prior: Any) -> dict[str, str]:
 
     The names of the weights do not count, for they change with the versions of libraries.
     """
-    hashes = sorted(
-        hashlib.sha256(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()).hexdigest()
-        for value in prior.state_dict().values()
-    )
+    hashes = sorted(hashlib.sha256(_bytes(value)).hexdigest() for value in prior.state_dict().values())
     return {"name": prior.name} | ({"sha256": hashlib.sha256("".join(hashes).encode()).hexdigest()} if hashes else {})
 
 
@@ -272,7 +273,8 @@ def _outside_prior(header: dict[str, Any], path: Path, weights: Path | None) -> 
         raise ModelError(
             f"{path}: needs the prior {name!r} ({error}); `pellucid distill` makes a model file that needs no other"
         ) from error
-    if _outside(prior).get("sha256") != header["prior"].get("sha256", _outside(prior).get("sha256")):
+    known = header["prior"].get("sha256")  # older files do not say it
+    if known is not None and _outside(prior).get("sha256") != known:
         raise ModelError(f"{path}: was made with other weights of the prior {name!r} than those that are found now")
     return prior
 
