@@ -18,7 +18,7 @@ from pellucid.degradations import Degradation, Family
 from pellucid.errors import DataError
 from pellucid.padding import pad_to
 
-__all__ = ["Mixture", "Pairs", "Sample", "Sight", "Source", "Synthetic"]
+__all__ = ["Mixture", "Pairs", "Sample", "Sight", "Source", "Synthetic", "below"]
 
 Sight = Literal["whole", "crop"]
 """What a prior is shown of a photograph: all of it, as when it restores, or the training crop alone."""
@@ -140,7 +140,7 @@ class Synthetic:
             return self.photographs[index]
         rows, columns = self.photographs.size(index)
         height, width = (min(max(self.window, side), length) for length in (rows, columns))
-        top, left = _below(rows - height + 1, generator), _below(columns - width + 1, generator)
+        top, left = below(rows - height + 1, generator), below(columns - width + 1, generator)
         return self.photographs.part(index, top, left, height, width)
 
 
@@ -164,7 +164,7 @@ class Mixture:
     def sample(self, index: int, side: int, generator: torch.Generator, sight: Sight | None) -> Sample:
         """See `Source`. Which source is drawn by weight, and which of its photographs from the generator: not by `index`."""
         source = self.sources[_weighted(self.weights, generator)]
-        return source.sample(_below(len(source), generator), side, generator, sight)
+        return source.sample(below(len(source), generator), side, generator, sight)
 
     def example(self, index: int) -> Sample:
         """The examples of the sources, one source after the other."""
@@ -308,7 +308,7 @@ class Pairs:
 def _family(families: Sequence[Family], weights: Sequence[float] | None, generator: torch.Generator) -> Family:
     """One of them: each as often, or as often as its weight says."""
     if weights is None:
-        return families[_below(len(families), generator)]
+        return families[below(len(families), generator)]
     return families[_weighted(weights, generator)]
 
 
@@ -317,13 +317,14 @@ def _weighted(weights: Sequence[float], generator: torch.Generator) -> int:
     return int(torch.multinomial(torch.tensor(weights, dtype=torch.float64), 1, generator=generator))
 
 
-def _below(bound: int, generator: torch.Generator) -> int:
+def below(bound: int, generator: torch.Generator) -> int:
+    """A whole number from 0 to `bound` - 1."""
     return int(torch.randint(bound, (), generator=generator))
 
 
 def _turn(generator: torch.Generator) -> tuple[int, bool]:
     """Quarter turns, and whether left and right change places: one of eight positions."""
-    return _below(4, generator), bool(_below(2, generator))
+    return below(4, generator), bool(below(2, generator))
 
 
 def _turned(image: Tensor, turns: int, mirrored: bool) -> Tensor:
@@ -333,7 +334,7 @@ def _turned(image: Tensor, turns: int, mirrored: bool) -> Tensor:
 
 def _corner(image: Tensor, side: int, generator: torch.Generator) -> tuple[int, int]:
     """Top and left of a random crop; 0 where the image is no longer than the crop."""
-    top, left = (_below(max(length - side, 0) + 1, generator) for length in image.shape[1:])
+    top, left = (below(max(length - side, 0) + 1, generator) for length in image.shape[1:])
     return top, left
 
 
