@@ -154,3 +154,29 @@ def test_the_public_call_keeps_what_a_file_has(tmp_path):
     assert restored.metadata.xmp == images.read(source).metadata.xmp
     with pytest.raises(pellucid.errors.ImageError, match="is the input itself"):
         pellucid.restore(source, source)
+
+
+@pytest.mark.parametrize(("name", "gain"), [("default", 0.8), ("fast", 0.3)])
+def test_a_jpeg_that_was_cropped_is_restored_as_well(name, gain):
+    """Its blocks then lie anywhere."""
+    clean = images.to_tensor(skimage.data.coffee())[:, :, 40:280, 100:420]
+    degraded = parse("jpeg quality=10")(clean, torch.Generator()).clamp(0, 1)
+    protocol = find_protocol("synthetic-rgb")
+    gains = []
+    for down, across in ((0, 0), (3, 5)):
+        crop, truth = (image[:, :, down:, across:] for image in (degraded, clean))
+        restored = pellucid.load(name).restore_image(crop)
+        assert restored.shape == crop.shape
+        before, after = (float(protocol.score(image, truth).psnr) for image in (crop, restored))
+        gains.append(after - before)
+    assert min(gains) > gain
+    assert abs(gains[0] - gains[1]) < 0.1
+
+
+def test_a_photograph_without_colour_gets_none():
+    clean = images.to_tensor(skimage.data.coffee()).mean(1, keepdim=True)[:, :, 40:200, 100:300]
+    degraded = images.quantise(parse("haze amount=60")(clean, torch.Generator().manual_seed(0)).clamp(0, 1), 8)
+    restored = pellucid.load("default", always=True).restore_image(degraded.expand(-1, 3, -1, -1))
+    assert torch.equal(restored[:, 0], restored[:, 1])
+    assert torch.equal(restored[:, 0], restored[:, 2])
+    assert not torch.equal(restored[:, :1], degraded)

@@ -15,14 +15,16 @@ from typing import TYPE_CHECKING, Any
 from pellucid import errors
 
 if TYPE_CHECKING:
-    from pellucid.refinement import boost
+    from torch import nn
+
+    from pellucid.restoration.boosting import boost
     from pellucid.restoration.restorer import Precision, Restorer
 
 __all__ = ["Restorer", "__version__", "boost", "errors", "load", "restore"]
 
 __version__ = "0.1.0"
 
-_LAZY = {"Restorer": "pellucid.restoration.restorer", "boost": "pellucid.refinement"}
+_LAZY = {"Restorer": "pellucid.restoration.restorer", "boost": "pellucid.restoration.boosting"}
 
 
 def load(
@@ -33,15 +35,22 @@ def load(
     memory: int | str | None = None,
     device: str = "auto",
     precision: "Precision" = "auto",
+    passes: int = 3,
     always: bool = False,
+    network: "nn.Module | None" = None,
+    import_network: bool = False,
 ) -> "Restorer":
     """A restorer from a model's name, a model file, the weights of a published network, or `hf:owner/repository`.
 
     See `Restorer` for the options. The embedded model leaves photographs alone with which most surely nothing is wrong, unless
     `always` is set.
 
+    A model file that was trained with a network of your own needs it: `network`, the module, which is given the weights of
+    `network.safetensors` beside the file where it has others; or `import_network`, which imports the one that the file names
+    and so runs its code.
+
     Raises:
-        ModelError: there is no such model, or its file is damaged.
+        ModelError: there is no such model, its file is damaged, or it needs a network of your own.
         SettingsError: an option that cannot be.
     """
     from pellucid.diagnosis import load_diagnoser
@@ -49,7 +58,7 @@ def load(
     from pellucid.restoration.model_file import load_model
     from pellucid.restoration.restorer import Restorer
 
-    module = load_model(find_model(str(name))).module
+    module = load_model(find_model(str(name)), network=network, import_network=import_network).module
     return Restorer(
         module,
         strength=strength,
@@ -57,6 +66,7 @@ def load(
         memory=memory,
         device=device,
         precision=precision,
+        passes=passes,
         diagnoser=load_diagnoser() if str(name) in EMBEDDED and not always else None,
     )
 

@@ -1,6 +1,10 @@
 """Ablations: which arms there are, that an interrupted one goes on, and that its table says what the rows say."""
 
+import csv
 import json
+import math
+from io import StringIO
+from pathlib import Path
 from statistics import fmean
 
 import pytest
@@ -12,14 +16,15 @@ from pellucid import images
 from pellucid.ablation.arms import BASE, CONTROLS, NETWORK, arms_of
 from pellucid.ablation.report import score, write
 from pellucid.ablation.runs import Runs
-from pellucid.ablation.table import results_of, verdict
+from pellucid.ablation.table import as_csv, results_of, verdict
 from pellucid.errors import SettingsError
 from pellucid.evaluation.rows import Row
 from pellucid.evaluation.sets import find_set
 from pellucid.networks import build_network
 from pellucid.priors import Statistics
-from pellucid.refinement import ABLATIONS, PTGRM
-from pellucid.training.train import build_module
+from pellucid.priors.imagenet import SqueezeNet
+from pellucid.refinement import ABLATIONS, PTGRM, Boosted
+from pellucid.training.train import build_module, prepare
 
 
 @pytest.fixture
@@ -58,12 +63,51 @@ def test_the_controls_differ_from_the_recipe_in_one_thing(tree):
     for name, recipe in arms.items():
         other = recipe.model_dump()
         differing = {key for key in base if base[key] != other[key]}
-        expected = {"equal parameters": {"refinement"}, NETWORK: {"prior", "refinement"}, BASE: set()}
+        expected = {"equal parameters": {"refinement"}, NETWORK: {"prior", "refinement", "data"}, BASE: set()}
         assert differing == expected.get(name, {"prior"}), name
+    assert arms[NETWORK].model_dump()["data"] == base["data"] | {"degrade_whole": True}
     assert arms["no prior"].prior.name == "zeros:12"
     assert arms["random prior"].prior.name == "random:12"
     assert arms["shuffled prior"].prior.shuffled
     assert arms[NETWORK].refinement is None
+
+
+def test_all_arms_begin_alike_and_see_the_same_pixels(tree, tmp_path):
+    """Also beside a prior whose building draws random numbers, and for one crop of a photograph that a prior sees whole."""
+    save_file(SqueezeNet().state_dict(), tmp_path / "squeezenet.safetensors")
+    tree["prior"] = {"name": "squeezenet1_0", "weights": str(tmp_path / "squeezenet.safetensors")}
+    tree["data"] |= {"crop": 8, "degradations": ["noise sigma=25", "rain amount=50"]}
+    began = {}
+    for arm in arms_of(tree):
+        run, _ = prepare(arm.recipe(3), tmp_path / "run")
+        boosted = isinstance(run.module, Boosted)
+        network = run.module.network if boosted else run.module
+        began[arm.name] = (
+            {key: value.clone() for key, value in run.module.refinement.state_dict().items()} if boosted else None,
+            torch.cat([value.flatten() for value in network.state_dict().values()]),
+            run.batches.at(2).degraded,
+            torch.rand(3),  # what a layer with dropout would draw first
+        )
+    refinement, *rest = began[BASE]
+    for name, (other, *others) in began.items():
+        assert all(map(torch.equal, rest, others)), name
+        if name not in (NETWORK, "equal parameters"):
+            assert all(torch.equal(refinement[key], other[key]) for key in refinement), name
+
+
+def test_arms_of_unequal_steps_or_seeds_are_refused(tree, tmp_path):
+    with pytest.raises(SettingsError, match=r"train\.seed: every arm is trained with each seed that --seed gives"):
+        arms_of(tree, vary=["train.seed=1,2"])
+    assert {arm.seed for arm in arms_of(tree)} == {5}
+    arms = arms_of(tree)
+    with pytest.raises(SettingsError, match="two recipes are called 'small'"):
+        Runs([*arms, *arms], [0], tmp_path)
+    del tree["distill"]
+    with pytest.raises(SettingsError, match="--student needs a recipe with distill, which 'small' has not"):
+        Runs(arms_of(tree), [0], tmp_path, student=True)
+    tree["train"]["minutes"] = 1
+    with pytest.raises(SettingsError, match=r"--set train\.minutes=null --set train\.steps=N"):
+        arms_of(tree)
 
 
 @pytest.mark.parametrize(
@@ -129,9 +173,76 @@ def test_a_guided_network_is_told_what_its_arm_sees(tree, tmp_path, monkeypatch)
     assert set(widths.values()) == {12}
     assert arms["equal parameters"].prior.name == "zeros:12"
     assert arms["R large"].prior.name == "random:12:7"
-    assert "R concatenated-maps" not in arms  # of a prior that has none
+    assert "R concatenated-maps" in arms
+    with pytest.raises(SettingsError, match="there are no controls; ablate it with"):
+        arms_of(with_maps(tree))
     runs = Runs([arm for arm in found if arm.name in (BASE, "zeros:5")], [0], tmp_path / "out")
     assert {run.arm.name for run, step in runs.train() if step.last} == {BASE, "zeros:5"}
+
+
+def with_maps(tree):
+    """The recipe with an R that takes its prior's maps."""
+    refinement = tree["refinement"]
+    return {
+        **tree,
+        "refinement": {**refinement, "settings": {**refinement["settings"], "guidance": "concatenated-maps"}},
+    }
+
+
+def test_a_prior_without_maps_is_not_ablated_with_them(tree):
+    tree["prior"]["name"] = "statistics"
+    assert "R concatenated-maps" not in [arm.name for arm in arms_of(tree, grids=["table-3"])]
+    with pytest.raises(SettingsError, match="needs a prior with maps, which 'statistics' has not"):
+        arms_of(with_maps(tree))
+
+
+def test_a_refinement_that_takes_maps_has_its_controls(tree, tmp_path):
+    # The encoder's maps are of 96 channels, its vector is of 64 numbers.
+    tree = with_maps({**tree, "prior": {"name": "degradations"}})
+    found = arms_of(tree)
+    recipes = {arm.name: arm.recipe(0) for arm in found}
+    assert recipes.keys() == {BASE, NETWORK, *CONTROLS}
+    assert (recipes["no prior"].prior.name, recipes["random prior"].prior.name) == ("zeros:96", "random:96")
+    for name in ("no prior", "shuffled prior", "random prior", BASE):
+        boosted = build_module(recipes[name]).eval()
+        assert boosted.refinement.prior_width == 96
+        image = torch.rand(1, 3, 16, 20)
+        maps = boosted.feature(image)
+        assert maps.shape[:2] == (1, 96)
+        with torch.no_grad():
+            assert boosted(image).shape == image.shape
+        if name != BASE:
+            torch.testing.assert_close(maps.square().mean(), torch.tensor(float(name != "no prior")))
+    large = build_module(recipes["equal parameters"]).refinement
+    assert not large.takes_maps
+    runs = Runs([arm for arm in found if arm.name in (BASE, "shuffled prior")], [0], tmp_path / "out")
+    assert {run.arm.name for run, step in runs.train() if step.last} == {BASE, "shuffled prior"}
+    results, *_ = score(runs, [find_set(str(tmp_path / "clean"))], tmp_path / "out", sigmas=[25])
+    assert [result.arm for result in results] == [BASE, "shuffled prior"]  # as their files hold them
+
+
+def test_a_prior_of_several_files_is_given_as_yaml(tree, tmp_path, monkeypatch):
+    built = []
+
+    def watched(name, *, weights=None):
+        built.append((name, weights))
+        return Statistics()
+
+    monkeypatch.setattr("pellucid.ablation.arms.find_prior", watched)
+    several = (
+        "joined(mobilenet_v2, squeezenet1_0:torchvision)={mobilenet_v2: a.safetensors, squeezenet1_0:torchvision: b=c}"
+    )
+    found = arms_of(tree, grids=[], priors=[several, "mobilenet_v2=a.safetensors"])
+    assert [arm.name for arm in found[1:]] == ["joined(mobilenet_v2, squeezenet1_0:torchvision)", "mobilenet_v2"]
+    files = {"mobilenet_v2": Path("a.safetensors"), "squeezenet1_0:torchvision": Path("b=c")}
+    assert [arm.recipe(0).prior.weights for arm in found[1:]] == [files, Path("a.safetensors")]
+    assert built[1:] == [
+        ("joined(mobilenet_v2, squeezenet1_0:torchvision)", files),
+        ("mobilenet_v2", Path("a.safetensors")),
+    ]
+    for wrong in ("{a: b", "{a: 3}", "{a}"):
+        with pytest.raises(SettingsError, match=r"--prior 'joined\(a, b\)=.*expected SPEC={SPEC: FILE, SPEC: FILE}"):
+            arms_of(tree, grids=[], priors=[f"joined(a, b)={wrong}"])
 
 
 def test_other_grids_priors_and_axes(tree):
@@ -142,9 +253,9 @@ def test_other_grids_priors_and_axes(tree):
         vary=["train.learning_rate=1e-3,2e-3; refinement.settings.blocks=1,2", "train.prior_dropout=0.5"],
     )
     names = [arm.name for arm in arms]
-    assert [f"R {name}" for name in ABLATIONS if name != "concatenated-maps"] == names[1:8]
-    assert names[8:10] == ["R on features", "zeros:5"]
-    assert names[10:-1] == [f"learning_rate={rate}, blocks={blocks}" for rate in ("1e-3", "2e-3") for blocks in (1, 2)]
+    assert [f"R {name}" for name in ABLATIONS] == names[1:9]
+    assert names[9:11] == ["R on features", "zeros:5"]
+    assert names[11:-1] == [f"learning_rate={rate}, blocks={blocks}" for rate in ("1e-3", "2e-3") for blocks in (1, 2)]
     assert names[-1] == "prior_dropout=0.5"
     last = arms[-2].recipe(0)
     assert last.train.learning_rate == 2e-3
@@ -240,7 +351,7 @@ def rows_of(scores):
     return rows, runs, dict.fromkeys(runs, 7)
 
 
-def test_gains_are_paired_by_photograph_over_the_mean_of_the_seeds():
+def test_gains_are_paired_by_photograph_and_seed():
     scores = {
         (BASE, 0): [21.0, 31.0, 41.0],
         (BASE, 1): [23.0, 33.0, 43.0],
@@ -253,7 +364,8 @@ def test_gains_are_paired_by_photograph_over_the_mean_of_the_seeds():
     assert base.psnr == pytest.approx(fmean([21, 31, 41, 23, 33, 43]))
     assert base.psnr_deviation == pytest.approx(2**0.5)  # of the seeds' means, 31 and 33
     assert base.over_network.mean == pytest.approx(2)
-    assert (base.over_network.low, base.over_network.high) == pytest.approx((2, 2))
+    assert (base.over_network.low, base.over_network.high) == pytest.approx((1, 3))  # one seed gained 1 dB, the other 3
+    assert base.over_network.by_seed == pytest.approx((1, 3))
     assert base.over_controls[0].mean == pytest.approx((-0.5 + 0.5 - 0.5) / 3)
     assert not base.over_controls[0].shown
     assert network.over_network is None
@@ -269,6 +381,45 @@ def test_the_prior_helps_where_the_gain_is_sure_and_seen(gain, photographs, help
     said = verdict(results_of(*rows_of(scores)))[0]
     assert ("the prior helps" in said) == helps
     assert ("not shown to help: not clearly better than no prior" in said) != helps
+
+
+def test_what_one_seed_gains_and_another_loses_is_not_shown():
+    """However alike the photographs are in it."""
+    control = [20.0 + index for index in range(40)]
+    scores = {("no prior", seed): control for seed in (0, 1)}
+    scores |= {(BASE, 0): [value + 0.03 for value in control], (BASE, 1): [value - 0.01 for value in control]}
+    compared = results_of(*rows_of(scores))[-1].over_controls[0]
+    assert compared.mean == pytest.approx(0.01)
+    assert compared.p < 0.05
+    assert (compared.low, compared.high) == pytest.approx((-0.01, 0.03))
+    assert compared.shown == 0
+
+
+def test_photographs_that_come_out_exactly_have_no_difference():
+    scores = {(BASE, 0): [21.0, math.inf, 24.0], ("no prior", 0): [20.0, 30.0, math.inf], (NETWORK, 0): [math.inf] * 3}
+    base = results_of(*rows_of(scores))[0]
+    assert base.over_controls[0].mean == 1
+    assert base.over_network is None
+
+
+def test_the_table_of_values_has_every_comparison():
+    control = [20.0 + index for index in range(8)]
+    scores = {(BASE, 0): [value + 1 for value in control], ("no prior", 0): control, (NETWORK, 0): control}
+    lines = list(csv.DictReader(StringIO(as_csv(results_of(*rows_of(scores))))))
+    assert [line["arm"] for line in lines] == [BASE, "no prior", NETWORK]
+    for name in ("over_network", "over_no_prior"):
+        assert float(lines[0][name]) == float(lines[0][f"{name}_low"]) == float(lines[0][f"{name}_high"]) == 1
+        assert float(lines[0][f"{name}_p"]) == 2 / 2**8
+        assert lines[0][f"{name}_shown"] == "1"
+    assert lines[0]["over_random_prior"] == lines[2]["over_network"] == ""
+
+
+def test_what_cannot_be_scored_is_known_before_training(run, tree, tmp_path):
+    (tmp_path / "r.yaml").write_text(yaml.safe_dump(tree))
+    status, _, err = run("ablate", tmp_path / "r.yaml", "-o", tmp_path / "out", "--data", tmp_path / "clean")
+    assert status == 2
+    assert "--sigma" in err
+    assert not list((tmp_path / "out").rglob("*.safetensors"))
 
 
 def test_the_verb(run, tree, tmp_path):

@@ -9,13 +9,13 @@ import pytest
 import torch
 from known import seeded, write_folder
 
-from pellucid import images
+from pellucid import boost, images
 from pellucid.errors import DataError, ModelError, SettingsError
 from pellucid.evaluation.sets import find_set
 from pellucid.explanation.explain import Explanation
 from pellucid.explanation.feeding import BOOSTED, FED, NETWORK
 from pellucid.priors import Student, Zeros
-from pellucid.refinement import ABLATIONS, Boosted, boost
+from pellucid.refinement import ABLATIONS, Boosted
 from pellucid.restoration.model_file import save_model
 
 VOID = {"meta", "link", "img"}

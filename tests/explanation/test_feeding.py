@@ -4,6 +4,7 @@ import pytest
 import torch
 from known import Identity, Known, MeanPrior, seeded, write_folder
 
+from pellucid import boost
 from pellucid.evaluation.candidates import DEGRADED
 from pellucid.evaluation.sets import find_set
 from pellucid.explanation.differences import columns_of
@@ -12,7 +13,7 @@ from pellucid.explanation.results import Measurement
 from pellucid.explanation.verdict import verdict_on
 from pellucid.metrics import NoiseStream, find_protocol
 from pellucid.priors import ModuleFeatures
-from pellucid.refinement import Boosted, boost
+from pellucid.refinement import Boosted
 from pellucid.restoration.restorer import Restorer
 
 

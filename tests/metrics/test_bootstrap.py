@@ -50,6 +50,28 @@ def test_the_same_seed_gives_the_same_interval(monkeypatch):
     assert first == bootstrap_interval(values, seed=4)
 
 
+def test_seeds_are_resampled_beside_pictures(monkeypatch):
+    """Against a loop over both; and wider than pictures alone where seeds differ."""
+    values = np.random.default_rng(6).normal(size=(3, 20)) + np.array([[-1.0], [0.0], [2.0]])
+    generator, means = np.random.default_rng(8), []
+    for _ in range(20_000):
+        runs, pictures = generator.integers(0, 3, 3), generator.integers(0, 20, 20)
+        means.append(np.mean([values[run, picture] for run in runs for picture in pictures]))
+    expected = np.quantile(means, [0.025, 0.975])
+    found = bootstrap_interval(values)
+    assert found == pytest.approx(expected, abs=0.05 * (expected[1] - expected[0]))
+    alone = bootstrap_interval(values.mean(0))
+    assert found[1] - found[0] > 2 * (alone[1] - alone[0])
+    monkeypatch.setattr(statistics, "_CHUNK", 60 * 77)
+    assert found == bootstrap_interval(values)
+    # One seed is no more than its pictures, and seeds that agree add nothing to them.
+    assert bootstrap_interval(values[:1]) == bootstrap_interval(values[0])
+    assert bootstrap_interval(np.repeat(values[:1], 3, 0)) == pytest.approx(bootstrap_interval(values[0]))
+    difference = paired_difference(values, np.zeros((3, 20)))
+    assert (difference.low, difference.high, difference.n) == (*found, 20)
+    assert sign_flip_p(values, np.zeros((3, 20))) == sign_flip_p(values.mean(0), np.zeros(20))
+
+
 def test_pairs_cancel_what_is_hard_for_both():
     generator = np.random.default_rng(0)
     hard = generator.normal(30, 5, 60)
@@ -76,7 +98,7 @@ def test_one_value_has_no_interval():
 
 
 def test_wrong_calls():
-    for values, words in (([], "non-empty"), ([[1.0, 2.0]], "one per picture"), ([1.0, float("inf")], "not finite")):
+    for values, words in (([], "non-empty"), ([[[1.0, 2.0]]], "one per picture"), ([1.0, float("inf")], "not finite")):
         with pytest.raises(ValueError, match=words):
             bootstrap_interval(values)
     with pytest.raises(ValueError, match="as many"):

@@ -9,12 +9,12 @@ from naive_restormer import Naive, drawn, promptir_shapes, resized
 from torch import nn
 
 import pellucid
+from pellucid import boost
 from pellucid.errors import SettingsError
 from pellucid.networks import PromptIR, Restormer, build_network, promptir, seeing_whole
 from pellucid.networks.promptir import PromptGeneration
 from pellucid.networks.published import recognise
 from pellucid.recipes import load_tree
-from pellucid.refinement import boost
 from pellucid.restoration.model_file import describe_model, load_model, save_model
 from pellucid.restoration.restorer import Restorer
 from pellucid.training.settings import read_recipe

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from pellucid.priors import RandomVectors, Shuffled, Zeros, unit_rms
+from pellucid.errors import ModelError
+from pellucid.priors import RandomVectors, Shuffled, Statistics, Zeros, unit_rms
 from pellucid.priors.protocol import FrozenPrior
 
 
@@ -17,6 +18,9 @@ class Colour(FrozenPrior):
 
     def encode(self, view):
         return unit_rms(view.mean((2, 3)))
+
+    def maps(self, image):
+        return torch.cat([self.prepare(image), self.prepare(image).square()], 1)
 
 
 def test_zeros_are_zeros():
@@ -68,7 +72,54 @@ def test_shuffled_with_two_gives_the_other():
     torch.testing.assert_close(Shuffled(Colour(), own)(images), own.flip(0))
 
 
-@pytest.mark.parametrize("bank", [torch.zeros(1, 3), torch.zeros(4, 5), torch.zeros(3)])
+def test_maps_of_zeros_are_zeros():
+    assert torch.equal(Zeros(5).maps(torch.rand(2, 3, 37, 53)), torch.zeros(2, 5, 1, 1))
+
+
+def test_random_maps_are_fixed_per_image_and_of_unit_size():
+    images, prior = torch.rand(6, 3, 16, 20), RandomVectors(40)
+    maps = prior.maps(images)
+    assert maps.shape == (6, 40, 8, 8)
+    torch.testing.assert_close(maps.square().mean((1, 2, 3)), torch.ones(6))
+    assert torch.equal(maps, RandomVectors(40).maps(images))
+    assert torch.equal(maps[2:3], prior.maps(images[2:3]))
+    assert torch.equal(maps, prior.maps(prior.prepare(images)))  # training has only the views
+    assert torch.equal(maps, prior.maps(images * (1 + 1e-7)))
+    assert not torch.equal(maps, RandomVectors(40, seed=1).maps(images))
+    # Of different images, and of different places of one, unrelated: 2560 and 40 numbers.
+    whole = F.normalize(maps.flatten(1))
+    assert (whole @ whole.T)[~torch.eye(6, dtype=torch.bool)].abs().max() < 6 / 2560**0.5
+    places = F.normalize(maps[0].flatten(1), dim=0)
+    assert (places.T @ places)[~torch.eye(64, dtype=torch.bool)].abs().mean() < 2 / 40**0.5
+
+
+def test_shuffled_gives_maps_of_the_bank_but_not_the_images_own():
+    images = torch.rand(12, 3, 8, 8) * 0.2 + torch.rand(12, 3, 1, 1) * 0.8
+    own = Colour().maps(images)
+    shuffled = Shuffled(Colour(), own)
+    unit = own / own.square().mean((1, 2, 3), keepdim=True).sqrt()
+    for given in (images, images + torch.randn(images.shape) * 0.02, F.interpolate(images, (24, 16))):
+        maps = shuffled.maps(given)
+        chosen = torch.cdist(maps.flatten(1), unit.flatten(1)).argmin(1)
+        torch.testing.assert_close(maps, unit[chosen])
+        assert (chosen != torch.arange(12)).all()
+    assert len(set(chosen.tolist())) > 3
+    assert torch.equal(shuffled.maps(images), shuffled.maps(images))
+    assert torch.equal(shuffled.maps(images)[4:5], shuffled.maps(images[4:5]))
+
+
+def test_a_bank_is_of_vectors_or_of_maps():
+    images = torch.rand(3, 3, 8, 8)
+    with pytest.raises(ModelError, match="shuffled colour: its bank holds vectors, not maps"):
+        Shuffled(Colour(), Colour()(images)).maps(images)
+    with pytest.raises(ModelError, match="shuffled colour: its bank holds maps, not vectors"):
+        Shuffled(Colour(), Colour().maps(images))(images)
+    prior = Statistics()
+    with pytest.raises(ModelError, match="statistics: this prior has no feature map"):
+        Shuffled(prior, torch.rand(3, 2, 4, 4)).maps(images)
+
+
+@pytest.mark.parametrize("bank", [torch.zeros(1, 3), torch.zeros(4, 5), torch.zeros(3), torch.zeros(1, 3, 2, 2)])
 def test_a_bank_of_another_shape_is_refused(bank):
     with pytest.raises(ValueError, match="expected a bank"):
         Shuffled(Colour(), bank)

@@ -61,10 +61,10 @@ def test_maps_are_brought_to_one_size():
     own = build_prior("snr").maps(image)
     torch.testing.assert_close(maps[:, 6], own[:, 0].reshape(1, 64, 2, 30).mean(2))
     # One of the wanted size is passed on as it is.
-    alike = Joined(Colours((8, 12)), Colours((8, 12)), Zeros(3))
+    alike = Joined(Colours((8, 12)), Colours((8, 12)), build_prior("statistics"))
     assert torch.equal(alike.maps(image), Colours((8, 12)).maps(image).repeat(1, 2, 1, 1))
     with pytest.raises(ModelError, match="none of these priors has a feature map"):
-        Joined(Zeros(3), build_prior("statistics")).maps(image)
+        Joined(Student(5, size=32), build_prior("statistics")).maps(image)
 
 
 def test_it_is_frozen():
@@ -148,7 +148,7 @@ def test_files_go_to_the_members_they_are_for(files):
     alone = {"mobilenet_v2:torchvision": files[0]}
     assert build_prior("mobilenet_v2:torchvision", weights=alone).width == 1280
     with pytest.raises(
-        SettingsError, match=r"which prior reads .*mobile\.pth\? .* for mobilenet_v2:torchvision and sq"
+        SettingsError, match=r"which prior reads .*mobile\.pth\? .* \{mobilenet_v2:torchvision: FILE, sq"
     ):
         build_prior(spec, weights=files[0])
     with pytest.raises(SettingsError, match="prior 'squeezenet1_0' needs a file"):

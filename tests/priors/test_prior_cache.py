@@ -1,30 +1,39 @@
 """Vectors on disk: the same ones, computed once, and never stale."""
 
+import os
 import pickle
+import subprocess
+import sys
 import threading
+from copy import deepcopy
+from dataclasses import dataclass
+from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import nn
 
 from pellucid.errors import ModelError, SettingsError
-from pellucid.priors import Cached, ModuleFeatures, Prior, RandomVectors, Student, Zeros, build_prior
+from pellucid.networks import External, PReNet
+from pellucid.priors import Cached, Joined, ModuleFeatures, Prior, RandomVectors, Student, build_prior
 from pellucid.priors.cache import prior_identity
 from pellucid.priors.protocol import FrozenPrior, unit_rms
 
 
 class Projection(FrozenPrior):
-    """A small prior that counts the views it has seen."""
+    """A small prior that counts the views it has seen: not in itself, for that would be a setting of its."""
+
+    seen = 0
 
     def __init__(self, width=7):
         super().__init__("projection", width, (6, 5))
-        self.seen = 0
         self.layer = nn.Linear(90, width)
         self.freeze()
 
     @torch.no_grad()
     def encode(self, view):
-        self.seen += len(view)
+        Projection.seen += len(view)
         return unit_rms(self.layer(view.flatten(1).to(self.layer.weight.dtype)))
 
     def maps(self, image):
@@ -33,6 +42,7 @@ class Projection(FrozenPrior):
 
 @pytest.fixture
 def prior():
+    Projection.seen = 0
     return Projection()
 
 
@@ -47,8 +57,8 @@ def test_it_is_the_prior_in_its_stead(prior, tmp_path):
     vectors = cached(images)
     assert vectors.dtype == torch.float32
     assert not vectors.requires_grad
-    with pytest.raises(ModelError, match="zeros:3: this prior has no feature map"):
-        Cached(Zeros(3), tmp_path).maps(images)
+    with pytest.raises(ModelError, match="statistics: this prior has no feature map"):
+        Cached(build_prior("statistics"), tmp_path).maps(images)
 
 
 @pytest.mark.parametrize("spec", [None, "statistics", "snr", "random:9", "joined(snr, zeros:4)"])
@@ -81,9 +91,9 @@ def test_true_weights_are_computed_once(tmp_path, shared):
 def test_a_second_run_does_not_call_the_prior(prior, tmp_path):
     images = torch.rand(5, 3, 20, 31)
     Cached(prior, tmp_path)(images)
-    assert prior.seen == 5
+    assert Projection.seen == 5
     Cached(prior, tmp_path)(images)
-    assert prior.seen == 5
+    assert Projection.seen == 5
 
 
 def test_only_missing_views_are_computed_and_equal_ones_once(prior, tmp_path):
@@ -91,9 +101,9 @@ def test_only_missing_views_are_computed_and_equal_ones_once(prior, tmp_path):
     expected = prior(images)
     cached = Cached(prior, tmp_path)
     cached(images[[1, 3]])
-    prior.seen = 0
+    Projection.seen = 0
     torch.testing.assert_close(cached(images[[0, 1, 2, 2, 3, 0]]), expected[[0, 1, 2, 2, 3, 0]])
-    assert prior.seen == 2
+    assert Projection.seen == 2
     assert (cached.computed, cached.found) == (2 + 2, 4)
 
 
@@ -147,6 +157,95 @@ def test_whatever_changes_a_vector_changes_the_identity(prior, tmp_path):
     identities = [prior_identity(one) for one in priors]
     assert len(set(identities)) == len(priors)
     assert identities[3] == prior_identity(features("0"))
+
+
+class Stretch(nn.Module):
+    """A foreign module whose plain attributes, of any kind, decide what it gives; it prints none of them."""
+
+    def __init__(self, **settings):
+        super().__init__()
+        vars(self).update(settings)
+
+    def forward(self, image):
+        return image * torch.arange(1, 5)[:, None, None] if image.shape[1] == 4 else image.repeat(1, 2, 1, 1)[:, :4]
+
+
+def seen_by(network, layer=""):
+    """A prior of a layer of a network with weights that are the same each time."""
+    return ModuleFeatures(network, layer, name="network", size=(8, 8))
+
+
+def seeded(build):
+    torch.manual_seed(0)
+    return build()
+
+
+@dataclass
+class Options:
+    gain: float = 1.0
+
+
+@pytest.mark.parametrize(
+    "builds",
+    [
+        [lambda: External(nn.Conv2d(3, 3, 1)), lambda: External(nn.Conv2d(3, 3, 1), low=-1, high=1)],
+        [lambda: PReNet(4, 1, iterations=2), lambda: PReNet(4, 1, iterations=3)],
+        [lambda: Stretch(gain=1), lambda: Stretch(gain=2), lambda: Stretch(gain=None), lambda: Stretch()],
+        [lambda: Stretch(kernel=torch.ones(2)), lambda: Stretch(kernel=torch.tensor([1.0, 1.5]))],
+        [lambda: Stretch(parts=[1, {"a": (2, [3])}]), lambda: Stretch(parts=[1, {"a": (2, [4])}])],
+        [lambda: Stretch(act=torch.relu), lambda: Stretch(act=torch.sigmoid), lambda: Stretch(act=nn.ReLU)],
+        [lambda: Stretch(act=partial(torch.clamp, min=0)), lambda: Stretch(act=partial(torch.clamp, min=1))],
+        [lambda: Stretch(options=Options()), lambda: Stretch(options=Options(2.0))],
+        [lambda: Stretch(options=SimpleNamespace(gain=1)), lambda: Stretch(options=SimpleNamespace(gain=2))],
+    ],
+)
+def test_settings_that_nothing_prints_are_part_of_the_identity(builds):
+    identities = [prior_identity(seen_by(seeded(build))) for build in builds]
+    assert len(set(identities)) == len(builds)
+    # A run that is resumed builds its prior anew, and one in another process has it unpickled.
+    assert identities == [prior_identity(seen_by(seeded(build))) for build in builds]
+    prior = seen_by(seeded(builds[0]))
+    assert prior_identity(pickle.loads(pickle.dumps(deepcopy(prior)))) == identities[0]
+
+
+def test_the_identity_is_the_same_in_every_process():
+    """Texts are hashed otherwise in each, and so sets and what is made of them come in another order."""
+    code = (
+        "from pellucid.networks import External, PReNet\n"
+        "from pellucid.priors import ModuleFeatures, build_prior\n"
+        "from pellucid.priors.cache import prior_identity\n"
+        "import torch\n"
+        "torch.manual_seed(0)\n"
+        "network = External(PReNet(4, 1, iterations=2), low=-1)\n"
+        "network.names = set('abcdefgh')\n"
+        "prior = ModuleFeatures(network, '', name='network', size=(8, 8))\n"
+        "print(prior_identity(prior), prior_identity(build_prior('joined(degradations, random:9)')))\n"
+    )
+    run = partial(subprocess.run, [sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert len({run(env={**os.environ, "PYTHONHASHSEED": seed}).stdout for seed in ("1", "2")}) == 1
+
+
+def test_a_setting_changed_after_the_first_call_is_noticed(tmp_path):
+    network = seeded(lambda: nn.Sequential(nn.Conv2d(3, 4, 1), nn.Conv2d(4, 4, 1)))
+    prior = ModuleFeatures(network, "0", name="network", size=(4, 4))
+    other = ModuleFeatures(network, "1", name="network", size=(4, 4))
+    cached, images = Cached(prior, tmp_path), torch.rand(2, 3, 9, 9)
+    first = cached(images)
+    assert torch.equal(first, prior(images))
+    prior.layer = "1"
+    assert torch.equal(cached(images), other(images))
+    assert not torch.equal(cached(images), first)
+    prior.layer = "0"
+    assert torch.equal(cached(images), first)
+    assert (cached.computed, cached.found) == (4, 4)
+
+
+def test_a_cached_member_is_the_same_however_much_it_has_found(prior, tmp_path):
+    joined = Joined(Cached(prior, tmp_path / "member"), build_prior("statistics"))
+    cached, images = Cached(joined, tmp_path), torch.rand(2, 3, 9, 9)
+    for _ in range(3):
+        cached(images)
+    assert (cached.computed, cached.found) == (2, 4)
 
 
 def test_converted_priors_are_noticed(prior, tmp_path):

@@ -11,7 +11,7 @@ import pellucid
 from pellucid.checkpoints import read_weights
 from pellucid.errors import SettingsError
 from pellucid.hub import find_model
-from pellucid.priors import Zeros
+from pellucid.priors import Statistics, Zeros
 from pellucid.refinement import ABLATIONS, PTGRM, ablations, build_refinement, refinement_for, refinement_name
 from pellucid.refinement.guidance import centres, coordinates, spread
 from pellucid.refinement.latent import LatentSettings
@@ -226,13 +226,33 @@ def test_maps_and_vectors_are_not_mistaken_for_each_other():
 
 def test_a_prior_without_maps_is_named():
     with pytest.raises(
-        SettingsError, match=r"needs a prior with maps, which 'zeros:8' has not \(it gives vectors only\)"
+        SettingsError, match=r"needs a prior with maps, which 'statistics' has not \(it gives vectors only\)"
     ):
-        refinement_for(torch.nn.Identity(), Zeros(8), "ptgrm", {"guidance": "concatenated-maps"})
+        refinement_for(torch.nn.Identity(), Statistics(), "ptgrm", {"guidance": "concatenated-maps"})
     prior = Zeros(8)
     prior.maps, prior.view_channels = (lambda image: image), 1
     with pytest.raises(SettingsError, match=r"'zeros:8' has not \(its view is not an image, of which to make maps\)"):
         refinement_for(torch.nn.Identity(), prior, "ptgrm-features", {"guidance": "concatenated-maps"})
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "message"),
+    [
+        ("ptgrm", {"prior_width": 8}, "refinement 'ptgrm': prior_width follows from the prior; leave it out"),
+        ("ptgrm-features", {"prior_width": 7}, "refinement 'ptgrm-features': prior_width follows from the prior"),
+        (
+            "ptgrm-features",
+            {"channels": 999},
+            "refinement 'ptgrm-features': channels follows from the layer; leave it out",
+        ),
+        ("ptgrm-features", {"layer": 3}, "layer must be the dotted name of a module of Sequential, got 3"),
+        (3, {}, "unknown refinement '3'"),
+    ],
+)
+def test_what_is_not_to_be_chosen_is_refused(name, settings, message):
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3, 2, 1), torch.nn.ConvTranspose2d(4, 3, 2, 2))
+    with pytest.raises(SettingsError, match=message):
+        refinement_for(network, Zeros(8), name, settings)
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,13 @@ import torch
 from torch import nn
 
 import pellucid
+from pellucid.diagnosis import diagnosis_prior
 from pellucid.errors import ModelError, SettingsError
 from pellucid.networks import External, UNet
-from pellucid.priors import Student, Zeros, build_prior
+from pellucid.padding import pad_to
+from pellucid.priors import ModuleFeatures, RandomVectors, Student, Zeros, build_prior
 from pellucid.refinement import ABLATIONS, PTGRM, Boosted
+from pellucid.restoration.model_file import save_model
 from pellucid.restoration.restorer import Restorer
 
 
@@ -124,6 +127,21 @@ def test_wrong_calls():
         pellucid.boost(nn.Identity(), "clipp")
     with pytest.raises(SettingsError, match="built already"):
         pellucid.boost(nn.Identity(), Zeros(8), weights="somewhere")
+    with pytest.raises(SettingsError, match="prior_width follows from the prior; leave it out"):
+        pellucid.boost(nn.Identity(), "statistics", prior_width=7)
+    for prior, kind in ((None, "NoneType"), (nn.Conv2d(3, 3, 1), "Conv2d"), (3, "int")):
+        with pytest.raises(
+            SettingsError, match=rf"expected a prior or its name, got {kind}; .*ModuleFeatures\(network"
+        ):
+            pellucid.boost(nn.Identity(), prior)
+    with pytest.raises(
+        SettingsError, match=r"a torch\.nn\.Module, got builtin_function_or_method; call a function from"
+    ):
+        pellucid.boost(torch.relu, Zeros(8))
+    with pytest.raises(SettingsError, match="layer must be the dotted name of a module of UNet, got 3"):
+        pellucid.boost(UNet((4, 4), (1, 1)), Zeros(8), refinement="ptgrm-features", layer=3)
+    with pytest.raises(SettingsError, match="unknown refinement"):
+        pellucid.boost(nn.Identity(), Zeros(8), refinement=PTGRM(8))
     network = nn.Identity()
     network.scale = 2
     with pytest.raises(ModelError, match="scales by 2"):
@@ -291,3 +309,99 @@ def test_a_real_priors_maps_guide(shared):
         cropped = boosted(image, view=prior.prepare(image))
     assert (refined - restored).abs().max() > 1e-4
     torch.testing.assert_close(cropped, refined, atol=1e-4, rtol=0)
+
+
+# --- priors that are made of more than a prior
+
+
+def test_a_diagnosis_guides_by_its_name():
+    boosted = pellucid.boost(nn.Identity(), "diagnosis", width=4)
+    image = torch.rand(1, 3, 40, 30)
+    assert torch.equal(boosted.feature(image), diagnosis_prior()(image))
+    assert boosted(image).shape == image.shape
+
+
+def test_a_restorer_guides_by_its_file(tmp_path):
+    network = UNet((4, 8), (1, 1))
+    save_model(network, tmp_path / "model.safetensors", recipe={}, card={})
+    boosted = pellucid.boost(nn.Identity(), f"restorer:{tmp_path / 'model.safetensors'}", width=4)
+    image = torch.rand(1, 3, 40, 30)
+    expected = ModuleFeatures(network.eval(), name="itself")(image)
+    torch.testing.assert_close(boosted.feature(image), expected)
+    joined = pellucid.boost(nn.Identity(), f"joined(statistics, {boosted.prior.name})", width=4)
+    torch.testing.assert_close(joined.feature(image)[:, 41:], expected)
+
+
+# --- networks and images that are out of the ordinary
+
+
+def test_an_empty_batch_is_refused():
+    for shape in ((0, 3, 8, 8), (0, 1, 8, 8)):
+        with pytest.raises(ModelError, match=r"takes one image or more, got a batch of none: \(0, "):
+            pellucid.boost(nn.Identity(), "statistics")(torch.rand(shape))
+
+
+@pytest.mark.parametrize("mode", ["train", "eval"])
+@pytest.mark.parametrize("refinement", ["ptgrm", "ptgrm-features"])
+@pytest.mark.parametrize("size", [(1, 1), (1, 5), (2, 3), (3, 3)])
+def test_tiny_images_are_refined(mode, refinement, size):
+    boosted = pellucid.boost(UNet((4, 8), (1, 1)), Zeros(8), refinement=refinement)
+    getattr(boosted, mode)()
+    image = torch.rand(1, 3, *size)
+    refined, restored = boosted(image, both=True)
+    torch.testing.assert_close(refined, restored, atol=1e-6, rtol=0)
+    assert refined.shape == image.shape
+
+
+def test_a_network_that_takes_no_tiny_images_is_named_with_a_remedy_that_works():
+    network = nn.Sequential(nn.ReflectionPad2d(3), nn.Conv2d(3, 3, 7))
+    image = torch.rand(1, 3, 2, 3)
+    with pytest.raises(ModelError, match=r"Sequential fails on an image of 2 x 3 \(.*External\(network, multiple=16\)"):
+        pellucid.boost(network, Zeros(8))(image)
+    refined = pellucid.boost(External(network, multiple=16), Zeros(8))(image)
+    torch.testing.assert_close(refined, network(pad_to(image, 16, 16))[:, :, :2, :3], atol=1e-6, rtol=0)
+    with pytest.raises(RuntimeError, match="channels"):  # no question of size
+        pellucid.boost(network, Zeros(8))(torch.rand(1, 1, 32, 32))
+
+
+@pytest.mark.parametrize("refinement", ["ptgrm", "ptgrm-features"])
+@pytest.mark.parametrize(("precision", "tolerance"), [(torch.float64, 1e-5), (torch.bfloat16, 0.1)])
+def test_a_network_of_another_precision_is_refined_in_that_of_the_image(refinement, precision, tolerance):
+    torch.manual_seed(0)
+    network = UNet((4, 8), (1, 1))
+    boosted = randomised(pellucid.boost(network, RandomVectors(8), refinement=refinement))
+    image = torch.rand(2, 3, 12, 18).to(precision).float()
+    with torch.no_grad():
+        expected, restored = boosted(image, both=True)
+        network.to(precision)
+        for given in (image, image.to(precision)):
+            found = boosted(given, both=True)
+            assert found[0].dtype == found[1].dtype == given.dtype
+            torch.testing.assert_close(found[0].float(), expected, atol=tolerance, rtol=0)
+            torch.testing.assert_close(found[1].float(), restored, atol=tolerance, rtol=0)
+    made = pellucid.boost(network, RandomVectors(8), refinement=refinement)
+    assert {value.dtype for value in made.refinement.parameters()} == {torch.float32}
+    made.train()(image).mean().backward()
+    assert all(value.grad is not None for value in network.parameters())
+
+
+def test_a_compiled_network_is_not_refined_inside():
+    network = UNet((4, 8), (1, 1)).eval()
+    compiled = torch.compile(network, backend="eager")
+    with pytest.raises(
+        SettingsError, match=r"before torch\.compile, and compile R alone, with boosted\.refinement\.compile"
+    ):
+        pellucid.boost(compiled, Zeros(8), refinement="ptgrm-features")
+    pellucid.boost(compiled, Zeros(8))  # its result is refined like any other's
+    boosted = randomised(pellucid.boost(network, RandomVectors(8), refinement="ptgrm-features"))
+    image = torch.rand(1, 3, 12, 18)
+    with torch.no_grad():
+        expected = boosted(image)
+        boosted.refinement.compile(backend="eager")
+        torch.testing.assert_close(boosted(image), expected)
+        network.compile(backend="eager")
+        network(image)
+        with pytest.raises(ModelError, match="did not run; a network that is compiled runs past it"):
+            boosted(image)
+    with pytest.raises(SettingsError, match=r"before torch\.compile"):
+        pellucid.boost(network, Zeros(8), refinement="ptgrm-features")

@@ -281,6 +281,24 @@ def test_both_train_or_the_refinement_alone(freeze):
     assert all(value.grad is None for value in inside.prior.parameters())
 
 
+def test_normalisations_learn_once_in_a_step_and_from_refined_maps():
+    """Though the network runs twice."""
+    hosts = []
+    for both in (True, False):
+        torch.manual_seed(3)
+        host = nn.Sequential(
+            nn.Conv2d(3, 8, 3, 2, 1), nn.Conv2d(8, 8, 1), nn.BatchNorm2d(8), nn.Upsample(scale_factor=2)
+        )
+        host.append(nn.Conv2d(8, 3, 1))
+        inside = awake(boosted(host, student(), layer="0")).train()
+        inside(torch.rand(2, 3, 16, 16), both=both)
+        hosts.append(host)
+    assert hosts[0][2].num_batches_tracked == 1
+    assert torch.equal(hosts[0][2].running_mean, hosts[1][2].running_mean)
+    assert hosts[0][2].running_mean.any()
+    assert hosts[0][2].track_running_stats
+
+
 def test_a_crop_has_its_place_in_the_whole():
     inside = awake(boosted(UNet.tiny(), student()))
     crop, whole = torch.rand(1, 3, 16, 16), torch.rand(1, 3, 40, 40)

@@ -9,9 +9,10 @@ from torch import nn
 from pellucid import images
 from pellucid.diagnosis import Diagnosis, Finding
 from pellucid.errors import ImageError, ModelError, SettingsError
-from pellucid.networks import IAT, UNet
+from pellucid.networks import IAT, Experts, UNet
 from pellucid.priors import RandomVectors, Student
-from pellucid.refinement import PTGRM, Boosted, refinement_for
+from pellucid.priors.protocol import FrozenPrior
+from pellucid.refinement import PTGRM, Boosted, Guided, refinement_for
 from pellucid.restoration.memory import bytes_per_pixel, parse_memory, tiles_within
 from pellucid.restoration.restorer import Restorer
 from pellucid.restoration.tiling import Tiles, restore_in_tiles
@@ -333,3 +334,96 @@ def test_a_file_that_is_left_alone_is_copied(tmp_path):
     assert target.read_bytes() == (tmp_path / "a.jpg").read_bytes()
     with pytest.raises(ImageError, match="exists already"):
         Restorer(Brighten(), diagnoser=Bright())(tmp_path / "a.jpg")
+
+
+def test_strength_mixes_what_strength_1_gives():
+    """Also where the network goes beyond what a picture can hold."""
+    picture = torch.rand(1, 3, 16, 16)
+    whole = Restorer(Brighten()).restore_image(picture)
+    assert whole.amax() == 1
+    half = Restorer(Brighten(), strength=0.5).restore_image(picture)
+    assert torch.allclose(half, (picture + whole) / 2, atol=1e-6)
+
+
+class BrightnessPrior(FrozenPrior):
+    """Which third of the range an image is in, as one of three; and what is said to be wrong with it."""
+
+    def __init__(self, found):
+        super().__init__("brightness", 3, (1, 1))
+        self.found = found
+        self.freeze()
+
+    def encode(self, view):
+        third = (view.mean((1, 2, 3)) * 3).long().clamp(0, 2)
+        return nn.functional.one_hot(third, 3).float()
+
+    def kinds_found(self, view):
+        assert view.mean() < 1 / 3  # of the degraded picture, not of what became of it
+        return self.found
+
+
+def choosing(added, found=("rain", "noise")):
+    """For dark images one that adds something, for those between another, and for bright ones one that is for the clean."""
+    kinds = [{"kinds": ["noise"]}, {}, {"kinds": ["clean"]}]
+    experts = Experts([{"name": "unet", **one} for one in kinds], 3)
+    for place, amount in enumerate(added):
+        experts.experts[place] = Add(amount)
+    experts.gate = nn.Linear(3, 3, bias=False)
+    experts.gate.weight.data = 40 * torch.eye(3)
+    prior = BrightnessPrior(set(found))
+    return Boosted(Guided(experts, prior), prior, PTGRM(3, width=4, blocks=1))
+
+
+class Add(nn.Module):
+    def __init__(self, amount):
+        super().__init__()
+        self.amount = amount
+
+    def forward(self, image):
+        return image + self.amount
+
+
+@pytest.mark.parametrize(
+    ("added", "passes", "expected"),
+    [
+        ((0.3, 0.35, 0), 3, 0.75),  # dark, then between, then nothing is left to do
+        ((0.3, 0.35, 0), 2, 0.75),
+        ((0.3, 0.35, 0), 1, 0.4),
+        ((0.1, 0.35, 0), 3, 0.2),  # still dark, but that expert has done what it can
+        ((0.3, -0.2, 0), 3, 0.2),  # dark again
+        ((0.65, 0.35, 0), 3, 0.75),
+    ],
+)
+def test_another_expert_does_what_one_has_left(added, passes, expected):
+    picture = torch.full((1, 3, 16, 16), 0.1)
+    for model in (choosing(added), choosing(added).network):  # the network alone goes the same way
+        restored = Restorer(model, passes=passes, precision="float32").restore_image(picture)
+        assert torch.allclose(restored, torch.full_like(picture, expected), atol=1e-5)
+    half = Restorer(choosing(added), passes=passes, strength=0.5, precision="float32").restore_image(picture)
+    assert half.mean().item() == pytest.approx((0.1 + expected) / 2, abs=1e-5)
+
+
+def test_what_was_not_wrong_is_not_undone():
+    """The second expert is for the rest, and the picture had only noise."""
+    picture = torch.full((1, 3, 16, 16), 0.1)
+    restored = Restorer(choosing((0.3, 0.35, 0), found={"noise"}), precision="float32").restore_image(picture)
+    assert restored.mean().item() == pytest.approx(0.4, abs=1e-5)
+
+
+def test_whom_an_expert_is_for():
+    experts = Experts(
+        [{"name": "unet", "kinds": ["haze", "low-light"]}, {"name": "unet"}, {"name": "identity", "kinds": ["clean"]}],
+        3,
+    )
+    assert [experts.is_for(expert, {"haze", "noise"}) for expert in range(3)] == [True, True, False]
+    assert [experts.is_for(expert, {"low-light"}) for expert in range(3)] == [True, False, False]
+    assert [experts.is_for(expert, set()) for expert in range(3)] == [False, False, False]
+
+
+def test_what_needs_no_choice_is_restored_once():
+    network = Brighten()
+    Restorer(network, tile=0).restore_image(torch.rand(1, 3, 16, 16))
+    assert len(network.seen) == 1
+    for passes in (0, 1.5, None):
+        with pytest.raises(SettingsError, match="passes must be a whole number"):
+            Restorer(network, passes=passes)

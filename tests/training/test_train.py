@@ -123,8 +123,12 @@ def test_a_boosted_run_with_dropout_resumes_exactly(photographs, tmp_path, monke
     assert all(resumed[number] == whole[number] for number in (4, 5, 6))
     # The network is not ours to store in a model file; its weights are beside it, and they fit together again.
     network = External("dropping:Dropping")
-    load_weights(network.network, tmp_path / "cut/network.safetensors")
-    assert isinstance(load_model(tmp_path / "cut/model.safetensors", network=network).module, Boosted)
+    loaded = load_model(tmp_path / "cut/model.safetensors", network=network).module
+    assert isinstance(loaded, Boosted)
+    assert loaded.network is network
+    alone = Dropping()
+    load_weights(alone, tmp_path / "cut/network.safetensors")
+    assert all(torch.equal(value, network.network.state_dict()[key]) for key, value in alone.state_dict().items())
 
 
 class Dropping(torch.nn.Sequential):
@@ -176,8 +180,10 @@ def test_what_is_frozen_keeps_its_statistics(photographs, tmp_path, monkeypatch)
     recipe = tree(photographs, frozen=["network.first"])
     recipe["network"] = {"name": "external", "settings": {"target": "normalised:Normalised"}}
     read = read_recipe(recipe, "test")
-    before = build_module(read).state_dict()
-    run(recipe, tmp_path / "run")
+    with pytest.warns(UserWarning, match=r"network\.first\.0\.weight of normalised:Normalised is frozen"):
+        before = build_module(read).state_dict()
+    with pytest.warns(UserWarning, match="no weights are given"):
+        run(recipe, tmp_path / "run")
     after = load_file(tmp_path / "run/network.safetensors")
     assert float((after["last.1.running_mean"]).abs().max()) > 0
     assert torch.equal(after["first.1.running_mean"], before["network.first.1.running_mean"])

@@ -15,7 +15,7 @@ from torch import nn
 from pellucid.errors import PellucidError, SettingsError, unknown_name
 from pellucid.networks import build_network
 from pellucid.priors import Prior
-from pellucid.refinement import ABLATIONS, Guided, build_refinement, has_maps, refinement_for
+from pellucid.refinement import ABLATIONS, Guided, build_refinement, feature_width, has_maps, refinement_for
 from pellucid.restoration.model_file import find_prior
 from pellucid.training.settings import Recipe, put, read_recipe
 
@@ -47,6 +47,11 @@ class Arm:
     host: str
     network: bool = False
 
+    @property
+    def seed(self) -> int:
+        """The one that its recipe says."""
+        return read_recipe(deepcopy(dict(self.tree)), f"{self.host}, {self.name}").train.seed
+
     def recipe(self, seed: int) -> Recipe:
         """Its recipe for one seed. Raises SettingsError, naming the arm, where it is no recipe."""
         tree = deepcopy(dict(self.tree))
@@ -67,7 +72,8 @@ def arms_of(
         tree: the recipe, as YAML gives it.
         grids: "controls" (the network alone, and `CONTROLS`), "table-3" (PTG-RM's ablations of R, those that its prior and its
             place allow), "features" (R inside the network, at its deepest features).
-        priors: further priors, each `SPEC` or `SPEC=WEIGHTS_FILE`: table 1 of PTG-RM.
+        priors: further priors, each `SPEC` or `SPEC=WEIGHTS_FILE`, or where several read a file, `SPEC={SPEC: FILE, SPEC: FILE}`:
+            table 1 of PTG-RM.
         vary: further variants, each `a.b=value,value` (values as YAML), one arm per value; `a=1,2; b=3,4` makes the product.
 
     Raises:
@@ -101,9 +107,8 @@ def arms_of(
         )
     for prior in priors:
         name, _, weights = prior.partition("=")
-        found.append(
-            _variant(name, tree, base.name, prior={"name": name, "weights": weights or None, "shuffled": False})
-        )
+        given = {"name": name, "weights": _weights_of(prior, weights), "shuffled": False}
+        found.append(_variant(name, tree, base.name, prior=given))
     for text in vary:
         found += [Arm(name, _changed(tree, changes), base.name) for name, changes in _products(text)]
     if guided:
@@ -152,6 +157,11 @@ class _Parts:
     def check(self, arm: Arm) -> None:
         """Builds what an arm is made of, so that what cannot be is known before hours of training; the error names the arm."""
         recipe = arm.recipe(0)
+        if recipe.train.minutes is not None:
+            raise SettingsError(
+                f"{arm.host}, {arm.name}: train.minutes would end some arms after fewer steps than others; "
+                "give --set train.minutes=null --set train.steps=N"
+            )
         try:
             if recipe.refinement is not None:
                 self.refinement(recipe)
@@ -161,20 +171,32 @@ class _Parts:
 
 def _controls(tree: Mapping[str, Any], base: Recipe, parts: _Parts, *, guided: bool) -> list[Arm]:
     assert base.refinement is not None
-    width = parts.prior(base).width
+    prior = parts.prior(base)
+    width = feature_width(prior, base.refinement.settings)
     plain = {"weights": None, "shuffled": False}
     # R "large" looks at no prior: neither beside its latent, nor in a layer of the network, whatever the recipe's own R does.
     outside = {key: value for key, value in base.refinement.settings.items() if key not in ("guidance", "layer")}
-    large = _as_large({**outside, **ABLATIONS["large"]}, _parameters(parts.refinement(base)), width)
+    large = _as_large({**outside, **ABLATIONS["large"]}, _parameters(parts.refinement(base)), prior.width)
     frozen = base.train.freeze_network
     if not frozen and guided:
         raise SettingsError(
             f"{base.name}: a network that the prior guides cannot learn alone; ablate it with train.freeze_network=true"
         )
+    if guided and base.refinement.settings.get("guidance") == "concatenated-maps":
+        raise SettingsError(
+            f"{base.name}: of a prior that guides the network by its vector and R by its maps there are no controls; "
+            "ablate it with --set refinement.settings.guidance=attention"
+        )
     nothing = {**plain, "name": f"zeros:{width}"}
     # A network that the prior guides must not be told of it either, or it would not be without prior.
     blind = {"prior": nothing} if guided else {}
-    alone = {**tree, "prior": None, "refinement": None, "train": {**tree["train"], "freeze_network": False}}
+    alone = {
+        **tree,
+        "prior": None,
+        "refinement": None,
+        "data": {**tree["data"], "degrade_whole": base.data.view == "whole"},
+        "train": {**tree["train"], "freeze_network": False},
+    }
     return [
         Arm(NETWORK, tree if frozen else alone, base.name, network=frozen),
         _variant("no prior", tree, base.name, prior=nothing),
@@ -225,6 +247,19 @@ def _variant(name: str, tree: Mapping[str, Any], host: str, **sections: Mapping[
     return Arm(name, {**tree, **changed}, host)
 
 
+def _weights_of(prior: str, text: str) -> str | dict[str, Any] | None:
+    """What follows the equals sign of a prior: a file, files by the specs that read them as YAML, or nothing."""
+    if not text.startswith("{"):
+        return text or None
+    try:
+        files = yaml.safe_load(text)
+    except yaml.YAMLError:
+        files = None
+    if not isinstance(files, dict) or not all(isinstance(file, str) for file in files.values()):
+        raise SettingsError(f"--prior {prior!r}: expected SPEC={{SPEC: FILE, SPEC: FILE}} after several priors")
+    return {str(name): file for name, file in files.items()}
+
+
 def _products(text: str) -> list[tuple[str, dict[str, Any]]]:
     """Every combination of the values of each axis, with its name."""
     axes = []
@@ -250,6 +285,8 @@ def _short(value: Any) -> str:
 def _changed(tree: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """The tree with values put at dotted keys."""
     changed = deepcopy(dict(tree))
+    if "train.seed" in changes:
+        raise SettingsError("--vary train.seed: every arm is trained with each seed that --seed gives")
     for path, value in changes.items():
         put(changed, path, value, f"--vary {path}")
     return changed

@@ -6,12 +6,26 @@ from typing import Any
 
 from pellucid.ablation.runs import Runs
 from pellucid.ablation.table import Result, as_csv, as_document, as_latex, as_markdown, results_of
+from pellucid.evaluation.candidates import INPUT
 from pellucid.evaluation.evaluate import Failure
 from pellucid.evaluation.job import Job
 from pellucid.evaluation.report import as_json, write_files
 from pellucid.evaluation.sets import TestSet
 
-__all__ = ["score", "write"]
+__all__ = ["check", "score", "write"]
+
+
+def check(
+    sets: Sequence[TestSet],
+    *,
+    sigmas: Sequence[float] = (),
+    degradations: Sequence[str] = (),
+    protocol: str | None = None,
+) -> None:
+    """Raises SettingsError where sets could not be scored so, which should be known before hours of training."""
+    job = Job(pictures=False)
+    for photographs in sets:
+        job.add(photographs, [INPUT], sigmas=sigmas, degradations=degradations, protocol=protocol)
 
 
 def score(

@@ -5,11 +5,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from torch import nn
+
 from pellucid.ablation.arms import BASE, STUDENT, Arm
 from pellucid.errors import ModelError, SettingsError
 from pellucid.evaluation.candidates import Candidate, candidates_of
 from pellucid.evaluation.pictures import safe_name
-from pellucid.restoration.model_file import describe_model, load_model
+from pellucid.networks import build_network
+from pellucid.restoration.model_file import describe_model, load_model, save_own_network
 from pellucid.training.distill import distill
 from pellucid.training.loop import Step
 from pellucid.training.train import train
@@ -46,6 +49,15 @@ class ArmRun:
         """Its model file, there once it is trained."""
         return self.folder / MODEL
 
+    @property
+    def network(self) -> nn.Module | None:
+        """A network of the user's own, with any weights; None where the recipe has one of ours.
+
+        It comes from the recipe that the user gave: what model files name is not looked at.
+        """
+        network = self.arm.recipe(self.seed).network
+        return build_network(network.name, network.settings) if network.name == "external" else None
+
 
 class Runs:
     """All trainings of an ablation.
@@ -57,12 +69,18 @@ class Runs:
         student: distil the base arm of each host, too.
 
     Raises:
-        SettingsError: no seed, or one twice.
+        SettingsError: no seed, or one twice; two hosts of one name; or a student of a recipe that says nothing of it.
     """
 
     def __init__(self, arms: Sequence[Arm], seeds: Sequence[int], folder: Path, *, student: bool = False) -> None:
         if not seeds or len(set(seeds)) < len(seeds):
             raise SettingsError("ablate: give each seed once, and at least one")
+        hosts = [arm.host for arm in arms if arm.name == BASE]
+        if twice := next((host for host in hosts if hosts.count(host) > 1), None):
+            raise SettingsError(f"ablate: two recipes are called {twice!r}; give each once, by a name of its own")
+        for arm in arms if student else ():
+            if arm.name == BASE and arm.tree.get("distill") is None:
+                raise SettingsError(f"ablate: --student needs a recipe with distill, which {arm.host!r} has not")
         self.folder, self.student = folder, student
         # Seed by seed, so that a complete table of fewer seeds is there early.
         self.runs = [
@@ -96,13 +114,14 @@ class Runs:
         for run in self.runs:
             base = next(other for other in self.runs if (other.arm.host, other.arm.name) == (run.arm.host, BASE))
             if run.arm.network:
-                both = candidates_of([str(base.model)], alone=True)
+                both = candidates_of([str(base.model)], alone=True, network=base.network)
                 found.append((replace(both[0], name=run.name), run))
             else:
-                found.append((replace(candidates_of([str(run.model)])[0], name=run.name), run))
+                found.append((replace(candidates_of([str(run.model)], network=run.network)[0], name=run.name), run))
             if run.arm.name == BASE and self.student:
                 student = self._student(run)
-                found.append((replace(candidates_of([str(student.model)])[0], name=student.name), student))
+                scored = candidates_of([str(student.model)], network=student.network)[0]
+                found.append((replace(scored, name=student.name), student))
         return found
 
     def _trained(self, run: ArmRun) -> Iterator[tuple[ArmRun, Step]]:
@@ -128,5 +147,8 @@ class Runs:
         if run.model.exists():
             return
         resume = (run.folder / "checkpoint.pt").exists()
-        for step in distill(load_model(base.model), base.arm.recipe(base.seed), run.folder, resume=resume):
+        teacher = load_model(base.model, network=base.network)
+        for step in distill(teacher, base.arm.recipe(base.seed), run.folder, resume=resume):
+            if step.last:  # before the model file is there, which says that nothing is left to do
+                save_own_network(teacher.module, run.folder)
             yield run, step

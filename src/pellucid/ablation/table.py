@@ -20,10 +20,16 @@ __all__ = ["Comparison", "Result", "as_csv", "as_document", "as_latex", "as_mark
 
 @dataclass(frozen=True)
 class Comparison:
-    """The paired difference in PSNR to another arm, in dB, over photographs; each photograph's is the mean over seeds.
+    """The paired difference in PSNR to another arm, in dB, over photographs and seeds.
 
-    The 95 % interval is that of the photographs: how far the seeds differ is told by `Result.psnr_deviation`. `shown` is 1 or
-    -1 where the arm is shown to be above or below the other by `metrics.shown`, else 0.
+    Attributes:
+        other: the arm that it is a difference to.
+        mean: over photographs and seeds.
+        low: of the 95 % interval, for which photographs and seeds are both resampled.
+        high: of the same.
+        p: of the photographs' mean differences when signs are flipped.
+        by_seed: the mean over photographs for each seed, in their order.
+        shown: 1 or -1 where the arm is shown to be above or below the other: by `metrics.shown`, and with every seed; else 0.
     """
 
     other: str
@@ -31,6 +37,7 @@ class Comparison:
     low: float
     high: float
     p: float
+    by_seed: tuple[float, ...]
     shown: int
 
 
@@ -87,6 +94,7 @@ def results_of(rows: Sequence[Row], runs: Mapping[str, ArmRun], parameters: Mapp
             means = [fmean(row.psnr for row in of_seed) for of_seed in by_seed.values()]
             network = arms.get(NETWORK) if arm != NETWORK else None
             controls = [name for name in CONTROLS if name in arms] if arm in (BASE, STUDENT) else []
+            compared = [_compared(by_seed, arms[name], name) for name in controls]
             results.append(
                 Result(
                     host=host,
@@ -100,7 +108,7 @@ def results_of(rows: Sequence[Row], runs: Mapping[str, ArmRun], parameters: Mapp
                     psnr_deviation=stdev(means) if len(means) > 1 else None,
                     ssim=fmean(row.ssim for of_seed in by_seed.values() for row in of_seed),
                     over_network=_compared(by_seed, network, NETWORK) if network else None,
-                    over_controls=tuple(_compared(by_seed, arms[name], name) for name in controls),
+                    over_controls=tuple(one for one in compared if one is not None),
                 )
             )
     return results
@@ -172,9 +180,9 @@ def as_markdown(document: Mapping[str, Any], results: Sequence[Result]) -> str:
 
 
 NOTE = (
-    "± is the standard deviation over seeds; intervals are 95 %, paired, over photographs, each photograph's difference "
-    "being the mean over seeds. Clearly better is what lies above 0 with its whole interval, by 0.005 dB or more, and with p of "
-    "0.05 at most when signs are flipped, for which 6 photographs are the fewest."
+    "± is the standard deviation over seeds; intervals are 95 %, paired, over photographs and seeds, both resampled. Clearly "
+    "better (*), or worse, is what lies above 0, or below, with its whole interval, with every seed, by 0.005 dB or more, and "
+    "with p of 0.05 at most when the signs of photographs are flipped, for which 6 photographs are the fewest."
 )
 
 
@@ -185,52 +193,60 @@ def as_latex(document: Mapping[str, Any], results: Sequence[Result]) -> str:
         parts += [r"\begin{table}", r"\centering", rf"\begin{{tabular}}{{l{'r' * (len(HEADINGS) - 1)}}}", r"\toprule"]
         parts += [" & ".join(map(escaped, HEADINGS)) + r" \\", r"\midrule"]
         parts += [" & ".join(map(escaped, line)).replace("±", r"$\pm$") + r" \\" for line in lines]
-        caption = f"{host} on {data}, {condition}. Protocol {document['protocols'][protocol]}."
-        parts += [r"\bottomrule", r"\end{tabular}", rf"\caption{{{escaped(caption)}}}", r"\end{table}", ""]
+        caption = f"{host} on {data}, {condition}. {NOTE} Protocol {document['protocols'][protocol]}."
+        caption = escaped(caption).replace("±", r"$\pm$")
+        parts += [r"\bottomrule", r"\end{tabular}", rf"\caption{{{caption}}}", r"\end{table}", ""]
     return "\n".join(parts)
 
 
 def as_csv(results: Sequence[Result]) -> str:
-    """A line per arm and column."""
+    """A line per arm and column; comparisons with their interval, p and what is shown."""
     text = StringIO()
-    columns = [
-        "host",
-        "arm",
-        "data",
-        "condition",
-        "protocol",
-        "seeds",
-        "parameters_added",
-        "psnr",
-        "psnr_deviation",
-        "ssim",
-    ]
-    columns += ["over_network", "over_network_low", "over_network_high"]
+    columns = ["host", "arm", "data", "condition", "protocol", "seeds", "parameters_added"]
+    columns += ["psnr", "psnr_deviation", "ssim"]
+    for other in (NETWORK, *CONTROLS):
+        columns += _comparison_columns(other)
     writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     for result in results:
-        gain = result.over_network
-        interval = {} if gain is None else {"over_network_low": gain.low, "over_network_high": gain.high}
-        writer.writerow({**asdict(result), "over_network": gain.mean if gain else None, **interval})
+        line = asdict(result)
+        for one in (result.over_network, *result.over_controls):
+            if one is not None:
+                numbers = (one.mean, one.low, one.high, one.p, one.shown)
+                line |= dict(zip(_comparison_columns(one.other), numbers, strict=True))
+        line["over_network"] = result.over_network.mean if result.over_network else None
+        writer.writerow(line)
     return text.getvalue()
 
 
-def _compared(first: Mapping[int, Sequence[Row]], second: Mapping[int, Sequence[Row]], name: str) -> Comparison:
-    a, b = _by_photograph(first), _by_photograph(second)
-    shared = [photograph for photograph in a if photograph in b and math.isfinite(a[photograph] + b[photograph])]
-    ours, theirs = [a[photograph] for photograph in shared], [b[photograph] for photograph in shared]
-    difference = paired_difference(ours, theirs)
-    p = sign_flip_p(ours, theirs)
-    return Comparison(name, difference.mean, difference.low, difference.high, p, shown(difference, p))
+def _comparison_columns(other: str) -> list[str]:
+    """The names of the columns of a comparison: the mean difference, and what belongs to it."""
+    name = "over_network" if other == NETWORK else f"over_{other.replace(' ', '_')}"
+    return [name, *(f"{name}_{part}" for part in ("low", "high", "p", "shown"))]
 
 
-def _by_photograph(by_seed: Mapping[int, Sequence[Row]]) -> dict[str, float]:
-    """Each photograph's mean over seeds."""
-    scores: dict[str, list[float]] = {}
-    for rows in by_seed.values():
-        for row in rows:
-            scores.setdefault(row.photograph, []).append(row.psnr)
-    return {photograph: fmean(values) for photograph, values in scores.items()}
+def _compared(first: Mapping[int, Sequence[Row]], second: Mapping[int, Sequence[Row]], name: str) -> Comparison | None:
+    """The difference of two arms over the seeds and photographs that both have; None where they share none.
+
+    A photograph that one of them restores exactly, with a PSNR of infinity, has no difference.
+    """
+    seeds = [seed for seed in first if seed in second]
+    scores = [{row.photograph: row.psnr for row in arm[seed]} for arm in (first, second) for seed in seeds]
+    shared = [
+        photograph
+        for photograph in (scores[0] if scores else ())
+        if all(math.isfinite(of_run.get(photograph, math.nan)) for of_run in scores)
+    ]
+    if not shared:
+        return None
+    values = [[of_run[photograph] for photograph in shared] for of_run in scores]
+    ours, theirs = values[: len(seeds)], values[len(seeds) :]
+    difference, p = paired_difference(ours, theirs), sign_flip_p(ours, theirs)
+    by_seed = tuple(fmean(a) - fmean(b) for a, b in zip(ours, theirs, strict=True))
+    agreed = all(one * difference.mean > 0 for one in by_seed)
+    return Comparison(
+        name, difference.mean, difference.low, difference.high, p, by_seed, shown(difference, p) if agreed else 0
+    )
 
 
 def _place(result: Result) -> tuple[str, str, str, str]:
@@ -240,4 +256,4 @@ def _place(result: Result) -> tuple[str, str, str, str]:
 def _said(comparison: Comparison | None) -> str:
     if comparison is None:
         return ""
-    return f"{comparison.mean:+.3f} [{comparison.low:+.3f}, {comparison.high:+.3f}]"
+    return f"{comparison.mean:+.3f} [{comparison.low:+.3f}, {comparison.high:+.3f}]{'*' if comparison.shown else ''}"

@@ -39,7 +39,7 @@ def ablate(
         typer.Option(metavar="KEY=V1,V2", help="Also with each of these values; 'a=1,2; b=3,4' makes the product."),
     ] = None,
     seed: Annotated[
-        list[int] | None, typer.Option(min=0, help="Train every arm with this seed; again for more.")
+        list[int] | None, typer.Option(min=0, help="Train every arm with this seed, not the recipe's; again for more.")
     ] = None,
     student: Annotated[bool, typer.Option("--student", help="Distil each boosted arm, and score that, too.")] = False,
     sigma: Annotated[
@@ -57,7 +57,7 @@ def ablate(
     """Train variants of recipes on equal seeds and steps, and say what each part is worth; goes on where it was stopped."""
     from pellucid import recipes
     from pellucid.ablation.arms import arms_of
-    from pellucid.ablation.report import score, write
+    from pellucid.ablation.report import check, score, write
     from pellucid.ablation.runs import Runs
     from pellucid.evaluation.sets import find_set
     from pellucid.training.settings import override
@@ -66,6 +66,7 @@ def ablate(
         raise SettingsError("ablate: --degraded goes with one --data, the folder of its clean photographs")
     sets = [find_set(name, degraded=degraded, task=task) for name in data]
     require_clean("ablate", sets, sigma, degradations)
+    check(sets, sigmas=sigma or [], degradations=degradations or [], protocol=protocol)
     grids = [*(["controls"] if controls else []), *(name for name in grid or [] if name != "controls")]
     arms = []
     for name in recipe:
@@ -73,7 +74,7 @@ def ablate(
         for assignment in assignments or []:
             override(tree, assignment)
         arms += arms_of(tree, grids=grids, priors=prior or [], vary=vary or [])
-    runs = Runs(arms, seed or [0], out, student=student)
+    runs = Runs(arms, seed or list(dict.fromkeys(arm.seed for arm in arms)), out, student=student)
     with progress("train", runs.total) as bar:
         done, last = 0, ""
         for run, step in runs.train():

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from pellucid.cli.options import Assignments, Json, Out, Resume
+from pellucid.cli.options import Assignments, ImportNetwork, Json, Out, Resume
 from pellucid.cli.terminal import print_json, say, train_with_progress
 
 __all__ = ["distill"]
@@ -18,17 +18,18 @@ def distill(
     prior_weights: Annotated[
         Path | None, typer.Option(help="The prior's weights, where the recipe's own path is not valid here.")
     ] = None,
+    import_network: ImportNetwork = False,
     assignments: Assignments = None,
     resume: Resume = False,
     json: Json = False,
 ) -> None:
     """Replace the prior of a boosted model by a small student, so that the model file needs no other file."""
-    from pellucid.restoration.model_file import load_model
+    from pellucid.restoration.model_file import NETWORK_FILE, load_model, save_own_network
     from pellucid.training.distill import distill as steps_of
     from pellucid.training.run_folder import is_main_process
     from pellucid.training.settings import override, read_recipe
 
-    loaded = load_model(model, prior_weights=prior_weights)
+    loaded = load_model(model, import_network=import_network, prior_weights=prior_weights)
     tree = deepcopy(loaded.header["recipe"])
     for assignment in assignments or []:
         override(tree, assignment)
@@ -37,7 +38,9 @@ def distill(
     written = out / "model.safetensors"
     if not is_main_process():
         return
+    beside = save_own_network(loaded.module, out)
     if json:
         print_json({"model": str(written), "steps": last.number if last else None, "loss": last.loss if last else None})
     else:
-        say(f"{written}: needs no other file" + (f"; distillation loss {last.loss:.4f}" if last else ""))
+        needs = f"needs no other file but {NETWORK_FILE} beside it" if beside else "needs no other file"
+        say(f"{written}: {needs}" + (f"; distillation loss {last.loss:.4f}" if last else ""))

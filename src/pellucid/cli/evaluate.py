@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pellucid.cli.options import Device, Json, Memory, Precision, Tile, With, require_clean
+from pellucid.cli.options import Device, ImportNetwork, Json, Memory, Passes, Precision, Tile, With, require_clean
 from pellucid.cli.terminal import print_json, progress, warn
 from pellucid.errors import SettingsError
 
@@ -77,10 +77,12 @@ def evaluate(
     share: Annotated[
         str, typer.Option(metavar="I/N", help="Be the I-th of N processes that work on one --out at the same time.")
     ] = "1/1",
+    import_network: ImportNetwork = False,
     tile: Tile = None,
     memory: Memory = None,
     device: Device = "auto",
     precision: Precision = "auto",
+    passes: Passes = 3,
     json: Json = False,
 ) -> None:
     """Score models on published sets or folders: PSNR and SSIM in a named protocol, with intervals and paired gains.
@@ -105,7 +107,16 @@ def evaluate(
     require_clean("evaluate", sets, sigma, degradations)
     candidates = [
         INPUT,
-        *candidates_of(model or [], alone=alone, tile=tile, memory=memory, device=device, precision=precision),
+        *candidates_of(
+            model or [],
+            alone=alone,
+            import_network=import_network,
+            tile=tile,
+            memory=memory,
+            device=device,
+            precision=precision,
+            passes=passes,
+        ),
     ]
     job = Job(out, seed=seed, metrics=metric or [], save_images=save_images, share=_share(share, out))
     if table:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pellucid.cli.options import Device, Json, Memory, Out, With, require_clean
+from pellucid.cli.options import Device, ImportNetwork, Json, Memory, Out, With, require_clean
 from pellucid.cli.terminal import print_json, progress, say, warn
 from pellucid.errors import SettingsError
 
@@ -41,6 +41,7 @@ def explain(
         str | None, typer.Option(help="The same model distilled: what does its student lose against the prior?")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of the noise and of --with.")] = 0,
+    import_network: ImportNetwork = False,
     memory: Memory = None,
     device: Device = "auto",
     json: Json = False,
@@ -53,7 +54,15 @@ def explain(
         raise SettingsError("explain: --degraded goes with one --data, the folder of its clean photographs")
     sets = [find_set(name, degraded=degraded, task=task) for name in data]
     require_clean("explain", sets, sigma, degradations)
-    explanation = Explanation(model, against=against or [], student=student, seed=seed, device=device, memory=memory)
+    explanation = Explanation(
+        model,
+        against=against or [],
+        student=student,
+        seed=seed,
+        device=device,
+        memory=memory,
+        import_network=import_network,
+    )
     for photographs in sets:
         explanation.add(photographs, sigmas=sigma or [], degradations=degradations or [], protocol=protocol)
     with progress("explain", explanation.total) as bar:

@@ -12,7 +12,20 @@ if TYPE_CHECKING:
 
     from pellucid.evaluation.sets import TestSet
 
-__all__ = ["Assignments", "Device", "Json", "Memory", "Out", "Precision", "Resume", "Tile", "With", "require_clean"]
+__all__ = [
+    "Assignments",
+    "Device",
+    "ImportNetwork",
+    "Json",
+    "Memory",
+    "Out",
+    "Passes",
+    "Precision",
+    "Resume",
+    "Tile",
+    "With",
+    "require_clean",
+]
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, and nothing else.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
@@ -21,6 +34,16 @@ Memory = Annotated[
     str | None, typer.Option(help="For intermediate results, such as 1GB; the default is a quarter of what is free.")
 ]
 Tile = Annotated[int | None, typer.Option(help="Side of a tile in pixels; 0 never cuts; the default fits the memory.")]
+Passes = Annotated[
+    int,
+    typer.Option(min=1, help="How often at most `default` and `fast` restore: again while another expert is wanted."),
+]
+ImportNetwork = Annotated[
+    bool,
+    typer.Option(
+        "--import-network", help="Import the network of your own that a model file names: this runs its code."
+    ),
+]
 Out = Annotated[Path, typer.Option("--out", "-o", help="The folder to write to.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in the folder.")]
 Assignments = Annotated[

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pellucid.cli.options import Device, Json, Memory, Precision, Tile
+from pellucid.cli.options import Device, ImportNetwork, Json, Memory, Passes, Precision, Tile
 from pellucid.cli.terminal import print_json, progress, say, warn
 
 __all__ = ["restore"]
@@ -39,10 +39,12 @@ def restore(
             "--always", help="Restore also those with which most surely nothing is wrong; else they are copied."
         ),
     ] = False,
+    import_network: ImportNetwork = False,
     tile: Tile = None,
     memory: Memory = None,
     device: Device = "auto",
     precision: Precision = "auto",
+    passes: Passes = 3,
     json: Json = False,
 ) -> None:
     """Restore photographs. Size, bit depth, alpha, colour profile and metadata stay as they are."""
@@ -57,7 +59,9 @@ def restore(
         memory=memory,
         device=device,
         precision=precision,  # type: ignore[arg-type]
+        passes=passes,
         always=always,
+        import_network=import_network,
     )
     results = []
     with progress("restore", len(jobs)) as bar:

@@ -46,7 +46,8 @@ class Batches:
         size: crops in a batch.
         seed: the batches' seed.
         view: the prior's `prepare`, from a photograph (1, 3, H, W) to what the prior sees; None without a prior.
-        sight: what it is called with, the whole photograph or the crop.
+        sight: what it is called with, the whole photograph or the crop; that is also what is degraded. None degrades the crop
+            and shows it to nobody; without a prior, "whole" gives the same crops as with one.
         dropout: part of the samples whose prior is withheld.
     """
 
@@ -55,7 +56,7 @@ class Batches:
     size: int
     seed: int = 0
     view: Callable[[Tensor], Tensor] | None = None
-    sight: Sight = "whole"
+    sight: Sight | None = "whole"
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
@@ -66,10 +67,9 @@ class Batches:
         """Batch `number` of process `rank`."""
         # Each sample has a generator of its own: what one draws changes nothing in the others.
         generators = [self._generator(number, rank, place) for place in range(self.size + 1)]
-        sight = self.sight if self.view else None
         samples = [
             self.source.sample(
-                int(torch.randint(len(self.source), (), generator=generator)), self.crop, generator, sight
+                int(torch.randint(len(self.source), (), generator=generator)), self.crop, generator, self.sight
             )
             for generator in generators[:-1]
         ]

@@ -10,6 +10,7 @@ photograph's `traces`, and what they say is calibrated on photographs that no tr
 of 0.8, four in five are there, and an interval of coverage 0.8 holds the severity four times in five.
 """
 
+from pellucid.diagnosis.blocks import BLOCK, block_offset
 from pellucid.diagnosis.calibration import conformal_margin, expected_error, fit_temperature, reliability
 from pellucid.diagnosis.diagnoser import Diagnoser, diagnose, features_width, load_diagnoser, save_diagnoser
 from pellucid.diagnosis.findings import Diagnosis, Finding, grade
@@ -18,6 +19,7 @@ from pellucid.diagnosis.prior import DiagnosisPrior, diagnosis_prior
 from pellucid.diagnosis.scoring import NOTHING, Score, Trial, score_singles
 
 __all__ = [
+    "BLOCK",
     "NOTHING",
     "Diagnoser",
     "Diagnosis",
@@ -26,6 +28,7 @@ __all__ = [
     "Heads",
     "Score",
     "Trial",
+    "block_offset",
     "conformal_margin",
     "diagnose",
     "diagnosis_prior",

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from pellucid.checkpoints import load_weights
 from pellucid.degradations import KINDS
+from pellucid.diagnosis.blocks import from_first_block
 from pellucid.diagnosis.findings import Diagnosis
 from pellucid.diagnosis.heads import Heads
 from pellucid.diagnosis.traces import TRACES, traces
@@ -59,7 +60,7 @@ class Diagnoser:
                 f"expected one image (1, 3, H, W), (1, 1, H, W) or without the 1, got {tuple(image.shape)}"
             )
         device = self.heads.margin.device
-        rgb = batch.expand(-1, 3, -1, -1).to(device)
+        rgb = from_first_block(batch.expand(-1, 3, -1, -1).to(device))
         return torch.cat([self.encoder.features(self.encoder.prepare(rgb)), traces(rgb)], 1)
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from pellucid.degradations import KINDS
+from pellucid.diagnosis.blocks import from_first_block
 from pellucid.diagnosis.diagnoser import load_diagnoser
 from pellucid.diagnosis.heads import Heads
 from pellucid.diagnosis.traces import traces
@@ -47,9 +48,9 @@ class DiagnosisPrior(FrozenPrior):
     def prepare(self, image: Tensor) -> Tensor:
         """(B, 3, H, W) of any size, in [0, 1], to vector, probabilities and severities, (B, width, 1, 1), in [0, 1]."""
         check_image(image)
-        image = image.float().clamp(0, 1)
-        vector, features = self.encoder.look(self.encoder.prepare(image))
-        features = torch.cat([features, torch.cat([traces(one[None]) for one in image])], 1)
+        photographs = [from_first_block(one[None]) for one in image.float().clamp(0, 1)]
+        vector, features = self.encoder.look(torch.cat([self.encoder.prepare(one) for one in photographs]))
+        features = torch.cat([features, torch.cat([traces(one) for one in photographs])], 1)
         probabilities, severities = self.heads.predict(features.to(self.heads.margin.dtype))
         seen = vector / (2 * self.reach) + 0.5
         view = torch.cat([seen, probabilities.float(), severities[:, :, 1].float() / 100], 1)
@@ -61,6 +62,11 @@ class DiagnosisPrior(FrozenPrior):
         numbers = 2 * view.float().flatten(1) - 1
         seen, concluded = numbers[:, : self.encoder.width], numbers[:, self.encoder.width :]
         return unit_rms(torch.cat([seen * self.reach, concluded], 1))
+
+    def kinds_found(self, view: Tensor) -> set[str]:
+        """The kinds of degradations that a photograph more likely has than not, by its view (1, width, 1, 1)."""
+        probabilities = view[0, self.encoder.width :].flatten()[: len(KINDS)]
+        return {kind for kind, probability in zip(KINDS, probabilities.tolist(), strict=True) if probability > 0.5}
 
 
 def diagnosis_prior(folder: str = "") -> DiagnosisPrior:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from pellucid.hub import find_model
 from pellucid.priors import Student
@@ -44,16 +44,25 @@ MEMORY = "2GB"
 INPUT = Candidate(DEGRADED, None, identity="input")
 
 
-def candidates_of(names: Sequence[str], *, alone: bool = False, **options: Any) -> list[Candidate]:
+def candidates_of(
+    names: Sequence[str],
+    *,
+    alone: bool = False,
+    network: nn.Module | None = None,
+    import_network: bool = False,
+    **options: Any,
+) -> list[Candidate]:
     """The models of these names or files, in order.
 
     Args:
         names: as `pellucid.load` takes them.
         alone: the network of each boosted model is a candidate of its own, too, before it.
+        network: of the user's own, for the one model that is named.
+        import_network: import those that model files name instead, as `load_model` does: this runs their code.
         options: of `Restorer`.
 
     Raises:
-        ModelError: there is no such model, or its file is damaged.
+        ModelError: there is no such model, its file is damaged, or it is for a network of the user's own.
         SettingsError: an option that cannot be.
     """
     # How a picture is cut must not depend on what happens to be free at the moment.
@@ -61,13 +70,13 @@ def candidates_of(names: Sequence[str], *, alone: bool = False, **options: Any) 
     found = []
     for name in dict.fromkeys(names):
         path = find_model(name)
-        loaded = load_model(path)
+        loaded = load_model(path, network=network, import_network=import_network)
         restorer = Restorer(loaded.module, **options)
         task = str(loaded.header["card"].get("task", ""))
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         if alone and restorer.network is not restorer.model:
-            network = Restorer(restorer.network, **options)
-            found.append(_candidate(f"{name} (network alone)", network, path, f"{digest} network", task))
+            unboosted = Restorer(restorer.network, **options)
+            found.append(_candidate(f"{name} (network alone)", unboosted, path, f"{digest} network", task))
         found.append(_candidate(name, restorer, path, digest, task))
     return found
 
@@ -80,6 +89,7 @@ def _candidate(name: str, restorer: Restorer, path: Path, weights: str, task: st
         "tile": restorer.tile,
         "memory": restorer.memory,
         "strength": restorer.strength,
+        "passes": restorer.passes,
     }
     guide = getattr(restorer.model, "prior", None)
     # A prior is not counted among what a boost adds, nor where it guides the network, too; a student is part of the model.

@@ -60,9 +60,11 @@ class Explanation:
         seed: of the noise, and of all else that degradations draw.
         device: "auto", "cpu", "cuda", ...
         memory: for intermediate maps, such as "1GB".
+        import_network: import the networks of the user's own that model files name: this runs their code.
 
     Raises:
-        ModelError: there is no such model, it is not boosted, its prior is missing, or the student is not of its prior.
+        ModelError: there is no such model, it is not boosted, its prior or its network is missing, or the student is not of its
+            prior.
         SettingsError: a model is given twice, or an option that cannot be.
     """
 
@@ -75,19 +77,22 @@ class Explanation:
         seed: int = 0,
         device: str = "auto",
         memory: str | None = None,
+        import_network: bool = False,
     ) -> None:
         named = [model, *against, *([student] if student else [])]
         places = [os.path.realpath(name) for name in named]
         if twice := next((name for name, place in zip(named, places, strict=True) if places.count(place) > 1), None):
             raise SettingsError(f"explain: the model {twice} is given twice")
-        boosted, header = _boosted(model)
+        boosted, header = _boosted(model, import_network)
         names = _names(named)
         self.seed = seed
         self.student = None if student is None else names[student]
         self.subject = Subject(boosted, device=device, memory=memory)
         self.others = [names[name] for name in against]
-        self._imitation = None if student is None else _student_of(boosted, student, model)
-        found = candidates_of(named[1:], device=device, memory=memory, precision="float32")
+        self._imitation = None if student is None else _student_of(boosted, student, model, import_network)
+        found = candidates_of(
+            named[1:], import_network=import_network, device=device, memory=memory, precision="float32"
+        )
         self._candidates = [replace(one, name=names[one.name]) for one in found]
         if self._imitation is not None:
             self._imitation.to(self.subject.device)
@@ -217,8 +222,8 @@ class Explanation:
         }
 
 
-def _boosted(name: str) -> tuple[Boosted, dict[str, Any]]:
-    found = load_model(find_model(name))
+def _boosted(name: str, import_network: bool) -> tuple[Boosted, dict[str, Any]]:
+    found = load_model(find_model(name), import_network=import_network)
     if not isinstance(found.module, Boosted):
         raise ModelError(f"{name}: is a network alone; only a boosted model has a prior to explain")
     if isinstance(found.module.prior, Zeros):
@@ -228,13 +233,13 @@ def _boosted(name: str) -> tuple[Boosted, dict[str, Any]]:
     return found.module, found.header
 
 
-def _student_of(boosted: Boosted, name: str, model: str) -> Student:
+def _student_of(boosted: Boosted, name: str, model: str, import_network: bool) -> Student:
     """The student in a distilled model. Raises ModelError where it is not of the model's prior."""
     if isinstance(boosted.prior, Student):
         raise ModelError(
             f"{model}: its prior is a student already; explain the model that it was distilled from, with --student {model}"
         )
-    distilled, _ = _boosted(name)
+    distilled, _ = _boosted(name, import_network)
     if not isinstance(distilled.prior, Student):
         raise ModelError(f"{name}: its prior is no student but {distilled.prior.name}; `pellucid distill` makes one")
     teacher = distilled.prior.settings["teacher"]

@@ -39,9 +39,16 @@ class Difference:
 def bootstrap_interval(
     values: ArrayLike, *, level: float = 0.95, resamples: int = 10_000, seed: int = 0
 ) -> tuple[float, float]:
-    """The percentile bootstrap interval (low, high) of the mean of `values`, one per picture, at confidence `level`.
+    """The percentile bootstrap interval (low, high) of the mean of `values` at confidence `level`.
 
-    One value alone tells nothing of its spread: the interval is then (nan, nan). Raises ValueError for no value, a
+    Args:
+        values: one per picture, (pictures,); or of several trainings, (runs, pictures): then both are resampled, for another
+            seed would have given other numbers, too (Owen, "The pigeonhole bootstrap", Annals of Applied Statistics, 2007).
+        level: of confidence.
+        resamples: how many means are drawn.
+        seed: of the draws.
+
+    One picture alone tells nothing of its spread: the interval is then (nan, nan). Raises ValueError for no value, a
     value that is not finite (the PSNR of identical pictures), or a level outside (0, 1).
     """
     sample = _sample(values)
@@ -49,14 +56,21 @@ def bootstrap_interval(
         raise ValueError(f"level must lie between 0 and 1, got {level}")
     if resamples < 1:
         raise ValueError(f"resamples must be at least 1, got {resamples}")
-    if len(sample) == 1:
+    runs, pictures = sample.shape
+    if pictures == 1:
         return float("nan"), float("nan")
-    generator = np.random.default_rng(seed)
-    size = max(1, _CHUNK // len(sample))
-    counts = [min(size, resamples - start) for start in range(0, resamples, size)]
-    draws = (generator.integers(0, len(sample), (count, len(sample))) for count in counts)
-    means = np.concatenate([sample[draw].mean(1) for draw in draws])
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    generator, of_seeds = np.random.default_rng(seed), np.random.default_rng((seed, 1))
+    size = max(1, _CHUNK // sample.size)
+    means = []
+    for start in range(0, resamples, size):
+        count = min(size, resamples - start)
+        drawn = generator.integers(0, pictures, (count, pictures))
+        if runs == 1:
+            means.append(sample[0][drawn].mean(1))
+        else:
+            of_runs = sample[of_seeds.integers(0, runs, (count, runs))].mean(1)
+            means.append(np.take_along_axis(of_runs, drawn, 1).mean(1))
+    low, high = np.quantile(np.concatenate(means), [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
 
@@ -65,15 +79,13 @@ def paired_difference(
 ) -> Difference:
     """The mean of a - b, where a[i] and b[i] are two systems' numbers for one picture, with its bootstrap interval.
 
-    Pictures are resampled in pairs, so what makes a picture hard for both cancels. Raises ValueError where the
-    lengths differ, and as `bootstrap_interval` does.
+    Pictures are resampled in pairs, so what makes a picture hard for both cancels. Of several trainings, (runs, pictures),
+    a[r] and b[r] are of one seed, and runs are resampled in pairs, too. Raises ValueError where the shapes differ, and as
+    `bootstrap_interval` does.
     """
-    first, second = _sample(a), _sample(b)
-    if len(first) != len(second):
-        raise ValueError(f"paired values must be as many, got {len(first)} and {len(second)}")
-    difference = first - second
+    difference = _paired(a, b)
     low, high = bootstrap_interval(difference, level=level, resamples=resamples, seed=seed)
-    return Difference(mean=float(difference.mean()), low=low, high=high, n=len(difference))
+    return Difference(mean=float(difference.mean()), low=low, high=high, n=difference.shape[1])
 
 
 def sign_flip_p(a: ArrayLike, b: ArrayLike, *, resamples: int = 10_000, seed: int = 0) -> float:
@@ -81,12 +93,10 @@ def sign_flip_p(a: ArrayLike, b: ArrayLike, *, resamples: int = 10_000, seed: in
 
     If it were so, each difference a[i] - b[i] would have either sign as likely; p is the part of all choices of signs
     whose mean is at least as far from 0 as the one seen. All choices are tried for up to 13 pairs, else `resamples`
-    random ones, with the one seen among them (so p is never 0). Raises ValueError as `paired_difference` does.
+    random ones, with the one seen among them (so p is never 0). Of several trainings, (runs, pictures), each picture's
+    difference is the mean over them. Raises ValueError as `paired_difference` does.
     """
-    first, second = _sample(a), _sample(b)
-    if len(first) != len(second):
-        raise ValueError(f"paired values must be as many, got {len(first)} and {len(second)}")
-    difference = first - second
+    difference = _paired(a, b).mean(0)
     n = len(difference)
     if n <= 13:
         signs = 1.0 - 2.0 * ((np.arange(2**n)[:, None] >> np.arange(n)) & 1)
@@ -107,10 +117,20 @@ def shown(difference: Difference, p: float) -> int:
     return int(math.copysign(1, difference.mean)) if proven else 0
 
 
+def _paired(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
+    """The differences a - b, (runs, pictures)."""
+    first, second = _sample(a), _sample(b)
+    if first.shape != second.shape:
+        raise ValueError(f"paired values must be as many, got {np.shape(a)} and {np.shape(b)}")
+    return first - second
+
+
 def _sample(values: ArrayLike) -> NDArray[np.float64]:
+    """Values (pictures,) or (runs, pictures) as (runs, pictures)."""
     sample = np.asarray(values, dtype=np.float64)
-    if sample.ndim != 1 or not len(sample):
+    if sample.ndim not in (1, 2) or not sample.size:
         raise ValueError(f"expected a non-empty list of values, one per picture, got shape {sample.shape}")
+    sample = np.atleast_2d(sample)
     if not np.isfinite(sample).all():
         raise ValueError(
             "a value is not finite, so the mean has no interval; leave out identical pictures (infinite PSNR)"

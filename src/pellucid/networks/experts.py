@@ -7,7 +7,7 @@ has seen the whole photograph, says how much each is to be believed. The gate is
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -89,6 +89,16 @@ class Experts(nn.Module):
             return weights  # from an expert that is not asked the gate would never learn that it should be
         weights = weights * (weights >= weights.amax(1, keepdim=True).clamp(max=NEGLIGIBLE))
         return weights / weights.sum(1, keepdim=True)
+
+    def most_believed(self, guide: Tensor) -> int:
+        """The expert that is believed most for a vector (1, guide_width)."""
+        return int(self.weights(guide).argmax())
+
+    def is_for(self, expert: int, kinds: Collection[str]) -> bool:
+        """Whether an expert is for any of these kinds of degradations; the one without kinds is for what no other is for."""
+        own = self.kinds[expert]
+        others = {kind for named in self.kinds for kind in named or ()}
+        return any(kind not in others if own is None else kind in own for kind in kinds)
 
     def forward(self, degraded: Tensor, guide: Tensor) -> Tensor:
         """The weighted sum of what the experts restore; each runs on the images that it is asked for.

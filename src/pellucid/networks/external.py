@@ -5,9 +5,10 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
-from pellucid.errors import ModelError, SettingsError, one_line, unknown_name
+from pellucid.errors import ModelError, PellucidError, SettingsError, one_line, unknown_name
 
 __all__ = ["External"]
 
@@ -15,17 +16,23 @@ __all__ = ["External"]
 class External(nn.Module):
     """A foreign network behind the contract of ours: (B, 3, H, W) in [0, 1] in and out.
 
+    Of a network that returns several outputs (a tuple, a list or a dictionary, also within one another), the last image of the
+    right size counts, as where coarse images come before fine ones. One that returns `image, residual` needs `output=0`.
+
     Args:
         target: `package.module:Class` (or any callable that returns a module), or a module that is there already.
         arguments: its keyword arguments.
         multiple: sides that it accepts must be divisible by this, in pixels.
         scale: output sides over input sides.
-        channels: colour channels it takes; with 1, each colour channel is restored on its own.
+        channels: colour channels it takes; with 1, each colour channel is restored on its own; with 6, it makes one image
+            (B, 3, H, W) of the two views of a dual-pixel sensor (B, 6, H, W).
         low: the image value that our 0 becomes before the network, and comes back from after it.
         high: the same for our 1; (-1, 1) for networks that work on a symmetric range, (0, 255) for those on bytes.
+        output: index or key of the output that counts, where it returns several; None takes the last of the right size.
+        others: none; settings that are not known end here, to be refused in words.
 
     Raises:
-        SettingsError: the target does not import, or refuses the arguments.
+        SettingsError: the target does not import, or refuses the arguments; or a setting that there is not, or that cannot be.
     """
 
     def __init__(
@@ -38,12 +45,22 @@ class External(nn.Module):
         channels: int = 3,
         low: float = 0.0,
         high: float = 1.0,
+        output: int | str | None = None,
+        **others: Any,
     ) -> None:
         super().__init__()
-        if channels not in (1, 3):
-            raise SettingsError(f"external network: channels must be 1 or 3, got {channels}")
+        if others:  # most often those of the network that a recipe had before
+            raise SettingsError(
+                f"external network: {unknown_name('setting', next(iter(others)), _settings())}; where a recipe has another "
+                "network's settings, replace the section: --set 'network={name: external, settings: {target: "
+                f"{target if isinstance(target, str) else 'package.module:Class'}}}}}'"
+            )
+        if channels not in (1, 3, 6):
+            raise SettingsError(f"external network: channels must be 1, 3 or 6, got {channels}")
         if multiple < 1 or scale < 1 or high <= low:
             raise SettingsError("external network: multiple and scale must be at least 1, and high above low")
+        if not isinstance(output, int | str | None):
+            raise SettingsError(f"external network: output must be the index or the key of an output, got {output!r}")
         self.settings: dict[str, Any] = {
             "target": target if isinstance(target, str) else type(target).__qualname__,
             "arguments": dict(arguments or {}),
@@ -52,30 +69,62 @@ class External(nn.Module):
             "channels": channels,
             "low": low,
             "high": high,
+            "output": output,
         }
+        self.output = output
         self.multiple, self.scale, self.channels, self.low, self.high = multiple, scale, channels, low, high
         self.network = target if isinstance(target, nn.Module) else _construct(target, arguments or {})
 
     def forward(self, degraded: Tensor) -> Tensor:
-        """Degraded (B, 3, H, W) to restored (B, 3, H * scale, W * scale).
-
-        A network that returns several outputs (coarse to fine, or a dictionary) is taken at its last image of the right size.
+        """Degraded (B, 3, H, W) to restored (B, 3, H * scale, W * scale); with `channels=6`, (B, 6, H, W) to that.
 
         Raises:
-            ModelError: it returns no image of that size.
+            ModelError: the network fails on this image, or returns no image of that size.
         """
         batch, colours, height, width = degraded.shape
         image = degraded * (self.high - self.low) + self.low
         if self.channels == 1:
             image = image.reshape(batch * colours, 1, height, width)
-        shape = (*image.shape[:2], height * self.scale, width * self.scale)
-        outputs = _tensors(self.network(image))
+        restored_colours = 3 if self.channels == 6 else image.shape[1]
+        shape = (image.shape[0], restored_colours, height * self.scale, width * self.scale)
+        outputs = _tensors(self._counting(self._run(image)))
         for output in reversed(outputs):
             if output.shape == shape:
                 restored = (output - self.low) / (self.high - self.low)
-                return restored.reshape(batch, colours, *shape[2:])
+                return restored.reshape(batch, -1, *shape[2:])
         got = ", ".join(str(tuple(output.shape)) for output in outputs) or "no tensor"
         raise ModelError(f"{self.settings['target']}: expected an output of shape {shape}, got {got}")
+
+    def _run(self, image: Tensor) -> Any:
+        """What the network returns. Foreign code can fail in any way; what it says is passed on, with what may help."""
+        try:
+            return self.network(image)
+        except (PellucidError, MemoryError, torch.OutOfMemoryError):  # these speak for themselves
+            raise
+        except Exception as error:
+            raise ModelError(
+                f"{self.settings['target']}: fails on an image of shape {tuple(image.shape)} ({one_line(error)}); if it needs "
+                "sides that divide by a number, or other channels, set multiple= or channels= of the external network"
+            ) from error
+
+    def _counting(self, returned: Any) -> Any:
+        """The part of what the network returns that counts."""
+        if self.output is None:
+            return returned
+        if isinstance(returned, Mapping | list | tuple):
+            try:
+                return returned[self.output]  # type: ignore[index]  # which of both kinds fits, is what is tried
+            except (LookupError, TypeError):
+                pass
+        got = type(returned).__name__
+        got += f" with {', '.join(map(repr, returned))}" if isinstance(returned, Mapping) else ""
+        got += f" of {len(returned)}" if isinstance(returned, list | tuple) else ""
+        raise ModelError(f"{self.settings['target']}: has no output {self.output!r}, for it returns a {got}")
+
+
+def _settings() -> list[str]:
+    """The names of the settings of `External`."""
+    return [name for name in inspect.signature(External).parameters if name != "others"]
 
 
 def _construct(target: str, arguments: Mapping[str, Any]) -> nn.Module:
@@ -87,7 +136,9 @@ def _construct(target: str, arguments: Mapping[str, Any]) -> nn.Module:
     try:
         module = importlib.import_module(module_name)
     except Exception as error:  # importing foreign code can fail in any way
-        raise SettingsError(f"external network: cannot import {module_name!r} ({one_line(error)})") from error
+        absent = isinstance(error, ModuleNotFoundError) and f"{module_name}.".startswith(f"{error.name}.")
+        remedy = "; the folder that holds it must be on PYTHONPATH" if absent else ""
+        raise SettingsError(f"external network: cannot import {module_name!r} ({one_line(error)}){remedy}") from error
     if not hasattr(module, class_name):
         names = [name for name, value in vars(module).items() if inspect.isclass(value)]
         raise SettingsError(f"external network: {unknown_name(f'class of {module_name}', class_name, names)}")

@@ -10,15 +10,19 @@ import hashlib
 import sqlite3
 import warnings
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from argparse import Namespace
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
-from itertools import chain
-from pathlib import Path
+from dataclasses import is_dataclass
+from enum import Enum
+from functools import partial
+from pathlib import Path, PurePath
+from types import BuiltinFunctionType, FunctionType, MethodType, NoneType, SimpleNamespace
 from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pellucid import __version__
 from pellucid.errors import SettingsError, one_line
@@ -26,13 +30,19 @@ from pellucid.priors.protocol import FrozenPrior, Prior, feature_maps
 
 __all__ = ["Cached", "prior_identity"]
 
-FORMAT = 1
+FORMAT = 2
 """Raised when the file's layout changes, or what any prior computes from the same weights: older vectors are forgotten."""
 FILE = "vectors.sqlite"
 PATIENCE = 60.0
 """How long to wait for another process to finish writing, in seconds."""
 AT_ONCE = 500
 """Keys per query; SQLite takes no more than 999 everywhere."""
+NUMBERS = (bool, int, float, complex, np.generic, torch.Size)
+PLAIN = (*NUMBERS, str, bytes, NoneType, Enum, PurePath, torch.device, torch.dtype, np.dtype)
+"""Kinds whose printed form says all."""
+FUNCTIONS = (type, FunctionType, BuiltinFunctionType, MethodType)
+TORCHS_OWN = frozenset(vars(nn.Module())) - {"training"}
+"""Attributes of every module that are not its settings: its parts, which are described on their own, and hooks."""
 DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
@@ -44,8 +54,8 @@ class Cached(FrozenPrior):
     what is kept serves callers with and without it; convert the prior itself for a lower precision.
 
     Args:
-        prior: any prior; frozen by this, and kept, not copied. Its weights may still be replaced or converted: that is
-            noticed, unless it is done behind torch's back, through `.data`.
+        prior: any prior; frozen by this, and kept, not copied. Its weights may still be replaced or converted, and its
+            settings changed: that is noticed, unless it is done behind torch's back, through `.data`.
         folder: made where it is not there. Several priors may share one.
         precision: of the kept numbers. "float16" halves the file; its rounding, of about 0.0005, is then that of every
             vector, also of those just computed.
@@ -67,7 +77,7 @@ class Cached(FrozenPrior):
         self.computed = 0
         """Vectors that the prior computed."""
         self._store = _Store(Path(folder))
-        self._stamp: list[tuple[Any, ...]] | None = None
+        self._stamp = ""
         self._identity = ""
         self.freeze()
 
@@ -101,7 +111,7 @@ class Cached(FrozenPrior):
         return feature_maps(self.prior, image)
 
     def _keys(self, view: Tensor) -> list[bytes]:
-        stamp = [(one.data_ptr(), one.dtype, _version(one)) for _, one in _tensors(self.prior)]
+        stamp = _description(self.prior, _place)
         if stamp != self._stamp:
             self._stamp, self._identity = stamp, prior_identity(self.prior)
         start = f"{self._identity} {self.precision} {view.dtype} {tuple(view.shape[1:])} ".encode()
@@ -109,30 +119,86 @@ class Cached(FrozenPrior):
 
 
 def prior_identity(prior: Any) -> str:
-    """The SHA-256 of what decides a prior's vectors: its printed structure and settings, and every bit of its weights.
+    """The SHA-256 of what decides a prior's vectors: the classes and settings of all its modules, and every bit of its weights.
 
-    A setting that a module of your own does not print (`extra_repr`) is not seen.
+    A module's settings are its attributes, however they are called: numbers, texts, tensors, functions by their names, lists,
+    dictionaries and data classes of these, and the configurations of transformers and diffusers. Of other objects only the
+    class counts. A number that a module changes while it runs, such as a counter, makes it another prior.
 
-    It changes with the version of pellucid, and where a part has a configuration of transformers or diffusers, with that.
+    It changes with the version of pellucid, too.
     """
-    digest = hashlib.sha256(f"{FORMAT} {__version__} {type(prior).__qualname__} {prior!r}".encode())
-    configurations: dict[int, Any] = {
-        id(one): one for one in (getattr(part, "config", None) for part in prior.modules())
-    }
-    for one in configurations.values():
-        if hasattr(one, "to_json_string"):
-            digest.update(one.to_json_string().encode())
-        elif isinstance(one, Mapping):
-            digest.update(repr(dict(one)).encode())
-    for name, tensor in _tensors(prior):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(_rows(tensor.reshape(1, -1))[0])
-    return digest.hexdigest()
+    described = f"{FORMAT} {__version__} {_description(prior, _content)}"
+    return hashlib.sha256(described.encode(errors="surrogatepass")).hexdigest()
 
 
-def _tensors(prior: Any) -> Iterator[tuple[str, Tensor]]:
-    """All weights by name, those that are not saved included."""
-    return chain(prior.named_parameters(), prior.named_buffers())
+def _description(prior: Any, tensor: Callable[[Tensor], str]) -> str:
+    """What decides a prior's vectors as a text, the same in every process; `tensor` says what stands in it for a tensor."""
+    written: list[str] = []
+    seen: dict[int, int] = {}
+    """How many objects had been met before one: what is met again, perhaps within itself, is not described again."""
+
+    def write(value: Any) -> None:
+        if isinstance(value, PLAIN) or (type(value) is tuple and all(isinstance(part, PLAIN) for part in value)):
+            written.append(repr(value))
+        elif isinstance(value, Tensor):
+            written.append(f"{type(value).__name__}{tensor(value)}")
+        elif isinstance(value, np.ndarray):
+            written.append(f"{value.dtype}{value.shape}{hashlib.sha256(value.tobytes()).hexdigest()}")
+        elif isinstance(value, set | frozenset):
+            written.append(repr(sorted(map(repr, value))))
+        elif id(value) in seen:
+            written.append(f"<{seen[id(value)]}>")
+        else:
+            if not isinstance(value, tuple):  # Python may or may not make equal ones one
+                seen[id(value)] = len(seen)
+            write_parts(value)
+
+    def write_parts(value: Any) -> None:
+        kind = value if isinstance(value, FUNCTIONS) else type(value)
+        written.append(f"{kind.__module__}.{kind.__qualname__}(")
+        for name, part in _parts(value):
+            written.append(f" {name}=")
+            write(part)
+        written.append(")")
+
+    write(prior)
+    return "".join(written)
+
+
+def _parts(value: Any) -> Iterator[tuple[object, Any]]:
+    """What an object is made of, by name or place; in an order that is the same in every process."""
+    if isinstance(value, Cached):  # what it has found so far is no setting
+        yield from (("precision", value.precision.name), ("prior", value.prior))
+    elif isinstance(value, nn.Module):
+        yield from value.named_parameters(recurse=False)
+        yield from value.named_buffers(recurse=False)  # those that are not saved included
+        yield from ((name, part) for name, part in vars(value).items() if name not in TORCHS_OWN)
+        yield from value.named_children()
+    elif isinstance(value, Mapping):
+        # Which arguments a configuration of diffusers was not given is no setting, and stands in it in no order.
+        yield from ((name, part) for name, part in sorted(value.items(), key=_name) if name != "_use_default_values")
+    elif isinstance(value, list | tuple):
+        yield from enumerate(value)
+    elif hasattr(value, "to_json_string"):
+        yield "json", value.to_json_string()
+    elif isinstance(value, partial):
+        yield from (("function", value.func), ("arguments", value.args), ("keywords", value.keywords))
+    elif isinstance(value, SimpleNamespace | Namespace) or (is_dataclass(value) and not isinstance(value, type)):
+        yield from vars(value).items()
+
+
+def _name(item: tuple[Any, Any]) -> str:
+    return repr(item[0])
+
+
+def _content(tensor: Tensor) -> str:
+    """The shape, precision and bits of a tensor."""
+    return f"{tensor.dtype}{tuple(tensor.shape)}{hashlib.sha256(_rows(tensor.reshape(1, -1))[0]).hexdigest()}"
+
+
+def _place(tensor: Tensor) -> str:
+    """Where a tensor lies, and how often it was written to in place: other content has another place, or another number."""
+    return f"{tensor.dtype}{tensor.data_ptr()}{tuple(tensor.shape)}{_version(tensor)}"
 
 
 def _rows(tensor: Tensor) -> "np.ndarray[Any, np.dtype[np.uint8]]":

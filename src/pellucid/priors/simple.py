@@ -3,6 +3,8 @@
 Zeros           no prior: the same layers, fed nothing
 RandomVectors   a vector of its own for every image, that says nothing about it
 Shuffled        another image's vector: the right distribution, the wrong content
+
+Each has maps, too, of as many channels as its vector has numbers: the controls of a refinement that takes a prior's maps.
 """
 
 import hashlib
@@ -11,7 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pellucid.priors.protocol import FrozenPrior, Prior, unit_rms
+from pellucid.errors import ModelError
+from pellucid.priors.protocol import FrozenPrior, Prior, feature_maps, unit_rms
 
 __all__ = ["RandomVectors", "Shuffled", "Zeros"]
 
@@ -27,6 +30,10 @@ class Zeros(FrozenPrior):
     def encode(self, view: Tensor) -> Tensor:
         """Views (B, 3, 1, 1) to zeros (B, width)."""
         return torch.zeros(len(view), self.width, device=view.device)
+
+    def maps(self, image: Tensor) -> Tensor:
+        """(B, 3, H, W) to zeros (B, width, 1, 1)."""
+        return torch.zeros(len(image), self.width, 1, 1, device=image.device)
 
 
 class RandomVectors(FrozenPrior):
@@ -45,36 +52,53 @@ class RandomVectors(FrozenPrior):
     @torch.no_grad()
     def encode(self, view: Tensor) -> Tensor:
         """Views (B, 3, 8, 8) to vectors (B, width) of unit root-mean-square."""
-        vectors = [
-            torch.randn(self.width, generator=torch.Generator().manual_seed(number))
-            for number in _fingerprints(view, self.seed)
-        ]
-        return unit_rms(torch.stack(vectors)).to(view.device)
+        return unit_rms(self._drawn(view, self.width))
+
+    @torch.no_grad()
+    def maps(self, image: Tensor) -> Tensor:
+        """As the vectors, a map for each number: (B, 3, H, W) in [0, 1] to (B, width, 8, 8) of unit root-mean-square."""
+        drawn = self._drawn(self.prepare(image), self.width, *self.size)
+        return unit_rms(drawn.flatten(1)).reshape(drawn.shape)
+
+    def _drawn(self, view: Tensor, *shape: int) -> Tensor:
+        """Normal numbers (B, *shape), drawn for each view."""
+        generators = [torch.Generator().manual_seed(number) for number in _fingerprints(view, self.seed)]
+        return torch.stack([torch.randn(shape, generator=generator) for generator in generators]).to(view.device)
 
 
 class Shuffled(FrozenPrior):
     """Another image's vector: one of a bank, chosen by the image's content, and never the one most like its own.
 
     The one most like its own is left out because it is the image's own when the image is in the bank, whatever noise
-    lies on it.
+    lies on it. A bank of maps makes a prior that has maps, other images' in the same way, and no vectors.
 
     Args:
         prior: the prior under test.
-        bank: its vectors (N, width) for other images, or for all images of a set; N is at least 2.
+        bank: its vectors (N, width) for other images, or for all images of a set; or its maps (N, C, h, w); N is at least 2.
 
     Raises ValueError when the bank has another shape.
     """
 
-    bank: Tensor
+    _rows: Tensor
 
     def __init__(self, prior: Prior, bank: Tensor) -> None:
-        if bank.ndim != 2 or len(bank) < 2 or bank.shape[1] != prior.width:
-            raise ValueError(f"expected a bank of at least 2 vectors, (N, {prior.width}), got {tuple(bank.shape)}")
+        fits = bank.ndim == 4 or (bank.ndim == 2 and bank.shape[1] == prior.width)
+        if not fits or len(bank) < 2:
+            raise ValueError(
+                f"expected a bank of at least 2 vectors, (N, {prior.width}), or maps, (N, C, h, w), got {tuple(bank.shape)}"
+            )
         super().__init__(f"shuffled {prior.name}", prior.width, prior.size)
         self.view_channels = prior.view_channels
         self.prior = prior
-        self.register_buffer("bank", unit_rms(bank.detach()), persistent=False)
+        self._shape = tuple(bank.shape)
+        # Flat, for maps would be laid out anew with the module's convolutions.
+        self.register_buffer("_rows", unit_rms(bank.detach().flatten(1)), persistent=False)
         self.freeze()
+
+    @property
+    def bank(self) -> Tensor:
+        """What it was given, each of unit root-mean-square: (N, width), or (N, C, h, w)."""
+        return self._rows.reshape(self._shape)
 
     def prepare(self, image: Tensor) -> Tensor:
         """The view of the prior under test."""
@@ -82,11 +106,25 @@ class Shuffled(FrozenPrior):
 
     @torch.no_grad()
     def encode(self, view: Tensor) -> Tensor:
-        """Views of the prior under test to vectors (B, width) of other images."""
-        likest = (self.prior.encode(view) @ self.bank.T).argmax(1).tolist()
+        """Views of the prior under test to vectors (B, width) of other images. Raises ModelError for a bank of maps."""
+        if len(self._shape) != 2:
+            raise ModelError(f"{self.name}: its bank holds maps, not vectors")
+        return self._others(view, self.prior.encode(view), self._rows)
+
+    @torch.no_grad()
+    def maps(self, image: Tensor) -> Tensor:
+        """(B, 3, H, W) in [0, 1] to maps (B, C, h, w) of other images. Raises ModelError for a bank of vectors."""
+        if len(self._shape) != 4:
+            raise ModelError(f"{self.name}: its bank holds vectors, not maps")
+        # The means tell images apart, and are there whatever size the prior's maps have.
+        own = unit_rms(feature_maps(self.prior, image).mean((2, 3)))
+        return self._others(self.prepare(image), own, unit_rms(self.bank.mean((2, 3))))
+
+    def _others(self, view: Tensor, own: Tensor, known: Tensor) -> Tensor:
+        """Of the bank, what belongs to images other than those of `view`; they are told apart by rows of `own` and `known`."""
+        likest = (own @ known.T).argmax(1).tolist()
         steps = [1 + number % (len(self.bank) - 1) for number in _fingerprints(view)]
-        chosen = [(own + step) % len(self.bank) for own, step in zip(likest, steps, strict=True)]
-        return self.bank[chosen]
+        return self.bank[[(place + step) % len(self.bank) for place, step in zip(likest, steps, strict=True)]]
 
 
 def _check_width(width: int) -> None:

@@ -212,7 +212,8 @@ def _assigned(spec: str, leaves: list[str], weights: Weights) -> dict[str, File]
         remedy = f"give a folder as {name}:FOLDER" if name in WITH_FOLDER else "leave it out"
         raise SettingsError(f"prior {name!r} takes no file of weights, got {weights}; {remedy}")
     if len(readers) > 1:
-        raise SettingsError(f"{spec}: which prior reads {weights}? give weights by prior, for {' and '.join(readers)}")
+        files = ", ".join(f"{reader}: FILE" for reader in readers)
+        raise SettingsError(f"{spec}: which prior reads {weights}? give weights by prior: {{{files}}}")
     return {readers[0]: weights}
 
 

@@ -10,25 +10,28 @@ Source: "Boosting Image Restoration via Priors from Pre-trained Models" (CVPR 20
 """
 
 import math
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
-from pathlib import Path
 from typing import Any, Literal, overload
 
 import torch
 from torch import Tensor, nn
 
-from pellucid.errors import ModelError, SettingsError
+from pellucid.errors import ModelError, one_line
 from pellucid.networks import input_multiple, output_scale
 from pellucid.padding import pad_to_multiple
-from pellucid.priors import Prior, build_prior
-from pellucid.refinement.build import refinement_for
+from pellucid.priors import Prior
 from pellucid.refinement.channels import as_rgb, restored_channels, with_channels
 from pellucid.refinement.features import FeatureRefinement
 from pellucid.refinement.guided import Guided
-from pellucid.refinement.layers import check_layer, replaced
+from pellucid.refinement.layers import check_layer, replaced, statistics_kept
 
-__all__ = ["Boosted", "boost"]
+__all__ = ["Boosted"]
+
+PRECISIONS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+SMALL = 16
+"""Sides of an image, in pixels, below which many networks fail that do not say so by their `multiple`."""
 
 
 class Boosted(nn.Module):
@@ -92,20 +95,26 @@ class Boosted(nn.Module):
         """Refines what the network restores.
 
         Args:
-            degraded: (B, 3, H, W) in [0, 1], any size; padded by reflection where the network or R need it.
+            degraded: (B, 3, H, W) in [0, 1], any size; padded by reflection where the network or R need it, and given to each in
+                the precision of its weights.
             both: return (refined, restored) rather than refined alone; a network refined inside then runs twice.
             view: the whole images as the prior's `prepare` gives them, where `degraded` holds only crops of them.
             grid: where the crops lie, (B, 4): top, left, bottom, right as fractions of the whole image's sides.
 
+        Returns:
+            The refined images in the precision of the degraded ones, which R itself finds in that of its own weights, float32.
+
         Raises:
-            ModelError: the network returns anything but an image of the size it was given.
+            ModelError: there are no images, or the network returns anything but an image of the size it was given.
         """
         feature = self.feature(degraded, view)
         restored = self.restore(degraded, feature, grid=grid)
         refined = self.refine(restored, degraded, feature, grid=grid)
-        if not both:
-            return refined
-        return refined, self.restore(degraded) if self.inside else restored
+        if not both or not self.inside:
+            return (refined, restored) if both else refined
+        # A step is one lesson to what learns statistics, and those of the refined maps are what it will see.
+        with statistics_kept(self.network):
+            return refined, self.restore(degraded)
 
     def feature(self, degraded: Tensor, view: Tensor | None = None) -> Tensor:
         """What R takes of the prior: its vector (B, width), or its maps (B, C, h, w), of the whole degraded images.
@@ -113,12 +122,18 @@ class Boosted(nn.Module):
         Args:
             degraded: the whole images (B, C, H, W), of which the prior's view is made; not looked at where that is given.
             view: the whole images as the prior's `prepare` gives them.
+
+        Raises:
+            ModelError: there are no images, or they have other channels.
         """
+        seen = as_rgb(degraded) if view is None else view
+        if not len(seen):
+            raise ModelError(f"a boosted network takes one image or more, got a batch of none: {tuple(degraded.shape)}")
         if self.refinement.takes_maps:
             # A view is an image of the prior's own size: preparing it once more changes nothing.
-            maps: Tensor = self.prior.maps(as_rgb(degraded) if view is None else view)
+            maps: Tensor = self.prior.maps(seen)
             return maps
-        vector: Tensor = self.prior(as_rgb(degraded)) if view is None else self.prior.encode(view)
+        vector: Tensor = self.prior(seen) if view is None else self.prior.encode(seen)
         return vector
 
     def restore(self, degraded: Tensor, feature: Tensor | None = None, *, grid: Tensor | None = None) -> Tensor:
@@ -127,14 +142,15 @@ class Boosted(nn.Module):
         A network that the same prior guides is guided by the feature.
 
         Raises:
-            ModelError: the network returns anything but an image of the size it was given, or the layer anything but a map.
+            ModelError: the network returns anything but an image of the size it was given, or the layer anything but a map; or
+                an image is too small for the network.
         """
         batch, channels, height, width = degraded.shape
-        padded = pad_to_multiple(degraded, self.network_multiple)
+        padded = pad_to_multiple(degraded.to(_precision(self.network, degraded.dtype)), self.network_multiple)
         expected = (batch, restored_channels(channels), *padded.shape[2:])
         inside, told = self._inside(feature, grid), self._told(feature)
         learning = torch.is_grad_enabled() and (not self.freeze_network or inside is not None)
-        with torch.set_grad_enabled(learning), inside or nullcontext():
+        with torch.set_grad_enabled(learning), inside or nullcontext(), _explained(self.network, padded):
             restored: Any = self.network(padded.clone(), **told)  # a copy: a network may work in place
         if not isinstance(restored, Tensor) or restored.shape != expected:
             got = tuple(restored.shape) if isinstance(restored, Tensor) else type(restored).__name__
@@ -142,12 +158,13 @@ class Boosted(nn.Module):
                 f"{type(self.network).__name__}: expected an image of shape {expected}, got {got}; "
                 "pellucid.networks.External(network, ...) adapts networks of other outputs and ranges"
             )
-        return restored[:, :, :height, :width]
+        cropped = restored[:, :, :height, :width]
+        return cropped if padded.dtype == degraded.dtype else cropped.to(degraded.dtype)
 
     def _inside(self, feature: Tensor | None, grid: Tensor | None) -> AbstractContextManager[None] | None:
         if feature is None or not self.inside:
             return None
-        replace = partial(self.refinement, feature=feature, grid=grid)
+        replace = partial(self.refinement, feature=self._as_refinement(feature), grid=grid)
         return replaced(self.network, str(self.refinement.layer), replace)
 
     def _told(self, feature: Tensor | None) -> dict[str, Tensor]:
@@ -175,49 +192,36 @@ class Boosted(nn.Module):
             memory: bytes that intermediate maps may take.
 
         Returns:
-            As `restored`.
+            The shape of `restored`, in the precision of `degraded`.
         """
         if self.inside:
             return restored
         height, width = degraded.shape[2:]
         pair = [pad_to_multiple(as_rgb(image), self.refinement_multiple) for image in (restored, degraded)]
-        refined: Tensor = self.refinement(*pair, feature, grid=grid, memory=memory)[:, :, :height, :width]
-        return with_channels(refined, restored.shape[1])
+        given = [self._as_refinement(one) for one in (*pair, feature)]
+        refined: Tensor = self.refinement(*given, grid=grid, memory=memory)[:, :, :height, :width]
+        return with_channels(refined, restored.shape[1]).to(degraded.dtype)
+
+    def _as_refinement(self, value: Tensor) -> Tensor:
+        """A tensor in the precision of R's weights."""
+        return value.to(_precision(self.refinement, value.dtype))
 
 
-def boost(
-    network: nn.Module,
-    prior: str | Prior = "clip",
-    *,
-    weights: str | Path | None = None,
-    freeze_network: bool = False,
-    refinement: str = "ptgrm",
-    **settings: Any,
-) -> Boosted:
-    """Puts a refinement guided by a prior on any restoration network.
+def _precision(module: nn.Module, otherwise: torch.dtype) -> torch.dtype:
+    """That of a module's first weights, in which it takes images; `otherwise` where it has none, or such as no image has."""
+    found = next((value.dtype for value in module.parameters()), otherwise)
+    return found if found in PRECISIONS else otherwise
 
-    Untrained, the boosted network returns what the network returns; `pellucid train` or your own loop teaches it more.
 
-    Args:
-        network: any module, images (B, 3, H, W) to images of the same size, as `Boosted` takes it. It is only called; frozen, its
-            parameters need no gradients any more, and it stays in evaluation mode.
-        prior: a prior, or its name: `clip`, `clip:FOLDER`, `mobilenet_v2`, `torchvision:resnet50`, ...
-        weights: the named prior's weights file, where it needs one.
-        freeze_network: train R alone.
-        refinement: "ptgrm" for the network's result; "ptgrm-features" for the map of its layer `layer`, or of its deepest.
-        settings: of `PTGRM` or `FeatureRefinement`, such as `width`, or one of `ABLATIONS`.
-
-    Raises:
-        SettingsError: an unknown prior, refinement, setting or layer, or weights for a prior that is built already.
-        ModelError: its weights are missing or damaged, or the network changes the size or cannot be run.
-        MissingExtraError: it needs a package that is not installed.
-    """
-    if weights is not None and not isinstance(prior, str):
-        raise SettingsError("boost: weights are for a prior that is named; this one is built already")
-    guide = build_prior(prior, weights=weights) if isinstance(prior, str) else prior
-    made = refinement_for(network, guide, refinement, settings)
-    boosted = Boosted(network, guide, made, freeze_network=freeze_network)
-    place = next(network.parameters(), torch.empty(0)).device
-    boosted.prior.to(place)
-    boosted.refinement.to(place)
-    return boosted
+@contextmanager
+def _explained(network: nn.Module, image: Tensor) -> Iterator[None]:
+    """Around a network's run on what may be too small for its own padding, poolings or statistics: says so where it fails."""
+    try:
+        yield
+    except (RuntimeError, ValueError) as error:
+        if min(image.shape[2:]) >= SMALL or isinstance(error, torch.OutOfMemoryError):
+            raise
+        raise ModelError(
+            f"{type(network).__name__} fails on an image of {image.shape[2]} x {image.shape[3]} ({one_line(error)}); if that is "
+            f"too small for it, pellucid.networks.External(network, multiple={SMALL}) pads its images"
+        ) from error

@@ -10,15 +10,26 @@ from pellucid.errors import ModelError, PellucidError, SettingsError, one_line, 
 from pellucid.priors import Prior
 from pellucid.refinement.features import FeatureRefinement
 from pellucid.refinement.guided import Guided
-from pellucid.refinement.layers import find_layer
+from pellucid.refinement.layers import find_layer, is_compiled
 from pellucid.refinement.ptgrm import PTGRM
 
-__all__ = ["REFINEMENTS", "build_refinement", "has_maps", "maps_width", "refinement_for", "refinement_name"]
+__all__ = [
+    "REFINEMENTS",
+    "build_refinement",
+    "feature_width",
+    "has_maps",
+    "maps_width",
+    "refinement_for",
+    "refinement_name",
+]
 
 REFINEMENTS: Mapping[str, Callable[..., nn.Module]] = {
     "ptgrm": PTGRM,
     "ptgrm-features": FeatureRefinement,
 }
+
+FOLLOWING: Mapping[str, str] = {"prior_width": "the prior", "channels": "the layer"}
+"""Settings that nobody chooses where a refinement is made to measure, and what they follow from."""
 
 
 def build_refinement(name: str, settings: Mapping[str, Any]) -> nn.Module:
@@ -28,7 +39,7 @@ def build_refinement(name: str, settings: Mapping[str, Any]) -> nn.Module:
         SettingsError: unknown name, or settings that it does not take.
     """
     if name not in REFINEMENTS:
-        raise SettingsError(unknown_name("refinement", name, REFINEMENTS))
+        raise SettingsError(unknown_name("refinement", str(name), REFINEMENTS))
     try:
         return REFINEMENTS[name](**settings)
     except Exception as error:  # settings can be wrong in ways that only torch notices
@@ -59,21 +70,38 @@ def refinement_for(
         settings: of the refinement, without `prior_width` and `channels`; without `layer` the deepest layer is taken.
 
     Raises:
-        SettingsError: unknown name, wrong settings, no such layer, or maps wanted of a prior that has none.
+        SettingsError: unknown name, wrong settings, no such layer, maps wanted of a prior that has none, or a network that is
+            compiled and was to be refined inside.
         ModelError: the network cannot be run to find its layers.
     """
     settings = dict(settings or {})
-    wants_maps = settings.get("guidance") == "concatenated-maps"
-    settings["prior_width"] = maps_width(prior) if wants_maps else prior.width
+    for key, source in FOLLOWING.items():
+        if key in settings:
+            raise SettingsError(f"refinement {name!r}: {key} follows from {source}; leave it out")
+    settings["prior_width"] = feature_width(prior, settings)
     if name == "ptgrm-features" and isinstance(network, Guided):
         raise SettingsError(
             "refinement 'ptgrm-features': which layers run depends on the photograph where a prior guides the network; "
             "use 'ptgrm'"
         )
+    if name == "ptgrm-features" and is_compiled(network):
+        raise SettingsError(
+            "refinement 'ptgrm-features' works inside the network, which a compiled network does not let it; boost the network "
+            "as it was before torch.compile, and compile R alone, with boosted.refinement.compile()"
+        )
     if name == "ptgrm-features":
         layer = find_layer(network, settings.get("layer"))
         settings |= {"layer": layer.name, "channels": layer.channels}
     return build_refinement(name, settings)
+
+
+def feature_width(prior: Any, settings: Mapping[str, Any]) -> int:
+    """How many numbers, at each place, a refinement of such settings takes of a prior: channels of its maps, or its width.
+
+    Raises:
+        SettingsError: maps are wanted of a prior that has none.
+    """
+    return maps_width(prior) if settings.get("guidance") == "concatenated-maps" else int(prior.width)
 
 
 def has_maps(prior: Any) -> bool:

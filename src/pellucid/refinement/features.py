@@ -84,9 +84,10 @@ class FeatureRefinement(LatentRefinement):
         feature = feature.repeat_interleave(copies, 0)
         grid = None if grid is None else grid.repeat_interleave(copies, 0)
         windows = Windows(*deep.shape[2:])
-        normalised: Tensor = self.norm(deep.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        own = self.decoder.weight.dtype  # the network may be of another precision
+        normalised: Tensor = self.norm(deep.to(own).permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
         latent = self._join(self.encoder(normalised), feature, grid, windows)
-        place = coordinates(latent.shape, grid, latent.device)
+        place = coordinates(latent.shape, grid, latent.device).to(own)
         enhanced = self._enhance(latent, place, feature, windows)
         mask, residual = self.decoder(self._attention(enhanced, feature, windows)(enhanced, place)).float().chunk(2, 1)
         refined = torch.addcmul(residual, deep.float(), 1 + mask)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from pellucid.errors import ModelError, SettingsError, one_line, unknown_name
 from pellucid.networks import input_multiple
 
-__all__ = ["Layer", "check_layer", "find_layer", "replaced"]
+__all__ = ["Layer", "check_layer", "find_layer", "is_compiled", "replaced", "statistics_kept"]
 
 # The probe's sides are as 3 to 5: so are those of feature maps, and not those of pooled maps, attention matrices or
 # channels-last maps. 32 is the usual largest stride.
@@ -88,10 +88,20 @@ def find_layer(network: nn.Module, name: str | None = None) -> Layer:
 def check_layer(network: nn.Module, name: str) -> None:
     """Raises SettingsError, with the near names, where the network has no module of that dotted name."""
     names = [key for key, _ in network.named_modules() if key]
+    if not isinstance(name, str):
+        raise SettingsError(f"layer must be the dotted name of a module of {type(network).__name__}, got {name!r}")
     if name not in names:
         shown = _shortlist(name, names)
         more = f" and {len(names) - len(shown)} more" if len(names) > len(shown) else ""
         raise SettingsError(unknown_name(f"layer of {type(network).__name__}", name, shown) + more)
+
+
+def is_compiled(network: nn.Module) -> bool:
+    """Whether torch.compile has been on a network, or on a module of it: once it has run, no layer can be replaced any more."""
+    return any(
+        hasattr(module, "_orig_mod") or getattr(module, "_compiled_call_impl", None) is not None
+        for module in network.modules()
+    )
 
 
 @contextmanager
@@ -126,7 +136,10 @@ def replaced(network: nn.Module, name: str, replace: Callable[[Tensor], Tensor])
         _REPLACING.reset(token)
         handle.remove()
     if not calls:
-        raise ModelError(f"layer {name!r} of {type(network).__name__} did not run")
+        raise ModelError(
+            f"layer {name!r} of {type(network).__name__} did not run; a network that is compiled runs past it: leave the network "
+            "as it is, and compile R alone, with boosted.refinement.compile()"
+        )
 
 
 @torch.no_grad()
@@ -185,3 +198,18 @@ def _shortlist(name: str, names: Collection[str]) -> list[str]:
     """The names worth showing, for a network has hundreds: the near ones, then the outermost."""
     near = get_close_matches(name, names, n=6)
     return near + sorted(set(names) - set(near), key=lambda key: (key.count("."), key))[: 8 - len(near)]
+
+
+@contextmanager
+def statistics_kept(network: nn.Module) -> Iterator[None]:
+    """A context in which normalisations that learn the statistics of what they see, such as `BatchNorm2d`, learn nothing."""
+    learning: list[Any] = [
+        module for module in network.modules() if module.training and getattr(module, "track_running_stats", False)
+    ]
+    for module in learning:
+        module.track_running_stats = False
+    try:
+        yield
+    finally:
+        for module in learning:
+            module.track_running_stats = True

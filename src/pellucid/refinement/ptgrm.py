@@ -160,7 +160,7 @@ class PTGRM(LatentRefinement):
             )
         windows = Windows(height // 4, width // 4, None if memory is None else self._window(memory))
         latent = self.encoder(restored, degraded, windows)
-        place = coordinates(latent.shape, grid, latent.device)
+        place = coordinates(latent.shape, grid, latent.device).to(self.decoder.out.weight.dtype)
         latent = self._join(latent, feature, grid, windows)
         near_weight = snr_mask(degraded, windows) if self.range_kind == "snr" else None
         enhanced = self._enhance(latent, place, feature, windows, near_weight)

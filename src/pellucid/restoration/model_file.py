@@ -12,8 +12,18 @@ Its metadata key `pellucid` is JSON:
     card         what the model is for, what it was trained on, numbers with their protocols, licence
 
 Nothing in a file is executed: names are looked up in our tables (the one that imports classes by name is refused), and
-weights are plain tensors. A network of the user's own is not stored (its code is not ours to run): such a file holds the
-refinement alone, and is loaded with `network=`.
+weights are plain tensors.
+
+A network of the user's own is not stored, for its code is not ours to run: such a file holds the refinement alone, or only
+says which network it is. The network's weights lie beside it, in `network.safetensors`. The network comes from the user:
+
+    load_model(path, network=...)           the user's module, which is wrapped in `External` with the recipe's settings; one
+                                            that is `External` already is taken as it is
+    load_model(path, import_network=True)   the class that the file's recipe names is imported and called; no file is ever
+                                            loaded so unless somebody asks for it
+
+Either way its weights must be those that the file was made with, by their SHA-256. A network with others is filled from
+`network.safetensors`, whose tensors are checked first, before a network is imported and before one is changed.
 
 A file without that key, and .pth, .pt and .ckpt, may hold the weights of a published network: where `networks.published`
 recognises them, such a file is read like a model file that has a network only.
@@ -40,9 +50,21 @@ from pellucid.priors import Cached, DegradationEncoder, ModuleFeatures, Prior, S
 from pellucid.priors.specs import Weights
 from pellucid.refinement import Boosted, Guided, build_refinement, refinement_name
 
-__all__ = ["FORMAT", "ModelFile", "describe_model", "find_prior", "load_model", "load_network_weights", "save_model"]
+__all__ = [
+    "FORMAT",
+    "NETWORK_FILE",
+    "ModelFile",
+    "describe_model",
+    "find_prior",
+    "load_model",
+    "load_network_weights",
+    "save_model",
+    "save_own_network",
+]
 
 FORMAT = 1
+NETWORK_FILE = "network.safetensors"
+"""Beside a model file: the weights of the user's own network that it is for, by the names that they have in it."""
 HEADER: Mapping[str, tuple[type, ...]] = {
     "network": (dict,),
     "refinement": (dict, type(None)),
@@ -74,7 +96,8 @@ def save_model(
     """Writes a model file, whole or not at all.
 
     Args:
-        module: a network of ours, or a `Boosted`; a network may be `Guided`, by the prior of R where there is one.
+        module: a network of ours, or a `Boosted`; a network may be `Guided`, by the prior of R where there is one. An `External`
+            alone, too, once `save_own_network` has written its weights beside the file.
         path: where to.
         recipe: the resolved recipe, JSON-able.
         card: what people should know, JSON-able.
@@ -110,7 +133,7 @@ def save_model(
             bank = {"prior.bank": prior.bank.cpu()}
         else:
             header["prior"] = _outside(prior)
-    if not parts:
+    if not parts and not (isinstance(network, External) and path.with_name(NETWORK_FILE).is_file()):
         raise ModelError(f"{path}: nothing of ours to store; the network is external and not boosted")
     tensors = {
         f"{part}.{key}": (value.to(dtype) if value.is_floating_point() else value).contiguous().cpu()
@@ -121,7 +144,32 @@ def save_model(
         raise ModelError(f"{path}: the weights to be stored are not finite; the training has diverged")
     tensors |= bank
     header |= {"recipe": dict(recipe), "card": dict(card)}
-    _write(tensors, header, path)
+    _write(tensors, path, {"pellucid": json.dumps(header, sort_keys=True)})
+
+
+def save_own_network(module: nn.Module, folder: Path) -> bool:
+    """Writes the weights of a network of the user's own to a folder, beside the model file there, whole or not at all.
+
+    Args:
+        module: an `External`, or `Boosted` on one; of any other module nothing is written.
+        folder: where `network.safetensors` goes.
+
+    Returns:
+        Whether the module has such a network.
+
+    Raises:
+        ModelError: the weights are not finite, or the file cannot be written.
+    """
+    network = module.network if isinstance(module, Boosted) else module
+    if not isinstance(network, External):
+        return False
+    path = folder / NETWORK_FILE
+    # Copies: weights that several layers share are stored for each, for the format knows of no sharing.
+    tensors = {key: value.detach().cpu().contiguous().clone() for key, value in network.network.state_dict().items()}
+    if not all(value.isfinite().all() for value in tensors.values()):
+        raise ModelError(f"{path}: the weights to be stored are not finite; the training has diverged")
+    _write(tensors, path)
+    return True
 
 
 def describe_model(path: Path) -> dict[str, Any]:
@@ -133,12 +181,20 @@ def describe_model(path: Path) -> dict[str, Any]:
     return _open(path)[0]
 
 
-def load_model(path: Path, *, network: nn.Module | None = None, prior_weights: Path | None = None) -> ModelFile:
+def load_model(
+    path: Path,
+    *,
+    network: nn.Module | None = None,
+    import_network: bool = False,
+    prior_weights: Path | None = None,
+) -> ModelFile:
     """Builds what a model file holds.
 
     Args:
         path: the file, or the weights of a published network as their authors give them.
-        network: for a file that refines a network of your own, that network.
+        network: for a file that is for a network of your own, that network, in `External` or as it is. Where its weights are
+            not those that the file was made with, it is given those of `network.safetensors` beside the file.
+        import_network: for such a file, import the network that its recipe names instead: this runs its code.
         prior_weights: for a file whose prior is not embedded, that prior's weights.
 
     Raises:
@@ -147,13 +203,13 @@ def load_model(path: Path, *, network: nn.Module | None = None, prior_weights: P
     header, tensors = _open(path, weights=True)
     try:
         kept = header["network"]
-        if "name" in kept:
+        if "name" not in kept:
+            network = _own_network(network, header, path, imported=import_network)
+        elif network is not None:
+            raise ModelError(f"{path}: has a network of its own, and is loaded without network=...")
+        else:
             network = _network(kept, path)
             _fill(network, tensors, "network", path)
-        elif network is None:
-            raise ModelError(f"{path}: refines a network of your own; load it from Python with network=...")
-        elif fingerprint(network) != kept["sha256"]:
-            raise ModelError(f"{path}: was made for a network with other weights than the one given")
         refinement: nn.Module | None = None
         if header["refinement"] is not None:
             with torch.device("meta"):
@@ -176,6 +232,8 @@ def load_model(path: Path, *, network: nn.Module | None = None, prior_weights: P
 def load_network_weights(network: nn.Module, weights: Path | Mapping[str, Path]) -> None:
     """Fills a network from a model file's network part, or from a plain weights file by its own keys or its authors'.
 
+    Of a model file that is for a network of the user's own, that is `network.safetensors` beside it.
+
     Args:
         network: what is filled.
         weights: the file; or files by the names of the modules within the network that they are for, such as `experts.0`.
@@ -193,6 +251,9 @@ def load_network_weights(network: nn.Module, weights: Path | Mapping[str, Path])
         load_weights(network.network if isinstance(network, External) else network, path)
         return
     header, tensors = _open(path, weights=True)
+    if isinstance(network, External) and "name" not in header["network"]:
+        _fill_own(network, _own_weights(header, path), path)
+        return
     if header["network"].get("name") != network_name(network):
         raise ModelError(f"{path}: holds a network of another kind ({header['network'].get('name', 'external')})")
     _fill(network, tensors, "network", path)
@@ -225,8 +286,12 @@ def _restorer_prior(file: str, _weights: str | Path | None) -> Prior:
 
 def fingerprint(network: nn.Module) -> str:
     """The SHA-256 of a network's weights and their names."""
+    return _fingerprint(network.state_dict())
+
+
+def _fingerprint(state: Mapping[str, Tensor]) -> str:
     digest = hashlib.sha256()
-    for key, value in sorted(network.state_dict().items()):
+    for key, value in sorted(state.items()):
         digest.update(key.encode())
         digest.update(_bytes(value))
     return digest.hexdigest()
@@ -251,6 +316,71 @@ def _network(kept: dict[str, Any], path: Path) -> nn.Module:
         raise ModelError(f"{path}: names a network that is not pellucid's own; model files may not")
     with torch.device("meta"):
         return build_network(kept["name"], kept["settings"])
+
+
+def _own_network(given: nn.Module | None, header: dict[str, Any], path: Path, *, imported: bool) -> nn.Module:
+    """The network of the user's own that a file is for, with the weights that it was made with."""
+    settings = _external_settings(header)
+    if given is None:
+        if not imported:
+            raise ModelError(
+                f"{path}: is for a network of your own; --import-network imports it, which runs its code, "
+                "and pellucid.load(file, network=...) takes it"
+            )
+        if settings is None:
+            raise ModelError(f"{path}: does not say which network to import; use pellucid.load(file, network=...)")
+        weights = _own_weights(header, path)  # first: of a file that is not whole no code runs
+        try:
+            network = External(**settings)
+        except SettingsError as error:
+            raise ModelError(f"{path}: {error}") from error
+        _fill_own(network, weights, path)
+        return network
+    if not isinstance(given, External) and settings is not None:
+        how = {key: value for key, value in settings.items() if key not in ("target", "arguments")}
+        given = External(given, **how)
+    if fingerprint(given) == header["network"]["sha256"]:
+        return given
+    if not isinstance(given, External):
+        raise ModelError(
+            f"{path}: was made for a network with other weights than the one given, or for External(network, ...)"
+        )
+    if not path.with_name(NETWORK_FILE).is_file():
+        raise ModelError(
+            f"{path}: was made for a network with other weights than the one given, and no {NETWORK_FILE} lies beside it"
+        )
+    _fill_own(given, _own_weights(header, path), path)
+    return given
+
+
+def _external_settings(header: dict[str, Any]) -> dict[str, Any] | None:
+    """The settings of `External` with which a file's recipe trained a network of the user's own."""
+    network = header["recipe"].get("network")
+    settings = network.get("settings") if isinstance(network, dict) and network.get("name") == "external" else None
+    return settings if isinstance(settings, dict) else None
+
+
+def _own_weights(header: dict[str, Any], path: Path) -> dict[str, Tensor]:
+    """The tensors of `network.safetensors` beside a model file, which are those that it was made with."""
+    beside = path.with_name(NETWORK_FILE)
+    try:
+        with safe_open(beside, "pt") as file:
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"{beside}: the weights of the network of {path.name} cannot be read ({error})") from error
+    if _fingerprint({f"network.{key}": value for key, value in tensors.items()}) != header["network"]["sha256"]:
+        raise ModelError(f"{beside}: holds other weights than those that {path.name} was made with")
+    return tensors
+
+
+def _fill_own(network: External, tensors: Mapping[str, Tensor], path: Path) -> None:
+    try:
+        network.network.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise ModelError(
+            f"{path}: the weights of its network do not fit {network.settings['target']} "
+            f"({str(error).splitlines()[-1].strip()})"
+        ) from error
 
 
 def _prior(header: dict[str, Any], tensors: Mapping[str, Tensor], path: Path, weights: Path | None) -> Any:
@@ -366,12 +496,12 @@ def _fill(module: nn.Module, tensors: Mapping[str, Tensor], part: str, path: Pat
         raise ModelError(f"{path}: the weights of its {part} are not finite")
 
 
-def _write(tensors: Mapping[str, Tensor], header: Mapping[str, Any], path: Path) -> None:
+def _write(tensors: Mapping[str, Tensor], path: Path, metadata: dict[str, str] | None = None) -> None:
     partial = path.with_name(path.name + ".partial")
     try:
         partial.touch()  # with the rights that new files have here; safetensors alone makes it private
         rights = partial.stat().st_mode
-        save_file(dict(tensors), partial, metadata={"pellucid": json.dumps(header, sort_keys=True)})
+        save_file(dict(tensors), partial, metadata=metadata)
         partial.chmod(rights)
         partial.replace(path)
     except OSError as error:

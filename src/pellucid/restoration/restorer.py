@@ -1,20 +1,22 @@
 """The restorer: what users hold. A picture of any kind and size in, the same kind and size out."""
 
 import warnings
+from collections.abc import Collection
 from functools import cached_property
 from pathlib import Path
 from typing import Literal, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from pellucid import images
-from pellucid.diagnosis import Diagnoser, Diagnosis, load_diagnoser
+from pellucid.diagnosis import BLOCK, Diagnoser, Diagnosis, DiagnosisPrior, block_offset, load_diagnoser
 from pellucid.errors import ImageError, ModelError, SettingsError
-from pellucid.networks import input_multiple, output_scale, seeing_whole
+from pellucid.networks import Experts, input_multiple, output_scale, seeing_whole
 from pellucid.padding import pad_to_multiple
 from pellucid.precision import channels_last, fast_bfloat16
-from pellucid.refinement import Boosted
+from pellucid.refinement import Boosted, Guided
 from pellucid.restoration.memory import available_memory, bytes_per_pixel, checked_memory, parse_memory, tiles_within
 from pellucid.restoration.tiling import Tiles, restore_in_tiles
 
@@ -40,6 +42,9 @@ class Restorer:
             None takes a quarter of what is free.
         device: "auto" (a GPU where there is one), "cpu", "cuda", "cuda:1", "mps".
         precision: "bfloat16", "float32", or "auto" for bfloat16 where the device is faster with it.
+        passes: how often at most a model of several experts whom the diagnosis guides, such as `default`, restores a picture: of
+            the result it is asked again, and goes on while another expert is wanted, as for haze in a picture that was noisy,
+            too. Only what the diagnosis finds in the picture as it came is undone so.
         diagnoser: asked first what is wrong with a picture; one to be left alone (`Diagnosis.leave_alone`) comes back as it is.
 
     Raises:
@@ -55,6 +60,7 @@ class Restorer:
         memory: int | str | None = None,
         device: str = "auto",
         precision: Precision = "auto",
+        passes: int = 3,
         diagnoser: Diagnoser | None = None,
     ) -> None:
         if tile is not None and (type(tile) is not int or (tile != 0 and tile < 64)):
@@ -65,6 +71,9 @@ class Restorer:
         self.model = channels_last(model.eval().to(self.device))
         self.network: nn.Module = model.network if isinstance(model, Boosted) else model
         self.scale = output_scale(self.network)
+        if type(passes) is not int or passes < 1:
+            raise SettingsError(f"passes must be a whole number, 1 or more, got {passes!r}")
+        self.passes = passes
         self.strength, self.tile = self._checked(strength), tile
         if diagnoser is not None and self.scale != 1:
             raise SettingsError(
@@ -147,25 +156,72 @@ class Restorer:
         return strength
 
     def _restore_one(self, degraded: Tensor, strength: float) -> Tensor:
-        image = degraded.to(self.device, memory_format=torch.channels_last)
-        restored = self._run(image, self.bfloat16)
+        # Who the diagnosis guides has learnt from JPEGs whose blocks begin in the corner.
+        offset = block_offset(degraded) if isinstance(getattr(self.model, "prior", None), DiagnosisPrior) else (0, 0)
+        top, left = (-length % BLOCK for length in offset)
+        aligned = F.pad(degraded, (left, 0, top, 0), mode="reflect") if top or left else degraded
+        restored = self._restore_in_passes(aligned.to(self.device, memory_format=torch.channels_last))
+        if strength < 1:
+            restored = torch.lerp(aligned.to(self.device), restored, strength)
+        return restored[..., top * self.scale :, left * self.scale :].contiguous().cpu()
+
+    def _restore_in_passes(self, restored: Tensor) -> Tensor:
+        """Begins with the degraded image; what one expert leaves, another goes on with.
+
+        None is asked twice, and after the first none for what the diagnosis has not found in the degraded image: a restored one
+        may look blurred or hazy to a gate, which knows degraded ones.
+        """
+        guided = self.network
+        experts = guided.network if isinstance(guided, Guided) else None
+        if (
+            not isinstance(guided, Guided)
+            or not isinstance(experts, Experts)
+            or not hasattr(guided.prior, "kinds_found")
+        ):
+            return self._pass(restored, self._feature(restored, self.bfloat16))
+        asked: list[int] = []
+        found: Collection[str] = ()
+        while True:
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
+                view = guided.prior.prepare(restored)
+                expert = experts.most_believed(guided.prior.encode(view))
+            if not asked:
+                found = guided.prior.kinds_found(view)
+            elif expert in asked or not experts.is_for(expert, found):
+                return restored
+            shared = getattr(self.model, "prior", None) is guided.prior
+            restored = self._pass(restored, self._feature(restored, self.bfloat16, view if shared else None))
+            asked.append(expert)
+            others = (other for other in range(len(experts.kinds)) if other not in asked)
+            if len(asked) == self.passes or not any(experts.is_for(other, found) for other in others):
+                return restored
+
+    def _pass(self, image: Tensor, feature: Tensor | None) -> Tensor:
+        """(1, 3, H, W) in [0, 1] to the same, restored once."""
+        restored = self._run(image, feature, self.bfloat16)
         if _broken(restored, image) and self.bfloat16:
-            warnings.warn("the result at bfloat16 was not usable; it was computed again in float32", stacklevel=4)
-            restored = self._run(image, False)
+            warnings.warn("the result at bfloat16 was not usable; it was computed again in float32", stacklevel=6)
+            restored = self._run(image, self._feature(image, False), False)
         if not restored.isfinite().all():
             raise ModelError(f"{type(self.network).__name__}: its output is not finite")
-        if strength < 1:
-            restored = torch.lerp(image, restored, strength)
-        return restored.clamp_(0, 1).contiguous().cpu()
+        restored = restored.clamp_(0, 1)
+        if bool((image == image[:, :1]).all()):  # a picture without colour gets none
+            restored = restored.mean(1, keepdim=True).expand(-1, 3, -1, -1)
+        return restored
 
-    def _run(self, image: Tensor, bfloat16: bool) -> Tensor:
+    def _feature(self, image: Tensor, bfloat16: bool, view: Tensor | None = None) -> Tensor | None:
+        if not isinstance(self.model, Boosted):
+            return None
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=bfloat16):
+            return self.model.feature(image, view)
+
+    def _run(self, image: Tensor, feature: Tensor | None, bfloat16: bool) -> Tensor:
         memory = self.memory or available_memory(self.device)
         tiles = self._tiles(memory, image)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=bfloat16), seeing_whole(self.network, image):
-            if not isinstance(self.model, Boosted):
+            if not isinstance(self.model, Boosted) or feature is None:
                 return restore_in_tiles(self._restore_tile, image, tiles, scale=self.scale)
             boosted = self.model
-            feature = boosted.feature(image)
             restored = restore_in_tiles(lambda tile, grid: boosted.restore(tile, feature, grid=grid), image, tiles)
             return boosted.refine(restored, image, feature, memory=memory)
 

@@ -149,10 +149,9 @@ class Objective:
         for _, term in self.terms:
             kind = type(network).__name__
             if term.own and not (hasattr(network, term.own) and term.made_by in (None, kind)):
+                owner = term.made_by or "the network"
                 raise SettingsError(
-                    f"train.loss: a loss of this sum looks at the network's {term.own}, which {kind} does not have"
-                    if term.made_by is None
-                    else f"those of {term.made_by}; {kind} has none such"
+                    f"train.loss: a loss of this sum looks at the {term.own} of {owner}; {kind} has none such"
                 )
 
 

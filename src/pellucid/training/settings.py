@@ -151,6 +151,8 @@ class DataSettings(SourceSettings):
     sources: Annotated[list[WeightedSource], Field(min_length=1)] | None = None
     view: Sight = "whole"
     """What the prior is shown in training: the whole photograph, as when it restores, or the training crop."""
+    degrade_whole: bool = False
+    """Degrade whole photographs, as for a prior that sees them, also where there is none: then both train on the same pixels."""
     crop: Annotated[int, Field(ge=8, le=4096)] = 96
     """Side of a training crop, in pixels."""
 
@@ -340,15 +342,24 @@ def _split(tree: Any, assignment: str) -> tuple[str, str]:
 
 def _holds(tree: Any, path: str) -> bool:
     """Whether the whole of a dotted path is in the tree."""
+    key, rest = _first(tree, path)
+    return key is not None and (not rest or _holds(tree[key], rest))
+
+
+def _first(tree: Any, path: str) -> tuple[Any, str]:
+    """The key that a dotted path begins with in a tree, and what of the path follows; None for a key that is not there.
+
+    A number counts in a list, from 0. A key of a mapping may hold dots of its own; of several the longest is meant.
+    """
+    first, _, rest = path.partition(".")
     if isinstance(tree, list):
-        number, _, rest = path.partition(".")
-        return number.isdecimal() and int(number) < len(tree) and (not rest or _holds(tree[int(number)], rest))
-    if not isinstance(tree, dict):
-        return False
-    return any(
-        path == str(key) or (path.startswith(f"{key}.") and _holds(value, path[len(str(key)) + 1 :]))
-        for key, value in tree.items()
-    )
+        return (int(first) if first.isdecimal() and int(first) < len(tree) else None), rest
+    keys = tree if isinstance(tree, dict) else ()
+    there = [key for key in keys if f"{path}.".startswith(f"{key}.")]  # YAML's keys may be numbers
+    if not there:
+        return None, rest
+    key = max(there, key=lambda one: len(str(one)))
+    return key, path[len(str(key)) + 1 :]
 
 
 def put(tree: dict[str, Any] | list[Any], path: str, value: Any, source: str) -> None:
@@ -360,15 +371,11 @@ def put(tree: dict[str, Any] | list[Any], path: str, value: Any, source: str) ->
     Raises:
         SettingsError: a group holds a value, or a list has no such entry; `source` names what asked for it.
     """
-    if isinstance(tree, list):
-        number, _, rest = path.partition(".")
-        if not number.isdecimal() or int(number) >= len(tree):
-            raise SettingsError(f"{source}: {number!r} is no entry of a list of {len(tree)}, counted from 0")
-        key: Any = int(number)
-    else:
-        there = [one for one in tree if f"{path}.".startswith(f"{one}.")]  # YAML's keys may be numbers
-        key = max(there, key=lambda one: len(str(one)), default=path.partition(".")[0])
-        rest = path[len(str(key)) + 1 :]
+    key, rest = _first(tree, path)
+    if key is None:
+        key = path.partition(".")[0]
+        if isinstance(tree, list):
+            raise SettingsError(f"{source}: {key!r} is no entry of a list of {len(tree)}, counted from 0")
     if not rest:
         tree[key] = value
         return

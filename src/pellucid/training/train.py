@@ -1,22 +1,22 @@
 """From a recipe to a run folder: `recipe.yaml`, `log.jsonl`, `checkpoint.pt`, and at the end `model.safetensors`."""
 
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from pellucid.data.batches import Batches
-from pellucid.data.sources import Source
+from pellucid.data.sources import Sight, Source
 from pellucid.errors import SettingsError, one_line
 from pellucid.networks import Experts, External, build_network, input_multiple, module_within
 from pellucid.precision import channels_last
-from pellucid.priors import Cached, Prior, Shuffled
+from pellucid.priors import Cached, Prior, Shuffled, feature_maps
 from pellucid.refinement import Boosted, Guided, refinement_for
 from pellucid.refinement.latent import LatentRefinement
-from pellucid.restoration.model_file import find_prior, load_network_weights, save_model
+from pellucid.restoration.model_file import find_prior, load_network_weights, save_model, save_own_network
 from pellucid.training.degradation_encoder import train_encoder
 from pellucid.training.gate import check_gate, teach_gate
 from pellucid.training.loop import Run, Step
@@ -71,12 +71,7 @@ def train(
 
 def _save(run: Run, folder: Path, tree: dict[str, Any], written: dict[str, Any]) -> None:
     """Writes the model file; the weights of a network that is not ours go to a file of their own, `network.safetensors`."""
-    network = run.module.network if isinstance(run.module, Boosted) else run.module
-    if isinstance(network, External):
-        tensors = {key: value.detach().cpu().contiguous() for key, value in network.network.state_dict().items()}
-        save_file(tensors, folder / "network.safetensors")
-        if network is run.module:
-            return
+    save_own_network(run.module, folder)  # first: a run is complete where its model file is
     save_model(run.module, folder / "model.safetensors", recipe=tree, card=written)
 
 
@@ -110,8 +105,11 @@ def prepare(recipe: Recipe, folder: Path) -> tuple[Run, Source]:
             f"data.crop: must be divisible by {multiple} for network {recipe.network.name!r}, got {data.crop}"
         )
     view = module.prior.prepare if isinstance(module, Boosted) else None
-    batches = Batches(training, data.crop, settings.batch, settings.seed, view, data.view, settings.prior_dropout)
+    sight: Sight | None = data.view if view is not None else "whole" if data.degrade_whole else None
+    batches = Batches(training, data.crop, settings.batch, settings.seed, view, sight, settings.prior_dropout)
     module = channels_last(module)
+    # However much was drawn for the weights, what training draws, such as dropout, is the same for every module.
+    torch.manual_seed(settings.seed)
     return Run(module, objective, batches, settings, folder / "checkpoint.pt"), held_out
 
 
@@ -127,11 +125,13 @@ def build_module(recipe: Recipe, training: Source | None = None) -> nn.Module:
             raise SettingsError(f"network {recipe.network.name!r} is guided by a prior: give prior and refinement")
         return network
     try:
-        prior = find_prior(recipe.prior.name, weights=recipe.prior.weights)
+        with torch.random.fork_rng():  # or R would begin otherwise after a prior that draws weights to be filled
+            prior = find_prior(recipe.prior.name, weights=recipe.prior.weights)
         if recipe.prior.cache:
             prior = Cached(prior, recipe.prior.cache)
         if recipe.prior.shuffled:
-            prior = Shuffled(prior, _bank(prior, training or split_sources(recipe.data)[0]))
+            maps = recipe.refinement.settings.get("guidance") == "concatenated-maps"
+            prior = Shuffled(prior, _bank(prior, training or split_sources(recipe.data)[0], maps=maps))
     except (RuntimeError, ValueError, OverflowError) as error:  # a width that no memory holds, a bank of one
         raise SettingsError(f"prior {recipe.prior.name!r}: {one_line(error)}") from error
     if guided:
@@ -153,14 +153,20 @@ def _freeze(network: nn.Module, recipe: Recipe) -> None:
             module_within(network, name).requires_grad_(False)
     except SettingsError as error:
         raise SettingsError(f"train.frozen: {error}") from None
-    if isinstance(network, External):
-        return
     missing = [
         name
         for name in _without_weights(network, recipe)
         if recipe.train.freeze_network or not network.get_parameter(name).requires_grad
     ]
-    if missing:
+    if isinstance(network, External):
+        # It may be meant: what its own constructor does to its weights, such as to load or to fix them, is not seen from here.
+        if missing and (recipe.train.freeze_network or recipe.train.frozen):
+            warnings.warn(
+                f"network.weights: {missing[0]} of {network.settings['target']} is frozen and no weights are given; "
+                "unless the network loads its own, it stays random",
+                stacklevel=2,
+            )
+    elif missing:
         raise SettingsError(f"network.weights: {missing[0]} is frozen and has no weights; it would stay random")
 
 
@@ -175,11 +181,12 @@ def _without_weights(network: nn.Module, recipe: Recipe) -> list[str]:
 
 
 @torch.no_grad()
-def _bank(prior: Prior, training: Source, size: int = 64) -> Tensor:
-    """The prior's vectors (N, width) of some training photographs."""
+def _bank(prior: Prior, training: Source, size: int = 64, *, maps: bool = False) -> Tensor:
+    """The prior's vectors (N, width) of some training photographs; or its maps (N, C, h, w) of their views."""
     step = max(1, len(training) // size)  # spread over all of them: several sources stand one after the other
     examples = [training.example(index) for index in range(0, len(training), step)][:size]
-    return torch.cat([prior(example.seen[None]) for example in examples if example.seen is not None])
+    views = [prior.prepare(example.seen[None]) for example in examples if example.seen is not None]
+    return torch.cat([feature_maps(prior, view) if maps else prior.encode(view) for view in views])
 
 
 def card(recipe: Recipe, run: Run) -> dict[str, Any]:
