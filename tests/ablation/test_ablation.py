@@ -102,6 +102,10 @@ def test_arms_of_unequal_steps_or_seeds_are_refused(tree, tmp_path):
     arms = arms_of(tree)
     with pytest.raises(SettingsError, match="two recipes are called 'small'"):
         Runs([*arms, *arms], [0], tmp_path)
+    alone = next(
+        arm for arm in arms_of(tree | {"train": tree["train"] | {"prior_dropout": 0.5}}) if arm.name == NETWORK
+    )
+    assert alone.recipe(0).train.prior_dropout == 0
     del tree["distill"]
     with pytest.raises(SettingsError, match="--student needs a recipe with distill, which 'small' has not"):
         Runs(arms_of(tree), [0], tmp_path, student=True)

@@ -314,6 +314,8 @@ def test_errors_are_plain(photographs, tmp_path):
         ("network.weights", {"experts.0:x": None}, r"mine\.yaml: network\.weights: "),
         ("refinement", {"name": "ptgrm"}, "prior and refinement go together"),
         ("train.seed", 2**70, "train.seed"),
+        ("train.refined_weight", 0, r"train\.refined_weight"),
+        ("train.prior_dropout", 0.5, "there is no prior"),
         ("refinement.weights", "x", "unknown key 'weights'"),
     ],
 )

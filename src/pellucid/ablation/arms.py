@@ -195,7 +195,7 @@ def _controls(tree: Mapping[str, Any], base: Recipe, parts: _Parts, *, guided: b
         "prior": None,
         "refinement": None,
         "data": {**tree["data"], "degrade_whole": base.data.view == "whole"},
-        "train": {**tree["train"], "freeze_network": False},
+        "train": {**tree["train"], "freeze_network": False, "prior_dropout": 0.0},
     }
     return [
         Arm(NETWORK, tree if frozen else alone, base.name, network=frozen),

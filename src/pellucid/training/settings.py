@@ -189,8 +189,8 @@ class TrainSettings(_Settings):
     """What is minimised: a loss, or a weighted sum such as `charbonnier + 0.1 ssim` (see `objectives.TERMS`)."""
     perceptual_weights: Path | None = None
     """torchvision's weights of VGG-16, for the loss `perceptual`."""
-    refined_weight: Annotated[float, Field(ge=0)] = 1.0
-    """lambda_1 of PTG-RM's equation (8)."""
+    refined_weight: Annotated[float, Field(gt=0)] = 1.0
+    """lambda_1 of PTG-RM's equation (8); with 0 R would learn nothing."""
     freeze_network: bool = False
     """Train R alone and leave F as it is."""
     frozen: tuple[str, ...] = ()
@@ -291,6 +291,8 @@ class Recipe(_Settings):
             raise ValueError("prior and refinement go together: give both, or neither for the network alone")
         if self.train.freeze_network and self.refinement is None:
             raise ValueError("train.freeze_network leaves nothing to train without a refinement")
+        if self.train.prior_dropout and self.prior is None:
+            raise ValueError("train.prior_dropout withholds a prior's vector, and there is no prior")
         fixed = self.data.pairs is not None and self.data.degradations is None and self.data.view == "whole"
         if self.prior is not None and self.prior.cache and not fixed:
             raise ValueError(
