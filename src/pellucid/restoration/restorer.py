@@ -159,11 +159,18 @@ class Restorer:
         # Who the diagnosis guides has learnt from JPEGs whose blocks begin in the corner.
         offset = block_offset(degraded) if isinstance(getattr(self.model, "prior", None), DiagnosisPrior) else (0, 0)
         top, left = (-length % BLOCK for length in offset)
-        aligned = F.pad(degraded, (left, 0, top, 0), mode="reflect") if top or left else degraded
-        restored = self._restore_in_passes(aligned.to(self.device, memory_format=torch.channels_last))
+        restored = self._restore_in_passes(self._placed(degraded, top, left))[
+            ..., top * self.scale :, left * self.scale :
+        ]
         if strength < 1:
-            restored = torch.lerp(aligned.to(self.device), restored, strength)
-        return restored[..., top * self.scale :, left * self.scale :].contiguous().cpu()
+            restored = torch.lerp(degraded.to(self.device), restored, strength)
+        return restored.contiguous().cpu()
+
+    def _placed(self, image: Tensor, top: int, left: int) -> Tensor:
+        """On the device, with so many rows and columns mirrored before it."""
+        if top or left:
+            image = F.pad(image, (left, 0, top, 0), mode="reflect")
+        return image.to(self.device, memory_format=torch.channels_last)
 
     def _restore_in_passes(self, restored: Tensor) -> Tensor:
         """Begins with the degraded image; what one expert leaves, another goes on with.
