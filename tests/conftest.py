@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from pellucid import images
 from pellucid.cli import main
 
 # On a busy machine two threads on tiny tensors wait for each other most of the time.
@@ -25,6 +26,20 @@ def shared() -> Path:
     if not (folder / "weights").is_dir():
         pytest.skip("no folder with real data and weights: set PELLUCID_SHARED to run this test")
     return folder
+
+
+@pytest.fixture
+def small_pictures(tmp_path):
+    """Writes so many small pictures of noise, and returns their folder."""
+
+    def written(count):
+        folder = tmp_path / "clean"
+        folder.mkdir()
+        for index in range(count):
+            images.write(images.Photograph(torch.rand(1, 3, 24, 26)), folder / f"{index}.png")
+        return folder
+
+    return written
 
 
 @pytest.fixture

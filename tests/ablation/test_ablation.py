@@ -12,7 +12,6 @@ import torch
 import yaml
 from safetensors.torch import save_file
 
-from pellucid import images
 from pellucid.ablation.arms import BASE, CONTROLS, NETWORK, arms_of
 from pellucid.ablation.report import score, write
 from pellucid.ablation.runs import Runs
@@ -28,18 +27,14 @@ from pellucid.training.train import build_module, prepare
 
 
 @pytest.fixture
-def tree(tmp_path):
-    for index in range(3):
-        path = tmp_path / f"clean/{index}.png"
-        path.parent.mkdir(exist_ok=True)
-        images.write(images.Photograph(torch.rand(1, 3, 24, 26)), path)
+def tree(small_pictures):
     return {
         "name": "small",
         "network": {"name": "unet", "settings": {"widths": [8, 8], "blocks": [1, 1]}},
         "prior": {"name": "random:12:7"},
         "refinement": {"name": "ptgrm", "settings": {"width": 4, "blocks": 1}},
         "data": {
-            "folder": str(tmp_path / "clean"),
+            "folder": str(small_pictures(3)),
             "degradations": ["noise sigma=25"],
             "crop": 16,
             "validation": 1,

@@ -5,10 +5,7 @@ import sys
 import warnings
 
 import pytest
-import torch
 import yaml
-
-from pellucid import images
 
 SOURCE = """
 import torch
@@ -38,12 +35,9 @@ def _networks(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def recipe(tmp_path):
+def recipe(tmp_path, small_pictures):
     """Writes a recipe with some keys of some sections changed, and returns its file."""
-    for index in range(4):
-        path = tmp_path / f"clean/{index}.png"
-        path.parent.mkdir(exist_ok=True)
-        images.write(images.Photograph(torch.rand(1, 3, 24, 26)), path)
+    folder = small_pictures(4)
 
     def written(name="own", train=None, **sections):
         settings = {"target": "own_networks:Plain", "output": 0, "multiple": 4}
@@ -53,7 +47,7 @@ def recipe(tmp_path):
             "prior": {"name": "random:12:7"},
             "refinement": {"name": "ptgrm", "settings": {"width": 4, "blocks": 1}},
             "data": {
-                "folder": str(tmp_path / "clean"),
+                "folder": str(folder),
                 "degradations": ["noise sigma=25"],
                 "crop": 16,
                 "validation": 1,

@@ -12,7 +12,7 @@ from pellucid.errors import ModelError, SettingsError
 from pellucid.evaluation.candidates import Candidate, candidates_of
 from pellucid.evaluation.pictures import safe_name
 from pellucid.networks import build_network
-from pellucid.restoration.model_file import describe_model, load_model, save_own_network
+from pellucid.restoration.model_file import describe_model, load_model
 from pellucid.training.distill import distill
 from pellucid.training.loop import Step
 from pellucid.training.train import train
@@ -149,6 +149,4 @@ class Runs:
         resume = (run.folder / "checkpoint.pt").exists()
         teacher = load_model(base.model, network=base.network)
         for step in distill(teacher, base.arm.recipe(base.seed), run.folder, resume=resume):
-            if step.last:  # before the model file is there, which says that nothing is left to do
-                save_own_network(teacher.module, run.folder)
             yield run, step

@@ -24,7 +24,7 @@ def distill(
     json: Json = False,
 ) -> None:
     """Replace the prior of a boosted model by a small student, so that the model file needs no other file."""
-    from pellucid.restoration.model_file import NETWORK_FILE, load_model, save_own_network
+    from pellucid.restoration.model_file import NETWORK_FILE, load_model
     from pellucid.training.distill import distill as steps_of
     from pellucid.training.run_folder import is_main_process
     from pellucid.training.settings import override, read_recipe
@@ -38,9 +38,9 @@ def distill(
     written = out / "model.safetensors"
     if not is_main_process():
         return
-    beside = save_own_network(loaded.module, out)
     if json:
         print_json({"model": str(written), "steps": last.number if last else None, "loss": last.loss if last else None})
     else:
+        beside = "name" not in loaded.header["network"]  # a network of the user's own
         needs = f"needs no other file but {NETWORK_FILE} beside it" if beside else "needs no other file"
         say(f"{written}: {needs}" + (f"; distillation loss {last.loss:.4f}" if last else ""))

@@ -28,8 +28,7 @@ def train(
         override(tree, assignment)
     settings = read_recipe(tree, recipe)
     last = train_with_progress(lambda show: steps_of(settings, out, resume=resume, show=show), settings.name)
-    written = (out / "model.safetensors", out / "network.safetensors")  # the second where the network is not ours
-    model = next((path for path in written if path.exists()), written[0])
+    model = out / "model.safetensors"
     if not is_main_process():
         return
     if json:

@@ -140,8 +140,6 @@ def save_model(
         for part, kept in parts.items()
         for key, value in kept.state_dict().items()
     }
-    if not all(value.isfinite().all() for value in tensors.values()):
-        raise ModelError(f"{path}: the weights to be stored are not finite; the training has diverged")
     tensors |= bank
     header |= {"recipe": dict(recipe), "card": dict(card)}
     _write(tensors, path, {"pellucid": json.dumps(header, sort_keys=True)})
@@ -163,12 +161,9 @@ def save_own_network(module: nn.Module, folder: Path) -> bool:
     network = module.network if isinstance(module, Boosted) else module
     if not isinstance(network, External):
         return False
-    path = folder / NETWORK_FILE
     # Copies: weights that several layers share are stored for each, for the format knows of no sharing.
     tensors = {key: value.detach().cpu().contiguous().clone() for key, value in network.network.state_dict().items()}
-    if not all(value.isfinite().all() for value in tensors.values()):
-        raise ModelError(f"{path}: the weights to be stored are not finite; the training has diverged")
-    _write(tensors, path)
+    _write(tensors, folder / NETWORK_FILE)
     return True
 
 
@@ -497,6 +492,8 @@ def _fill(module: nn.Module, tensors: Mapping[str, Tensor], part: str, path: Pat
 
 
 def _write(tensors: Mapping[str, Tensor], path: Path, metadata: dict[str, str] | None = None) -> None:
+    if not all(value.isfinite().all() for value in tensors.values()):
+        raise ModelError(f"{path}: the weights to be stored are not finite; the training has diverged")
     partial = path.with_name(path.name + ".partial")
     try:
         partial.touch()  # with the rights that new files have here; safetensors alone makes it private

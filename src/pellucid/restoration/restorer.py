@@ -179,13 +179,12 @@ class Restorer:
         may look blurred or hazy to a gate, which knows degraded ones.
         """
         guided = self.network
-        experts = guided.network if isinstance(guided, Guided) else None
-        if (
-            not isinstance(guided, Guided)
-            or not isinstance(experts, Experts)
-            or not hasattr(guided.prior, "kinds_found")
+        if not (
+            isinstance(guided, Guided) and isinstance(guided.network, Experts) and hasattr(guided.prior, "kinds_found")
         ):
             return self._pass(restored, self._feature(restored, self.bfloat16))
+        experts = guided.network
+        shared = getattr(self.model, "prior", None) is guided.prior
         asked: list[int] = []
         found: Collection[str] = ()
         while True:
@@ -196,7 +195,6 @@ class Restorer:
                 found = guided.prior.kinds_found(view)
             elif expert in asked or not experts.is_for(expert, found):
                 return restored
-            shared = getattr(self.model, "prior", None) is guided.prior
             restored = self._pass(restored, self._feature(restored, self.bfloat16, view if shared else None))
             asked.append(expert)
             others = (other for other in range(len(experts.kinds)) if other not in asked)

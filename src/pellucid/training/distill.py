@@ -17,7 +17,7 @@ from pellucid.errors import ModelError, SettingsError, one_line
 from pellucid.priors import Prior, Student
 from pellucid.refinement import Boosted, Guided
 from pellucid.refinement.guidance import PriorMap
-from pellucid.restoration.model_file import ModelFile, save_model
+from pellucid.restoration.model_file import ModelFile, save_model, save_own_network
 from pellucid.training.loop import Run, Step
 from pellucid.training.material import split_sources
 from pellucid.training.run_folder import is_main_process, logged_steps, start
@@ -62,6 +62,8 @@ class _Apprentice(nn.Module):
 
 def distill(model: ModelFile, recipe: Recipe, folder: Path, *, resume: bool = False) -> Iterator[Step]:
     """Trains the student of a boosted model and writes `model.safetensors`, which needs no other file, to a folder.
+
+    But for a network of the user's own, whose weights are written to `network.safetensors` beside it.
 
     Raises:
         SettingsError: the recipe says nothing of distilling, or the folder holds another run.
@@ -110,6 +112,7 @@ def distill(model: ModelFile, recipe: Recipe, folder: Path, *, resume: bool = Fa
         }
         with run.average.applied():
             distilled = Boosted(boosted.network, student.freeze(), boosted.refinement)
+            save_own_network(distilled, folder)  # first: a run is complete where its model file is
             save_model(distilled, folder / "model.safetensors", recipe=model.header["recipe"], card=card)
 
 
