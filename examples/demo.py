@@ -17,11 +17,11 @@ from torch import Tensor
 
 import pellucid
 from pellucid import images
+from pellucid.batch.plan import before_and_after
 from pellucid.degradations import parse_drawn
 from pellucid.degradations.seeding import drawn_for
 from pellucid.errors import PellucidError
 from pellucid.metrics import find_protocol
-from pellucid.restoration.batch import before_and_after
 from pellucid.restoration.restorer import Restorer
 
 CASES = {

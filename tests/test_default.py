@@ -9,10 +9,10 @@ import torch
 import pellucid
 from pellucid import images
 from pellucid.degradations import parse
-from pellucid.hub import EMBEDDED, find_model
 from pellucid.metrics import NoiseStream, find_protocol
+from pellucid.models.hub import EMBEDDED, find_model
+from pellucid.models.model_file import describe_model
 from pellucid.refinement import Boosted
-from pellucid.restoration.model_file import describe_model
 
 
 @pytest.fixture(scope="module")

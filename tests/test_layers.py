@@ -11,17 +11,17 @@ SOURCE = Path(__file__).parents[1] / "src" / "pellucid"
 
 # Left to right; a room may import rooms of the groups to its left, and of its own group only itself.
 GROUPS = (
-    {"errors", "luma"},
-    {"checkpoints", "images", "padding", "precision"},
+    {"errors", "version"},
+    {"guidance", "images", "checkpoints", "devices", "files"},
     {"degradations", "networks", "priors", "losses", "metrics"},
-    {"refinement", "text", "diffusion"},
+    {"refinement", "diffusion"},
     {"diagnosis"},
     {"data"},
+    {"models"},
     {"restoration"},
-    {"hub"},
-    {"training", "evaluation", "export"},
-    {"recipes", "ablation", "explanation"},
-    {"scale"},
+    {"batch"},
+    {"training", "evaluation"},
+    {"recipes", "studies"},
     {"web"},
     {"cli"},
 )

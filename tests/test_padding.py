@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from pellucid.padding import pad_around, pad_to, pad_to_multiple
+from pellucid.images.padding import pad_around, pad_to, pad_to_multiple
 
 
 @pytest.mark.parametrize("height", [1, 2, 3, 7])

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from pellucid.precision import channels_last
+from pellucid.devices import channels_last
 from pellucid.restoration.restorer import Restorer
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 import yaml
 
-from pellucid.restoration.model_file import describe_model, load_model, load_network_weights, save_model
+from pellucid.models.model_file import describe_model, load_model, load_network_weights, save_model
 
 LICENCE = "Apache-2.0"
 KEPT = ("data", "condition", "protocol", "photographs", "psnr", "ssim")

@@ -12,10 +12,10 @@ import torch
 from pellucid import recipes
 from pellucid.cli.terminal import progress
 from pellucid.errors import ModelError, PellucidError
+from pellucid.models.model_file import describe_model, load_model, save_model
 from pellucid.networks import Experts
-from pellucid.restoration.model_file import describe_model, load_model, save_model
+from pellucid.training.data import split_sources
 from pellucid.training.gate import teach_gate
-from pellucid.training.material import split_sources
 from pellucid.training.settings import read_recipe
 
 

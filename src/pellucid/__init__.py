@@ -17,14 +17,14 @@ from pellucid import errors
 if TYPE_CHECKING:
     from torch import nn
 
-    from pellucid.restoration.boosting import boost
+    from pellucid.models.boosting import boost
     from pellucid.restoration.restorer import Precision, Restorer
 
 __all__ = ["Restorer", "__version__", "boost", "errors", "load", "restore"]
 
 __version__ = "0.1.0"
 
-_LAZY = {"Restorer": "pellucid.restoration.restorer", "boost": "pellucid.restoration.boosting"}
+_LAZY = {"Restorer": "pellucid.restoration.restorer", "boost": "pellucid.models.boosting"}
 
 
 def load(
@@ -54,8 +54,8 @@ def load(
         SettingsError: an option that cannot be.
     """
     from pellucid.diagnosis import load_diagnoser
-    from pellucid.hub import EMBEDDED, find_model
-    from pellucid.restoration.model_file import load_model
+    from pellucid.models.hub import EMBEDDED, find_model
+    from pellucid.models.model_file import load_model
     from pellucid.restoration.restorer import Restorer
 
     module = load_model(find_model(str(name)), network=network, import_network=import_network).module

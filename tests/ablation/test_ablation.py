@@ -12,10 +12,6 @@ import torch
 import yaml
 from safetensors.torch import save_file
 
-from pellucid.ablation.arms import BASE, CONTROLS, NETWORK, arms_of
-from pellucid.ablation.report import score, write
-from pellucid.ablation.runs import Runs
-from pellucid.ablation.table import as_csv, results_of, verdict
 from pellucid.errors import SettingsError
 from pellucid.evaluation.rows import Row
 from pellucid.evaluation.sets import find_set
@@ -23,6 +19,10 @@ from pellucid.networks import build_network
 from pellucid.priors import Statistics
 from pellucid.priors.imagenet import SqueezeNet
 from pellucid.refinement import ABLATIONS, PTGRM, Boosted
+from pellucid.studies.ablation.arms import BASE, CONTROLS, NETWORK, arms_of
+from pellucid.studies.ablation.report import score, write
+from pellucid.studies.ablation.runs import Runs
+from pellucid.studies.ablation.table import as_csv, results_of, verdict
 from pellucid.training.train import build_module, prepare
 
 
@@ -227,7 +227,7 @@ def test_a_prior_of_several_files_is_given_as_yaml(tree, tmp_path, monkeypatch):
         built.append((name, weights))
         return Statistics()
 
-    monkeypatch.setattr("pellucid.ablation.arms.find_prior", watched)
+    monkeypatch.setattr("pellucid.studies.ablation.arms.find_prior", watched)
     several = (
         "joined(mobilenet_v2, squeezenet1_0:torchvision)={mobilenet_v2: a.safetensors, squeezenet1_0:torchvision: b=c}"
     )

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from pellucid import images
+from pellucid.models.model_file import save_model
 from pellucid.networks import UNet
-from pellucid.restoration.model_file import save_model
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import torch
 
 from pellucid.degradations import DEGRADATIONS, MIXTURES, as_text, parse, parse_drawn
 from pellucid.degradations.catalogue import GRAMMAR, catalogue
-from pellucid.degradations.pointing import pointer
+from pellucid.degradations.error_pointer import pointer
 from pellucid.degradations.seeding import drawn_for
 from pellucid.errors import SettingsError
 

@@ -5,10 +5,10 @@ import torch
 
 from pellucid.degradations import KINDS
 from pellucid.diagnosis import diagnose
+from pellucid.models.model_file import describe_model, find_prior, load_model, save_model
 from pellucid.networks import UNet
 from pellucid.priors import Prior, build_prior
 from pellucid.refinement import PTGRM, Boosted
-from pellucid.restoration.model_file import describe_model, find_prior, load_model, save_model
 
 
 @pytest.fixture(scope="module")

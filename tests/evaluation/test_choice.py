@@ -2,7 +2,7 @@
 
 from documents import FIRST, row
 
-from pellucid.evaluation.choice import telling_photographs
+from pellucid.evaluation.reports.choice import telling_photographs
 
 
 def rows_of(scores):

@@ -13,9 +13,9 @@ from pellucid.data.folders import list_pairs, list_photographs
 from pellucid.errors import ModelError, SettingsError
 from pellucid.evaluation.candidates import DEGRADED, INPUT, Candidate
 from pellucid.evaluation.cases import noisy_cases, paired_cases
-from pellucid.evaluation.evaluate import Evaluation, Failure
-from pellucid.evaluation.pictures import SavedPictures, safe_name
+from pellucid.evaluation.reports.pictures import SavedPictures, safe_name
 from pellucid.evaluation.rows import RowStore
+from pellucid.evaluation.score import Evaluation, Failure
 from pellucid.evaluation.summary import summarise
 from pellucid.metrics import find_protocol, ms_ssim
 

@@ -12,20 +12,20 @@ from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio
 
 from pellucid import __version__, images
+from pellucid.batch.degrade import degrade_files, plan_degraded
+from pellucid.batch.plan import plan
 from pellucid.data.folders import list_photographs
 from pellucid.degradations import parse
 from pellucid.errors import SettingsError
 from pellucid.evaluation.candidates import DEGRADED, INPUT, Candidate
 from pellucid.evaluation.cases import condition_of, degraded_cases
-from pellucid.evaluation.evaluate import Evaluation
 from pellucid.evaluation.job import Job
-from pellucid.evaluation.report import as_markdown
+from pellucid.evaluation.reports.document import as_markdown
+from pellucid.evaluation.reports.tables import tables_of
 from pellucid.evaluation.rows import Row, RowStore, key_of
+from pellucid.evaluation.score import Evaluation
 from pellucid.evaluation.sets import find_set
-from pellucid.evaluation.tables import tables_of
 from pellucid.metrics import find_protocol
-from pellucid.restoration.batch import plan
-from pellucid.restoration.degrading import degrade_files, plan_degraded
 
 RGB, GREY = find_protocol("synthetic-rgb"), find_protocol("synthetic-grey")
 HALF = Candidate("half", lambda degraded: degraded * 0.5, "half")

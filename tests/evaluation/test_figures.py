@@ -10,7 +10,7 @@ from skimage.color import rgb2lab
 
 from pellucid import images
 from pellucid.errors import ImageError
-from pellucid.evaluation.figures import (
+from pellucid.evaluation.reports.figures import (
     CLEAN,
     COLOURS,
     LARGEST,

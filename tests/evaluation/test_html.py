@@ -11,8 +11,8 @@ from documents import FIRST, SECOND, THIRD, document, quoted, row, summary
 
 from pellucid import images
 from pellucid.errors import DataError
-from pellucid.evaluation.figures import CLEAN, Figures, Place
-from pellucid.evaluation.html import as_html, write_html
+from pellucid.evaluation.reports.figures import CLEAN, Figures, Place
+from pellucid.evaluation.reports.html import as_html, write_html
 
 VOID = {"meta", "link", "img", "input"}
 HOSTILE = [

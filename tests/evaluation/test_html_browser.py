@@ -7,8 +7,8 @@ import pytest
 import torch
 from documents import FIRST, document
 
-from pellucid.evaluation.figures import Figures, Place
-from pellucid.evaluation.html import write_html
+from pellucid.evaluation.reports.figures import Figures, Place
+from pellucid.evaluation.reports.html import write_html
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="no selenium")
 CHROMIUM, DRIVER = shutil.which("chromium") or shutil.which("google-chrome"), shutil.which("chromedriver")

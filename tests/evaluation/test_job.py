@@ -11,9 +11,9 @@ import torch
 from pellucid import images
 from pellucid.errors import DataError, SettingsError
 from pellucid.evaluation.candidates import DEGRADED, INPUT, Candidate
-from pellucid.evaluation.evaluate import Failure
 from pellucid.evaluation.job import Job, find_metrics, folder_candidates
-from pellucid.evaluation.report import as_markdown
+from pellucid.evaluation.reports.document import as_markdown
+from pellucid.evaluation.score import Failure
 from pellucid.evaluation.sets import TASK_PROTOCOLS, find_set
 from pellucid.metrics import PROTOCOLS, ms_ssim
 

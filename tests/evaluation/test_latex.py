@@ -7,7 +7,7 @@ import subprocess
 import pytest
 from documents import FIRST, SECOND, THIRD, document, quoted, summary
 
-from pellucid.evaluation.latex import as_latex, escaped
+from pellucid.evaluation.reports.latex import as_latex, escaped
 
 AWKWARD = [
     "a_b & 50 % #1 $x^2$ {~} \\end{tabular} \\\\",

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from documents import FIRST, row, summary
 
-from pellucid.evaluation.plot import strip_plot
+from pellucid.evaluation.reports.plot import strip_plot
 
 
 def rows_of(scores):

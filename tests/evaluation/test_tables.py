@@ -5,7 +5,7 @@ import math
 import documents
 from documents import FIRST, SECOND, THIRD, quoted, summary
 
-from pellucid.evaluation.tables import tables_of
+from pellucid.evaluation.reports.tables import tables_of
 
 
 def psnr_ranks(table, column=0):

@@ -5,10 +5,10 @@ from torch import nn
 
 from pellucid import images
 from pellucid.evaluation.candidates import DEGRADED
-from pellucid.explanation.bands import BANDS
-from pellucid.explanation.feeding import ANOTHER, BOOSTED, FED, NETWORK, RANDOM, ZEROS
-from pellucid.explanation.results import Result
-from pellucid.priors.protocol import FrozenPrior
+from pellucid.priors.contract import FrozenPrior
+from pellucid.studies.explanation.bands import BANDS
+from pellucid.studies.explanation.feeding import ANOTHER, BOOSTED, FED, NETWORK, RANDOM, ZEROS
+from pellucid.studies.explanation.results import Result
 
 
 class Identity(nn.Module):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from pellucid.explanation.bands import BANDS, band_energies
+from pellucid.studies.explanation.bands import BANDS, band_energies
 
 
 def luma_error(restored, clean):

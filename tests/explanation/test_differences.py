@@ -6,9 +6,9 @@ import pytest
 from known import FLAT, result
 
 from pellucid.evaluation.candidates import DEGRADED
-from pellucid.explanation.bands import BANDS
-from pellucid.explanation.differences import columns_of
-from pellucid.explanation.feeding import BOOSTED, NETWORK, ZEROS
+from pellucid.studies.explanation.bands import BANDS
+from pellucid.studies.explanation.differences import columns_of
+from pellucid.studies.explanation.feeding import BOOSTED, NETWORK, ZEROS
 
 
 def test_differences_are_paired_by_photograph():

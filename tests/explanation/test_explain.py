@@ -12,11 +12,11 @@ from known import seeded, write_folder
 from pellucid import boost, images
 from pellucid.errors import DataError, ModelError, SettingsError
 from pellucid.evaluation.sets import find_set
-from pellucid.explanation.explain import Explanation
-from pellucid.explanation.feeding import BOOSTED, FED, NETWORK
+from pellucid.models.model_file import save_model
 from pellucid.priors import Student, Zeros
 from pellucid.refinement import ABLATIONS, Boosted
-from pellucid.restoration.model_file import save_model
+from pellucid.studies.explanation.explain import Explanation
+from pellucid.studies.explanation.feeding import BOOSTED, FED, NETWORK
 
 VOID = {"meta", "link", "img"}
 
@@ -168,8 +168,8 @@ def test_a_refinement_that_changes_nothing(model, boosted, clean, out):
 
 
 def test_a_large_photograph_is_cut_and_shrunk(model, tmp_path, out, monkeypatch):
-    monkeypatch.setattr("pellucid.explanation.pictures.LONGEST", 20)
-    monkeypatch.setattr("pellucid.explanation.internals.LARGEST", 1000)
+    monkeypatch.setattr("pellucid.studies.explanation.pictures.LONGEST", 20)
+    monkeypatch.setattr("pellucid.studies.explanation.internals.LARGEST", 1000)
     pictures = {f"{index}.png": torch.rand(1, 3, 40, 60, generator=seeded(index)) for index in range(2)}
     explained(out, model(), write_folder(tmp_path / "large", pictures))
     page = Page((out / "explain.html").read_text())

@@ -7,14 +7,24 @@ from known import Identity, Known, MeanPrior, seeded, write_folder
 from pellucid import boost
 from pellucid.evaluation.candidates import DEGRADED
 from pellucid.evaluation.sets import find_set
-from pellucid.explanation.differences import columns_of
-from pellucid.explanation.feeding import ANOTHER, BOOSTED, FED, NETWORK, RANDOM, ZEROS, Subject, partner, random_like
-from pellucid.explanation.results import Measurement
-from pellucid.explanation.verdict import verdict_on
 from pellucid.metrics import NoiseStream, find_protocol
 from pellucid.priors import ModuleFeatures
 from pellucid.refinement import Boosted
 from pellucid.restoration.restorer import Restorer
+from pellucid.studies.explanation.differences import columns_of
+from pellucid.studies.explanation.feeding import (
+    ANOTHER,
+    BOOSTED,
+    FED,
+    NETWORK,
+    RANDOM,
+    ZEROS,
+    Subject,
+    partner,
+    random_like,
+)
+from pellucid.studies.explanation.results import Measurement
+from pellucid.studies.explanation.verdict import verdict_on
 
 
 @pytest.mark.parametrize("inside", [False, True])

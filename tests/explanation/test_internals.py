@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from pellucid import boost
-from pellucid.explanation.feeding import BOOSTED, Subject
-from pellucid.explanation.internals import LARGEST, central_region, look_inside
-from pellucid.padding import pad_to_multiple
+from pellucid.images.padding import pad_to_multiple
 from pellucid.refinement import ABLATIONS
 from pellucid.refinement.snr import signal_to_noise
+from pellucid.studies.explanation.feeding import BOOSTED, Subject
+from pellucid.studies.explanation.internals import LARGEST, central_region, look_inside
 
 
 def look(model, image, region=None):

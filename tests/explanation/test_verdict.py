@@ -3,9 +3,9 @@
 import pytest
 from known import result
 
-from pellucid.explanation.differences import columns_of
-from pellucid.explanation.feeding import FED
-from pellucid.explanation.verdict import fixed_notes, verdict_on
+from pellucid.studies.explanation.differences import columns_of
+from pellucid.studies.explanation.feeding import FED
+from pellucid.studies.explanation.verdict import fixed_notes, verdict_on
 
 SPREAD = (-0.4, 0.5, -0.5, 0.4, -0.3, 0.3, 0.0, 0.1)
 

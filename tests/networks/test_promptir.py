@@ -11,11 +11,11 @@ from torch import nn
 import pellucid
 from pellucid import boost
 from pellucid.errors import SettingsError
+from pellucid.models.model_file import describe_model, load_model, save_model
 from pellucid.networks import PromptIR, Restormer, build_network, promptir, seeing_whole
 from pellucid.networks.promptir import PromptGeneration
 from pellucid.networks.published import recognise
 from pellucid.recipes import load_tree
-from pellucid.restoration.model_file import describe_model, load_model, save_model
 from pellucid.restoration.restorer import Restorer
 from pellucid.training.settings import read_recipe
 

@@ -8,10 +8,10 @@ from safetensors.torch import save_file
 
 import pellucid
 from pellucid.errors import ModelError
-from pellucid.hub import find_model
+from pellucid.models.hub import find_model
+from pellucid.models.model_file import describe_model, load_model, load_network_weights, save_model
 from pellucid.networks import NETWORKS, AODNet, PReNet, UNet, ZeroDCE, build_network
 from pellucid.networks.published import PUBLISHED, recognise
-from pellucid.restoration.model_file import describe_model, load_model, load_network_weights, save_model
 
 
 def convolution(name, shape, bias=True):

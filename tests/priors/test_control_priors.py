@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from pellucid.errors import ModelError
 from pellucid.priors import RandomVectors, Shuffled, Statistics, Zeros, unit_rms
-from pellucid.priors.protocol import FrozenPrior
+from pellucid.priors.contract import FrozenPrior
 
 
 class Colour(FrozenPrior):

@@ -11,8 +11,8 @@ from contract import assert_frozen_and_sees_any_size, assert_half_precision_give
 
 from pellucid.errors import ModelError, SettingsError
 from pellucid.priors import DegradationEncoder, build_prior
+from pellucid.priors.composite import mosaic
 from pellucid.priors.degradation_encoder import ImageTower, TowerSettings
-from pellucid.priors.mosaic import mosaic
 
 SMALL = {
     "image_size": 32,

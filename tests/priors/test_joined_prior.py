@@ -6,8 +6,8 @@ from torch import nn
 
 from pellucid.errors import ModelError, SettingsError
 from pellucid.priors import Cached, ClassifierPrior, Joined, Prior, Shuffled, Student, Zeros, build_prior
+from pellucid.priors.contract import FrozenPrior, unit_rms
 from pellucid.priors.imagenet import MobileNetV2, SqueezeNet
-from pellucid.priors.protocol import FrozenPrior, unit_rms
 
 
 class Colours(FrozenPrior):

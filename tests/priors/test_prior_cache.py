@@ -18,7 +18,7 @@ from pellucid.errors import ModelError, SettingsError
 from pellucid.networks import External, PReNet
 from pellucid.priors import Cached, Joined, ModuleFeatures, Prior, RandomVectors, Student, build_prior
 from pellucid.priors.cache import prior_identity
-from pellucid.priors.protocol import FrozenPrior, unit_rms
+from pellucid.priors.contract import FrozenPrior, unit_rms
 
 
 class Projection(FrozenPrior):

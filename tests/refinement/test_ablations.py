@@ -10,7 +10,8 @@ from naive import naive, randomised, snr_mask
 import pellucid
 from pellucid.checkpoints import read_weights
 from pellucid.errors import SettingsError
-from pellucid.hub import find_model
+from pellucid.models.hub import find_model
+from pellucid.models.model_file import describe_model
 from pellucid.priors import Statistics, Zeros
 from pellucid.refinement import ABLATIONS, PTGRM, ablations, build_refinement, refinement_for, refinement_name
 from pellucid.refinement.guidance import centres, coordinates, spread
@@ -18,7 +19,6 @@ from pellucid.refinement.latent import LatentSettings
 from pellucid.refinement.snr import signal_to_noise
 from pellucid.refinement.snr import snr_mask as our_snr_mask
 from pellucid.refinement.windows import Windows
-from pellucid.restoration.model_file import describe_model
 
 # Beside the eight, some that combine them.
 OTHERS = {

@@ -8,11 +8,11 @@ from torch import nn
 import pellucid
 from pellucid.diagnosis import diagnosis_prior
 from pellucid.errors import ModelError, SettingsError
+from pellucid.images.padding import pad_to
+from pellucid.models.model_file import save_model
 from pellucid.networks import External, UNet
-from pellucid.padding import pad_to
 from pellucid.priors import ModuleFeatures, RandomVectors, Student, Zeros, build_prior
 from pellucid.refinement import ABLATIONS, PTGRM, Boosted
-from pellucid.restoration.model_file import save_model
 from pellucid.restoration.restorer import Restorer
 
 

@@ -8,11 +8,11 @@ from torch import nn
 
 from pellucid.errors import ModelError, SettingsError
 from pellucid.evaluation.candidates import candidates_of
+from pellucid.models.model_file import describe_model, load_model, load_network_weights, save_model
 from pellucid.networks import Experts, UNet, build_network
 from pellucid.priors import DegradationEncoder, RandomVectors, Student, Zeros
 from pellucid.refinement import PTGRM, Boosted, Guided, refinement_for
 from pellucid.restoration.memory import bytes_per_pixel
-from pellucid.restoration.model_file import describe_model, load_model, load_network_weights, save_model
 from pellucid.restoration.restorer import Restorer
 
 

@@ -6,9 +6,9 @@ from PIL import Image
 from torch import nn
 
 from pellucid import images
+from pellucid.batch.plan import Job, before_and_after, plan, restore_files
 from pellucid.diagnosis import Diagnosis
 from pellucid.errors import DataError, ImageError, SettingsError
-from pellucid.restoration.batch import Job, before_and_after, plan, restore_files
 from pellucid.restoration.restorer import Restorer
 
 

@@ -8,16 +8,16 @@ from safetensors.torch import save_file
 from torch import nn
 
 from pellucid.errors import ModelError
-from pellucid.networks import NAFNet, UNet
-from pellucid.priors import DegradationEncoder, RandomVectors, Shuffled, Student, Zeros
-from pellucid.refinement import PTGRM, Boosted
-from pellucid.restoration.model_file import (
+from pellucid.models.model_file import (
     describe_model,
     find_prior,
     load_model,
     load_network_weights,
     save_model,
 )
+from pellucid.networks import NAFNet, UNet
+from pellucid.priors import DegradationEncoder, RandomVectors, Shuffled, Student, Zeros
+from pellucid.refinement import PTGRM, Boosted
 
 
 def boosted(network=None, prior=None):

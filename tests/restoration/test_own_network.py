@@ -10,16 +10,16 @@ from torch import nn
 
 import pellucid
 from pellucid.errors import ModelError
-from pellucid.networks import External, UNet
-from pellucid.priors import Zeros
-from pellucid.refinement import PTGRM, Boosted
-from pellucid.restoration.model_file import (
+from pellucid.models.model_file import (
     describe_model,
     load_model,
     load_network_weights,
     save_model,
     save_own_network,
 )
+from pellucid.networks import External, UNet
+from pellucid.priors import Zeros
+from pellucid.refinement import PTGRM, Boosted
 
 SOURCE = """
 from pathlib import Path

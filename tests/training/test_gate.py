@@ -11,9 +11,9 @@ from pellucid.degradations import KINDS, parse, parse_drawn
 from pellucid.errors import SettingsError
 from pellucid.networks import Experts, build_network
 from pellucid.priors import Statistics, Zeros
-from pellucid.training.captions import LENGTH
+from pellucid.training.encoder.batches import Labels
+from pellucid.training.encoder.captions import LENGTH
 from pellucid.training.gate import FLOOR, blend_costs, blend_decibels, expert_of, teach_gate
-from pellucid.training.mosaics import Labels
 from pellucid.training.settings import read_recipe
 from pellucid.training.train import build_module, train
 

@@ -11,7 +11,7 @@ from pellucid.losses import charbonnier, dissimilarity, sci, zero_dce
 from pellucid.networks import UNet, build_network
 from pellucid.priors import RandomVectors
 from pellucid.refinement import PTGRM, Boosted, refinement_for
-from pellucid.training.objectives import build_objective, through
+from pellucid.training.objective import build_objective, through
 from pellucid.training.settings import read_recipe
 
 

@@ -9,10 +9,10 @@ import torch
 from pellucid import images
 from pellucid.data.folders import list_photographs
 from pellucid.errors import DataError, SettingsError
+from pellucid.models.model_file import describe_model, load_model
 from pellucid.priors import RandomVectors
-from pellucid.restoration.model_file import describe_model, load_model
+from pellucid.training.data import describe_data, split_sources
 from pellucid.training.distill import distill
-from pellucid.training.material import describe_data, split_sources
 from pellucid.training.settings import DataSettings, read_recipe
 from pellucid.training.train import train
 

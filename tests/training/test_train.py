@@ -13,12 +13,12 @@ from torch import nn
 from pellucid import images
 from pellucid.checkpoints import load_weights
 from pellucid.errors import DataError, ModelError, SettingsError
+from pellucid.models.model_file import describe_model, load_model, save_model
 from pellucid.networks import External, UNet, build_network
 from pellucid.priors import FrozenPrior, Shuffled, Statistics, unit_rms
 from pellucid.refinement import Boosted
-from pellucid.restoration.model_file import describe_model, load_model, save_model
+from pellucid.training.data import split_sources
 from pellucid.training.distill import distill
-from pellucid.training.material import split_sources
 from pellucid.training.settings import override, read_recipe
 from pellucid.training.train import build_module, train
 

@@ -13,11 +13,11 @@ from pellucid.degradations import KINDS, parse, parse_drawn, severities
 from pellucid.diagnosis import load_diagnoser
 from pellucid.errors import DataError, SettingsError
 from pellucid.priors import DegradationEncoder, build_prior
+from pellucid.priors.composite import split_tiles
 from pellucid.priors.degradation_encoder import ImageTower, TowerSettings, join_features
-from pellucid.priors.mosaic import split_tiles
-from pellucid.training.captions import LENGTH, NUMBERS, VOCABULARY, caption, meaning, save_tokenizer, tokens
-from pellucid.training.degradation_encoder import contrastive_loss, frequency_filters, start_as_spectrum
-from pellucid.training.mosaics import UNSAID, Labels, Mosaics, Pool, rearranged, seen_photograph
+from pellucid.training.encoder.batches import UNSAID, Labels, Mosaics, Pool, rearranged, seen_photograph
+from pellucid.training.encoder.captions import LENGTH, NUMBERS, VOCABULARY, caption, meaning, save_tokenizer, tokens
+from pellucid.training.encoder.train import contrastive_loss, frequency_filters, start_as_spectrum
 from pellucid.training.settings import read_recipe
 from pellucid.training.train import train
 
@@ -95,7 +95,7 @@ def run(recipe, folder, *, resume=False, stop_at=None):
 
 @pytest.fixture(autouse=True)
 def _few_draws(monkeypatch):
-    monkeypatch.setattr("pellucid.training.degradation_encoder.CALIBRATIONS", 6)
+    monkeypatch.setattr("pellucid.training.encoder.train.CALIBRATIONS", 6)
 
 
 def test_resumed_equals_uninterrupted_and_the_folder_is_a_diagnosers(photographs, tmp_path):

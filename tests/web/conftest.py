@@ -3,9 +3,9 @@
 import pytest
 from small_study import NAMES, picture
 
-from pellucid.web.study.plan import plan_of
-from pellucid.web.study.session import open_study
-from pellucid.web.study.sources import list_sources
+from pellucid.studies.preference.plan import plan_of
+from pellucid.studies.preference.session import open_study
+from pellucid.studies.preference.sources import list_sources
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pellucid.web.study.binomial import clopper_pearson, sign_test
+from pellucid.studies.preference.binomial import clopper_pearson, sign_test
 
 
 def test_the_interval_of_conover_1971():

@@ -9,7 +9,7 @@ import pytest
 import pyvips
 from small_study import NAMES, picture
 
-from pellucid.web.study.votes import read_votes
+from pellucid.studies.preference.votes import read_votes
 
 pytest.importorskip("selenium", reason="selenium is not installed: pip install 'pellucid[dev]'")
 pytest.importorskip("starlette", reason="starlette is not installed: pip install 'pellucid[web]'")
@@ -22,7 +22,7 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from pellucid.web.study.server import listen, make_app
+from pellucid.web.preference.server import listen, make_app
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 CHROMEDRIVER = shutil.which("chromedriver")

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from pellucid.cli.study import study
 from pellucid.errors import DataError, MissingExtraError, SettingsError
-from pellucid.web.study.votes import Ledger, Vote, read_votes
+from pellucid.studies.preference.votes import Ledger, Vote, read_votes
 
 RUN = "import typer; from pellucid.cli.study import study; typer.run(study)"
 
@@ -149,7 +149,7 @@ def test_wrong_usage(cli, arguments, folders):
 
 def test_without_the_extra_it_says_what_to_install(cli, arguments, monkeypatch):
     monkeypatch.setitem(sys.modules, "starlette.applications", None)
-    monkeypatch.delitem(sys.modules, "pellucid.web.study.server", raising=False)
+    monkeypatch.delitem(sys.modules, "pellucid.web.preference.server", raising=False)
     with pytest.raises(MissingExtraError, match=r"pip install 'pellucid\[web\]'"):
         cli(*arguments)
 

@@ -10,9 +10,9 @@ from small_study import NAMES, picture
 
 from pellucid import images
 from pellucid.errors import DataError, ImageError, SettingsError
-from pellucid.web.study.pictures import picture_path, prepare
-from pellucid.web.study.plan import plan_of
-from pellucid.web.study.sources import list_sources
+from pellucid.studies.preference.pictures import picture_path, prepare
+from pellucid.studies.preference.plan import plan_of
+from pellucid.studies.preference.sources import list_sources
 
 P3 = bytes(pyvips.Image.profile_load("p3"))
 

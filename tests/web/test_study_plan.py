@@ -4,8 +4,8 @@ import pytest
 from small_study import picture
 
 from pellucid.errors import DataError
-from pellucid.web.study.plan import open_plan, plan_of, read_plan
-from pellucid.web.study.sources import list_sources
+from pellucid.studies.preference.plan import open_plan, plan_of, read_plan
+from pellucid.studies.preference.sources import list_sources
 
 
 @pytest.fixture

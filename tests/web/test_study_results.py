@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from pellucid.web.study.plan import Pictures, Plan
-from pellucid.web.study.results import as_document, results_of
-from pellucid.web.study.votes import Vote
+from pellucid.studies.preference.plan import Pictures, Plan
+from pellucid.studies.preference.results import as_document, results_of
+from pellucid.studies.preference.votes import Vote
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from small_study import NAMES
 
 from pellucid.errors import SettingsError
-from pellucid.web.study.votes import read_votes
+from pellucid.studies.preference.votes import read_votes
 
 pytest.importorskip("starlette", reason="starlette is not installed: pip install 'pellucid[web]'")
 pytest.importorskip("uvicorn", reason="uvicorn is not installed: pip install 'pellucid[web]'")
@@ -16,7 +16,7 @@ pytest.importorskip("httpx2", reason="starlette's test client needs httpx2")
 
 from starlette.testclient import TestClient
 
-from pellucid.web.study.server import addresses, listen, make_app
+from pellucid.web.preference.server import addresses, listen, make_app
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import pyvips
 from small_study import NAMES, picture
 
 from pellucid.errors import DataError
-from pellucid.web.study.session import TrialError, is_participant, new_participant
-from pellucid.web.study.votes import read_votes
+from pellucid.studies.preference.session import TrialError, is_participant, new_participant
+from pellucid.studies.preference.votes import read_votes
 
 
 def answer_all(study, participant, choose=lambda _: "left"):

@@ -4,7 +4,7 @@ from collections import Counter
 from itertools import pairwise
 from math import sqrt
 
-from pellucid.web.study.trials import Trial, schedule
+from pellucid.studies.preference.trials import Trial, schedule
 
 NAMES = [f"photograph {number}" for number in range(9)]
 PEOPLE = [f"person{number}" for number in range(400)]

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from pellucid.errors import DataError
-from pellucid.web.study.votes import Ledger, Vote, read_votes
+from pellucid.studies.preference.votes import Ledger, Vote, read_votes
 
 needs_locks = pytest.mark.skipif(sys.platform == "win32", reason="file locks are those of POSIX")
 
@@ -138,7 +138,7 @@ def test_a_folder_that_cannot_be_made(tmp_path):
 WRITER = """
 import sys
 from pathlib import Path
-from pellucid.web.study.votes import Ledger, Vote
+from pellucid.studies.preference.votes import Ledger, Vote
 ledger = Ledger(Path(sys.argv[1]))
 for number in range(len(ledger), 1_000_000):
     ledger.record(Vote(participant="anna", photograph=str(number), repetition=0, number=number, left="a", choice="a"))

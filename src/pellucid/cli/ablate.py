@@ -56,10 +56,10 @@ def ablate(
 ) -> None:
     """Train variants of recipes on equal seeds and steps, and say what each part is worth; goes on where it was stopped."""
     from pellucid import recipes
-    from pellucid.ablation.arms import arms_of
-    from pellucid.ablation.report import check, score, write
-    from pellucid.ablation.runs import Runs
     from pellucid.evaluation.sets import find_set
+    from pellucid.studies.ablation.arms import arms_of
+    from pellucid.studies.ablation.report import check, score, write
+    from pellucid.studies.ablation.runs import Runs
     from pellucid.training.settings import override
 
     if degraded is not None and len(data) != 1:

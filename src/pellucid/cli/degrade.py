@@ -54,8 +54,8 @@ def degrade(
         return
     if not inputs or out is None or not degradations:
         raise SettingsError("degrade: give INPUT, --out and --with; --list says what degradations there are")
-    from pellucid.restoration.batch import plan
-    from pellucid.restoration.degrading import degrade_files, plan_degraded
+    from pellucid.batch.degrade import degrade_files, plan_degraded
+    from pellucid.batch.plan import plan
 
     planned = plan_degraded(plan(inputs, out, recursive=recursive, suffix=format), degradations, seed)
     results = []

@@ -53,7 +53,7 @@ def _listed(inputs: Iterable[Path], recursive: bool) -> Iterator[Path]:
 
 def _diagnose(diagnoser: "Diagnoser", paths: list[Path], json: bool) -> bool:
     """One line for each photograph; whether any failed."""
-    from pellucid.diagnosis.files import diagnose_files
+    from pellucid.batch.diagnose import diagnose_files
 
     results = []
     with progress("diagnose", len(paths)) as bar:

@@ -24,7 +24,7 @@ def distill(
     json: Json = False,
 ) -> None:
     """Replace the prior of a boosted model by a small student, so that the model file needs no other file."""
-    from pellucid.restoration.model_file import NETWORK_FILE, load_model
+    from pellucid.models.model_file import NETWORK_FILE, load_model
     from pellucid.training.distill import distill as steps_of
     from pellucid.training.run_folder import is_main_process
     from pellucid.training.settings import override, read_recipe

@@ -184,7 +184,7 @@ def _show(outcome: "Outcome") -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from pellucid.evaluation.report import closing_notes, described, headings_of, lines_of
+    from pellucid.evaluation.reports.document import closing_notes, described, headings_of, lines_of
 
     console = Console()
     if not console.is_terminal:  # nothing is known of the width of a file or a pipe

@@ -48,7 +48,7 @@ def explain(
 ) -> None:
     """Take a boosted model apart: does its prior help, where, and how? Writes explain.html, .md and .json."""
     from pellucid.evaluation.sets import find_set
-    from pellucid.explanation.explain import Explanation
+    from pellucid.studies.explanation.explain import Explanation
 
     if degraded is not None and len(data) != 1:
         raise SettingsError("explain: --degraded goes with one --data, the folder of its clean photographs")

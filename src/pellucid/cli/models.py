@@ -18,9 +18,9 @@ def models(
     json: Json = False,
 ) -> None:
     """List the embedded models and the recipes, or show the card of one model."""
-    from pellucid.hub import EMBEDDED, find_model
+    from pellucid.models.hub import EMBEDDED, find_model
+    from pellucid.models.model_file import describe_model
     from pellucid.recipes import RECIPES
-    from pellucid.restoration.model_file import describe_model
 
     if name is not None:
         header = describe_model(find_model(name))

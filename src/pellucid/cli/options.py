@@ -60,7 +60,7 @@ def _checked(texts: list[str] | None) -> list[str] | None:
     """Says at which word a degradation is wrong, before anything else is done."""
     if texts:
         from pellucid.degradations import parse_drawn
-        from pellucid.degradations.pointing import pointer
+        from pellucid.degradations.error_pointer import pointer
 
         for text in texts:
             try:

@@ -49,7 +49,7 @@ def restore(
 ) -> None:
     """Restore photographs. Size, bit depth, alpha, colour profile and metadata stay as they are."""
     from pellucid import load
-    from pellucid.restoration.batch import plan, restore_files
+    from pellucid.batch.plan import plan, restore_files
 
     jobs = plan(inputs, out, recursive=recursive, suffix=format, compare=compare)
     restorer = load(

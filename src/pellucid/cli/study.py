@@ -14,8 +14,8 @@ from pellucid.errors import SettingsError
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from pellucid.web.study.results import Preference, Results
-    from pellucid.web.study.session import Study
+    from pellucid.studies.preference.results import Preference, Results
+    from pellucid.studies.preference.session import Study
 
 __all__ = ["study"]
 
@@ -55,10 +55,10 @@ def study(
         raise SettingsError(
             "study: give two folders A and B, --inputs and --out; or --results and the folder of a study"
         )
-    from pellucid.web.study.plan import plan_of
-    from pellucid.web.study.server import addresses, listen, make_app, serve
-    from pellucid.web.study.session import open_study
-    from pellucid.web.study.sources import list_sources
+    from pellucid.studies.preference.plan import plan_of
+    from pellucid.studies.preference.session import open_study
+    from pellucid.studies.preference.sources import list_sources
+    from pellucid.web.preference.server import addresses, listen, make_app, serve
 
     sources = list_sources(a, b, inputs, clean)
     plan = plan_of(sources, a, b, question=question, seed=seed, repeat=repeat, ties=ties)
@@ -90,9 +90,9 @@ def _announce(ready: "Study", urls: list[str], out: Path, json: bool) -> None:
 
 def _show(folder: Path, json: bool) -> None:
     """Prints what people preferred so far."""
-    from pellucid.web.study.plan import read_plan
-    from pellucid.web.study.results import as_document, results_of
-    from pellucid.web.study.votes import read_votes
+    from pellucid.studies.preference.plan import read_plan
+    from pellucid.studies.preference.results import as_document, results_of
+    from pellucid.studies.preference.votes import read_votes
 
     results = results_of(read_plan(folder), read_votes(folder))
     if json:
@@ -104,7 +104,7 @@ def _show(folder: Path, json: bool) -> None:
 def _print_tables(results: "Results") -> None:
     from rich.console import Console
 
-    from pellucid.web.study.results import METHOD
+    from pellucid.studies.preference.results import METHOD
 
     console = Console(highlight=False, markup=False)
     plan, overall = results.plan, results.overall

@@ -16,7 +16,7 @@ from pellucid.data.exposure import matched_exposure
 from pellucid.data.folders import Photographs
 from pellucid.degradations import Degradation, Family
 from pellucid.errors import DataError
-from pellucid.padding import pad_to
+from pellucid.images.padding import pad_to
 
 __all__ = ["Mixture", "Pairs", "Sample", "Sight", "Source", "Synthetic", "below"]
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from pellucid.padding import pad_around, transform_size
+from pellucid.images.padding import pad_around, transform_size
 
 __all__ = ["aperture_kernel", "convolve", "gaussian_kernel", "line_kernel", "shake_kernel"]
 

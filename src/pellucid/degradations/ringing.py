@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from pellucid.errors import SettingsError
-from pellucid.padding import pad_around, transform_size
+from pellucid.images.padding import pad_around, transform_size
 
 __all__ = ["Ringing"]
 

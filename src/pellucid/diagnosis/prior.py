@@ -16,7 +16,7 @@ from pellucid.diagnosis.diagnoser import load_diagnoser
 from pellucid.diagnosis.heads import Heads
 from pellucid.diagnosis.traces import traces
 from pellucid.priors import DegradationEncoder
-from pellucid.priors.protocol import FrozenPrior, check_image, unit_rms
+from pellucid.priors.contract import FrozenPrior, check_image, unit_rms
 
 __all__ = ["DiagnosisPrior", "diagnosis_prior"]
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pellucid.padding import pad_to
+from pellucid.images.padding import pad_to
 from pellucid.priors.statistics import luma_of
 
 __all__ = ["TRACES", "traces"]

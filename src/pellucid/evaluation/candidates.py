@@ -9,9 +9,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from pellucid.hub import find_model
+from pellucid.models.hub import find_model
+from pellucid.models.model_file import load_model
 from pellucid.priors import Student
-from pellucid.restoration.model_file import load_model
 from pellucid.restoration.restorer import Restorer
 
 __all__ = ["DEGRADED", "INPUT", "Candidate", "candidates_of"]

@@ -17,14 +17,14 @@ from pellucid.data.folders import list_pairs
 from pellucid.errors import SettingsError, unknown_name
 from pellucid.evaluation.candidates import DEGRADED, INPUT, Candidate
 from pellucid.evaluation.cases import PAIRS, Case
-from pellucid.evaluation.evaluate import Evaluation, Failure, Keeper, Metric
-from pellucid.evaluation.figures import Figures
-from pellucid.evaluation.html import as_html
-from pellucid.evaluation.latex import as_latex
-from pellucid.evaluation.pictures import ReportPictures, SavedPictures
 from pellucid.evaluation.published import find_table, quoted
-from pellucid.evaluation.report import as_csv, as_document, as_json, as_markdown, write_files
+from pellucid.evaluation.reports.document import as_csv, as_document, as_json, as_markdown, write_files
+from pellucid.evaluation.reports.figures import Figures
+from pellucid.evaluation.reports.html import as_html
+from pellucid.evaluation.reports.latex import as_latex
+from pellucid.evaluation.reports.pictures import ReportPictures, SavedPictures
 from pellucid.evaluation.rows import Row, RowStore
+from pellucid.evaluation.score import Evaluation, Failure, Keeper, Metric
 from pellucid.evaluation.sets import TestSet, find_set
 from pellucid.evaluation.summary import default_baseline, summarise
 from pellucid.metrics import Protocol, blockiness, find_protocol, load_lpips, ms_ssim, noise_sigma, sharpness

@@ -27,11 +27,14 @@ What a file goes through, and what it keeps:
 What goes wrong with a file is an `ImageError` of one line that names the file.
 """
 
-from pellucid.images.alpha import fill_hidden
-from pellucid.images.files import SUFFIXES, read, readable, supported, write, write_change
-from pellucid.images.kinds import like, to_tensor
-from pellucid.images.photograph import Metadata, Photograph
-from pellucid.images.values import quantise
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pellucid.images.alpha import fill_hidden
+    from pellucid.images.files import SUFFIXES, read, readable, supported, write, write_change
+    from pellucid.images.kinds import like, to_tensor
+    from pellucid.images.photograph import Metadata, Photograph
+    from pellucid.images.values import quantise
 
 __all__ = [
     "SUFFIXES",
@@ -47,3 +50,21 @@ __all__ = [
     "write",
     "write_change",
 ]
+
+_HOME = {
+    "alpha": ("fill_hidden",),
+    "files": ("SUFFIXES", "read", "readable", "supported", "write", "write_change"),
+    "kinds": ("like", "to_tensor"),
+    "photograph": ("Metadata", "Photograph"),
+    "values": ("quantise",),
+}
+"""Where each name is from. Imported on first use: networks need the padding, and no library that reads files."""
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _HOME.items():
+        if name in names:
+            from importlib import import_module
+
+            return getattr(import_module(f"{__name__}.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

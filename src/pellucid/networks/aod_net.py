@@ -5,7 +5,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pellucid.networks.precision import without_autocast
+from pellucid.guidance import Guidance
+from pellucid.networks.contract import Contract, Network
+
+from pellucid.networks.autocast import without_autocast
 
 __all__ = ["AODNet"]
 
@@ -13,7 +16,7 @@ __all__ = ["AODNet"]
 LAYERS = (((0,), 1), ((1,), 3), ((1, 2), 5), ((2, 3), 7), ((1, 2, 3, 4), 3))
 
 
-class AODNet(nn.Module):
+class AODNet(Network):
     """Hazy image in, clear image out: (B, 3, H, W) in [0, 1], any size; results are not negative, but may exceed 1.
 
     Source: Li et al., "AOD-Net: All-in-One Dehazing Network" (ICCV 2017, arXiv 1707.06543). The scattering model
@@ -22,12 +25,11 @@ class AODNet(nn.Module):
     earlier ones; ReLU follows each of them, and the formula.
     """
 
-    multiple = 1
-    scale = 1
 
     def __init__(self) -> None:
         super().__init__()
-        self.settings: dict[str, Any] = {}
+        self.contract = Contract()
+        self.settings = {}
         self.convolutions = nn.ModuleList(
             nn.Conv2d(3 * len(inputs), 3, side, padding=side // 2) for inputs, side in LAYERS
         )
@@ -37,11 +39,11 @@ class AODNet(nn.Module):
         """The only instance there is."""
         return cls()
 
-    def forward(self, degraded: Tensor) -> Tensor:
+    def restore(self, tile: Tensor, guidance: Guidance) -> Tensor:
         """Returns J = K I - K + 1, where it is positive."""
-        maps = [degraded]
-        with without_autocast(degraded):
+        maps = [tile]
+        with without_autocast(tile):
             for (inputs, _), convolution in zip(LAYERS, self.convolutions, strict=True):
                 maps.append(convolution(torch.cat([maps[index] for index in inputs], 1)).relu_())
         k = maps[-1]
-        return (k * degraded - k + 1).relu_()
+        return (k * tile - k + 1).relu_()

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pellucid.padding import pad_before, pad_to, transform_size
+from pellucid.images.padding import pad_before, pad_to, transform_size
 
 __all__ = ["blur_kernels", "busiest_part", "centres", "gradient_spectra", "padded_spectrum", "transfer_functions"]
 

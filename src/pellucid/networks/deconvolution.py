@@ -12,7 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pellucid.luma import LUMA
+from pellucid.guidance import NOTHING, Guidance
+from pellucid.networks.contract import Contract, Network
+
+from pellucid.images.luma import LUMA
 from pellucid.networks.blur_kernels import (
     blur_kernels,
     busiest_part,
@@ -34,11 +37,11 @@ LARGEST = 512
 """Pixels of the side of that part of a photograph from which its kernel is estimated."""
 
 
-class Deconvolution(nn.Module):
+class Deconvolution(Network):
     """Blurred image in, restored image out: (B, 3, H, W), sides divisible by `multiple`.
 
-    One kernel is estimated for each image. Who cuts a picture into tiles asks `whole` once and gives its answer to the call for
-    every tile (`networks.seeing_whole`).
+    One kernel is estimated for each image: `look` finds it in the whole picture, never in a padded one, since mirrored
+    pixels are no photograph.
 
     Args:
         widths: of the U-Net, as `UNet` takes them.
@@ -46,9 +49,6 @@ class Deconvolution(nn.Module):
         size: side of the kernel, odd: wider blur is not found, and left to the U-Net.
     """
 
-    scale = 1
-    minds_padding = True
-    """Mirrored pixels are no photograph: a kernel that they help to find would be another than that of tiles."""
 
     def __init__(
         self, widths: Sequence[int] = (24, 48, 80, 112), blocks: Sequence[int] = (1, 1, 1, 1), size: int = 25
@@ -57,29 +57,34 @@ class Deconvolution(nn.Module):
         if not isinstance(size, int) or size < 5 or size % 2 == 0:
             raise ValueError(f"size must be odd, and 5 at least; got {size!r}")
         self.unet = UNet(widths, blocks, bias=True, beside=3 * len(NOISE_LEVELS))
-        self.settings: dict[str, Any] = {"widths": list(widths), "blocks": list(blocks), "size": size}
-        self.size, self.multiple = size, self.unet.multiple
+        self.settings = {"widths": list(widths), "blocks": list(blocks), "size": size}
+        self.contract = Contract(multiple=self.unet.contract.multiple, looks=True)
+        self.size = size
 
     @classmethod
     def tiny(cls) -> "Deconvolution":
         """The smallest useful instance, for tests."""
         return cls((8, 16), (1, 1), size=9)
 
-    def whole(self, degraded: Tensor) -> Tensor:
+    def look(self, image: Tensor, known: Guidance = NOTHING, *, cut: bool = True) -> Guidance:
+        """Adds `own["kernels"]`; see `kernels`."""
+        return known.knowing(own={"kernels": self.kernels(image)})
+
+    def kernels(self, image: Tensor) -> Tensor:
         """The kernels (B, size, size) of whole photographs (B, 3, H, W), each from its busiest part.
 
         Which kernel is found can hang on the last bit of a pixel, where a photograph hardly shows one. So each is found alone: in
         a batch it is the same as by itself.
         """
-        weights = torch.tensor(LUMA, device=degraded.device)[:, None, None]
-        with torch.autocast(degraded.device.type, enabled=False):
-            parts = [busiest_part(image[None], LARGEST).float() for image in degraded.detach()]
+        weights = torch.tensor(LUMA, device=image.device)[:, None, None]
+        with torch.autocast(image.device.type, enabled=False):
+            parts = [busiest_part(one[None], LARGEST).float() for one in image.detach()]
             return torch.cat([blur_kernels((part * weights).sum(1), self.size) for part in parts])
 
-    def forward(self, degraded: Tensor, whole: Tensor | None = None) -> Tensor:
-        """Returns degraded + a correction; `whole` gives the kernels where the images are but parts of photographs."""
-        kernels = self.whole(degraded) if whole is None else whole
-        restored: Tensor = self.unet(torch.cat([degraded, deconvolved(degraded, kernels).to(degraded.dtype)], 1))
+    def restore(self, tile: Tensor, guidance: Guidance) -> Tensor:
+        """Returns the tile + a correction, by the kernels of the whole pictures."""
+        kernels = guidance.own["kernels"] if guidance.own else self.kernels(tile)
+        restored: Tensor = self.unet(torch.cat([tile, deconvolved(tile, kernels).to(tile.dtype)], 1))
         return restored
 
 

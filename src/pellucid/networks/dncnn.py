@@ -5,12 +5,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pellucid.networks.precision import without_autocast
+from pellucid.guidance import Guidance
+from pellucid.networks.contract import Contract, Network
+
+from pellucid.networks.autocast import without_autocast
 
 __all__ = ["DnCNN"]
 
 
-class DnCNN(nn.Module):
+class DnCNN(Network):
     """Noisy image in, clean image out: (B, 3, H, W), any size, values unclipped both ways.
 
     Source: Zhang et al., "Beyond a Gaussian Denoiser: Residual Learning of Deep CNN for Image Denoising" (TIP 2017,
@@ -27,8 +30,6 @@ class DnCNN(nn.Module):
         channels: colour channels that the network takes, 1 or 3.
     """
 
-    multiple = 1
-    scale = 1
 
     def __init__(self, depth: int = 17, width: int = 64, channels: int = 1) -> None:
         super().__init__()
@@ -36,7 +37,8 @@ class DnCNN(nn.Module):
             raise ValueError(
                 f"depth must be 2 at least, width 1, and channels 1 or 3; got {depth}, {width} and {channels}"
             )
-        self.settings: dict[str, Any] = {"depth": depth, "width": width, "channels": channels}
+        self.contract = Contract(channels=channels)
+        self.settings = {"depth": depth, "width": width, "channels": channels}
         self.channels = channels
         layers: list[nn.Module] = [_convolution(channels, width), nn.ReLU(inplace=True)]
         for _ in range(depth - 2):
@@ -48,13 +50,13 @@ class DnCNN(nn.Module):
         """The smallest useful instance, for tests."""
         return cls(depth=3, width=8)
 
-    def forward(self, degraded: Tensor) -> Tensor:
+    def restore(self, tile: Tensor, guidance: Guidance) -> Tensor:
         """Returns degraded - R(degraded)."""
-        planes = degraded[:, :1] if self.channels == 1 and self._is_grey(degraded) else degraded
-        with without_autocast(degraded):  # at 8 bits of mantissa the first layer would see another image
+        planes = tile[:, :1] if self.channels == 1 and self._is_grey(tile) else tile
+        with without_autocast(tile):  # at 8 bits of mantissa the first layer would see another image
             features = self.layers[0](planes.reshape(-1, self.channels, *planes.shape[2:]))
         noise: Tensor = self.layers[1:](features).reshape(planes.shape)
-        return degraded - noise
+        return tile - noise
 
     def _is_grey(self, degraded: Tensor) -> bool:
         """Whether the channels are equal. Not asked in training (batch statistics count every plane), nor while a graph

@@ -7,13 +7,16 @@ has seen the whole photograph, says how much each is to be believed. The gate is
 """
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from pellucid.errors import ModelError
+from pellucid.guidance import NOTHING, Guidance
+from pellucid.networks.contract import Contract, Network
+from pellucid.networks.unet import UNet
 
 __all__ = ["Experts"]
 
@@ -21,51 +24,46 @@ NEGLIGIBLE = 0.05
 """An expert that is believed less is not asked, unless the gate is still learning."""
 
 
-class Experts(nn.Module):
-    """Degraded image and the prior's vector in, restored image out: (B, 3, H, W), sides divisible by `multiple`.
+class Experts(Network):
+    """Degraded image and the prior's vector in, restored image out: (B, 3, H, W), sides divisible by the multiple.
 
     Args:
-        experts: each `{"name": ..., "settings": {...}, "kinds": [...]}`, networks of the table `networks.NETWORKS` that keep the
-            size. Where they say the kinds of degradations that they are for, training teaches the gate so first; the one without
-            kinds is for the rest.
-        guide_width: length of the prior's vector.
+        networks: the experts; each keeps the size of the image and needs no prior of its own.
+        kinds: for each expert the kinds of degradations that it is for, or None for the rest. Where any says so, training
+            teaches the gate first.
+        prior_width: length of the prior's vector.
         hidden: units of the gate's one hidden layer.
+        settings: what builds it again, JSON-able.
+
+    Raises:
+        ValueError: fewer than two experts, or one that cannot be one.
     """
 
-    scale = 1
-
-    def __init__(self, experts: Sequence[Mapping[str, Any]], guide_width: int = 64, hidden: int = 32) -> None:
-        from pellucid.networks import build_network, input_multiple, output_scale  # whose table has this class, too
-
+    def __init__(
+        self,
+        networks: Sequence[Network],
+        kinds: Sequence[Collection[str] | None],
+        *,
+        prior_width: int = 64,
+        hidden: int = 32,
+        settings: dict[str, Any] | None = None,
+    ) -> None:
         super().__init__()
-        if len(experts) < 2 or min(guide_width, hidden) < 1:
-            raise ValueError(f"experts: two or more, a guide_width and hidden units, got {len(experts)}")
-        for expert in experts:
-            if not isinstance(expert, Mapping) or not {"name"} <= set(expert) <= {"name", "settings", "kinds"}:
-                raise ValueError(f"experts: each has a name, settings and perhaps kinds, got {expert!r}")
-            if expert["name"] == "external":  # a model file that names one would import whatever it likes
-                raise ValueError("experts: networks that pellucid has itself, and not 'external'")
-            kinds = expert.get("kinds")
-            if isinstance(kinds, str):
-                raise ValueError(f"experts: kinds are a list, as in [{kinds}]")
-            if kinds is not None and not (isinstance(kinds, list | tuple) and kinds and set(map(type, kinds)) == {str}):
-                raise ValueError(f"experts: kinds are a list of one name or more, and none for the rest; got {kinds!r}")
-        self.kinds = [None if one.get("kinds") is None else tuple(one["kinds"]) for one in experts]
-        self.settings: dict[str, Any] = {
-            "experts": [
-                {"name": one["name"], "settings": dict(one.get("settings") or {})}
-                | ({} if kinds is None else {"kinds": list(kinds)})
-                for one, kinds in zip(experts, self.kinds, strict=True)
-            ],
-            "guide_width": guide_width,
-            "hidden": hidden,
-        }
-        self.guide_width = guide_width
-        self.experts = nn.ModuleList(build_network(one["name"], one.get("settings")) for one in experts)
-        if any(output_scale(one) != 1 or hasattr(one, "guide_width") for one in self.experts):
-            raise ValueError("experts: each must keep the size of the image, and need no guide of its own")
-        self.multiple = math.lcm(*map(input_multiple, self.experts))
-        self.gate = nn.Sequential(nn.Linear(guide_width, hidden), nn.ReLU(), nn.Linear(hidden, len(experts)))
+        if len(networks) < 2 or min(prior_width, hidden) < 1:
+            raise ValueError(f"experts: two or more, a prior_width and hidden units, got {len(networks)}")
+        contracts = [network.contract for network in networks]
+        if any(one.scale != 1 or one.vector is not None or one.samples for one in contracts):
+            raise ValueError("experts: each must keep the size of the image, and need no prior of its own")
+        self.kinds = [None if one is None else tuple(one) for one in kinds]
+        self.settings = settings or {}
+        self.contract = Contract(
+            multiple=math.lcm(*(one.multiple for one in contracts)),
+            vector=prior_width,
+            looks=any(one.looks for one in contracts),
+            experts=True,
+        )
+        self.experts = nn.ModuleList(networks)
+        self.gate = nn.Sequential(nn.Linear(prior_width, hidden), nn.ReLU(), nn.Linear(hidden, len(networks)))
 
     @property
     def specialised(self) -> bool:
@@ -75,48 +73,71 @@ class Experts(nn.Module):
     @classmethod
     def tiny(cls) -> "Experts":
         """The smallest useful instance, for tests."""
-        shape = {"widths": (4, 8), "blocks": (1, 1)}
-        return cls([{"name": "unet", "settings": shape}, {"name": "unet", "settings": shape}], guide_width=8, hidden=4)
+        shape: dict[str, Any] = {"widths": [4, 8], "blocks": [1, 1]}
+        spec = {"experts": [{"name": "unet", "settings": shape}] * 2, "prior_width": 8, "hidden": 4}
+        return cls([UNet(**shape), UNet(**shape)], [None, None], prior_width=8, hidden=4, settings=spec)
 
-    def weights(self, guide: Tensor) -> Tensor:
-        """How much each expert is believed: vectors (B, guide_width) to (B, experts), of sum 1.
+    def weights(self, vector: Tensor) -> Tensor:
+        """How much each expert is believed: vectors (B, prior_width) to (B, experts), of sum 1.
 
         Negligible weights are 0, once the gate has learnt.
         """
-        with torch.autocast(guide.device.type, enabled=False):
-            weights: Tensor = self.gate(guide.to(next(self.gate.parameters()).dtype)).float().softmax(1)
+        with torch.autocast(vector.device.type, enabled=False):
+            weights: Tensor = self.gate(vector.to(next(self.gate.parameters()).dtype)).float().softmax(1)
         if self.training and next(self.gate.parameters()).requires_grad:
             return weights  # from an expert that is not asked the gate would never learn that it should be
         weights = weights * (weights >= weights.amax(1, keepdim=True).clamp(max=NEGLIGIBLE))
         return weights / weights.sum(1, keepdim=True)
 
-    def most_believed(self, guide: Tensor) -> int:
-        """The expert that is believed most for a vector (1, guide_width)."""
-        return int(self.weights(guide).argmax())
+    def top_expert(self, vector: Tensor) -> int:
+        """The number of the expert that is believed most for a vector (1, prior_width)."""
+        return int(self.weights(vector).argmax())
 
     def is_for(self, expert: int, kinds: Collection[str]) -> bool:
-        """Whether an expert is for any of these kinds of degradations; the one without kinds is for what no other is for."""
+        """Whether an expert is for any of these kinds; the one without kinds is for what no other is for."""
         own = self.kinds[expert]
         others = {kind for named in self.kinds for kind in named or ()}
         return any(kind not in others if own is None else kind in own for kind in kinds)
 
-    def forward(self, degraded: Tensor, guide: Tensor) -> Tensor:
+    def look(self, image: Tensor, known: Guidance = NOTHING, *, cut: bool = True) -> Guidance:
+        """Adds what each expert that is believed finds out, by its number in `parts`.
+
+        Raises:
+            ModelError: the prior's vectors (B, prior_width) are not known.
+        """
+        believed = self.weights(self._vector(known)).any(0).tolist()
+        found = {
+            str(number): expert.look(image, cut=cut)
+            for number, expert in enumerate(self._experts())
+            if believed[number] and expert.contract.looks
+        }
+        return known.knowing(parts=found)
+
+    def restore(self, tile: Tensor, guidance: Guidance) -> Tensor:
         """The weighted sum of what the experts restore; each runs on the images that it is asked for.
 
         Args:
-            degraded: (B, 3, H, W).
-            guide: the prior's vector of each whole photograph, (B, guide_width), or one (1, guide_width) for all.
+            tile: (B, 3, h, w).
+            guidance: with the prior's vector of each whole photograph, (B, prior_width), or one (1, prior_width) for all.
 
         Raises:
-            ModelError: a guide of another width.
+            ModelError: there is no vector, or one of another width.
         """
-        if guide.ndim != 2 or guide.shape[1] != self.guide_width:
-            raise ModelError(f"experts: expected a guide (B, {self.guide_width}), got {tuple(guide.shape)}")
-        weights = self.weights(guide).to(degraded.dtype).expand(len(degraded), -1)
-        restored = torch.zeros_like(degraded)
-        for expert, weight in zip(self.experts, weights.unbind(1), strict=True):
+        weights = self.weights(self._vector(guidance)).to(tile.dtype).expand(len(tile), -1)
+        restored = torch.zeros_like(tile)
+        for number, (expert, weight) in enumerate(zip(self._experts(), weights.unbind(1), strict=True)):
             asked = weight.nonzero()[:, 0]
             if len(asked):
-                answer = expert(degraded[asked]) * weight[asked, None, None, None]
-                restored = restored.index_add(0, asked, answer.to(restored.dtype))
+                answer = expert.restore(tile[asked], guidance.part(str(number), asked))
+                restored = restored.index_add(0, asked, (answer * weight[asked, None, None, None]).to(restored.dtype))
         return restored
+
+    def _vector(self, guidance: Guidance) -> Tensor:
+        vector, width = guidance.vector, self.contract.vector
+        if vector is None or vector.ndim != 2 or vector.shape[1] != width:
+            got = None if vector is None else tuple(vector.shape)
+            raise ModelError(f"experts: expected a prior's vector (B, {width}), got {got}")
+        return vector
+
+    def _experts(self) -> list[Network]:
+        return [expert for expert in self.experts if isinstance(expert, Network)]

@@ -8,12 +8,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pellucid.guidance import Guidance
+from pellucid.networks.contract import Contract, Network
+
 from pellucid.errors import ModelError, PellucidError, SettingsError, one_line, unknown_name
 
 __all__ = ["External"]
 
 
-class External(nn.Module):
+class External(Network):
     """A foreign network behind the contract of ours: (B, 3, H, W) in [0, 1] in and out.
 
     Of a network that returns several outputs (a tuple, a list or a dictionary, also within one another), the last image of the
@@ -61,7 +64,7 @@ class External(nn.Module):
             raise SettingsError("external network: multiple and scale must be at least 1, and high above low")
         if not isinstance(output, int | str | None):
             raise SettingsError(f"external network: output must be the index or the key of an output, got {output!r}")
-        self.settings: dict[str, Any] = {
+        self.settings = {
             "target": target if isinstance(target, str) else type(target).__qualname__,
             "arguments": dict(arguments or {}),
             "multiple": multiple,

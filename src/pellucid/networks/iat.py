@@ -6,7 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pellucid.networks.precision import without_autocast
+from pellucid.guidance import NOTHING, Guidance
+from pellucid.networks.contract import Contract, Network
+
+from pellucid.networks.autocast import without_autocast
 
 __all__ = ["IAT"]
 
@@ -119,7 +122,7 @@ class GlobalBranch(nn.Module):
         return tokens.reshape(*tokens.shape[:2], self.heads, -1).transpose(1, 2)
 
 
-class IAT(nn.Module):
+class IAT(Network):
     """Dark or badly exposed image in, well exposed image out: (B, 3, H, W) in [0, 1], any size.
 
     Source: Cui et al., "You Only Need 90K Parameters to Adapt Light: A Light Weight Transformer for Image Enhancement and
@@ -127,9 +130,9 @@ class IAT(nn.Module):
     pixel a factor M and an offset A for each colour; a global branch asks the whole picture, by the attention of ten learned
     queries, for a 3 x 3 colour matrix W and the exponent γ. The stochastic depth of the authors' training is left out.
 
-    The global branch must see the whole picture. Who cuts a picture into tiles asks `whole` once and gives its answer to
-    the call for every tile (`networks.seeing_whole`); in their interior tiles then come out as they do in the whole picture.
-    With tiles of 256 pixels and without it, the published weights fall from 23.4 to 18.9 dB on LOL.
+    The global branch must see the whole picture: that is what `look` does, and tiles then come out in their interior as
+    they do in the whole picture. With tiles of 256 pixels and without it, the published weights fall from 23.4 to 18.9 dB
+    on LOL.
 
     Args:
         width: channels of the local branch.
@@ -138,8 +141,6 @@ class IAT(nn.Module):
         heads: of its attention.
     """
 
-    multiple = 1
-    scale = 1
 
     def __init__(self, width: int = 16, blocks: int = 3, global_width: int = 64, heads: int = 4) -> None:
         super().__init__()
@@ -148,7 +149,8 @@ class IAT(nn.Module):
                 "width, blocks and heads must be positive, and global_width a multiple of twice heads; "
                 f"got {width}, {blocks}, {heads} and {global_width}"
             )
-        self.settings: dict[str, Any] = {
+        self.contract = Contract(looks=True)
+        self.settings = {
             "width": width,
             "blocks": blocks,
             "global_width": global_width,
@@ -162,18 +164,19 @@ class IAT(nn.Module):
         """The smallest useful instance, for tests."""
         return cls(width=4, blocks=1, global_width=8, heads=2)
 
-    def whole(self, degraded: Tensor) -> tuple[Tensor, Tensor]:
-        """What the whole picture says: the exponent γ (B, 1) and the colour matrix W (B, 3, 3)."""
-        with without_autocast(degraded):
-            exponent, matrix = self.global_branch(degraded)
-        return exponent, matrix
+    def look(self, image: Tensor, known: Guidance = NOTHING, *, cut: bool = True) -> Guidance:
+        """Adds `own["exponent"]`, γ (B, 1), and `own["matrix"]`, the colour matrix W (B, 3, 3)."""
+        with without_autocast(image):
+            exponent, matrix = self.global_branch(image)
+        return known.knowing(own={"exponent": exponent, "matrix": matrix})
 
-    def forward(self, degraded: Tensor, whole: tuple[Tensor, Tensor] | None = None) -> Tensor:
-        """Returns max(W (degraded ∘ M + A), ε)^γ, at most 1; `whole` is taken from the image itself where not given."""
-        exponent, matrix = whole or self.whole(degraded)
-        factor, offset = self.local_branch(degraded)
-        image = degraded * factor + offset
-        with without_autocast(degraded):
+    def restore(self, tile: Tensor, guidance: Guidance) -> Tensor:
+        """Returns max(W (tile ∘ M + A), ε)^γ, at most 1."""
+        own = guidance.own or self.look(tile).own
+        exponent, matrix = own["exponent"], own["matrix"]
+        factor, offset = self.local_branch(tile)
+        image = tile * factor + offset
+        with without_autocast(tile):
             image = torch.einsum("bij,bjhw->bihw", matrix, image)
             restored: Tensor = image.clamp(1e-8, 1) ** exponent[:, :, None, None]
         return restored

@@ -4,24 +4,26 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from pellucid.guidance import Guidance
+from pellucid.networks.contract import Contract, Network
+
 __all__ = ["Identity"]
 
 
-class Identity(nn.Module):
+class Identity(Network):
     """Image in, the same image out: (B, C, H, W). It has no parameters, so by itself there is nothing to train."""
 
-    multiple = 1
-    scale = 1
 
     def __init__(self) -> None:
         super().__init__()
-        self.settings: dict[str, Any] = {}
+        self.contract = Contract()
+        self.settings = {}
 
     @classmethod
     def tiny(cls) -> "Identity":
         """The smallest useful instance, for tests."""
         return cls()
 
-    def forward(self, degraded: Tensor) -> Tensor:
+    def restore(self, tile: Tensor, guidance: Guidance) -> Tensor:
         """Returns a copy."""
-        return degraded.clone()
+        return tile.clone()

@@ -11,6 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pellucid.guidance import Guidance
+from pellucid.networks.contract import Contract, Network
+
 __all__ = ["NAFNet"]
 
 
@@ -63,7 +66,7 @@ class NAFBlock(nn.Module):
         return result
 
 
-class NAFNet(nn.Module):
+class NAFNet(Network):
     """Degraded image in, restored image out: (B, 3, H, W); H and W divisible by `multiple`.
 
     The channel attention pools the whole input: on tiles it sees the tile only, so a tiled result is close to the untiled one
@@ -77,7 +80,6 @@ class NAFNet(nn.Module):
         channels: colour channels of the image.
     """
 
-    scale = 1
 
     def __init__(
         self,
@@ -90,14 +92,14 @@ class NAFNet(nn.Module):
         super().__init__()
         if len(encoder_blocks) != len(decoder_blocks):
             raise ValueError("encoder_blocks and decoder_blocks need one entry per scale each")
-        self.settings: dict[str, Any] = {
+        self.settings = {
             "width": width,
             "encoder_blocks": list(encoder_blocks),
             "middle_blocks": middle_blocks,
             "decoder_blocks": list(decoder_blocks),
             "channels": channels,
         }
-        self.multiple = 2 ** len(encoder_blocks)
+        self.contract = Contract(multiple=2 ** len(encoder_blocks), channels=channels)
         widths = [width * 2**level for level in range(len(encoder_blocks))]
         self.intro = nn.Conv2d(channels, width, 3, padding=1)
         self.encoders = nn.ModuleList(_stage(w, n) for w, n in zip(widths, encoder_blocks, strict=True))
@@ -114,9 +116,9 @@ class NAFNet(nn.Module):
         """The smallest useful instance, for tests."""
         return cls(width=8, encoder_blocks=(1, 1), middle_blocks=1, decoder_blocks=(1, 1))
 
-    def forward(self, degraded: Tensor) -> Tensor:
+    def restore(self, tile: Tensor, guidance: Guidance) -> Tensor:
         """Returns degraded + the predicted correction."""
-        features = self.intro(degraded)
+        features = self.intro(tile)
         skips: list[Tensor] = []
         for encode, shrink in zip(self.encoders, self.shrinks, strict=True):
             features = encode(features)
@@ -125,7 +127,7 @@ class NAFNet(nn.Module):
         features = self.middle(features)
         for grow, decode in zip(self.grows, self.decoders, strict=True):
             features = decode(grow(features) + skips.pop())
-        restored: Tensor = degraded + self.ending(features)
+        restored: Tensor = tile + self.ending(features)
         return restored
 
 

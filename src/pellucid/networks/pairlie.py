@@ -4,7 +4,10 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from pellucid.padding import pad_to
+from pellucid.guidance import Guidance
+from pellucid.networks.contract import Contract, Network
+
+from pellucid.images.padding import pad_to
 
 __all__ = ["PairLIE", "Retinex"]
 
@@ -20,7 +23,7 @@ class Retinex(NamedTuple):
     """R, (B, 3, H, W) in [0, 1]."""
 
 
-class PairLIE(nn.Module):
+class PairLIE(Network):
     """Dark image in, bright image out: (B, 3, H, W) in [0, 1], any size.
 
     Source: Fu et al., "Learning a Simple Low-Light Image Enhancer From Paired Low-Light Instances" (CVPR 2023), section 3.
@@ -35,14 +38,13 @@ class PairLIE(nn.Module):
         exponent: λ, the power of the illumination: 0 leaves none of it. The authors take 0.2, and 0.14 for LOL.
     """
 
-    multiple = 1
-    scale = 1
 
     def __init__(self, width: int = 64, exponent: float = 0.2) -> None:
         super().__init__()
         if width < 1 or exponent < 0:
             raise ValueError(f"width must be positive and exponent not negative; got {width} and {exponent}")
-        self.settings: dict[str, Any] = {"width": width, "exponent": exponent}
+        self.contract = Contract()
+        self.settings = {"width": width, "exponent": exponent}
         self.exponent = exponent
         self.projection = _network(width, 3)
         self.illumination = _network(width, 1)
@@ -62,9 +64,9 @@ class PairLIE(nn.Module):
         reflectance = self.reflectance(projected).float().sigmoid()
         return Retinex(*(part[:, :, :height, :width] for part in (projected, illumination, reflectance)))
 
-    def forward(self, degraded: Tensor) -> Tensor:
+    def restore(self, tile: Tensor, guidance: Guidance) -> Tensor:
         """Returns L^λ ∘ R."""
-        parts = self.split(degraded)
+        parts = self.split(tile)
         return parts.illumination**self.exponent * parts.reflectance
 
 

@@ -5,6 +5,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pellucid.guidance import Guidance
+from pellucid.networks.contract import Contract, Network
+
 __all__ = ["PReNet"]
 
 
@@ -22,7 +25,7 @@ class ResidualBlock(nn.Module):
         return refined
 
 
-class PReNet(nn.Module):
+class PReNet(Network):
     """Rainy image in, clear image out: (B, 3, H, W) in [0, 1], any size.
 
     Source: Ren et al., "Progressive Image Deraining Networks: A Better and Simpler Baseline" (CVPR 2019, arXiv 1901.09221),
@@ -38,14 +41,13 @@ class PReNet(nn.Module):
         iterations: stages; weights do not depend on it.
     """
 
-    multiple = 1
-    scale = 1
 
     def __init__(self, width: int = 32, blocks: int = 5, iterations: int = 6) -> None:
         super().__init__()
         if min(width, blocks, iterations) < 1:
             raise ValueError(f"width, blocks and iterations must be positive; got {width}, {blocks}, {iterations}")
-        self.settings: dict[str, Any] = {"width": width, "blocks": blocks, "iterations": iterations}
+        self.contract = Contract()
+        self.settings = {"width": width, "blocks": blocks, "iterations": iterations}
         self.width, self.iterations = width, iterations
         self.head = nn.Conv2d(6, width, 3, padding=1)
         self.input_gate, self.forget_gate, self.candidate, self.output_gate = (
@@ -72,6 +74,6 @@ class PReNet(nn.Module):
             results.append(degraded + self.tail(self.blocks(hidden)))
         return results[1:]
 
-    def forward(self, degraded: Tensor) -> Tensor:
+    def restore(self, tile: Tensor, guidance: Guidance) -> Tensor:
         """Returns the result of the last stage."""
-        return self.stages(degraded)[-1]
+        return self.stages(tile)[-1]

@@ -6,14 +6,18 @@ the features attend to the result.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pellucid.networks.precision import without_autocast
+from pellucid.guidance import NOTHING, Guidance
+
+
+from pellucid.images.padding import pad_to_multiple
+from pellucid.networks.autocast import without_autocast
 from pellucid.networks.restormer import Restormer, TransposedAttentionBlock, grow
-from pellucid.padding import pad_to_multiple
 
 __all__ = ["PromptBlock", "PromptGeneration", "PromptIR"]
 
@@ -101,9 +105,8 @@ class PromptIR(Restormer):
     features alone, no degradation is ever named; `prompt_weights` shows them.
 
     Three things depend on the size of the input, and in tiles on the tile's: the attention between channels of every block,
-    the prompt's weights, and the prompt itself, which is stretched to the features. The weights are the whole picture's
-    where `whole` is asked and its answer given to the call for every tile (`networks.seeing_whole`). The other two stay the
-    tile's, since the features of a whole picture do not fit in bounded memory: a tiled result is close to the untiled one
+    the prompt's weights, and the prompt itself, which is stretched to the features. The weights are the whole picture's,
+    for `look` finds them. The other two stay the tile's, since the features of a whole picture do not fit in bounded memory: a tiled result is close to the untiled one
     rather than equal.
 
     Without `prompts` it is Restormer to the bit. For a comparison at equal parameters, what the prompts took can be spent in
@@ -151,6 +154,7 @@ class PromptIR(Restormer):
                 "components, prompt_widths and prompt_sides must be positive, and interaction_kernel 1 or 3; "
                 f"got {components}, {list(prompt_widths)}, {list(prompt_sides)} and {interaction_kernel}"
             )
+        self.contract = replace(self.contract, looks=prompts)
         self.settings |= {
             "prompts": prompts,
             "components": components,
@@ -197,16 +201,23 @@ class PromptIR(Restormer):
             interaction_heads=2,
         )
 
-    def forward(self, degraded: Tensor, whole: Sequence[Tensor] | None = None) -> Tensor:
-        """Returns degraded + the predicted correction; the prompts' weights are the image's own where `whole` is not given."""
+    def look(self, image: Tensor, known: Guidance = NOTHING, *, cut: bool = True) -> Guidance:
+        """Adds `own["weights 0"]` and so on: `prompt_weights`. A picture that is not cut shows them to `restore` itself."""
+        if not cut or not self.prompts:
+            return known
+        weights = self.prompt_weights(image)
+        return known.knowing(own={f"weights {scale}": found for scale, found in enumerate(weights)})
+
+    def restore(self, tile: Tensor, guidance: Guidance) -> Tensor:
+        """Returns the tile + the predicted correction; the prompts' weights are the tile's own where none are told."""
 
         def prompted(scale: int, features: Tensor) -> Tensor:
             prompt = self._prompt(scale)
-            weights = prompt.generation.logits(features).softmax(1) if whole is None else whole[scale]
-            result: Tensor = prompt(features, weights)
+            told = guidance.own.get(f"weights {scale}")
+            result: Tensor = prompt(features, prompt.generation.logits(features).softmax(1) if told is None else told)
             return result
 
-        return self._restored(degraded, prompted) if self.prompts else super().forward(degraded)
+        return self._restored(tile, prompted) if self.prompts else super().restore(tile, guidance)
 
     @torch.no_grad()
     def prompt_weights(self, image: Tensor) -> list[Tensor]:
@@ -223,12 +234,8 @@ class PromptIR(Restormer):
             One (B, components) for each scale of the decoder, coarsest first, float32; each row sums to one. Empty
             without prompts.
         """
-        seen = [self._logits(pad_to_multiple(part, self.multiple)) for part in _parts(image)]
+        seen = [self._logits(pad_to_multiple(part, self.contract.multiple)) for part in _parts(image)]
         return [torch.stack(scale).mean(0).softmax(1) for scale in zip(*seen, strict=True)]
-
-    def whole(self, degraded: Tensor) -> list[Tensor]:
-        """What the whole picture says: `prompt_weights`."""
-        return self.prompt_weights(degraded)
 
     def _logits(self, image: Tensor) -> list[Tensor]:
         """What the softmax makes weights of, for each prompt; the decoder runs as far as the last one needs."""

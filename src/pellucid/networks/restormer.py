@@ -12,7 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pellucid.networks.precision import without_autocast
+from pellucid.guidance import Guidance
+from pellucid.networks.contract import Contract, Network
+
+from pellucid.networks.autocast import without_autocast
 
 __all__ = ["Restormer", "TransposedAttentionBlock", "grow"]
 
@@ -118,7 +121,7 @@ class TransposedAttentionBlock(nn.Module):
         return queries, keys, values
 
 
-class Restormer(nn.Module):
+class Restormer(Network):
     """Degraded image in, restored image out: (B, channels, H, W), any range; H and W divisible by `multiple`.
 
     A network for one channel (the published grey denoisers) restores each channel of a colour image on its own.
@@ -138,7 +141,6 @@ class Restormer(nn.Module):
         channels: colour channels of the image.
     """
 
-    scale = 1
 
     def __init__(
         self,
@@ -163,7 +165,7 @@ class Restormer(nn.Module):
             )
         if width % 2:
             raise ValueError(f"width must be even; got {width}")
-        self.settings: dict[str, Any] = {
+        self.settings = {
             "width": width,
             "blocks": list(blocks),
             "refinement_blocks": refinement_blocks,
@@ -174,7 +176,7 @@ class Restormer(nn.Module):
             "channels": channels,
         }
         self.channels = channels
-        self.multiple = 2 ** (len(blocks) - 1)
+        self.contract = Contract(multiple=2 ** (len(blocks) - 1), channels=channels)
 
         def stage(channels: int, heads: int, count: int) -> nn.Sequential:
             return nn.Sequential(
@@ -205,9 +207,9 @@ class Restormer(nn.Module):
         """The smallest useful instance, for tests."""
         return cls(width=4, blocks=(1, 1, 1, 1), refinement_blocks=1, heads=(1, 1, 2, 2))
 
-    def forward(self, degraded: Tensor) -> Tensor:
+    def restore(self, tile: Tensor, guidance: Guidance) -> Tensor:
         """Returns degraded + the predicted correction."""
-        return self._restored(degraded, lambda _scale, features: features)
+        return self._restored(tile, lambda _scale, features: features)
 
     def _restored(self, degraded: Tensor, between: Callable[[int, Tensor], Tensor]) -> Tensor:
         """The restored image, where what enters the decoder's `n`-th scale, coarsest first, first goes through `between`."""

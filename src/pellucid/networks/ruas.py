@@ -7,7 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pellucid.networks.precision import without_autocast
+from pellucid.guidance import Guidance
+from pellucid.networks.contract import Contract, Network
+
+from pellucid.networks.autocast import without_autocast
 
 __all__ = ["RUAS", "RUASStage"]
 
@@ -78,7 +81,7 @@ class Cell(nn.Module):
         return result + features if self.operations[place].residual else result
 
 
-class RUAS(nn.Module):
+class RUAS(Network):
     """Dark image in, bright image out: (B, 3, H, W) in [0, 1], any size.
 
     Source: Liu et al., "Retinex-inspired Unrolling with Cooperative Prior Architecture Search for Low-light Image
@@ -97,14 +100,13 @@ class RUAS(nn.Module):
             for MIT-Adobe FiveK and DarkFace.
     """
 
-    multiple = 1
-    scale = 1
 
     def __init__(self, iterations: int = 3, blocks: int = 3, width: int = 6, denoise: bool = True) -> None:
         super().__init__()
         if min(iterations, blocks, width) < 1:
             raise ValueError(f"iterations, blocks and width must be positive; got {iterations}, {blocks}, {width}")
-        self.settings: dict[str, Any] = {
+        self.contract = Contract()
+        self.settings = {
             "iterations": iterations,
             "blocks": blocks,
             "width": width,
@@ -132,9 +134,9 @@ class RUAS(nn.Module):
             stages.append(RUASStage(illumination, (degraded / illumination).clamp(0, 1)))
         return stages
 
-    def forward(self, degraded: Tensor) -> Tensor:
+    def restore(self, tile: Tensor, guidance: Guidance) -> Tensor:
         """Returns the last stage's image, without its noise where `denoise` says so."""
-        enhanced = self.stages(degraded)[-1].enhanced
+        enhanced = self.stages(tile)[-1].enhanced
         if not self.denoise:
             return enhanced
         with without_autocast(enhanced):

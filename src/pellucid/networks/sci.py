@@ -4,7 +4,10 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from pellucid.networks.precision import without_autocast
+from pellucid.guidance import Guidance
+from pellucid.networks.contract import Contract, Network
+
+from pellucid.networks.autocast import without_autocast
 
 __all__ = ["SCI", "SCIStage"]
 
@@ -62,7 +65,7 @@ class Calibration(nn.Module):
         return calibration
 
 
-class SCI(nn.Module):
+class SCI(Network):
     """Dark image in, bright image out: (B, 3, H, W) in [0, 1], any size.
 
     Source: Ma et al., "Toward Fast, Flexible, and Robust Low-Light Image Enhancement" (CVPR 2022, arXiv 2204.10137).
@@ -79,8 +82,6 @@ class SCI(nn.Module):
         calibration_repeats: how often K applies its block.
     """
 
-    multiple = 1
-    scale = 1
 
     def __init__(
         self, iterations: int = 3, repeats: int = 1, calibration_width: int = 16, calibration_repeats: int = 3
@@ -88,7 +89,8 @@ class SCI(nn.Module):
         super().__init__()
         if min(iterations, repeats, calibration_width, calibration_repeats) < 1:
             raise ValueError("iterations, repeats, calibration_width and calibration_repeats must be positive")
-        self.settings: dict[str, Any] = {
+        self.contract = Contract()
+        self.settings = {
             "iterations": iterations,
             "repeats": repeats,
             "calibration_width": calibration_width,
@@ -108,7 +110,7 @@ class SCI(nn.Module):
         return cls(calibration_width=4)
 
     def stages(self, degraded: Tensor) -> list[SCIStage]:
-        """Every stage of the cascade, for the losses; the first one's `enhanced` is what `forward` returns."""
+        """Every stage of the cascade, for the losses; the first one's `enhanced` is what `restore` returns."""
         image, stages = degraded, []
         for _ in range(self.iterations):
             illumination = self.illumination(image)
@@ -117,7 +119,12 @@ class SCI(nn.Module):
             image = degraded + self.calibration(enhanced)
         return stages
 
-    def forward(self, degraded: Tensor) -> Tensor:
+    def restore(self, tile: Tensor, guidance: Guidance) -> Tensor:
         """Returns y / H(y), in [0, 1]."""
-        illumination: Tensor = self.illumination(degraded)
-        return (degraded / illumination).clamp(0, 1)
+        illumination: Tensor = self.illumination(tile)
+        return (tile / illumination).clamp(0, 1)
+
+    def traced(self, tile: Tensor, guidance: Guidance) -> tuple[Tensor, list[SCIStage]]:
+        """What `restore` gives, and every stage: training runs the whole cascade, whose first stage alone restores."""
+        stages = self.stages(tile)
+        return stages[0].enhanced, stages

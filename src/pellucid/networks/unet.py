@@ -16,7 +16,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pellucid.padding import pad_around
+from pellucid.guidance import Guidance
+from pellucid.networks.contract import Contract, Network
+
+from pellucid.images.padding import pad_around
 
 __all__ = ["UNet"]
 
@@ -35,7 +38,7 @@ class ResidualBlock(nn.Module):
         return refined
 
 
-class UNet(nn.Module):
+class UNet(Network):
     """Degraded image in, restored image out: (B, 3, H, W), any range; H and W divisible by `multiple`.
 
     Args:
@@ -48,7 +51,6 @@ class UNet(nn.Module):
             that is given none are taken by one that is: it then does not look at them, until it learns to.
     """
 
-    scale = 1
 
     def __init__(
         self,
@@ -67,7 +69,7 @@ class UNet(nn.Module):
             raise ValueError(
                 f"widths, blocks and channels must be positive; got {list(widths)}, {list(blocks)}, {channels}"
             )
-        self.settings: dict[str, Any] = {"widths": list(widths), "blocks": list(blocks), "channels": channels}
+        self.settings = {"widths": list(widths), "blocks": list(blocks), "channels": channels}
         if bias:
             self.settings["bias"] = True
             self.register_load_state_dict_pre_hook(_without_biases)  # type: ignore[no-untyped-call]
@@ -77,9 +79,10 @@ class UNet(nn.Module):
         if smooth:
             self.settings["smooth"] = True
             self.register_load_state_dict_pre_hook(_with_mean_taps)  # type: ignore[no-untyped-call]
-        self.channels, self.multiple, self.margin = channels, 2 ** (len(widths) - 1), margin
-        if margin < 0 or margin % self.multiple:
-            raise ValueError(f"margin must be divisible by {self.multiple} and not negative, got {margin}")
+        self.contract = Contract(multiple=2 ** (len(widths) - 1), channels=channels)
+        self.channels, self.margin = channels, margin
+        if margin < 0 or margin % self.contract.multiple:
+            raise ValueError(f"margin must be divisible by {self.contract.multiple} and not negative, got {margin}")
         if margin:
             self.settings["margin"] = margin
         self.head = nn.Conv2d(channels + beside, widths[0], 3, padding=1, bias=bias)
@@ -114,12 +117,12 @@ class UNet(nn.Module):
         """The smallest useful instance, for tests."""
         return cls(widths=(8, 16), blocks=(1, 1))
 
-    def forward(self, degraded: Tensor) -> Tensor:
+    def restore(self, tile: Tensor, guidance: Guidance) -> Tensor:
         """Returns degraded + the predicted correction."""
         if not self.margin:
-            return self._restored(degraded)
-        rows, columns = (slice(self.margin, self.margin + side) for side in degraded.shape[2:])
-        return self._restored(pad_around(degraded, self.margin))[:, :, rows, columns]
+            return self._restored(tile)
+        rows, columns = (slice(self.margin, self.margin + side) for side in tile.shape[2:])
+        return self._restored(pad_around(tile, self.margin))[:, :, rows, columns]
 
     def _restored(self, degraded: Tensor) -> Tensor:
         features = self.head(degraded)

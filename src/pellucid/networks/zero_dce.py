@@ -5,10 +5,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pellucid.guidance import Guidance
+from pellucid.networks.contract import Contract, Network
+
 __all__ = ["ZeroDCE"]
 
 
-class ZeroDCE(nn.Module):
+class ZeroDCE(Network):
     """Dark image in, bright image out: (B, 3, H, W) in [0, 1], any size.
 
     Source: Guo et al., "Zero-Reference Deep Curve Estimation for Low-Light Image Enhancement" (CVPR 2020, arXiv 2001.06826).
@@ -23,14 +26,13 @@ class ZeroDCE(nn.Module):
         iterations: how often a curve is applied.
     """
 
-    multiple = 1
-    scale = 1
 
     def __init__(self, width: int = 32, iterations: int = 8) -> None:
         super().__init__()
         if width < 1 or iterations < 1:
             raise ValueError(f"width and iterations must be positive; got {width} and {iterations}")
-        self.settings: dict[str, Any] = {"width": width, "iterations": iterations}
+        self.contract = Contract()
+        self.settings = {"width": width, "iterations": iterations}
         self.iterations = iterations
         self.encoder = nn.ModuleList(nn.Conv2d(inputs, width, 3, padding=1) for inputs in (3, width, width, width))
         self.decoder = nn.ModuleList(
@@ -65,6 +67,11 @@ class ZeroDCE(nn.Module):
             image = image + curve * image * (1 - image)
         return image
 
-    def forward(self, degraded: Tensor) -> Tensor:
+    def restore(self, tile: Tensor, guidance: Guidance) -> Tensor:
         """Returns the image after the last curve."""
-        return self.brighten(degraded, self.curves(degraded))
+        return self.brighten(tile, self.curves(tile))
+
+    def traced(self, tile: Tensor, guidance: Guidance) -> tuple[Tensor, Tensor]:
+        """The image after the last curve, and the curves."""
+        curves = self.curves(tile)
+        return self.brighten(tile, curves), curves

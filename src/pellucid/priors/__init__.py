@@ -27,13 +27,13 @@ from pellucid.priors.blip2 import Blip2Prior
 from pellucid.priors.cache import Cached
 from pellucid.priors.classifier import ClassifierPrior
 from pellucid.priors.clip import ClipPrior
+from pellucid.priors.contract import FrozenPrior, Prior, feature_maps, unit_rms, whole_view
+from pellucid.priors.controls import RandomVectors, Shuffled, Zeros
 from pellucid.priors.degradation_encoder import DegradationEncoder
 from pellucid.priors.dinov2 import Dinov2Prior
 from pellucid.priors.features import ModuleFeatures, deepest_layer
 from pellucid.priors.joined import Joined
-from pellucid.priors.protocol import FrozenPrior, Prior, feature_maps, unit_rms, whole_view
 from pellucid.priors.quarters import Quarters
-from pellucid.priors.simple import RandomVectors, Shuffled, Zeros
 from pellucid.priors.snr import SnrPrior, snr_map
 from pellucid.priors.specs import PRIORS, build_prior
 from pellucid.priors.stable_diffusion import StableDiffusionPrior

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from pellucid.errors import ModelError
+from pellucid.priors.contract import FrozenPrior, Normalise, unit_rms
 from pellucid.priors.pretrained import (
     TOWER_FILES,
     image_settings,
@@ -22,7 +23,6 @@ from pellucid.priors.pretrained import (
     read_tensors,
     require,
 )
-from pellucid.priors.protocol import FrozenPrior, Normalise, unit_rms
 
 __all__ = ["DEFAULT_BLIP2", "Blip2Prior", "blip2"]
 

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from pellucid import __version__
 from pellucid.errors import SettingsError, one_line
-from pellucid.priors.protocol import FrozenPrior, Prior, feature_maps
+from pellucid.priors.contract import FrozenPrior, Prior, feature_maps
 
 __all__ = ["Cached", "prior_identity"]
 

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from pellucid.checkpoints import load_weights
 from pellucid.errors import MissingExtraError, ModelError, SettingsError, unknown_name
+from pellucid.priors.contract import FrozenPrior, Normalise, unit_rms
 from pellucid.priors.hooks import gathered, watch_input
-from pellucid.priors.protocol import FrozenPrior, Normalise, unit_rms
 
 __all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "ClassifierPrior", "torchvision_prior"]
 

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from pellucid.errors import ModelError
+from pellucid.priors.contract import FrozenPrior, Normalise, unit_rms
 from pellucid.priors.pretrained import TOWER_FILES, image_settings, load_module, load_pretrained, patch_map, require
-from pellucid.priors.protocol import FrozenPrior, Normalise, unit_rms
 
 __all__ = ["DEFAULT_CLIP", "ClipPrior", "clip"]
 

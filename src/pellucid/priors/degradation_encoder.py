@@ -20,8 +20,8 @@ from torch.nn import functional as F
 
 from pellucid.checkpoints import read_weights
 from pellucid.errors import ModelError, one_line
-from pellucid.priors.mosaic import mosaic
-from pellucid.priors.protocol import FrozenPrior, Normalise, unit_rms
+from pellucid.priors.composite import mosaic
+from pellucid.priors.contract import FrozenPrior, Normalise, unit_rms
 
 __all__ = [
     "EMBEDDED_ENCODER",
@@ -31,7 +31,7 @@ __all__ = [
     "degradation_encoder",
 ]
 
-EMBEDDED_ENCODER = Path(str(files("pellucid") / "weights" / "degradation-encoder"))
+EMBEDDED_ENCODER = Path(str(files("pellucid") / "models" / "weights" / "degradation-encoder"))
 """The folder of the encoder that comes with the package."""
 MEAN, DEVIATION = 0.5, 0.25
 """What is subtracted from, and divides, RGB in [0, 1]; the same for all colours, which would differ otherwise in the dark."""

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from pellucid.errors import ModelError, PellucidError, one_line
+from pellucid.priors.contract import FrozenPrior, Normalise, unit_rms
 from pellucid.priors.hooks import first_tensor, gathered, watch_output
-from pellucid.priors.protocol import FrozenPrior, Normalise, unit_rms
 
 __all__ = ["ModuleFeatures", "deepest_layer"]
 

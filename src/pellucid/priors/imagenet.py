@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pellucid.checkpoints import load_weights
+from pellucid.devices import channels_last
 from pellucid.errors import ModelError, SettingsError, unknown_name
-from pellucid.precision import channels_last
 from pellucid.priors.classifier import ClassifierPrior
 
 __all__ = ["MobileNetV2", "SqueezeNet", "mobilenet_v2", "squeezenet1_0"]

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pellucid.errors import ModelError
-from pellucid.priors.protocol import FrozenPrior, Prior, feature_maps
+from pellucid.priors.contract import FrozenPrior, Prior, feature_maps
 
 __all__ = ["Joined"]
 

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pellucid.priors.protocol import FrozenPrior, Prior, check_image, unit_rms
+from pellucid.priors.contract import FrozenPrior, Prior, check_image, unit_rms
 
 __all__ = ["Quarters"]
 

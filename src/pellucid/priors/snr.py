@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pellucid.priors.protocol import FrozenPrior
+from pellucid.priors.contract import FrozenPrior
 from pellucid.priors.statistics import luma_of, scaled_vector
 
 __all__ = ["SnrPrior", "snr_map"]

@@ -8,13 +8,13 @@ from pellucid.errors import SettingsError, unknown_name
 from pellucid.priors.blip2 import DEFAULT_BLIP2, blip2
 from pellucid.priors.classifier import torchvision_prior
 from pellucid.priors.clip import DEFAULT_CLIP, clip
+from pellucid.priors.contract import Prior
+from pellucid.priors.controls import RandomVectors, Zeros
 from pellucid.priors.degradation_encoder import degradation_encoder
 from pellucid.priors.dinov2 import DEFAULT_DINOV2, dinov2
 from pellucid.priors.imagenet import mobilenet_v2, squeezenet1_0
 from pellucid.priors.joined import Joined
-from pellucid.priors.protocol import Prior
 from pellucid.priors.quarters import Quarters
-from pellucid.priors.simple import RandomVectors, Zeros
 from pellucid.priors.snr import SnrPrior
 from pellucid.priors.stable_diffusion import DEFAULT_STABLE_DIFFUSION, stable_diffusion
 from pellucid.priors.statistics import Statistics

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from pellucid.errors import ModelError, SettingsError
+from pellucid.priors.contract import FrozenPrior, unit_rms
 from pellucid.priors.pretrained import load_module, load_pretrained, require
-from pellucid.priors.protocol import FrozenPrior, unit_rms
 
 __all__ = ["DEFAULT_STABLE_DIFFUSION", "DEFAULT_TIMESTEP", "StableDiffusionPrior", "stable_diffusion"]
 

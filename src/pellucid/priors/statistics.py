@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pellucid.luma import LUMA
-from pellucid.priors.protocol import FrozenPrior, check_image, unit_rms
+from pellucid.images.luma import LUMA
+from pellucid.priors.contract import FrozenPrior, check_image, unit_rms
 
 __all__ = ["STATISTICS", "Statistics", "image_statistics", "luma_of", "scaled_vector"]
 

@@ -11,9 +11,9 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from pellucid.precision import channels_last
-from pellucid.priors.mosaic import native_patches
-from pellucid.priors.protocol import unit_rms, whole_view
+from pellucid.devices import channels_last
+from pellucid.priors.composite import native_patches
+from pellucid.priors.contract import unit_rms, whole_view
 
 __all__ = ["Student"]
 

@@ -19,8 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from pellucid.errors import ModelError, one_line
+from pellucid.images.padding import pad_to_multiple
 from pellucid.networks import input_multiple, output_scale
-from pellucid.padding import pad_to_multiple
 from pellucid.priors import Prior
 from pellucid.refinement.channels import as_rgb, restored_channels, with_channels
 from pellucid.refinement.features import FeatureRefinement

@@ -7,7 +7,7 @@ transformer branch with it. Table 3 of PTG-RM (arXiv 2403.06793) compares it wit
 import torch.nn.functional as F
 from torch import Tensor
 
-from pellucid.luma import LUMA
+from pellucid.images.luma import LUMA
 from pellucid.refinement.windows import Windows
 
 __all__ = ["signal_to_noise", "snr_mask"]

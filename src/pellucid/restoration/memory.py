@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from pellucid.errors import SettingsError
 from pellucid.networks import input_multiple
-from pellucid.restoration.tiling import Tiles
+from pellucid.restoration.tiles import Tiles
 
 __all__ = ["available_memory", "bytes_per_pixel", "checked_memory", "parse_memory", "tiles_within"]
 

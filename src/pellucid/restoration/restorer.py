@@ -11,14 +11,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pellucid import images
+from pellucid.devices import channels_last, fast_bfloat16
 from pellucid.diagnosis import BLOCK, Diagnoser, Diagnosis, DiagnosisPrior, block_offset, load_diagnoser
 from pellucid.errors import ImageError, ModelError, SettingsError
+from pellucid.images.padding import pad_to_multiple
 from pellucid.networks import Experts, input_multiple, output_scale, seeing_whole
-from pellucid.padding import pad_to_multiple
-from pellucid.precision import channels_last, fast_bfloat16
 from pellucid.refinement import Boosted, Guided
 from pellucid.restoration.memory import available_memory, bytes_per_pixel, checked_memory, parse_memory, tiles_within
-from pellucid.restoration.tiling import Tiles, restore_in_tiles
+from pellucid.restoration.tiles import Tiles, restore_in_tiles
 
 __all__ = ["Precision", "Restorer"]
 

@@ -14,12 +14,12 @@ from torch import Tensor, nn
 
 from pellucid.data.batches import Batch, Batches
 from pellucid.errors import ModelError, SettingsError, one_line
+from pellucid.models.model_file import ModelFile, save_model, save_own_network
 from pellucid.priors import Prior, Student
 from pellucid.refinement import Boosted, Guided
 from pellucid.refinement.guidance import PriorMap
-from pellucid.restoration.model_file import ModelFile, save_model, save_own_network
+from pellucid.training.data import split_sources
 from pellucid.training.loop import Run, Step
-from pellucid.training.material import split_sources
 from pellucid.training.run_folder import is_main_process, logged_steps, start
 from pellucid.training.settings import Recipe, TrainSettings
 

@@ -25,7 +25,7 @@ from pellucid.errors import SettingsError, unknown_name
 from pellucid.images import quantise
 from pellucid.networks import Experts, seeing_whole
 from pellucid.priors import Prior
-from pellucid.training.mosaics import Labels, generator_of, labelled
+from pellucid.training.encoder.batches import Labels, generator_of, labelled
 
 __all__ = ["blend_costs", "blend_decibels", "check_gate", "expert_of", "teach_gate"]
 

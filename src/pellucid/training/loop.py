@@ -20,8 +20,8 @@ import torch
 from torch import Tensor, nn
 
 from pellucid.data.batches import Batch, Batches
+from pellucid.devices import fast_bfloat16
 from pellucid.errors import DataError, MissingExtraError, ModelError, SettingsError, one_line
-from pellucid.precision import fast_bfloat16
 from pellucid.training.average import Average
 from pellucid.training.settings import TrainSettings
 

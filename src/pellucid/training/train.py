@@ -10,18 +10,18 @@ from torch import Tensor, nn
 
 from pellucid.data.batches import Batches
 from pellucid.data.sources import Sight, Source
+from pellucid.devices import channels_last
 from pellucid.errors import SettingsError, one_line
+from pellucid.models.model_file import find_prior, load_network_weights, save_model, save_own_network
 from pellucid.networks import Experts, External, build_network, input_multiple, module_within
-from pellucid.precision import channels_last
 from pellucid.priors import Cached, Prior, Shuffled, feature_maps
 from pellucid.refinement import Boosted, Guided, refinement_for
 from pellucid.refinement.latent import LatentRefinement
-from pellucid.restoration.model_file import find_prior, load_network_weights, save_model, save_own_network
-from pellucid.training.degradation_encoder import train_encoder
+from pellucid.training.data import describe_data, split_sources
+from pellucid.training.encoder.train import train_encoder
 from pellucid.training.gate import check_gate, teach_gate
 from pellucid.training.loop import Run, Step
-from pellucid.training.material import describe_data, split_sources
-from pellucid.training.objectives import build_objective
+from pellucid.training.objective import build_objective
 from pellucid.training.run_folder import is_main_process, logged_steps, start
 from pellucid.training.settings import Recipe
 from pellucid.training.validation import validate

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from pellucid.data.sources import Mixture, Sample, Source
+from pellucid.images.padding import pad_to_multiple
 from pellucid.metrics import psnr
 from pellucid.networks import input_multiple
-from pellucid.padding import pad_to_multiple
 from pellucid.refinement import Boosted
 from pellucid.training.loop import Run, to_training
 

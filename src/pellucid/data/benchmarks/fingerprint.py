@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pellucid.luma import LUMA
+from pellucid.images.luma import LUMA
 
 __all__ = ["BITS", "SAME", "difference", "fingerprint", "from_text", "positions", "to_text"]
 

@@ -1,0 +1,1 @@
+"""Many files, one after another; a bad one never stops the others."""

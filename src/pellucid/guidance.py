@@ -1,0 +1,85 @@
+"""What is known of a whole picture, handed to those who see parts of it.
+
+    guidance = model.look(image)                     once, the whole picture
+    restored = model.restore(tile, guidance)         often, any part of it
+
+Everything that conditions a restoration travels in this one value: nobody who restores a tile asks anybody else.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+__all__ = ["NOTHING", "Guidance"]
+
+
+@dataclass(frozen=True)
+class Guidance:
+    """What is known of B whole pictures; of one (B = 1) it serves every tile. What is None is not known.
+
+    Attributes:
+        vector: the prior's vector, (B, width), float32.
+        maps: the prior's feature maps, (B, C, h, w), which span the whole pictures.
+        view: what the prior was shown, as its `prepare` gives it, (B, C, h, w). Where pictures are known by crops
+            alone, as in training, the prior looks at this instead.
+        words: what is asked for in words, one text for each picture.
+        grid: where the tiles lie in the whole pictures, (B, 4): top, left, bottom, right as fractions of the sides;
+            None where they are whole.
+        seed: of what is drawn at random; one number gives the same result again.
+        own: what the network itself has found out, by names of its choosing: a kernel (B, k, k), an exponent (B, 1).
+        parts: what networks within a network are told, by their names there.
+    """
+
+    vector: Tensor | None = None
+    maps: Tensor | None = None
+    view: Tensor | None = None
+    words: tuple[str, ...] | None = None
+    grid: Tensor | None = None
+    seed: int | None = None
+    own: Mapping[str, Tensor] = field(default_factory=dict)
+    parts: Mapping[str, "Guidance"] = field(default_factory=dict)
+
+    def knowing(self, **known: Any) -> "Guidance":
+        """The same with more known, or something else."""
+        return replace(self, **known)
+
+    def part(self, name: str, rows: Tensor) -> "Guidance":
+        """What the network of that name within another is told of some of the pictures.
+
+        Args:
+            name: of the network within.
+            rows: numbers of the pictures, int64 (n,). What is known of one picture holds for all.
+        """
+        told = self.parts.get(name)
+        return NOTHING if told is None else told._of(rows)
+
+    def withheld(self, pictures: Tensor) -> "Guidance":
+        """The same with zeros for what the prior says of some of the pictures, (B,) bool."""
+
+        def zeroed(value: Tensor | None) -> Tensor | None:
+            return None if value is None else value.masked_fill(pictures.view(-1, *[1] * (value.ndim - 1)), 0)
+
+        return replace(self, vector=zeroed(self.vector), maps=zeroed(self.maps))
+
+    def to(self, device: torch.device) -> "Guidance":
+        """The same, with all tensors on a device."""
+        return self._mapped(lambda value: value.to(device))
+
+    def _of(self, rows: Tensor) -> Self:
+        return self._mapped(lambda value: value if len(value) == 1 else value[rows.to(value.device)])
+
+    def _mapped(self, change: Any) -> Self:
+        tensors = {name: getattr(self, name) for name in ("vector", "maps", "view", "grid")}
+        return replace(
+            self,
+            **{name: None if value is None else change(value) for name, value in tensors.items()},
+            own={name: change(value) for name, value in self.own.items()},
+            parts={name: told._mapped(change) for name, told in self.parts.items()},
+        )
+
+
+NOTHING = Guidance()
+"""Nothing is known: whoever restores with it sees what it is given, and no more."""

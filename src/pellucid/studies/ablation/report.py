@@ -1,0 +1,88 @@
+"""Scoring what an ablation has trained, and writing down what it says."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pellucid.evaluation.candidates import INPUT
+from pellucid.evaluation.job import Job
+from pellucid.evaluation.reports.document import as_json, write_files
+from pellucid.evaluation.score import Failure
+from pellucid.evaluation.sets import TestSet
+from pellucid.studies.ablation.runs import Runs
+from pellucid.studies.ablation.table import Result, as_csv, as_document, as_latex, as_markdown, results_of
+
+__all__ = ["check", "score", "write"]
+
+
+def check(
+    sets: Sequence[TestSet],
+    *,
+    sigmas: Sequence[float] = (),
+    degradations: Sequence[str] = (),
+    protocol: str | None = None,
+) -> None:
+    """Raises SettingsError where sets could not be scored so, which should be known before hours of training."""
+    job = Job(pictures=False)
+    for photographs in sets:
+        job.add(photographs, [INPUT], sigmas=sigmas, degradations=degradations, protocol=protocol)
+
+
+def score(
+    runs: Runs,
+    sets: Sequence[TestSet],
+    folder: Path,
+    *,
+    sigmas: Sequence[float] = (),
+    degradations: Sequence[str] = (),
+    protocol: str | None = None,
+) -> tuple[list[Result], dict[str, Any], list[Failure]]:
+    """Scores every model of an ablation on sets; scores that the folder holds already are not computed again.
+
+    Sets of clean photographs are degraded as `evaluation.job.Job.add` does it.
+
+    Returns:
+        The results, everything as a document, and what could not be scored.
+
+    Raises:
+        SettingsError: a protocol, levels of noise or degradations that do not suit a set.
+        ModelError: a model is missing or fails.
+        DataError: the folder cannot be written.
+    """
+    found = runs.candidates()
+    job = Job(folder / "evaluation", pictures=False)
+    for photographs in sets:
+        tested = [candidate for candidate, _ in found]
+        job.add(photographs, tested, sigmas=sigmas, degradations=degradations, protocol=protocol)
+    for _ in job.run():
+        pass
+    outcome = job.finish({"models": {candidate.name: dict(candidate.details) for candidate, _ in found}})
+    results = results_of(
+        outcome.rows,
+        {candidate.name: run for candidate, run in found},
+        {candidate.name: candidate.details["parameters_added"] for candidate, _ in found},
+    )
+    made = {
+        "seeds": sorted({run.seed for run in runs.runs}),
+        "recipes": {run.name: dict(run.arm.tree) for run in runs.runs},
+    }
+    return results, as_document(results, outcome.document["protocols"], made), outcome.failures
+
+
+def write(results: Sequence[Result], document: Mapping[str, Any], folder: Path) -> str:
+    """Writes `ablation.json`, `.md`, `.tex` and `.csv` to the folder; returns the Markdown.
+
+    Raises:
+        DataError: the folder cannot be written.
+    """
+    markdown = as_markdown(document, results)
+    write_files(
+        folder,
+        {
+            "ablation.json": as_json(document),
+            "ablation.md": markdown,
+            "ablation.tex": as_latex(document, results),
+            "ablation.csv": as_csv(results),
+        },
+    )
+    return markdown

@@ -1,0 +1,106 @@
+"""R, fed with vectors that are not the picture's own: does it listen to what the prior says?
+
+The weights stay as they are: this asks what a trained R does with its prior, not what R would have learnt without one. The
+controls of training are those of `pellucid ablate`.
+"""
+
+import hashlib
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from pellucid.errors import ModelError
+from pellucid.networks import input_multiple, seeing_whole
+from pellucid.refinement import Boosted
+from pellucid.restoration.memory import available_memory, bytes_per_pixel, tiles_within
+from pellucid.restoration.restorer import Restorer
+from pellucid.restoration.tiles import restore_in_tiles
+
+__all__ = ["ANOTHER", "BOOSTED", "FED", "NETWORK", "RANDOM", "ZEROS", "Subject", "partner", "random_like"]
+
+NETWORK = "network alone"
+BOOSTED = "boosted"
+"""R, fed the picture's own vector."""
+ZEROS = "fed zeros"
+ANOTHER = "fed another picture's vector"
+RANDOM = "fed a random vector"
+FED = (ZEROS, ANOTHER, RANDOM)
+"""What R is fed with instead of the picture's own vector."""
+
+
+class Subject:
+    """A boosted model whose refinement takes any vector; in float32, since what is looked for is small.
+
+    Args:
+        boosted: it is moved to the device.
+        device: "auto", "cpu", "cuda", ...
+        memory: for intermediate maps, as `Restorer` takes it.
+
+    Raises:
+        SettingsError: no such device, or a memory that cannot be.
+    """
+
+    def __init__(self, boosted: Boosted, *, device: str = "auto", memory: str | None = None) -> None:
+        self._restorer = Restorer(boosted, device=device, memory=memory, precision="float32")
+        self.boosted, self.device = boosted, self._restorer.device
+        self._bytes_per_pixel = bytes_per_pixel(boosted.network, self.device)
+
+    @torch.no_grad()
+    def feature(self, degraded: Tensor) -> Tensor:
+        """What R takes of the prior for a whole picture (1, 3, H, W): a vector (1, width), or maps; on the CPU."""
+        return self.boosted.feature(self._placed(degraded)).float().cpu()
+
+    @torch.no_grad()
+    def results(self, degraded: Tensor, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """What the network makes of a picture alone, and what R makes of it with each of several features.
+
+        Args:
+            degraded: (1, 3, H, W) in [0, 1], any size.
+            features: by name, each as `feature` gives them.
+
+        Returns:
+            The same size, in [0, 1], on the CPU: `NETWORK`, then by the names of the features.
+
+        Raises:
+            ModelError: a result is not finite.
+        """
+        image, memory = self._placed(degraded), self._restorer.memory or available_memory(self.device)
+        boosted = self.boosted
+        with seeing_whole(boosted.network, image):
+            restored = self._restored(image, None, memory)
+            found = {NETWORK: restored}
+            for name, value in features.items():
+                feature = value.to(self.device)
+                inside = self._restored(image, feature, memory) if boosted.inside else restored
+                found[name] = boosted.refine(inside, image, feature, memory=memory)
+        for name, result in found.items():
+            if not result.isfinite().all():
+                raise ModelError(f"{name}: the result is not finite")
+        return {name: result.clamp(0, 1).contiguous().cpu() for name, result in found.items()}
+
+    def _restored(self, image: Tensor, feature: Tensor | None, memory: int) -> Tensor:
+        """F over tiles, as `Restorer` runs it, with R at work inside it where a feature is given and R works there."""
+        tiles = tiles_within(memory, self._bytes_per_pixel, input_multiple(self.boosted.network), self.device)
+        return restore_in_tiles(lambda tile, grid: self.boosted.restore(tile, feature, grid=grid), image, tiles)
+
+    def _placed(self, degraded: Tensor) -> Tensor:
+        return degraded.float().to(self.device, memory_format=torch.channels_last)
+
+
+def partner(index: int, count: int) -> int:
+    """Whose vector picture number `index` of `count` is fed, never its own: half a set away, since neighbours may be alike.
+
+    Raises:
+        ValueError: fewer than two pictures.
+    """
+    if count < 2:
+        raise ValueError(f"another picture's vector needs two pictures, got {count}")
+    return (index + count // 2) % count
+
+
+def random_like(feature: Tensor, *names: str) -> Tensor:
+    """Normal numbers of a feature's shape and root-mean-square, the same for the same names."""
+    seed = int.from_bytes(hashlib.sha256("\0".join(names).encode("utf-8", "backslashreplace")).digest()[:7], "big")
+    drawn = torch.randn(feature.shape, generator=torch.Generator().manual_seed(seed))
+    return drawn * (feature.square().mean() / drawn.square().mean()).sqrt()

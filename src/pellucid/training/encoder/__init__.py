@@ -1,0 +1,1 @@
+"""Training the degradation encoder and the heads that diagnose by it."""

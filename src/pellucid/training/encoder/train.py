@@ -1,0 +1,347 @@
+"""Training the degradation encoder, and the heads that diagnose by it.
+
+Three objectives, added up: CLIP's symmetric contrastive loss between mosaics and captions (Radford et al., 2021, figure 3;
+captions that mean the same count as one, so the targets are shared among them), cross-entropy of which kinds are there, and
+the pinball loss of how strong they are. The heads that these two need are left behind: those that diagnose, which see the
+photograph's traces, too, are fitted when the encoder is done, calibrated on photographs that were held out, and scored on
+others.
+"""
+
+import json
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pellucid.data.batches import Batch
+from pellucid.data.folders import Photographs
+from pellucid.data.sources import Mixture, Source, Synthetic
+from pellucid.degradations import KINDS
+from pellucid.diagnosis import Diagnoser, Heads, Score, features_width, save_diagnoser, score_singles
+from pellucid.errors import MissingExtraError, SettingsError, one_line
+from pellucid.priors.degradation_encoder import (
+    DEVIATION,
+    MEAN,
+    DegradationEncoder,
+    ImageTower,
+    TowerSettings,
+    degradation_encoder,
+    join_features,
+)
+from pellucid.training.data import describe_data, split_sources
+from pellucid.training.encoder.batches import (
+    UNSAID,
+    Labels,
+    MosaicBatches,
+    Mosaics,
+    Pool,
+    generator_of,
+    seen_photograph,
+)
+from pellucid.training.encoder.captions import END, LENGTH, NUMBERS, PAD, START, VOCABULARY, save_tokenizer
+from pellucid.training.encoder.heads import fit_heads, heads_losses
+from pellucid.training.loop import Run, Step
+from pellucid.training.run_folder import is_main_process, logged_steps, start
+from pellucid.training.settings import EncoderSettings, Recipe
+
+__all__ = ["Learner", "contrastive_loss", "frequency_filters", "start_as_spectrum", "train_encoder"]
+
+WARMEST = math.log(100)
+"""The contrastive logits are scaled by at most 100, as in CLIP."""
+CONSTANT, STEEPNESS, SIZE = 10.0, 4.0, 25.0
+"""Of the spectrum that the tower starts as: the constant channel, the sharpness of the absolute value, and the amplitude of
+photographs at the lowest frequency, normalised, in patches of 16."""
+CALIBRATIONS = 40
+"""Degradations of each held-out photograph that the heads are calibrated on."""
+
+
+class Learner(nn.Module):
+    """The image tower, the text tower and heads that see nothing but what the tower sees, while they learn.
+
+    Args:
+        shape: of the image tower.
+        text: of the text tower, a `CLIPTextConfig` of transformers.
+        hidden: units of the heads.
+    """
+
+    def __init__(self, shape: TowerSettings, text: Any, hidden: int) -> None:
+        import transformers
+
+        super().__init__()
+        self.tower = ImageTower(shape)
+        self.text: Any = transformers.CLIPTextModelWithProjection(text)
+        self.heads = Heads(3 * shape.hidden_size, hidden)
+        self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
+        start_as_spectrum(self.tower, shape)
+
+    def forward(self, mosaics: Tensor, labels: Labels) -> tuple[Tensor, Tensor, Tensor]:
+        """The contrastive, presence and severity losses of mosaics (B, 3, s, s) in [0, 1], three scalars."""
+        embedding, whole, patches = self.tower((mosaics - MEAN) / DEVIATION)
+        presence, severity = heads_losses(self.heads, join_features(whole, patches), labels)
+        named = labels.meaning != UNSAID
+        written = self.text(input_ids=labels.tokens[named]).text_embeds
+        scale = self.logit_scale.clamp(max=WARMEST).exp()
+        return contrastive_loss(embedding[named], written, labels.meaning[named], scale), presence, severity
+
+
+def contrastive_loss(images: Tensor, texts: Tensor, meaning: Tensor, scale: Tensor) -> Tensor:
+    """CLIP's loss of embeddings (n, d) and (n, d), a scalar; pairs whose texts have one meaning (n,) share the target."""
+    if not len(images):
+        return images.sum()
+    logits = scale * F.normalize(images.float(), dim=1) @ F.normalize(texts.float(), dim=1).mT
+    same = (meaning[:, None] == meaning).float()
+    target = same / same.sum(1, keepdim=True)
+    # The relation is symmetric, so the targets of texts are those of images.
+    return (F.cross_entropy(logits, target) + F.cross_entropy(logits.mT, target)) / 2
+
+
+@torch.no_grad()
+def start_as_spectrum(tower: ImageTower, shape: TowerSettings) -> None:
+    """Sets a tower's weights so that before any training it measures the spectrum of its patches.
+
+    Degradations are told apart by how strong which frequencies are, that is by means of absolute values, and a transformer from
+    random weights sees means alone for thousands of steps: noise and blur have none. So the patch embedding is a cosine
+    transform whose coefficients are of one size in photographs, the first layer's perceptron adds their absolute values to
+    them, and one channel is constant and large, so that layer normalisation keeps how strong they are.
+    """
+    width, model = shape.hidden_size, tower.vision_model
+    embeddings = model.embeddings
+    first: Any = model.encoder.layers[0]
+    embeddings.patch_embedding.weight[0] = 0
+    embeddings.patch_embedding.weight[1:] = frequency_filters(shape.patch_size, width - 1)
+    embeddings.position_embedding.weight *= 0.3
+    embeddings.position_embedding.weight[:, 0] = CONSTANT
+    first.self_attn.out_proj.weight *= 0.2
+    # gelu(s z) + gelu(-s z) = s |z| but for the smallest z; needs twice as many units as channels.
+    pairs = min(width, shape.intermediate_size // 2)
+    unit = torch.eye(pairs, width)
+    first.mlp.fc1.weight[: 2 * pairs] = STEEPNESS * torch.cat([unit, -unit])
+    first.mlp.fc1.bias[: 2 * pairs] = 0
+    first.mlp.fc2.weight *= 0.2
+    first.mlp.fc2.weight[:, : 2 * pairs] = torch.cat([unit, unit]).mT / STEEPNESS
+    first.mlp.fc2.bias[:] = 0
+
+
+def frequency_filters(patch: int, count: int) -> Tensor:
+    """Filters (count, 3, patch, patch) of a cosine transform, scaled so that in photographs their answers are about as large.
+
+    A sixth of them sees colour differences at the lowest frequencies; of the rest, which see the brightness, a quarter are its
+    lowest frequencies, the others are spread over all.
+    """
+    places = torch.arange(patch) + 0.5
+    waves = torch.cos(math.pi / patch * torch.arange(patch)[:, None] * places) * (2 / patch) ** 0.5
+    waves[0] *= 0.5**0.5
+    order = sorted((math.hypot(u, v), u, v) for u in range(patch) for v in range(patch))
+    colours = torch.tensor([[1.0, 1.0, 1.0], [1.0, -1.0, 0.0], [-0.5, -0.5, 1.0]])
+    colours /= colours.norm(dim=1, keepdim=True)
+    coloured = min(count // 12, len(order))
+    bright = min(count - 2 * coloured, len(order))
+    lowest = bright // 4
+    rest = order[lowest:]
+    chosen = [(0, entry) for entry in order[:lowest]]
+    chosen += [(0, rest[place * len(rest) // (bright - lowest)]) for place in range(bright - lowest)]
+    chosen += [(colour, entry) for colour in (1, 2) for entry in order[:coloured]]
+    filters = [
+        # Amplitudes fall with the square of the frequency, and colour differences are an eighth of the brightness.
+        colours[colour][:, None, None]
+        * torch.outer(waves[u], waves[v])
+        * (1 + radius) ** 2
+        * (8 if colour else 1)
+        / SIZE
+        for colour, (radius, u, v) in chosen
+    ]
+    filters += [torch.randn(3, patch, patch) / patch for _ in range(count - len(filters))]
+    return torch.stack(filters)
+
+
+def train_encoder(recipe: Recipe, folder: Path, *, resume: bool = False) -> Iterator[Step]:
+    """Trains the encoder of a recipe in a run folder, yielding each step; when it has ended, the folder is that of a diagnoser.
+
+    Half of the held-out photographs calibrate the heads, the other half are scored; what came out is in `card.json`.
+
+    Raises:
+        SettingsError: the recipe asks for what cannot be, or the run folder holds another recipe.
+        DataError: a folder of photographs is missing, or too small to hold any out.
+        MissingExtraError: transformers is not installed.
+        ModelError: the checkpoint does not fit, or training diverged.
+    """
+    settings = recipe.encoder
+    if settings is None:
+        raise SettingsError(f"{recipe.name}: the recipe has no encoder section")
+    run, held_out = _prepare(recipe, settings, folder)
+    start(run, recipe.model_dump(mode="json"), resume=resume)
+    step = None
+    for step in logged_steps(run, lambda _: {}):
+        yield step
+    if is_main_process():
+        with run.average.applied():
+            for done in _finish(recipe, run, held_out, folder):
+                if step is not None:
+                    yield replace(step, progress=done)
+
+
+def _prepare(recipe: Recipe, settings: EncoderSettings, folder: Path) -> tuple[Run, Source]:
+    try:
+        import transformers
+    except ImportError as error:
+        raise MissingExtraError("transformers", "priors") from error
+    torch.manual_seed(recipe.train.seed)
+    training, held_out = split_sources(recipe.data)
+    if any(part.pairs is not None and part.kind is None for part in recipe.data.parts()):
+        raise SettingsError("data: an encoder must know what pairs suffer from; give their kind")
+    photographs = _photographs(held_out)
+    if len(photographs) < 2:
+        raise SettingsError(
+            "data.validation: an encoder needs two clean photographs or more held out, to calibrate on and to be scored on"
+        )
+    try:
+        shape = TowerSettings(**settings.tower)
+        text = transformers.CLIPTextConfig(
+            vocab_size=len(VOCABULARY),
+            hidden_size=settings.text_width,
+            intermediate_size=4 * settings.text_width,
+            num_hidden_layers=settings.text_layers,
+            num_attention_heads=settings.text_heads,
+            max_position_embeddings=LENGTH,
+            hidden_act=shape.hidden_act,
+            projection_dim=shape.projection_dim,
+            pad_token_id=NUMBERS[PAD],
+            bos_token_id=NUMBERS[START],
+            eos_token_id=NUMBERS[END],
+        )
+        learner = Learner(shape, text, settings.hidden)
+    except (TypeError, ValueError) as error:
+        raise SettingsError(f"encoder: {one_line(error)}") from error
+    mosaics = Mosaics(training, DegradationEncoder(shape).prepare, recipe.train.seed)
+
+    @cache
+    def pool(rank: int) -> Pool:
+        return Pool(
+            lambda number: mosaics(number, rank), first=settings.first, fresh=settings.fresh, size=settings.pool
+        )
+
+    def objective(module: nn.Module, batch: Batch) -> Tensor:
+        assert batch.view is not None
+        contrastive, presence, severity = module(batch.degraded, Labels.unpack(batch.view))
+        total: Tensor = settings.contrastive * contrastive + settings.presence * presence + settings.severity * severity
+        return total
+
+    batches = MosaicBatches(training, shape.image_size, recipe.train.batch, recipe.train.seed, pool=pool)
+    return Run(learner, objective, batches, recipe.train, folder / "checkpoint.pt"), held_out
+
+
+def _synthetic(source: Source) -> list[Synthetic]:
+    """The sources of clean photographs among those of a source; whole photographs, as there are to diagnose."""
+    sources = source.sources if isinstance(source, Mixture) else [source]
+    return [replace(one, window=None) for one in sources if isinstance(one, Synthetic)]
+
+
+def _photographs(held_out: Source) -> list[Path]:
+    """The clean photographs of a source, each once."""
+    return list(dict.fromkeys(path for source in _synthetic(held_out) for path in source.photographs.paths))
+
+
+def _finish(recipe: Recipe, run: Run, held_out: Source, folder: Path) -> Iterator[float]:
+    """Writes the folder's files: the model as it is after the training, calibrated, with its card; yields how far it is."""
+    learner, settings, seed = run.module, recipe.encoder, recipe.train.seed
+    assert isinstance(learner, Learner)
+    assert settings is not None
+    learner.eval()
+    _save_clip(learner, TowerSettings(**settings.tower), folder)
+    # What was stored, rounded to half precision, is what the heads are fitted to, calibrated on and scored by.
+    encoder = degradation_encoder(folder)
+    heads = Heads(features_width(encoder), settings.hidden, settings.dropout)
+    diagnoser = Diagnoser(encoder, heads)
+    features, labels = [], []
+    for number in range(settings.examples):
+        image, known = seen_photograph(run.batches.source, None, generator_of(seed, 0, number, 3))
+        features.append(diagnoser.features(image))
+        labels.append(known)
+        yield (number + 1) / settings.examples
+    heads.requires_grad_(True)
+    fit_heads(
+        heads,
+        torch.cat(features),
+        Labels.join(labels),
+        presence=settings.presence,
+        severity=settings.severity,
+        seed=seed,
+    )
+    heads.requires_grad_(False)
+    photographs = _photographs(held_out)
+    _calibrate(diagnoser, held_out, photographs[::2], seed)
+    scored = Photographs(photographs[1::2], memory=0)
+    trials = score_singles(diagnoser, (scored[index] for index in range(len(scored))), seed=seed)
+    diagnoser.card = _card(recipe, run, Score(tuple(trials)), len(photographs) - len(scored), heads)
+    save_diagnoser(diagnoser, folder)
+    learner.train()
+
+
+def _calibrate(diagnoser: Diagnoser, held_out: Source, photographs: Sequence[Path], seed: int) -> None:
+    """Calibrates the heads on some of the held-out photographs, degraded as in training."""
+    features, labels = [], []
+    for source in _synthetic(held_out):
+        for index, path in enumerate(source.photographs.paths):
+            for place in range(CALIBRATIONS if path in photographs else 0):
+                image, known = seen_photograph(source, index, generator_of(seed, index, place, 2))
+                features.append(diagnoser.features(image))
+                labels.append(known)
+    known = Labels.join(labels)
+    diagnoser.heads.calibrate(torch.cat(features), known.present, known.severity)
+
+
+def _card(recipe: Recipe, run: Run, score: Score, calibrated_on: int, heads: Heads) -> dict[str, Any]:
+    return {
+        "name": recipe.name,
+        "summary": recipe.summary,
+        "licence": "Apache-2.0",
+        "trained": {
+            "steps": run.step,
+            "minutes": round(run.seconds / 60, 1),
+            "batch": run.settings.batch,
+            "photographs": len(run.batches.source),
+            "degradations": describe_data(recipe.data),
+            "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU",
+        },
+        "calibration": {
+            "photographs": calibrated_on,
+            "draws_of_each": CALIBRATIONS,
+            "temperature": dict(zip(KINDS, (round(one, 3) for one in heads.temperature.tolist()), strict=True)),
+            "margin": dict(zip(KINDS, (round(one, 2) for one in heads.margin.tolist()), strict=True)),
+        },
+        "score": {
+            "protocol": "held-out photographs, neither trained nor calibrated on; each clean and with every kind alone",
+            **score.as_dict(),
+        },
+    }
+
+
+def _save_clip(learner: Learner, shape: TowerSettings, folder: Path) -> None:
+    """Writes both towers as transformers' `CLIPModel`, in half precision, with tokenizer and pixels' mean and deviation."""
+    import transformers
+
+    logging = transformers.utils.logging
+    vision = transformers.CLIPVisionConfig(**asdict(shape))
+    config = transformers.CLIPConfig(
+        text_config=learner.text.config.to_dict(), vision_config=vision.to_dict(), projection_dim=shape.projection_dim
+    )
+    model = transformers.CLIPModel(config)
+    weights = {**learner.tower.state_dict(), **learner.text.state_dict(), "logit_scale": learner.logit_scale.data}
+    model.load_state_dict(weights)
+    bars = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        model.half().save_pretrained(folder)
+        save_tokenizer(folder)
+    finally:
+        if bars:
+            logging.enable_progress_bar()
+    side = {"height": shape.image_size, "width": shape.image_size}
+    pixels = {"image_mean": [MEAN] * 3, "image_std": [DEVIATION] * 3, "size": side, "crop_size": side}
+    (folder / "preprocessor_config.json").write_text(json.dumps(pixels, indent=1) + "\n", encoding="utf-8")
