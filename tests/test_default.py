@@ -10,8 +10,8 @@ import pellucid
 from pellucid import images
 from pellucid.degradations import parse
 from pellucid.metrics import NoiseStream, find_protocol
+from pellucid.models.file import describe_model
 from pellucid.models.hub import EMBEDDED, find_model
-from pellucid.models.model_file import describe_model
 from pellucid.refinement import Boosted
 
 

@@ -15,7 +15,9 @@ from typing import Any
 import torch
 import yaml
 
-from pellucid.models.model_file import describe_model, load_model, load_network_weights, save_model
+from pellucid.models.file import describe_model
+from pellucid.models.load import load_model, load_network_weights
+from pellucid.models.save import save_model
 
 LICENCE = "Apache-2.0"
 KEPT = ("data", "condition", "protocol", "photographs", "psnr", "ssim")
@@ -61,7 +63,7 @@ def main() -> None:
     if not numbers:
         parser.error(f"no row {options.row!r} in {', '.join(map(str, options.results))}")
     protocols = {name: text for found in results for name, text in found["protocols"].items()}
-    card = header["card"] | {
+    card = dict(header.card) | {
         "licence": LICENCE,
         "numbers": {"protocols": protocols, "rows": [{key: row[key] for key in KEPT} for row in numbers]},
         "stages": [stage(folder) for folder in options.logs],
@@ -72,7 +74,14 @@ def main() -> None:
     if options.network:
         load_network_weights(module.network, options.network)
     options.target.parent.mkdir(parents=True, exist_ok=True)
-    save_model(module, options.target, recipe=portable(header["recipe"]), card=card, dtype=torch.float16)
+    save_model(
+        module,
+        options.target,
+        recipe=portable(dict(header.recipe)),
+        card=card,
+        policy=header.policy,
+        dtype=torch.float16,
+    )
     options.target.with_suffix(".md").write_text(written_card(card, module, options), encoding="utf-8")
     written = [folder / "recipe.yaml" for folder in options.logs if (folder / "recipe.yaml").exists()]
     recipes = [portable(yaml.safe_load(path.read_text(encoding="utf-8"))) for path in written]

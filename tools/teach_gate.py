@@ -12,7 +12,9 @@ import torch
 from pellucid import recipes
 from pellucid.cli.terminal import progress
 from pellucid.errors import ModelError, PellucidError
-from pellucid.models.model_file import describe_model, load_model, save_model
+from pellucid.models.file import describe_model
+from pellucid.models.load import load_model
+from pellucid.models.save import save_model
 from pellucid.networks import Experts
 from pellucid.training.data import split_sources
 from pellucid.training.gate import teach_gate
@@ -30,8 +32,7 @@ def teach(model: Path, name: str, target: Path) -> None:
     header = describe_model(model)
     recipe = read_recipe(recipes.load_tree(name), name)
     module: Any = load_model(model).module
-    guided = getattr(module, "network", None)
-    experts = getattr(guided, "network", None)
+    experts = getattr(module, "network", None)
     if not isinstance(experts, Experts):
         raise ModelError(f"{model}: not a model of experts that a prior guides")
     torch.manual_seed(recipe.train.seed)
@@ -43,7 +44,14 @@ def teach(model: Path, name: str, target: Path) -> None:
         teach_gate(experts.train(), module.prior, training, seed=recipe.train.seed, by_cost=True, show=bar)
     data = recipe.model_dump(mode="json")["data"]
     target.parent.mkdir(parents=True, exist_ok=True)
-    save_model(module, target, recipe=header["recipe"] | {"data": data}, card=header["card"], dtype=torch.float16)
+    save_model(
+        module,
+        target,
+        recipe=dict(header.recipe) | {"data": data},
+        card=header.card,
+        policy=header.policy,
+        dtype=torch.float16,
+    )
 
 
 def main() -> None:

@@ -13,16 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pellucid import errors
+from pellucid.version import __version__
 
 if TYPE_CHECKING:
     from torch import nn
 
     from pellucid.models.boosting import boost
-    from pellucid.restoration.restorer import Precision, Restorer
+    from pellucid.restoration.restorer import Restorer
 
 __all__ = ["Restorer", "__version__", "boost", "errors", "load", "restore"]
-
-__version__ = "0.1.0"
 
 _LAZY = {"Restorer": "pellucid.restoration.restorer", "boost": "pellucid.models.boosting"}
 
@@ -30,45 +29,36 @@ _LAZY = {"Restorer": "pellucid.restoration.restorer", "boost": "pellucid.models.
 def load(
     name: str | Path = "default",
     *,
-    strength: float = 1.0,
-    tile: int | None = None,
-    memory: int | str | None = None,
-    device: str = "auto",
-    precision: "Precision" = "auto",
-    passes: int = 3,
-    always: bool = False,
     network: "nn.Module | None" = None,
     import_network: bool = False,
+    **options: Any,
 ) -> "Restorer":
     """A restorer from a model's name, a model file, the weights of a published network, or `hf:owner/repository`.
 
-    See `Restorer` for the options. The embedded model leaves photographs alone with which most surely nothing is wrong, unless
-    `always` is set.
+    How it restores beyond calling the model once, such as leaving alone photographs with which most surely nothing is
+    wrong, stands in the model's file.
 
-    A model file that was trained with a network of your own needs it: `network`, the module, which is given the weights of
-    `network.safetensors` beside the file where it has others; or `import_network`, which imports the one that the file names
-    and so runs its code.
+    A model file that was trained with a network of your own needs it: `network`, the module, which is given the weights
+    of `network.safetensors` beside the file where it has others; or `import_network`, which imports the one that the
+    file names and so runs its code.
+
+    Args:
+        name: of the model.
+        network: of your own.
+        import_network: import it.
+        options: of `pellucid.restoration.options.RestoreOptions`: strength, tile, memory, device, precision, passes,
+            always.
 
     Raises:
         ModelError: there is no such model, its file is damaged, or it needs a network of your own.
         SettingsError: an option that cannot be.
     """
-    from pellucid.diagnosis import load_diagnoser
-    from pellucid.models.hub import EMBEDDED, find_model
-    from pellucid.models.model_file import load_model
+    from pellucid.models.hub import find_model
+    from pellucid.models.load import load_model
     from pellucid.restoration.restorer import Restorer
 
-    module = load_model(find_model(str(name)), network=network, import_network=import_network).module
-    return Restorer(
-        module,
-        strength=strength,
-        tile=tile,
-        memory=memory,
-        device=device,
-        precision=precision,
-        passes=passes,
-        diagnoser=load_diagnoser() if str(name) in EMBEDDED and not always else None,
-    )
+    model = load_model(find_model(str(name)), network=network, import_network=import_network)
+    return Restorer(model.module, policy=model.header.policy, **options)
 
 
 def restore(source: str | Path, target: str | Path, *, model: str | Path = "default", strength: float = 1.0) -> None:

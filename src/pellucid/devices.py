@@ -1,11 +1,13 @@
-"""What makes a device fast: bfloat16 where it has it, and images whose channels lie side by side in memory."""
+"""Devices by name, and what makes one fast: bfloat16 where it has it, images whose channels lie side by side in memory."""
 
 from typing import TypeVar
 
 import torch
 from torch import nn
 
-__all__ = ["channels_last", "fast_bfloat16"]
+from pellucid.errors import SettingsError
+
+__all__ = ["channels_last", "fast_bfloat16", "find_device"]
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -28,3 +30,21 @@ def fast_bfloat16(device: torch.device) -> bool:
     if device.type == "cpu":
         return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
     return False
+
+
+def find_device(name: str) -> torch.device:
+    """The device called `name`; "auto" takes a GPU where there is one.
+
+    Raises:
+        SettingsError: it cannot be used here.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise SettingsError(f"device {name!r} cannot be used here ({str(error).splitlines()[0]})") from error
+    return device

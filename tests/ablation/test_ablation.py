@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from pellucid.errors import SettingsError
 from pellucid.evaluation.rows import Row
 from pellucid.evaluation.sets import find_set
-from pellucid.networks import build_network
+from pellucid.models.tables import build_network
 from pellucid.priors import Statistics
 from pellucid.priors.imagenet import SqueezeNet
 from pellucid.refinement import ABLATIONS, PTGRM, Boosted
@@ -159,7 +159,7 @@ def test_a_guided_network_is_told_what_its_arm_sees(tree, tmp_path, monkeypatch)
     expert = saved(shape, tmp_path / "expert.safetensors")
     tree["network"] = {
         "name": "experts",
-        "settings": {"experts": [shape | {"kinds": ["haze"]}, shape], "guide_width": 12},
+        "settings": {"experts": [shape | {"kinds": ["haze"]}, shape], "prior_width": 12},
         "weights": {"experts.0": expert, "experts.1": expert},
     }
     with pytest.raises(SettingsError, match="freeze_network"):
@@ -167,7 +167,7 @@ def test_a_guided_network_is_told_what_its_arm_sees(tree, tmp_path, monkeypatch)
     tree["train"]["freeze_network"] = True
     found = arms_of(tree, grids=["controls", "table-3"], priors=["zeros:5"], vary=["prior.name=statistics"])
     arms = {arm.name: arm.recipe(0) for arm in found}
-    widths = {name: recipe.network.settings["guide_width"] for name, recipe in arms.items()}
+    widths = {name: recipe.network.settings["prior_width"] for name, recipe in arms.items()}
     assert (widths.pop("zeros:5"), widths.pop("name=statistics")) == (5, Statistics().width)
     assert set(widths.values()) == {12}
     assert arms["equal parameters"].prior.name == "zeros:12"

@@ -9,7 +9,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from pellucid import images
-from pellucid.models.model_file import save_model
+from pellucid.models.save import save_model
 from pellucid.networks import UNet
 from pellucid.priors import Student
 from pellucid.refinement import PTGRM, Boosted

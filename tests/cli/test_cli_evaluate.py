@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from pellucid import images
-from pellucid.models.model_file import save_model
+from pellucid.models.save import save_model
 from pellucid.networks import UNet
 
 

@@ -10,7 +10,7 @@ import pellucid
 from pellucid import images
 from pellucid.degradations import parse, severities
 from pellucid.diagnosis import diagnose
-from pellucid.priors import build_prior
+from pellucid.models.priors import find_prior
 from pellucid.priors.degradation_encoder import EMBEDDED_ENCODER
 
 PHOTOGRAPHS = {"coffee": skimage.data.coffee, "chelsea": skimage.data.chelsea}
@@ -72,7 +72,7 @@ def test_restorers_diagnose_pictures_of_any_kind():
 
 def test_as_a_prior_it_tells_degradations_apart_more_than_contents():
     """Vectors of one degradation on two photographs are nearer to each other than those of two degradations on one."""
-    prior = build_prior("degradations")
+    prior = find_prior("degradations")
     vectors = {
         (name, text): prior(parse(text)(photograph(name), torch.Generator().manual_seed(1)).clamp(0, 1))[0]
         for name in PHOTOGRAPHS

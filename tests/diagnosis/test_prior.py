@@ -5,9 +5,12 @@ import torch
 
 from pellucid.degradations import KINDS
 from pellucid.diagnosis import diagnose
-from pellucid.models.model_file import describe_model, find_prior, load_model, save_model
+from pellucid.models.file import describe_model
+from pellucid.models.load import load_model
+from pellucid.models.priors import find_prior
+from pellucid.models.save import save_model
 from pellucid.networks import UNet
-from pellucid.priors import Prior, build_prior
+from pellucid.priors import Prior
 from pellucid.refinement import PTGRM, Boosted
 
 
@@ -31,7 +34,7 @@ def test_its_view_is_what_the_encoder_sees_and_what_the_diagnosis_says(prior, si
     assert probabilities.tolist() == pytest.approx([said[kind].probability for kind in KINDS], abs=1e-5)
     assert severities.tolist() == pytest.approx([said[kind].severity / 100 for kind in KINDS], abs=1e-5)
     torch.testing.assert_close(
-        (seen - 0.5) * 2 * prior.encoder.width**0.5, build_prior("degradations")(image)[0], atol=1e-5, rtol=0
+        (seen - 0.5) * 2 * prior.encoder.width**0.5, find_prior("degradations")(image)[0], atol=1e-5, rtol=0
     )
 
 

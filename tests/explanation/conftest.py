@@ -5,7 +5,7 @@ import torch
 from known import seeded, write_folder
 from torch import nn
 
-from pellucid.networks import build_network
+from pellucid.models.tables import build_network
 from pellucid.priors import RandomVectors
 from pellucid.refinement import PTGRM, Boosted
 

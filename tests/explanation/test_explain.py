@@ -12,7 +12,7 @@ from known import seeded, write_folder
 from pellucid import boost, images
 from pellucid.errors import DataError, ModelError, SettingsError
 from pellucid.evaluation.sets import find_set
-from pellucid.models.model_file import save_model
+from pellucid.models.save import save_model
 from pellucid.priors import Student, Zeros
 from pellucid.refinement import ABLATIONS, Boosted
 from pellucid.studies.explanation.explain import Explanation

@@ -12,7 +12,8 @@ from torch import nn
 from pellucid.degradations import parse
 from pellucid.degradations.kernels import convolve, shake_kernel
 from pellucid.errors import SettingsError
-from pellucid.networks import Deconvolution, UNet, build_network, seeing_whole
+from pellucid.models.tables import build_network
+from pellucid.networks import Deconvolution, UNet, seeing_whole
 from pellucid.networks.blur_kernels import blur_kernels, busiest_part, centres, gradient_spectra, transfer_functions
 from pellucid.networks.deconvolution import deconvolved
 

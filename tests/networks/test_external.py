@@ -6,7 +6,8 @@ from torch import nn
 
 import pellucid
 from pellucid.errors import ModelError, SettingsError
-from pellucid.networks import External, build_network
+from pellucid.models.tables import build_network
+from pellucid.networks import External
 from pellucid.priors import Zeros
 
 

@@ -11,7 +11,8 @@ from torch import nn
 
 from pellucid.checkpoints import load_weights, read_weights
 from pellucid.errors import ModelError, SettingsError
-from pellucid.networks import NETWORKS, External, NAFNet, UNet, build_network, network_name
+from pellucid.models.tables import NETWORKS, build_network, network_name
+from pellucid.networks import External, NAFNet, UNet
 from pellucid.networks.nafnet import ChannelNorm, NAFBlock
 
 
@@ -132,7 +133,7 @@ def test_settings_rebuild_the_same_network(name):
     second = build_network(name, first.settings).eval()
     second.load_state_dict(first.state_dict())
     given = [torch.rand(1, 3, 2 * first.multiple, first.multiple)]
-    given += [torch.randn(1, first.guide_width)] if hasattr(first, "guide_width") else []
+    given += [torch.randn(1, first.prior_width)] if hasattr(first, "prior_width") else []
     assert torch.equal(first(*given), second(*given))
     assert network_name(second) == name
 

@@ -11,8 +11,11 @@ from torch import nn
 import pellucid
 from pellucid import boost
 from pellucid.errors import SettingsError
-from pellucid.models.model_file import describe_model, load_model, save_model
-from pellucid.networks import PromptIR, Restormer, build_network, promptir, seeing_whole
+from pellucid.models.file import describe_model
+from pellucid.models.load import load_model
+from pellucid.models.save import save_model
+from pellucid.models.tables import build_network
+from pellucid.networks import PromptIR, Restormer, promptir, seeing_whole
 from pellucid.networks.promptir import PromptGeneration
 from pellucid.networks.published import recognise
 from pellucid.recipes import load_tree

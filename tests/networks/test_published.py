@@ -8,9 +8,12 @@ from safetensors.torch import save_file
 
 import pellucid
 from pellucid.errors import ModelError
+from pellucid.models.file import describe_model
 from pellucid.models.hub import find_model
-from pellucid.models.model_file import describe_model, load_model, load_network_weights, save_model
-from pellucid.networks import NETWORKS, AODNet, PReNet, UNet, ZeroDCE, build_network
+from pellucid.models.load import load_model, load_network_weights
+from pellucid.models.save import save_model
+from pellucid.models.tables import NETWORKS, build_network
+from pellucid.networks import AODNet, PReNet, UNet, ZeroDCE
 from pellucid.networks.published import PUBLISHED, recognise
 
 

@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from pellucid.networks import IAT, NETWORKS, RUAS, SCI, AODNet, DnCNN, PairLIE, PReNet, ZeroDCE, seeing_whole
+from pellucid.models.tables import NETWORKS
+from pellucid.networks import IAT, RUAS, SCI, AODNet, DnCNN, PairLIE, PReNet, ZeroDCE, seeing_whole
 from pellucid.networks.iat import ChannelMix
 from pellucid.networks.published import PUBLISHED
 

@@ -9,7 +9,7 @@ from pellucid import images
 from pellucid.checkpoints import read_weights
 from pellucid.errors import ModelError
 from pellucid.metrics import luma, psnr
-from pellucid.networks import NETWORKS, build_network
+from pellucid.models.tables import NETWORKS, build_network
 from pellucid.networks.published import recognise
 
 FILES = {

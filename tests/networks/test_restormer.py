@@ -7,7 +7,8 @@ from naive_restormer import Naive, drawn, restormer_shapes
 from torch import nn
 
 import pellucid
-from pellucid.networks import Restormer, build_network
+from pellucid.models.tables import build_network
+from pellucid.networks import Restormer
 from pellucid.networks.published import recognise
 from pellucid.networks.restormer import TransposedAttentionBlock, VarianceNorm
 from pellucid.restoration.restorer import Restorer

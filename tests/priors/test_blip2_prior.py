@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 
 from pellucid.errors import MissingExtraError, ModelError
-from pellucid.priors import build_prior
+from pellucid.models.priors import find_prior
 
 transformers = pytest.importorskip("transformers")
 
@@ -59,7 +59,7 @@ def pixels_of(view):
 @pytest.mark.parametrize("name", ["whole", "shards"])
 def test_the_vector_is_the_mean_of_the_q_formers_outputs(models, name):
     folder, model = models
-    prior = build_prior(f"blip2:{folder / name}")
+    prior = find_prior(f"blip2:{folder / name}")
     assert (prior.width, prior.size, prior.name) == (24, (32, 32), f"blip2:{folder / name}")
     image = torch.rand(3, 3, 32, 32)
     with torch.no_grad():
@@ -71,7 +71,7 @@ def test_the_vector_is_the_mean_of_the_q_formers_outputs(models, name):
 
 def test_maps_are_the_patch_tokens_where_they_lie(models):
     folder, model = models
-    prior = build_prior(f"blip2:{folder / 'whole'}")
+    prior = find_prior(f"blip2:{folder / 'whole'}")
     image = torch.rand(2, 3, 32, 32)
     with torch.no_grad():
         states = model.vision_model(pixel_values=pixels_of(image)).last_hidden_state
@@ -81,7 +81,7 @@ def test_maps_are_the_patch_tokens_where_they_lie(models):
 
 
 def test_pixels_are_those_of_the_models_own_image_processor(models, picture):
-    prior = build_prior(f"blip2:{models[0] / 'whole'}")
+    prior = find_prior(f"blip2:{models[0] / 'whole'}")
     expected = transformers.models.blip.BlipImageProcessorPil(**SETTINGS)(picture, return_tensors="pt").pixel_values
     given = prior.normalise(prior.prepare(torch.from_numpy(picture).permute(2, 0, 1)[None] / 255))
     torch.testing.assert_close(given, expected, atol=1.01 / 255 / 0.26, rtol=0)
@@ -98,11 +98,11 @@ def test_files_of_the_language_model_alone_need_not_be_there(models, tmp_path):
     for shard in spare:
         (folder / shard).unlink()
     image = torch.rand(1, 3, 40, 40)
-    assert torch.equal(build_prior(f"blip2:{folder}")(image), build_prior(f"blip2:{models[0] / 'whole'}")(image))
+    assert torch.equal(find_prior(f"blip2:{folder}")(image), find_prior(f"blip2:{models[0] / 'whole'}")(image))
     lost = sorted(needed)[0]
     (folder / lost).unlink()
     with pytest.raises(ModelError, match=f"cannot be used as a BLIP-2 model .*{lost}"):
-        build_prior(f"blip2:{folder}")
+        find_prior(f"blip2:{folder}")
 
 
 def test_a_name_on_the_hub_needs_only_the_files_without_the_language_model(models, in_hub_cache):
@@ -110,9 +110,9 @@ def test_a_name_on_the_hub_needs_only_the_files_without_the_language_model(model
     places = json.loads((folder / INDEX).read_text())["weight_map"]
     for shard in set(places.values()) - {shard for key, shard in places.items() if key.startswith(NEEDED)}:
         (folder / shard).unlink()
-    prior = build_prior("blip2:someone/tiny-blip")
+    prior = find_prior("blip2:someone/tiny-blip")
     image = torch.rand(1, 3, 40, 40)
-    assert torch.equal(prior(image), build_prior(f"blip2:{models[0] / 'whole'}")(image))
+    assert torch.equal(prior(image), find_prior(f"blip2:{models[0] / 'whole'}")(image))
 
 
 def test_weights_of_the_language_model_are_never_read(models, tmp_path, monkeypatch):
@@ -143,7 +143,7 @@ def test_weights_of_the_language_model_are_never_read(models, tmp_path, monkeypa
             return self.file.get_tensor(key)
 
     monkeypatch.setattr("pellucid.priors.pretrained.safe_open", Watched)
-    prior = build_prior(f"blip2:{folder}")
+    prior = find_prior(f"blip2:{folder}")
     assert read
     assert all(key.startswith(NEEDED) for key in read)
     assert prior(torch.rand(1, 3, 9, 9)).isfinite().all()
@@ -152,12 +152,12 @@ def test_weights_of_the_language_model_are_never_read(models, tmp_path, monkeypa
 
 
 def test_it_is_frozen_and_sees_any_size(models):
-    prior = build_prior(f"blip2:{models[0] / 'whole'}")
+    prior = find_prior(f"blip2:{models[0] / 'whole'}")
     assert_frozen_and_sees_any_size(prior, rtol=1e-3, atol=1e-4)
 
 
 def test_half_precision_gives_float32_near_the_same(models):
-    assert_half_precision_gives_float32_near_the_same(build_prior(f"blip2:{models[0] / 'whole'}"))
+    assert_half_precision_gives_float32_near_the_same(find_prior(f"blip2:{models[0] / 'whole'}"))
 
 
 def test_settings_saved_with_a_whole_processor_are_found(models, tmp_path):
@@ -166,11 +166,11 @@ def test_settings_saved_with_a_whole_processor_are_found(models, tmp_path):
     (folder / "preprocessor_config.json").unlink()
     (folder / "processor_config.json").write_text(json.dumps({"image_processor": SETTINGS, "num_query_tokens": 6}))
     image = torch.rand(1, 3, 32, 32)
-    assert torch.equal(build_prior(f"blip2:{folder}")(image), build_prior(f"blip2:{models[0] / 'whole'}")(image))
+    assert torch.equal(find_prior(f"blip2:{folder}")(image), find_prior(f"blip2:{models[0] / 'whole'}")(image))
 
 
 def test_loading_says_nothing(models, capfd):
-    build_prior(f"blip2:{models[0] / 'shards'}")
+    find_prior(f"blip2:{models[0] / 'shards'}")
     captured = capfd.readouterr()
     assert captured.out + captured.err == ""
 
@@ -182,26 +182,26 @@ def test_folders_that_lack_something_say_what(models, tmp_path):
     for key in ("query_tokens", "vision_model.post_layernorm.weight", "qformer.layernorm.bias"):
         save_file({name: value for name, value in tensors.items() if name != key}, folder / "model.safetensors")
         with pytest.raises(ModelError, match=f"mängel: its weights are not those of BLIP-2: {key} is missing"):
-            build_prior(f"blip2:{folder}")
+            find_prior(f"blip2:{folder}")
     save_file(tensors | {"qformer.layernorm.bias": torch.zeros(3)}, folder / "model.safetensors")
     with pytest.raises(ModelError, match=r"qformer\.layernorm\.bias is missing or misshapen"):
-        build_prior(f"blip2:{folder}")
+        find_prior(f"blip2:{folder}")
     for content in (b"", (models[0] / "whole/model.safetensors").read_bytes()[:-100]):
         (folder / "model.safetensors").write_bytes(content)
         with pytest.raises(ModelError, match="mängel: its files cannot be used as a BLIP-2 model"):
-            build_prior(f"blip2:{folder}")
+            find_prior(f"blip2:{folder}")
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
     with pytest.raises(ModelError, match=r"mängel: this folder lacks model\.safetensors;"):
-        build_prior(f"blip2:{folder}")
+        find_prior(f"blip2:{folder}")
     shutil.copy(models[0] / "whole/model.safetensors", folder)
     (folder / "config.json").write_text('{"model_type": "blip"}')
     with pytest.raises(ModelError, match="type 'blip', expected BLIP-2"):
-        build_prior(f"blip2:{folder}")
+        find_prior(f"blip2:{folder}")
 
 
 def test_what_cannot_be_had_says_how_to_get_it(monkeypatch):
     with pytest.raises(ModelError, match=r"hf download Salesforce/blip2-opt-2\.7b` .*blip2:FOLDER"):
-        build_prior("blip2")
+        find_prior("blip2")
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(MissingExtraError, match=r"pellucid\[priors\]"):
-        build_prior("blip2")
+        find_prior("blip2")

@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from pellucid.errors import MissingExtraError, ModelError, SettingsError
-from pellucid.priors import ClassifierPrior, build_prior
+from pellucid.models.priors import find_prior
+from pellucid.priors import ClassifierPrior
 
 
 class Linearly(nn.Module):
@@ -169,7 +170,7 @@ def test_a_head_that_never_runs_is_reported():
 def test_without_torchvision_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "torchvision", None)
     with pytest.raises(MissingExtraError, match=r"pellucid\[torchvision\]"):
-        build_prior("torchvision:resnet50")
+        find_prior("torchvision:resnet50")
 
 
 @pytest.fixture
@@ -199,7 +200,7 @@ def torchvision(monkeypatch):
 def test_torchvision_with_a_local_file(tmp_path):
     module = Linearly().eval()
     torch.save(module.state_dict(), tmp_path / "linearly.pth")
-    prior = build_prior("torchvision:linearly", weights=tmp_path / "linearly.pth")
+    prior = find_prior("torchvision:linearly", weights=tmp_path / "linearly.pth")
     image = torch.rand(1, 3, 40, 30)
     assert (prior.name, prior.width, prior.size) == ("torchvision:linearly", 10, (24, 24))
     with torch.no_grad():
@@ -209,10 +210,10 @@ def test_torchvision_with_a_local_file(tmp_path):
 @pytest.mark.usefixtures("torchvision")
 def test_torchvision_says_what_it_lacks(tmp_path):
     with pytest.raises(SettingsError, match="did you mean 'linearly'"):
-        build_prior("torchvision:linearli")
+        find_prior("torchvision:linearli")
     with pytest.raises(SettingsError, match="torchvision:resnet50"):
-        build_prior("torchvision")
+        find_prior("torchvision")
     with pytest.raises(ModelError, match=r"give a local copy of https://example\.org"):
-        build_prior("torchvision:linearly")
+        find_prior("torchvision:linearly")
     with pytest.raises(ModelError, match=r"gone\.pth: no such weights file"):
-        build_prior("torchvision:linearly", weights=tmp_path / "gone.pth")
+        find_prior("torchvision:linearly", weights=tmp_path / "gone.pth")

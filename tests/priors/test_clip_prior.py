@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from pellucid.errors import MissingExtraError, ModelError, SettingsError
-from pellucid.priors import build_prior
+from pellucid.models.priors import find_prior
 
 transformers = pytest.importorskip("transformers")
 
@@ -49,7 +49,7 @@ def _offline(monkeypatch):
 @pytest.mark.parametrize(("name", "width"), [("clip", 16), ("siglip", 32)])
 def test_the_vector_is_the_towers_own_embedding(models, name, width):
     folder, built = models
-    prior = build_prior(f"clip:{folder / name}")
+    prior = find_prior(f"clip:{folder / name}")
     assert (prior.width, prior.size, prior.name) == (width, (32, 32), f"clip:{folder / name}")
     view = torch.rand(3, 3, 32, 32)
     pixels = torch.stack([(view[:, c] - MEAN[c]) / STD[c] for c in range(3)], 1)
@@ -61,7 +61,7 @@ def test_the_vector_is_the_towers_own_embedding(models, name, width):
 @pytest.mark.parametrize("name", ["clip", "siglip"])
 def test_maps_are_the_patch_tokens_where_they_lie(models, name):
     folder, built = models
-    prior = build_prior(f"clip:{folder / name}")
+    prior = find_prior(f"clip:{folder / name}")
     image = torch.rand(1, 3, 32, 32)
     with torch.no_grad():
         output = built[name].vision_model(pixel_values=prior.normalise(image))
@@ -72,7 +72,7 @@ def test_maps_are_the_patch_tokens_where_they_lie(models, name):
 
 
 def test_a_tower_is_frozen_and_sees_any_size(models):
-    prior = build_prior(f"clip:{models[0] / 'clip'}")
+    prior = find_prior(f"clip:{models[0] / 'clip'}")
     prior.train()
     assert not any(module.training for module in prior.modules())
     assert not any(parameter.requires_grad for parameter in prior.parameters())
@@ -86,7 +86,7 @@ def test_a_tower_is_frozen_and_sees_any_size(models):
 
 
 def test_the_margins_are_seen(models):
-    prior = build_prior(f"clip:{models[0] / 'clip'}")
+    prior = find_prior(f"clip:{models[0] / 'clip'}")
     image = torch.full((1, 3, 32, 96), 0.5)
     marked = image.clone()
     marked[..., :16] = 1.0  # outside the square that a centre crop would keep
@@ -96,7 +96,7 @@ def test_the_margins_are_seen(models):
 def test_loading_says_nothing_and_leaves_the_verbosity_alone(models, capfd):
     logging = transformers.utils.logging
     before = (logging.get_verbosity(), logging.is_progress_bar_enabled())
-    build_prior(f"clip:{models[0] / 'clip'}")
+    find_prior(f"clip:{models[0] / 'clip'}")
     captured = capfd.readouterr()
     assert captured.out + captured.err == ""
     assert (logging.get_verbosity(), logging.is_progress_bar_enabled()) == before
@@ -108,44 +108,44 @@ def test_folders_that_lack_something_say_what(models, tmp_path):
     with pytest.raises(
         ModelError, match=r"mängel: this folder lacks config\.json and preprocessor_config\.json and model"
     ):
-        build_prior(f"clip:{folder}")
+        find_prior(f"clip:{folder}")
     for name in ("config.json", "preprocessor_config.json"):
         shutil.copy(models[0] / "clip" / name, folder)
     with pytest.raises(ModelError, match=r"lacks model\.safetensors;"):
-        build_prior(f"clip:{folder}")
+        find_prior(f"clip:{folder}")
     weights = (models[0] / "clip/model.safetensors").read_bytes()
     for content in (b"", weights[:5000], weights[:-100]):
         (folder / "model.safetensors").write_bytes(content)
         with pytest.raises(ModelError, match="mängel: its files cannot be used as a CLIP or SigLIP model"):
-            build_prior(f"clip:{folder}")
+            find_prior(f"clip:{folder}")
     shutil.copy(models[0] / "siglip/model.safetensors", folder)
     with pytest.raises(
         ModelError, match=r"mängel: its weights are not those of its image tower: .* missing or misshapen"
     ):
-        build_prior(f"clip:{folder}")
+        find_prior(f"clip:{folder}")
     shutil.copy(models[0] / "clip/model.safetensors", folder)
     (folder / "preprocessor_config.json").write_text("{}")
     with pytest.raises(ModelError, match="lacks image_mean"):
-        build_prior(f"clip:{folder}")
+        find_prior(f"clip:{folder}")
     flat = json.dumps({"image_mean": MEAN, "image_std": [0.2, 0, 0.2]})
     (folder / "preprocessor_config.json").write_text(flat)
     with pytest.raises(ModelError, match="image_std that is not above 0"):
-        build_prior(f"clip:{folder}")
+        find_prior(f"clip:{folder}")
     (folder / "config.json").write_text('{"model_type": "bert"}')
     with pytest.raises(ModelError, match="type 'bert', expected CLIP or SigLIP"):
-        build_prior(f"clip:{folder}")
+        find_prior(f"clip:{folder}")
 
 
 def test_what_cannot_be_had_says_how_to_get_it():
     with pytest.raises(ModelError, match=r"hf download nobody/nothing-of-the-kind"):
-        build_prior("clip:nobody/nothing-of-the-kind")
+        find_prior("clip:nobody/nothing-of-the-kind")
     with pytest.raises(ModelError, match="no such folder"):
-        build_prior("clip:./nowhere/at/all")
+        find_prior("clip:./nowhere/at/all")
     with pytest.raises(SettingsError, match="takes no file of weights"):
-        build_prior("clip", weights="file.safetensors")
+        find_prior("clip", weights="file.safetensors")
 
 
 def test_without_transformers_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(MissingExtraError, match=r"pellucid\[priors\]"):
-        build_prior("clip")
+        find_prior("clip")

@@ -10,7 +10,8 @@ import torch
 from contract import assert_frozen_and_sees_any_size, assert_half_precision_gives_float32_near_the_same
 
 from pellucid.errors import ModelError, SettingsError
-from pellucid.priors import DegradationEncoder, build_prior
+from pellucid.models.priors import find_prior
+from pellucid.priors import DegradationEncoder
 from pellucid.priors.composite import mosaic
 from pellucid.priors.degradation_encoder import ImageTower, TowerSettings
 
@@ -59,14 +60,14 @@ def test_the_tower_is_transformers_own(act):
 
 
 def test_the_spec_reads_the_folder_and_the_clip_prior_reads_it_too(folder):
-    prior, clip = build_prior(f"degradations:{folder}"), build_prior(f"clip:{folder}")
+    prior, clip = find_prior(f"degradations:{folder}"), find_prior(f"clip:{folder}")
     assert (prior.name, prior.width, prior.size) == (f"degradations:{folder}", 12, (32, 32))
     view = torch.rand(2, 3, 32, 32)
     torch.testing.assert_close(prior.encode(view), clip.encode(view), rtol=1e-5, atol=1e-5)
 
 
 def test_the_view_is_a_mosaic_and_maps_are_the_tokens_of_the_whole_in_it(folder):
-    prior = build_prior(f"degradations:{folder}")
+    prior = find_prior(f"degradations:{folder}")
     image = torch.rand(2, 3, 37, 53)
     assert torch.equal(prior.prepare(image), mosaic(image, 32))
     tokens = prior.tower(prior.normalise(prior.prepare(image)))[2]
@@ -76,7 +77,7 @@ def test_the_view_is_a_mosaic_and_maps_are_the_tokens_of_the_whole_in_it(folder)
 
 
 def test_the_features_are_the_class_token_and_the_mean_tokens_of_the_whole_and_of_the_patches(folder):
-    prior = build_prior(f"degradations:{folder}")
+    prior = find_prior(f"degradations:{folder}")
     view = torch.rand(2, 3, 32, 32)
     _, whole, patches = prior.tower(prior.normalise(view))
     features = prior.features(view)
@@ -87,12 +88,12 @@ def test_the_features_are_the_class_token_and_the_mean_tokens_of_the_whole_and_o
 
 
 def test_it_keeps_the_contract_of_priors(folder):
-    assert_frozen_and_sees_any_size(build_prior(f"degradations:{folder}"), rtol=1e-4, atol=1e-5)
-    assert_half_precision_gives_float32_near_the_same(build_prior(f"degradations:{folder}"))
+    assert_frozen_and_sees_any_size(find_prior(f"degradations:{folder}"), rtol=1e-4, atol=1e-5)
+    assert_half_precision_gives_float32_near_the_same(find_prior(f"degradations:{folder}"))
 
 
 def test_settings_rebuild_it(folder):
-    prior = build_prior(f"degradations:{folder}")
+    prior = find_prior(f"degradations:{folder}")
     again = DegradationEncoder(json.loads(json.dumps(prior.settings)))
     again.load_state_dict(prior.state_dict())
     image = torch.rand(1, 3, 20, 30)
@@ -114,14 +115,14 @@ def test_shapes_that_no_tower_has_are_refused(wrong):
 
 def test_bad_folders_say_what_is_wrong(folder, tmp_path):
     with pytest.raises(ModelError, match=r"nowhere: not the folder of a degradation encoder"):
-        build_prior(f"degradations:{tmp_path / 'nowhere'}")
+        find_prior(f"degradations:{tmp_path / 'nowhere'}")
     with pytest.raises(SettingsError, match="give a folder as degradations:FOLDER"):
-        build_prior("degradations", weights="x.safetensors")
+        find_prior("degradations", weights="x.safetensors")
     copy = tmp_path / "copy"
     shutil.copytree(folder, copy)
     (copy / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes()[:-50])
     with pytest.raises(ModelError, match="not a readable weights file"):
-        build_prior(f"degradations:{copy}")
+        find_prior(f"degradations:{copy}")
     shutil.copy(folder / "model.safetensors", copy)
     config = json.loads((folder / "config.json").read_text())
     for change, message in (
@@ -133,16 +134,16 @@ def test_bad_folders_say_what_is_wrong(folder, tmp_path):
             json.dumps({**config, "vision_config": {**config["vision_config"], **change}})
         )
         with pytest.raises(ModelError, match=message):
-            build_prior(f"degradations:{copy}")
+            find_prior(f"degradations:{copy}")
     (copy / "config.json").write_text("[1")
     with pytest.raises(ModelError, match=r"config\.json: not that of a degradation encoder"):
-        build_prior(f"degradations:{copy}")
+        find_prior(f"degradations:{copy}")
 
 
 def test_transformers_is_not_needed(folder):
     code = (
-        "import sys; sys.modules['transformers'] = None; import torch; from pellucid.priors import build_prior; "
-        f"print(build_prior('degradations:{folder}')(torch.rand(1, 3, 9, 9)).shape[1])"
+        "import sys; sys.modules['transformers'] = None; import torch; from pellucid.priors import find_prior; "
+        f"print(find_prior('degradations:{folder}')(torch.rand(1, 3, 9, 9)).shape[1])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "12"

@@ -10,7 +10,7 @@ from contract import assert_frozen_and_sees_any_size, assert_half_precision_give
 from torch.nn import functional as F
 
 from pellucid.errors import MissingExtraError, ModelError, SettingsError
-from pellucid.priors import build_prior
+from pellucid.models.priors import find_prior
 
 transformers = pytest.importorskip("transformers")
 
@@ -47,7 +47,7 @@ def pixels_of(view):
 @pytest.mark.parametrize("name", ["plain", "registers"])
 def test_the_vector_is_the_class_token_and_maps_are_the_patches(models, name):
     folder, built = models
-    prior = build_prior(f"dinov2:{folder / name}")
+    prior = find_prior(f"dinov2:{folder / name}")
     # The crop of the image processor, down to whole patches of 7.
     assert (prior.width, prior.size, prior.name) == (24, (28, 28), f"dinov2:{folder / name}")
     image = torch.rand(2, 3, 28, 28)
@@ -62,7 +62,7 @@ def test_the_vector_is_the_class_token_and_maps_are_the_patches(models, name):
 
 def test_pixels_are_those_of_the_models_own_image_processor(models, picture):
     # The processor is told to see the whole image too; it resizes bytes, we resize floats.
-    prior = build_prior(f"dinov2:{models[0] / 'plain'}")
+    prior = find_prior(f"dinov2:{models[0] / 'plain'}")
     processor = transformers.models.bit.BitImageProcessorPil(**SETTINGS)
     whole = {"size": {"height": 28, "width": 28}, "do_center_crop": False}
     expected = processor(picture, return_tensors="pt", **whole).pixel_values
@@ -86,26 +86,26 @@ def test_the_view_is_what_the_image_processor_gives(models, tmp_path, settings, 
     shutil.copytree(models[0] / "plain", tmp_path / "model")
     normal = {key: SETTINGS[key] for key in ("image_mean", "image_std")}
     (tmp_path / "model/preprocessor_config.json").write_text(json.dumps(normal | settings))
-    prior = build_prior(f"dinov2:{tmp_path / 'model'}")
+    prior = find_prior(f"dinov2:{tmp_path / 'model'}")
     assert prior.size == size
     assert prior(torch.rand(1, 3, 9, 9)).isfinite().all()
 
 
 def test_a_name_on_the_hub_is_found_in_the_cache(models, in_hub_cache):
     in_hub_cache(models[0] / "plain", "someone/tiny-dino")
-    prior = build_prior("dinov2:someone/tiny-dino")
+    prior = find_prior("dinov2:someone/tiny-dino")
     assert prior.name == "dinov2:someone/tiny-dino"
     image = torch.rand(1, 3, 9, 9)
-    assert torch.equal(prior(image), build_prior(f"dinov2:{models[0] / 'plain'}")(image))
+    assert torch.equal(prior(image), find_prior(f"dinov2:{models[0] / 'plain'}")(image))
 
 
 def test_it_is_frozen_and_sees_any_size(models):
-    prior = build_prior(f"dinov2:{models[0] / 'plain'}")
+    prior = find_prior(f"dinov2:{models[0] / 'plain'}")
     assert_frozen_and_sees_any_size(prior, rtol=1e-4, atol=1e-5)
 
 
 def test_half_precision_gives_float32_near_the_same(models):
-    assert_half_precision_gives_float32_near_the_same(build_prior(f"dinov2:{models[0] / 'plain'}"))
+    assert_half_precision_gives_float32_near_the_same(find_prior(f"dinov2:{models[0] / 'plain'}"))
 
 
 def test_folders_that_lack_something_say_what(models, tmp_path):
@@ -113,27 +113,27 @@ def test_folders_that_lack_something_say_what(models, tmp_path):
     shutil.copytree(models[0] / "plain", folder)
     (folder / "preprocessor_config.json").write_text('{"image_mean": [0, 0, 0], "image_std": 1}')
     with pytest.raises(ModelError, match=r"mängel: preprocessor_config\.json lacks image_std, three numbers"):
-        build_prior(f"dinov2:{folder}")
+        find_prior(f"dinov2:{folder}")
     (folder / "preprocessor_config.json").write_text("[")
     with pytest.raises(ModelError, match="mängel: its files cannot be used as a DINOv2 model"):
-        build_prior(f"dinov2:{folder}")
+        find_prior(f"dinov2:{folder}")
     shutil.copy(models[0] / "plain/preprocessor_config.json", folder)
     shutil.copy(models[0] / "registers/config.json", folder)
     with pytest.raises(ModelError, match=r"mängel: its weights are not those .*register_tokens is missing"):
-        build_prior(f"dinov2:{folder}")
+        find_prior(f"dinov2:{folder}")
     (folder / "config.json").write_text('{"model_type": "clip"}')
     with pytest.raises(ModelError, match="type 'clip', expected DINOv2"):
-        build_prior(f"dinov2:{folder}")
+        find_prior(f"dinov2:{folder}")
     (folder / "model.safetensors").unlink()
     with pytest.raises(ModelError, match=r"lacks model\.safetensors;"):
-        build_prior(f"dinov2:{folder}")
+        find_prior(f"dinov2:{folder}")
 
 
 def test_what_cannot_be_had_says_how_to_get_it(monkeypatch):
     with pytest.raises(ModelError, match=r"hf download nobody/nothing-of-the-kind` .*dinov2:FOLDER"):
-        build_prior("dinov2:nobody/nothing-of-the-kind")
+        find_prior("dinov2:nobody/nothing-of-the-kind")
     with pytest.raises(SettingsError, match="takes no file of weights, got x; give a folder as dinov2:FOLDER"):
-        build_prior("dinov2", weights="x")
+        find_prior("dinov2", weights="x")
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(MissingExtraError, match=r"pellucid\[priors\]"):
-        build_prior("dinov2")
+        find_prior("dinov2")

@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from pellucid.errors import ModelError, SettingsError
-from pellucid.priors import build_prior
+from pellucid.models.priors import find_prior
 from pellucid.priors.imagenet import MobileNetV2, SqueezeNet
 
 CATS = {281, 282, 285}  # tabby, tiger cat, Egyptian cat
@@ -27,12 +27,12 @@ def classes(prior, image, count=1):
 
 @pytest.fixture(scope="module")
 def mobilenet(shared):
-    return build_prior("mobilenet_v2", weights=shared / "weights/prior_mobilenet_v2_imagenet.safetensors")
+    return find_prior("mobilenet_v2", weights=shared / "weights/prior_mobilenet_v2_imagenet.safetensors")
 
 
 @pytest.fixture(scope="module")
 def squeezenet(shared):
-    return build_prior("squeezenet1_0", weights=shared / "weights/prior_squeezenet1_0_imagenet.safetensors")
+    return find_prior("squeezenet1_0", weights=shared / "weights/prior_squeezenet1_0_imagenet.safetensors")
 
 
 def test_mobilenet_knows_what_is_in_a_picture(mobilenet):
@@ -120,8 +120,8 @@ def own_files(tmp_path_factory):
 
 
 def test_torchvisions_files_load_under_their_own_names(own_files):
-    mobilenet = build_prior("mobilenet_v2:torchvision", weights=own_files / "mobilenet.safetensors")
-    squeezenet = build_prior("squeezenet1_0:torchvision", weights=str(own_files / "squeezenet.pth"))
+    mobilenet = find_prior("mobilenet_v2:torchvision", weights=own_files / "mobilenet.safetensors")
+    squeezenet = find_prior("squeezenet1_0:torchvision", weights=str(own_files / "squeezenet.pth"))
     assert (mobilenet.name, mobilenet.width) == ("mobilenet_v2:torchvision", 1280)
     assert (squeezenet.name, squeezenet.width) == ("squeezenet1_0:torchvision", 512)
     grey = torch.full((1, 3, 5, 5), 0.5)
@@ -137,19 +137,19 @@ def test_caffes_pixels(squeezenet):
 
 def test_a_file_of_the_other_convention_is_refused(own_files, shared):
     with pytest.raises(ModelError, match=r"mobilenet\.safetensors.*ask for the prior mobilenet_v2:torchvision"):
-        build_prior("mobilenet_v2", weights=own_files / "mobilenet.safetensors")
+        find_prior("mobilenet_v2", weights=own_files / "mobilenet.safetensors")
     with pytest.raises(ModelError, match=r"ask for the prior mobilenet_v2$"):
-        build_prior("mobilenet_v2:torchvision", weights=shared / "weights/prior_mobilenet_v2_imagenet.safetensors")
+        find_prior("mobilenet_v2:torchvision", weights=shared / "weights/prior_mobilenet_v2_imagenet.safetensors")
 
 
 def test_files_that_are_not_these_weights_are_named(own_files, tmp_path):
     with pytest.raises(ModelError, match=r"squeezenet\.pth: does not fit MobileNetV2: \d+ missing"):
-        build_prior("mobilenet_v2", weights=own_files / "squeezenet.pth")
+        find_prior("mobilenet_v2", weights=own_files / "squeezenet.pth")
     tensors = SqueezeNet().state_dict()
     tensors["classifier.1.bias"] = torch.zeros(10)
     save_file(tensors, tmp_path / "ten.safetensors")
     with pytest.raises(ModelError, match=r"ten\.safetensors: .*classifier\.1\.bias is \(10,\), expected \(1000,\)"):
-        build_prior("squeezenet1_0", weights=tmp_path / "ten.safetensors")
+        find_prior("squeezenet1_0", weights=tmp_path / "ten.safetensors")
     whole = (own_files / "mobilenet.safetensors").read_bytes()
     for name, content in {
         "cut.safetensors": whole[:-50],
@@ -159,14 +159,14 @@ def test_files_that_are_not_these_weights_are_named(own_files, tmp_path):
     }.items():
         (tmp_path / name).write_bytes(content)
         with pytest.raises(ModelError, match=f"{name}: not a readable weights file"):
-            build_prior("mobilenet_v2", weights=tmp_path / name)
+            find_prior("mobilenet_v2", weights=tmp_path / name)
     torch.save({"epoch": 3, "model": {}}, tmp_path / "checkpoint.pth")
     with pytest.raises(ModelError, match=r"checkpoint\.pth: does not fit MobileNetV2"):
-        build_prior("mobilenet_v2", weights=tmp_path / "checkpoint.pth")
+        find_prior("mobilenet_v2", weights=tmp_path / "checkpoint.pth")
     with pytest.raises(ModelError, match="no such weights file"):
-        build_prior("mobilenet_v2", weights=tmp_path / "gone.safetensors")
+        find_prior("mobilenet_v2", weights=tmp_path / "gone.safetensors")
     with pytest.raises(SettingsError, match="unknown convention of mobilenet_v2 'keras'"):
-        build_prior("mobilenet_v2:keras", weights=own_files / "mobilenet.safetensors")
+        find_prior("mobilenet_v2:keras", weights=own_files / "mobilenet.safetensors")
 
 
 def test_a_file_that_runs_code_is_refused(tmp_path):
@@ -176,5 +176,5 @@ def test_a_file_that_runs_code_is_refused(tmp_path):
 
     torch.save({"features.0.0.weight": Trap()}, tmp_path / "trap.pth")
     with pytest.raises(ModelError, match=r"trap\.pth"):
-        build_prior("mobilenet_v2", weights=tmp_path / "trap.pth")
+        find_prior("mobilenet_v2", weights=tmp_path / "trap.pth")
     assert not (tmp_path / "sprung").exists()

@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from pellucid.errors import ModelError, SettingsError
-from pellucid.priors import Cached, ClassifierPrior, Joined, Prior, Shuffled, Student, Zeros, build_prior
+from pellucid.models.priors import find_prior
+from pellucid.priors import Cached, ClassifierPrior, Joined, Prior, Shuffled, Student, Zeros
 from pellucid.priors.contract import FrozenPrior, unit_rms
 from pellucid.priors.imagenet import MobileNetV2, SqueezeNet
 
@@ -26,7 +27,7 @@ class Colours(FrozenPrior):
 
 def members():
     student = Student(5, size=32, channels=[4], texture=[4])
-    return Colours((8, 12)), build_prior("statistics"), student, Colours((20, 10)), build_prior("snr")
+    return Colours((8, 12)), find_prior("statistics"), student, Colours((20, 10)), find_prior("snr")
 
 
 @pytest.mark.parametrize("size", [(1, 1), (37, 53)])
@@ -58,13 +59,13 @@ def test_maps_are_brought_to_one_size():
     image = torch.rand(1, 3, 128, 30)
     maps = prior.maps(image)
     assert maps.shape == (1, 7, 64, 30)
-    own = build_prior("snr").maps(image)
+    own = find_prior("snr").maps(image)
     torch.testing.assert_close(maps[:, 6], own[:, 0].reshape(1, 64, 2, 30).mean(2))
     # One of the wanted size is passed on as it is.
-    alike = Joined(Colours((8, 12)), Colours((8, 12)), build_prior("statistics"))
+    alike = Joined(Colours((8, 12)), Colours((8, 12)), find_prior("statistics"))
     assert torch.equal(alike.maps(image), Colours((8, 12)).maps(image).repeat(1, 2, 1, 1))
     with pytest.raises(ModelError, match="none of these priors has a feature map"):
-        Joined(Student(5, size=32), build_prior("statistics")).maps(image)
+        Joined(Student(5, size=32), find_prior("statistics")).maps(image)
 
 
 def test_it_is_frozen():
@@ -76,7 +77,7 @@ def test_it_is_frozen():
 
 
 def test_joined_priors_can_be_shuffled_and_cached(tmp_path):
-    prior = build_prior("joined(statistics, snr)")
+    prior = find_prior("joined(statistics, snr)")
     images = torch.rand(12, 3, 8, 8) * torch.rand(12, 3, 1, 1)
     images[..., :1, :1] = 0  # the first pixel says nothing
     own = prior(images)
@@ -92,12 +93,12 @@ def test_joined_priors_can_be_shuffled_and_cached(tmp_path):
 
 
 def test_specs_build_joined_priors_again():
-    prior = build_prior(" joined( zeros:3 ,joined(statistics,random:4:1), snr)")
+    prior = find_prior(" joined( zeros:3 ,joined(statistics,random:4:1), snr)")
     assert prior.name == "joined(zeros:3, joined(statistics, random:4:1), snr)"
     image = torch.rand(1, 3, 9, 9)
-    expected = torch.cat([build_prior(spec)(image) for spec in ("zeros:3", "statistics", "random:4:1", "snr")], 1)
+    expected = torch.cat([find_prior(spec)(image) for spec in ("zeros:3", "statistics", "random:4:1", "snr")], 1)
     assert torch.equal(prior(image), expected)
-    assert torch.equal(build_prior(prior.name)(image), expected)
+    assert torch.equal(find_prior(prior.name)(image), expected)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +118,7 @@ def test_specs_build_joined_priors_again():
 )
 def test_wrong_specs_say_what_is_right(spec, message):
     with pytest.raises(SettingsError, match=message):
-        build_prior(spec)
+        find_prior(spec)
 
 
 def test_one_prior_is_not_joined():
@@ -136,7 +137,7 @@ def files(tmp_path_factory):
 
 
 def test_a_file_goes_to_the_one_member_that_reads_one(files):
-    prior = build_prior("joined(statistics, mobilenet_v2:torchvision)", weights=files[0])
+    prior = find_prior("joined(statistics, mobilenet_v2:torchvision)", weights=files[0])
     assert isinstance(prior.priors[1], ClassifierPrior)
     assert prior.width == 41 + 1280
 
@@ -144,16 +145,16 @@ def test_a_file_goes_to_the_one_member_that_reads_one(files):
 def test_files_go_to_the_members_they_are_for(files):
     spec = "joined(mobilenet_v2:torchvision, squeezenet1_0:torchvision)"
     both = {"squeezenet1_0:torchvision": files[1], "mobilenet_v2:torchvision": files[0]}
-    assert build_prior(spec, weights=both).width == 1280 + 512
+    assert find_prior(spec, weights=both).width == 1280 + 512
     alone = {"mobilenet_v2:torchvision": files[0]}
-    assert build_prior("mobilenet_v2:torchvision", weights=alone).width == 1280
+    assert find_prior("mobilenet_v2:torchvision", weights=alone).width == 1280
     with pytest.raises(
         SettingsError, match=r"which prior reads .*mobile\.pth\? .* \{mobilenet_v2:torchvision: FILE, sq"
     ):
-        build_prior(spec, weights=files[0])
+        find_prior(spec, weights=files[0])
     with pytest.raises(SettingsError, match="prior 'squeezenet1_0' needs a file"):
-        build_prior(spec, weights=alone)
+        find_prior(spec, weights=alone)
     with pytest.raises(SettingsError, match="unknown prior that reads a file of weights 'squeezenet1_0'; did you mean"):
-        build_prior(spec, weights={"squeezenet1_0": files[1]})
+        find_prior(spec, weights={"squeezenet1_0": files[1]})
     with pytest.raises(SettingsError, match=r"joined\(statistics, snr\)' takes no file of weights"):
-        build_prior("joined(statistics, snr)", weights=files[0])
+        find_prior("joined(statistics, snr)", weights=files[0])

@@ -15,8 +15,9 @@ import torch
 from torch import nn
 
 from pellucid.errors import ModelError, SettingsError
+from pellucid.models.priors import find_prior
 from pellucid.networks import External, PReNet
-from pellucid.priors import Cached, Joined, ModuleFeatures, Prior, RandomVectors, Student, build_prior
+from pellucid.priors import Cached, Joined, ModuleFeatures, Prior, RandomVectors, Student
 from pellucid.priors.cache import prior_identity
 from pellucid.priors.contract import FrozenPrior, unit_rms
 
@@ -58,12 +59,12 @@ def test_it_is_the_prior_in_its_stead(prior, tmp_path):
     assert vectors.dtype == torch.float32
     assert not vectors.requires_grad
     with pytest.raises(ModelError, match="statistics: this prior has no feature map"):
-        Cached(build_prior("statistics"), tmp_path).maps(images)
+        Cached(find_prior("statistics"), tmp_path).maps(images)
 
 
 @pytest.mark.parametrize("spec", [None, "statistics", "snr", "random:9", "joined(snr, zeros:4)"])
 def test_vectors_are_the_same_bit_for_bit_and_computed_once(tmp_path, prior, spec):
-    prior = build_prior(spec) if spec else prior
+    prior = find_prior(spec) if spec else prior
     images = torch.rand(5, 3, 20, 31)
     expected = prior(images)
     first = Cached(prior, tmp_path)
@@ -80,10 +81,10 @@ def test_vectors_are_the_same_bit_for_bit_and_computed_once(tmp_path, prior, spe
 def test_true_weights_are_computed_once(tmp_path, shared):
     weights = shared / "weights/prior_mobilenet_v2_imagenet.safetensors"
     images = torch.rand(2, 3, 60, 80)
-    first = Cached(build_prior("joined(mobilenet_v2, statistics)", weights=weights), tmp_path)
+    first = Cached(find_prior("joined(mobilenet_v2, statistics)", weights=weights), tmp_path)
     expected = first.prior(images)
     assert torch.equal(first(images), expected)
-    second = Cached(build_prior("joined(mobilenet_v2, statistics)", weights=weights), tmp_path)
+    second = Cached(find_prior("joined(mobilenet_v2, statistics)", weights=weights), tmp_path)
     assert torch.equal(second(images), expected)
     assert second.computed == 0
 
@@ -153,7 +154,7 @@ def test_whatever_changes_a_vector_changes_the_identity(prior, tmp_path):
         one.load_state_dict(prior.state_dict())
     other_name.name, other_size.size = "other", (5, 6)
     priors = [prior, other_name, other_size, features("0"), features("1"), features("0", 0.5), Student(7, size=32)]
-    priors += [RandomVectors(7), RandomVectors(7, seed=1), build_prior("statistics"), build_prior("snr")]
+    priors += [RandomVectors(7), RandomVectors(7, seed=1), find_prior("statistics"), find_prior("snr")]
     identities = [prior_identity(one) for one in priors]
     assert len(set(identities)) == len(priors)
     assert identities[3] == prior_identity(features("0"))
@@ -212,14 +213,14 @@ def test_the_identity_is_the_same_in_every_process():
     """Texts are hashed otherwise in each, and so sets and what is made of them come in another order."""
     code = (
         "from pellucid.networks import External, PReNet\n"
-        "from pellucid.priors import ModuleFeatures, build_prior\n"
+        "from pellucid.priors import ModuleFeatures, find_prior\n"
         "from pellucid.priors.cache import prior_identity\n"
         "import torch\n"
         "torch.manual_seed(0)\n"
         "network = External(PReNet(4, 1, iterations=2), low=-1)\n"
         "network.names = set('abcdefgh')\n"
         "prior = ModuleFeatures(network, '', name='network', size=(8, 8))\n"
-        "print(prior_identity(prior), prior_identity(build_prior('joined(degradations, random:9)')))\n"
+        "print(prior_identity(prior), prior_identity(find_prior('joined(degradations, random:9)')))\n"
     )
     run = partial(subprocess.run, [sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert len({run(env={**os.environ, "PYTHONHASHSEED": seed}).stdout for seed in ("1", "2")}) == 1
@@ -241,7 +242,7 @@ def test_a_setting_changed_after_the_first_call_is_noticed(tmp_path):
 
 
 def test_a_cached_member_is_the_same_however_much_it_has_found(prior, tmp_path):
-    joined = Joined(Cached(prior, tmp_path / "member"), build_prior("statistics"))
+    joined = Joined(Cached(prior, tmp_path / "member"), find_prior("statistics"))
     cached, images = Cached(joined, tmp_path), torch.rand(2, 3, 9, 9)
     for _ in range(3):
         cached(images)
@@ -285,7 +286,7 @@ def test_float16_is_the_same_in_every_run_and_kept_apart(prior, tmp_path):
 
 def test_priors_share_a_folder(prior, tmp_path):
     images = torch.rand(3, 3, 20, 31)
-    priors = [prior, build_prior("statistics"), RandomVectors(7)]
+    priors = [prior, find_prior("statistics"), RandomVectors(7)]
     for one in priors:
         Cached(one, tmp_path)(images)
     for one in priors:
@@ -314,7 +315,7 @@ def test_what_is_not_finite_is_not_kept(prior, tmp_path):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 def test_vectors_come_back_to_where_the_views_are(prior, tmp_path):
     network = nn.Sequential(nn.Conv2d(3, 4, 1), nn.Conv2d(4, 3, 1))
-    priors = [prior, build_prior("joined(statistics, snr)"), ModuleFeatures(network, name="network", size=(4, 4))]
+    priors = [prior, find_prior("joined(statistics, snr)"), ModuleFeatures(network, name="network", size=(4, 4))]
     images = torch.rand(3, 3, 20, 31)
     for one in priors:
         expected = one(images)

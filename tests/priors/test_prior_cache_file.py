@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from pellucid.errors import SettingsError
-from pellucid.priors import Cached, RandomVectors, build_prior
+from pellucid.models.priors import find_prior
+from pellucid.priors import Cached, RandomVectors
 
 
 @pytest.fixture
@@ -97,10 +98,11 @@ def test_without_a_place_to_write_it_warns_and_computes(prior, tmp_path, monkeyp
 
 WORKER = """
 import sys, torch
-from pellucid.priors import Cached, build_prior
+from pellucid.priors import Cached
+from pellucid.models.priors import find_prior
 torch.set_num_threads(1)
 images = torch.rand(60, 3, 8, 8, generator=torch.Generator().manual_seed(0))
-cached = Cached(build_prior("joined(snr, random:50)"), sys.argv[1])
+cached = Cached(find_prior("joined(snr, random:50)"), sys.argv[1])
 start = int(sys.argv[2])
 for index in range(start, start + 40):
     cached(images[index, None])
@@ -115,7 +117,7 @@ def test_two_processes_write_at_once(tmp_path):
     ]
     printed = [process.communicate(timeout=100)[0].split() for process in running]
     assert [process.returncode for process in running] == [0, 0]
-    prior = build_prior("joined(snr, random:50)")
+    prior = find_prior("joined(snr, random:50)")
     images = torch.rand(60, 3, 8, 8, generator=torch.Generator().manual_seed(0))
     expected = torch.cat([prior(image[None]) for image in images])
     for start, (count, total) in zip((0, 20), printed, strict=True):

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from pellucid.errors import SettingsError
-from pellucid.priors import PRIORS, RandomVectors, build_prior
+from pellucid.models.priors import PRIORS, find_prior
+from pellucid.priors import RandomVectors
 
 
 @pytest.mark.parametrize(
@@ -15,10 +16,10 @@ from pellucid.priors import PRIORS, RandomVectors, build_prior
     [("zeros:512", 512), ("random:64", 64), ("random:64:3", 64), ("statistics", 41), ("snr", 257)],
 )
 def test_a_priors_name_builds_it_again(spec, width):
-    prior = build_prior(spec)
+    prior = find_prior(spec)
     assert (prior.name, prior.width) == (spec, width)
     image = torch.rand(2, 3, 9, 9)
-    assert torch.equal(prior(image), build_prior(prior.name)(image))
+    assert torch.equal(prior(image), find_prior(prior.name)(image))
 
 
 @pytest.mark.parametrize(
@@ -42,12 +43,12 @@ def test_a_priors_name_builds_it_again(spec, width):
 )
 def test_wrong_specs_say_what_is_right(spec, message):
     with pytest.raises(SettingsError, match=message):
-        build_prior(spec)
+        find_prior(spec)
 
 
 def test_weights_for_a_prior_that_has_none_are_refused():
     with pytest.raises(SettingsError, match=r"'zeros' takes no file of weights, got x\.safetensors"):
-        build_prior("zeros:8", weights="x.safetensors")
+        find_prior("zeros:8", weights="x.safetensors")
 
 
 def test_other_builders_come_before_our_own_and_into_joined_priors():
@@ -58,11 +59,11 @@ def test_other_builders_come_before_our_own_and_into_joined_priors():
         return RandomVectors(5)
 
     more = {"restorer": restorer}
-    assert build_prior("restorer:C:/a b.safetensors", more=more).width == 5
-    assert build_prior("joined(restorer:model.pth, statistics)", more=more).width == 5 + 41
+    assert find_prior("restorer:C:/a b.safetensors", more=more).width == 5
+    assert find_prior("joined(restorer:model.pth, statistics)", more=more).width == 5 + 41
     assert asked == [("C:/a b.safetensors", None), ("model.pth", None)]
     with pytest.raises(SettingsError, match="did you mean 'restorer'"):
-        build_prior("restoren:x", more=more)
+        find_prior("restoren:x", more=more)
 
 
 def test_importing_priors_imports_nothing_heavy():

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from pellucid.errors import SettingsError
-from pellucid.priors import Cached, Prior, Quarters, Student, build_prior, unit_rms
+from pellucid.models.priors import find_prior
+from pellucid.priors import Cached, Prior, Quarters, Student, unit_rms
 from pellucid.priors.imagenet import MobileNetV2
 
 
@@ -24,7 +25,7 @@ def test_the_vector_is_the_mean_of_those_of_the_quarters():
 
 
 def test_quarters_of_equal_pictures_are_the_picture():
-    statistics = build_prior("statistics")
+    statistics = find_prior("statistics")
     tile = torch.rand(1, 3, 16, 16)
     torch.testing.assert_close(Quarters(statistics)(tile.repeat(1, 1, 2, 2)), statistics(tile))
     pixel = torch.rand(1, 3, 1, 1)
@@ -35,15 +36,15 @@ def test_both_scales_read_one_file(tmp_path):
     torch.manual_seed(0)
     path = tmp_path / "weights.pt"
     torch.save(MobileNetV2().state_dict(), path)
-    prior = build_prior("joined(mobilenet_v2, quarters( mobilenet_v2 ))", weights=path)
+    prior = find_prior("joined(mobilenet_v2, quarters( mobilenet_v2 ))", weights=path)
     assert prior.name == "joined(mobilenet_v2, quarters(mobilenet_v2))"
     image = torch.rand(1, 3, 64, 96)
     whole, quarters = prior(image).split(1280, 1)
-    alone = build_prior("mobilenet_v2", weights=path)
+    alone = find_prior("mobilenet_v2", weights=path)
     torch.testing.assert_close(whole, alone(image))
     torch.testing.assert_close(quarters, Quarters(alone)(image))
     assert torch.equal(Cached(prior, tmp_path / "vectors")(image), prior(image))
-    assert build_prior("quarters(quarters(statistics))").width == 41
+    assert find_prior("quarters(quarters(statistics))").width == 41
 
 
 @pytest.mark.parametrize(
@@ -51,4 +52,4 @@ def test_both_scales_read_one_file(tmp_path):
 )
 def test_malformed_specs_say_how_to_write_them(spec):
     with pytest.raises(SettingsError, match=r"malformed prior.*quarters\(clip\)"):
-        build_prior(spec)
+        find_prior(spec)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from pellucid.priors import Prior, build_prior, snr_map
+from pellucid.models.priors import find_prior
+from pellucid.priors import Prior, snr_map
 
 
 def brute_force(image):
@@ -26,7 +27,7 @@ def test_the_map_is_the_papers(size):
     assert maps.shape == (2, 1, *size)
     for image, found in zip(images, maps, strict=True):
         np.testing.assert_allclose(found[0].numpy(), brute_force(image), rtol=5e-3)
-    normalised = build_prior("snr").maps(images)
+    normalised = find_prior("snr").maps(images)
     largest = maps.amax((1, 2, 3), keepdim=True)
     torch.testing.assert_close(normalised, maps / (largest + 1e-4))
     assert normalised.min() >= 0
@@ -39,12 +40,12 @@ def test_noise_lowers_it_where_it_is():
     ratio = snr_map(image)
     assert ratio[..., 3:17].min() > 1000
     assert ratio[..., 23:].median() < 20
-    view = build_prior("snr").prepare(image)
+    view = find_prior("snr").prepare(image)
     assert view[..., :7].min() > view[..., 9:].max() + 0.3
 
 
 def test_the_vector_is_the_pooled_logarithm():
-    prior = build_prior("snr")
+    prior = find_prior("snr")
     assert isinstance(prior, Prior)
     assert (prior.name, prior.width, prior.size, prior.view_channels) == ("snr", 257, (16, 16), 1)
     images = torch.rand(2, 3, 32, 48, requires_grad=True)
@@ -62,6 +63,6 @@ def test_the_vector_is_the_pooled_logarithm():
 @pytest.mark.parametrize("level", [0.0, 0.5, 1.0])
 def test_flat_images_of_any_size_are_finite(size, level):
     image = torch.full((1, 3, *size), level)
-    prior = build_prior("snr")
+    prior = find_prior("snr")
     assert prior(image).isfinite().all()
     assert prior.maps(image).isfinite().all()

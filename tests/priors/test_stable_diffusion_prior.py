@@ -10,7 +10,7 @@ from contract import assert_frozen_and_sees_any_size, assert_half_precision_give
 from torch.nn import functional as F
 
 from pellucid.errors import MissingExtraError, ModelError, SettingsError
-from pellucid.priors import build_prior
+from pellucid.models.priors import find_prior
 
 diffusers = pytest.importorskip("diffusers")
 transformers = pytest.importorskip("transformers")
@@ -79,7 +79,7 @@ def middle(pipeline, image, timestep):
 @pytest.mark.parametrize(("suffix", "timestep"), [("", 100), ("@0", 0), ("@100", 100), ("@999", 999)])
 def test_the_features_are_those_of_the_unets_middle_block(models, suffix, timestep):
     folder, pipeline = models
-    prior = build_prior(f"stable-diffusion:{folder}{suffix}")
+    prior = find_prior(f"stable-diffusion:{folder}{suffix}")
     name = f"stable-diffusion:{folder}@{timestep}"
     assert (prior.width, prior.size, prior.name) == (16, (SIDE, SIDE), name)
     image = torch.rand(2, 3, SIDE, SIDE)
@@ -91,28 +91,28 @@ def test_the_features_are_those_of_the_unets_middle_block(models, suffix, timest
 
 
 def test_timesteps_differ_and_a_name_builds_the_prior_again(models):
-    prior = build_prior(f"stable-diffusion:{models[0]}@300")
+    prior = find_prior(f"stable-diffusion:{models[0]}@300")
     image = torch.rand(1, 3, 20, 30)
-    assert torch.equal(build_prior(prior.name)(image), prior(image))
-    assert not torch.allclose(build_prior(f"stable-diffusion:{models[0]}@600")(image), prior(image), atol=1e-3)
+    assert torch.equal(find_prior(prior.name)(image), prior(image))
+    assert not torch.allclose(find_prior(f"stable-diffusion:{models[0]}@600")(image), prior(image), atol=1e-3)
     assert not torch.allclose(prior(torch.rand(1, 3, 20, 30)), prior(image), atol=1e-3)
 
 
 def test_a_name_on_the_hub_is_found_in_the_cache(models, in_hub_cache):
     in_hub_cache(models[0], "someone/tiny-diffusion")
-    prior = build_prior("stable-diffusion:someone/tiny-diffusion@50")
+    prior = find_prior("stable-diffusion:someone/tiny-diffusion@50")
     assert prior.name == "stable-diffusion:someone/tiny-diffusion@50"
     image = torch.rand(1, 3, 20, 30)
-    assert torch.equal(prior(image), build_prior(f"stable-diffusion:{models[0]}@50")(image))
+    assert torch.equal(prior(image), find_prior(f"stable-diffusion:{models[0]}@50")(image))
     with pytest.raises(ModelError, match=r"hf download someone/huge-diffusion` .*stable-diffusion:FOLDER"):
-        build_prior("stable-diffusion:someone/huge-diffusion")
+        find_prior("stable-diffusion:someone/huge-diffusion")
 
 
 def test_pixels_are_those_of_the_pipelines_own_image_processor(models, picture):
     pytest.importorskip("PIL")
     from PIL import Image
 
-    prior = build_prior(f"stable-diffusion:{models[0]}")
+    prior = find_prior(f"stable-diffusion:{models[0]}")
     processor = diffusers.image_processor.VaeImageProcessor(vae_scale_factor=2, resample="bicubic")
     expected = processor.preprocess(Image.fromarray(picture), height=SIDE, width=SIDE)
     given = prior.prepare(torch.from_numpy(picture).permute(2, 0, 1)[None] / 255) * 2 - 1
@@ -121,17 +121,17 @@ def test_pixels_are_those_of_the_pipelines_own_image_processor(models, picture):
 
 
 def test_it_is_frozen_and_sees_any_size(models):
-    prior = build_prior(f"stable-diffusion:{models[0]}")
+    prior = find_prior(f"stable-diffusion:{models[0]}")
     assert_frozen_and_sees_any_size(prior, rtol=1e-3, atol=1e-4)
 
 
 def test_half_precision_gives_float32_near_the_same(models):
-    assert_half_precision_gives_float32_near_the_same(build_prior(f"stable-diffusion:{models[0]}"))
+    assert_half_precision_gives_float32_near_the_same(find_prior(f"stable-diffusion:{models[0]}"))
 
 
 def test_only_what_is_needed_is_kept(models):
     folder, pipeline = models
-    kept = sum(parameter.numel() for parameter in build_prior(f"stable-diffusion:{folder}").parameters())
+    kept = sum(parameter.numel() for parameter in find_prior(f"stable-diffusion:{folder}").parameters())
     parts = (pipeline.vae.decoder, pipeline.unet.up_blocks, pipeline.text_encoder)
     whole = (pipeline.vae, pipeline.unet, pipeline.text_encoder)
     size = [sum(parameter.numel() for part in of for parameter in part.parameters()) for of in (whole, parts)]
@@ -141,7 +141,7 @@ def test_only_what_is_needed_is_kept(models):
 def test_loading_says_nothing_and_leaves_the_verbosity_alone(models, capfd):
     logging = diffusers.utils.logging
     before = (logging.get_verbosity(), logging.is_progress_bar_enabled())
-    build_prior(f"stable-diffusion:{models[0]}")
+    find_prior(f"stable-diffusion:{models[0]}")
     captured = capfd.readouterr()
     assert captured.out + captured.err == ""
     assert (logging.get_verbosity(), logging.is_progress_bar_enabled()) == before
@@ -149,32 +149,32 @@ def test_loading_says_nothing_and_leaves_the_verbosity_alone(models, capfd):
 
 def test_wrong_timesteps_are_refused(models):
     with pytest.raises(SettingsError, match=r"timestep 1000 is not in 0 to 999"):
-        build_prior(f"stable-diffusion:{models[0]}@1000")
+        find_prior(f"stable-diffusion:{models[0]}@1000")
     with pytest.raises(SettingsError, match=r"NAME@TIMESTEP, got 'late' after the @"):
-        build_prior(f"stable-diffusion:{models[0]}@late")
+        find_prior(f"stable-diffusion:{models[0]}@late")
 
 
 def test_folders_that_lack_something_say_what(models, tmp_path):
     empty = tmp_path / "leer"
     empty.mkdir()
     with pytest.raises(ModelError, match=r"leer: this folder lacks unet/config\.json and .*scheduler_config\.json;"):
-        build_prior(f"stable-diffusion:{empty}")
+        find_prior(f"stable-diffusion:{empty}")
     folder = tmp_path / "mängel"
     shutil.copytree(models[0], folder)
     (folder / "unet/diffusion_pytorch_model.safetensors").write_bytes(b"no")
     with pytest.raises(ModelError, match="mängel: its files cannot be used as a Stable Diffusion model"):
-        build_prior(f"stable-diffusion:{folder}")
+        find_prior(f"stable-diffusion:{folder}")
     shutil.copy(models[0] / "vae/diffusion_pytorch_model.safetensors", folder / "unet")
     with pytest.raises(ModelError, match=r"mängel: its weights are not those of its UNet: .* is missing or misshapen"):
-        build_prior(f"stable-diffusion:{folder}")
+        find_prior(f"stable-diffusion:{folder}")
     shutil.copytree(models[0], folder, dirs_exist_ok=True)
     shutil.copy(models[0] / "vae/diffusion_pytorch_model.safetensors", folder / "text_encoder/model.safetensors")
     with pytest.raises(ModelError, match=r"mängel: its weights are not those of its text encoder: .* is missing"):
-        build_prior(f"stable-diffusion:{folder}")
+        find_prior(f"stable-diffusion:{folder}")
     shutil.copytree(models[0], folder, dirs_exist_ok=True)
     shutil.rmtree(folder / "tokenizer")
     with pytest.raises(ModelError, match=r"lacks tokenizer;"):
-        build_prior(f"stable-diffusion:{folder}")
+        find_prior(f"stable-diffusion:{folder}")
 
 
 def test_a_unet_that_takes_more_is_refused(models, tmp_path, save):
@@ -184,7 +184,7 @@ def test_a_unet_that_takes_more_is_refused(models, tmp_path, save):
     shutil.rmtree(folder / "unet")
     save(diffusers.UNet2DConditionModel(**settings | {"in_channels": 9}), folder / "unet")
     with pytest.raises(ModelError, match="expected Stable Diffusion 1 or 2"):
-        build_prior(f"stable-diffusion:{folder}")
+        find_prior(f"stable-diffusion:{folder}")
     assert json.loads((folder / "unet/config.json").read_text())["in_channels"] == 9
 
 
@@ -192,4 +192,4 @@ def test_a_unet_that_takes_more_is_refused(models, tmp_path, save):
 def test_without_its_packages_the_extra_is_named(monkeypatch, missing):
     monkeypatch.setitem(sys.modules, missing, None)
     with pytest.raises(MissingExtraError, match=rf"{missing}, .*pellucid\[diffusion\]"):
-        build_prior("stable-diffusion")
+        find_prior("stable-diffusion")

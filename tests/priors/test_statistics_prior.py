@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from pellucid.priors import STATISTICS, Prior, build_prior, image_statistics
+from pellucid.models.priors import find_prior
+from pellucid.priors import STATISTICS, Prior, image_statistics
 
 
 def named(image):
@@ -105,7 +106,7 @@ def test_any_size_gives_finite_numbers_in_range(size):
         assert values.isfinite().all()
         assert values.min() >= 0
         assert values.max() <= 1
-        vectors = build_prior("statistics")(image)
+        vectors = find_prior("statistics")(image)
         torch.testing.assert_close(vectors.square().mean(1), torch.ones(2))
 
 
@@ -117,7 +118,7 @@ def test_large_images_are_sampled_evenly():
 
 
 def test_the_vector_holds_the_statistics_themselves():
-    prior = build_prior("statistics")
+    prior = find_prior("statistics")
     assert isinstance(prior, Prior)
     assert (prior.name, prior.width, prior.size, prior.view_channels) == ("statistics", 41, (1, 1), 40)
     images = torch.rand(3, 3, 20, 30, requires_grad=True)
@@ -129,7 +130,7 @@ def test_the_vector_holds_the_statistics_themselves():
 
 
 def test_it_has_no_maps_and_takes_images_only():
-    assert not hasattr(build_prior("statistics"), "maps")
+    assert not hasattr(find_prior("statistics"), "maps")
     with pytest.raises(ValueError, match="expected an RGB image"):
         image_statistics(torch.rand(3, 8, 8))
     assert math.isclose(unlogarithmic(1.0), 1.0)

@@ -10,10 +10,11 @@ from naive import naive, randomised, snr_mask
 import pellucid
 from pellucid.checkpoints import read_weights
 from pellucid.errors import SettingsError
+from pellucid.models.file import describe_model
 from pellucid.models.hub import find_model
-from pellucid.models.model_file import describe_model
+from pellucid.models.refinements import build_refinement, refinement_for, refinement_name
 from pellucid.priors import Statistics, Zeros
-from pellucid.refinement import ABLATIONS, PTGRM, ablations, build_refinement, refinement_for, refinement_name
+from pellucid.refinement import ABLATIONS, PTGRM, ablations
 from pellucid.refinement.guidance import centres, coordinates, spread
 from pellucid.refinement.latent import LatentSettings
 from pellucid.refinement.snr import signal_to_noise

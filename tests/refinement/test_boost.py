@@ -9,9 +9,10 @@ import pellucid
 from pellucid.diagnosis import diagnosis_prior
 from pellucid.errors import ModelError, SettingsError
 from pellucid.images.padding import pad_to
-from pellucid.models.model_file import save_model
+from pellucid.models.priors import find_prior
+from pellucid.models.save import save_model
 from pellucid.networks import External, UNet
-from pellucid.priors import ModuleFeatures, RandomVectors, Student, Zeros, build_prior
+from pellucid.priors import ModuleFeatures, RandomVectors, Student, Zeros
 from pellucid.refinement import ABLATIONS, PTGRM, Boosted
 from pellucid.restoration.restorer import Restorer
 
@@ -300,7 +301,7 @@ def test_an_ablation_is_built_by_its_name():
 
 
 def test_a_real_priors_maps_guide(shared):
-    prior = build_prior("mobilenet_v2", weights=shared / "weights" / "prior_mobilenet_v2_imagenet.safetensors")
+    prior = find_prior("mobilenet_v2", weights=shared / "weights" / "prior_mobilenet_v2_imagenet.safetensors")
     boosted = randomised(pellucid.boost(nn.Identity(), prior, guidance="concatenated-maps"))
     assert boosted.refinement.prior_width == 1280
     image = torch.from_numpy(skimage.data.astronaut()[100:196, 150:310]).permute(2, 0, 1)[None] / 255

@@ -6,14 +6,15 @@ import threading
 import pytest
 import torch
 from naive import naive_features, randomised
+from pellucid.refinement.layers import find_layer, replaced
 from torch import nn
 
 import pellucid
 from pellucid.errors import ModelError, SettingsError
+from pellucid.models.refinements import build_refinement, refinement_name
 from pellucid.networks import External, NAFNet, UNet
 from pellucid.priors import Student, Zeros
-from pellucid.refinement import ABLATIONS, Boosted, FeatureRefinement, build_refinement, refinement_name
-from pellucid.refinement.layers import find_layer, replaced
+from pellucid.refinement import ABLATIONS, Boosted, FeatureRefinement
 
 INSIDE = {name: settings for name, settings in ABLATIONS.items() if name != "snr-mask"} | {"default": {}}
 

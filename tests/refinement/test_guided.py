@@ -8,10 +8,14 @@ from torch import nn
 
 from pellucid.errors import ModelError, SettingsError
 from pellucid.evaluation.candidates import candidates_of
-from pellucid.models.model_file import describe_model, load_model, load_network_weights, save_model
-from pellucid.networks import Experts, UNet, build_network
+from pellucid.models.file import describe_model
+from pellucid.models.load import load_model, load_network_weights
+from pellucid.models.refinements import refinement_for
+from pellucid.models.save import save_model
+from pellucid.models.tables import build_network
+from pellucid.networks import Experts, UNet
 from pellucid.priors import DegradationEncoder, RandomVectors, Student, Zeros
-from pellucid.refinement import PTGRM, Boosted, Guided, refinement_for
+from pellucid.refinement import PTGRM, Boosted, Guided
 from pellucid.restoration.memory import bytes_per_pixel
 from pellucid.restoration.restorer import Restorer
 
@@ -86,7 +90,7 @@ def test_the_gate_learns_to_ask_the_better_expert():
         {"experts": [{"name": "unet"}, "unet"]},
         {"experts": [{"name": "unet"}, {"name": "external", "settings": {"target": "torch.nn:Identity"}}]},
         {"experts": [{"name": "unet"}, {"name": "unet", "kinds": "haze"}]},
-        {"experts": [{"name": "unet"}, {"name": "unet"}], "guide_width": 0},
+        {"experts": [{"name": "unet"}, {"name": "unet"}], "prior_width": 0},
     ],
 )
 def test_settings_that_cannot_be_are_refused(settings):
@@ -127,7 +131,7 @@ def test_r_inside_experts_is_refused():
 def test_a_guide_of_another_width_is_refused():
     with pytest.raises(ModelError, match=r"\(B, 8\)"):
         Experts.tiny()(torch.rand(1, 3, 8, 8), torch.rand(1, 4))
-    with pytest.raises(SettingsError, match="guide_width=4"):
+    with pytest.raises(SettingsError, match="prior_width=4"):
         Guided(Experts.tiny(), Zeros(4))
 
 

@@ -8,13 +8,10 @@ from safetensors.torch import save_file
 from torch import nn
 
 from pellucid.errors import ModelError
-from pellucid.models.model_file import (
-    describe_model,
-    find_prior,
-    load_model,
-    load_network_weights,
-    save_model,
-)
+from pellucid.models.file import describe_model
+from pellucid.models.load import load_model, load_network_weights
+from pellucid.models.priors import find_prior
+from pellucid.models.save import save_model
 from pellucid.networks import NAFNet, UNet
 from pellucid.priors import DegradationEncoder, RandomVectors, Shuffled, Student, Zeros
 from pellucid.refinement import PTGRM, Boosted

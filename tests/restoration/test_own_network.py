@@ -10,13 +10,10 @@ from torch import nn
 
 import pellucid
 from pellucid.errors import ModelError
-from pellucid.models.model_file import (
-    describe_model,
-    load_model,
-    load_network_weights,
-    save_model,
-    save_own_network,
-)
+from pellucid.models.file import describe_model
+from pellucid.models.load import load_model, load_network_weights
+from pellucid.models.own_network import save_own_network
+from pellucid.models.save import save_model
 from pellucid.networks import External, UNet
 from pellucid.priors import Zeros
 from pellucid.refinement import PTGRM, Boosted

@@ -9,10 +9,11 @@ from torch import nn
 from pellucid import images
 from pellucid.diagnosis import Diagnosis, Finding
 from pellucid.errors import ImageError, ModelError, SettingsError
+from pellucid.models.refinements import refinement_for
 from pellucid.networks import IAT, Experts, UNet
 from pellucid.priors import RandomVectors, Student
 from pellucid.priors.contract import FrozenPrior
-from pellucid.refinement import PTGRM, Boosted, Guided, refinement_for
+from pellucid.refinement import PTGRM, Boosted, Guided
 from pellucid.restoration.memory import bytes_per_pixel, parse_memory, tiles_within
 from pellucid.restoration.restorer import Restorer
 from pellucid.restoration.tiles import Tiles, restore_in_tiles

@@ -9,7 +9,8 @@ from pellucid.data.folders import Photographs, list_photographs
 from pellucid.data.sources import Mixture, Pairs, Sample, Synthetic
 from pellucid.degradations import KINDS, parse, parse_drawn
 from pellucid.errors import SettingsError
-from pellucid.networks import Experts, build_network
+from pellucid.models.tables import build_network
+from pellucid.networks import Experts
 from pellucid.priors import Statistics, Zeros
 from pellucid.training.encoder.batches import Labels
 from pellucid.training.encoder.captions import LENGTH
@@ -33,7 +34,7 @@ def _fewer_examples(monkeypatch):
 def experts(*kinds, width=8):
     return build_network(
         "experts",
-        {"experts": [SHAPE if one is None else SHAPE | {"kinds": one} for one in kinds], "guide_width": width},
+        {"experts": [SHAPE if one is None else SHAPE | {"kinds": one} for one in kinds], "prior_width": width},
     )
 
 
@@ -153,7 +154,7 @@ def test_a_prior_of_another_width_is_refused_before_anything_is_drawn(tmp_path):
         },
         "test",
     )
-    with pytest.raises(SettingsError, match="guide_width=4"):
+    with pytest.raises(SettingsError, match="prior_width=4"):
         build_module(recipe)
 
 
@@ -252,7 +253,7 @@ def test_the_costs_are_those_of_the_blends():
     generator = torch.Generator().manual_seed(0)
     opened, degraded = torch.randn(2, 3, generator=generator), torch.rand(2, 3, 64, 80, generator=generator)
     clean = torch.rand(2, 3, 64, 80, generator=generator)
-    made = build_network("experts", {"experts": [SHAPE, SHAPE, {"name": "identity"}], "guide_width": 4}).eval()
+    made = build_network("experts", {"experts": [SHAPE, SHAPE, {"name": "identity"}], "prior_width": 4}).eval()
     for value in made.parameters():
         torch.nn.init.normal_(value, std=0.2, generator=generator)
     seen = (degraded * 255).round() / 255

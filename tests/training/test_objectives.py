@@ -8,9 +8,11 @@ from torch import nn
 from pellucid.data.batches import Batch
 from pellucid.errors import ModelError, SettingsError
 from pellucid.losses import charbonnier, dissimilarity, sci, zero_dce
-from pellucid.networks import UNet, build_network
+from pellucid.models.refinements import refinement_for
+from pellucid.models.tables import build_network
+from pellucid.networks import UNet
 from pellucid.priors import RandomVectors
-from pellucid.refinement import PTGRM, Boosted, refinement_for
+from pellucid.refinement import PTGRM, Boosted
 from pellucid.training.objective import build_objective, through
 from pellucid.training.settings import read_recipe
 

@@ -9,7 +9,8 @@ import torch
 from pellucid import images
 from pellucid.data.folders import list_photographs
 from pellucid.errors import DataError, SettingsError
-from pellucid.models.model_file import describe_model, load_model
+from pellucid.models.file import describe_model
+from pellucid.models.load import load_model
 from pellucid.priors import RandomVectors
 from pellucid.training.data import describe_data, split_sources
 from pellucid.training.distill import distill

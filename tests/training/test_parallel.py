@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from pellucid import images
-from pellucid.models.model_file import load_model
+from pellucid.models.load import load_model
 
 RECIPE = """
 name: parallel

@@ -13,8 +13,11 @@ from torch import nn
 from pellucid import images
 from pellucid.checkpoints import load_weights
 from pellucid.errors import DataError, ModelError, SettingsError
-from pellucid.models.model_file import describe_model, load_model, save_model
-from pellucid.networks import External, UNet, build_network
+from pellucid.models.file import describe_model
+from pellucid.models.load import load_model
+from pellucid.models.save import save_model
+from pellucid.models.tables import build_network
+from pellucid.networks import External, UNet
 from pellucid.priors import FrozenPrior, Shuffled, Statistics, unit_rms
 from pellucid.refinement import Boosted
 from pellucid.training.data import split_sources
@@ -370,7 +373,7 @@ EXPERT = {"name": "unet", "settings": {"widths": [4, 8], "blocks": [1, 1]}}
 
 
 def guided_tree(photographs, **train_settings):
-    network = {"name": "experts", "settings": {"experts": [EXPERT, EXPERT], "guide_width": 8}}
+    network = {"name": "experts", "settings": {"experts": [EXPERT, EXPERT], "prior_width": 8}}
     return boosted_tree(photographs, **train_settings) | {"network": network}
 
 
@@ -400,7 +403,7 @@ def test_an_expert_that_is_frozen_needs_weights(photographs, tmp_path):
 def test_a_guided_network_trains_under_the_shuffled_control_and_resumes_exactly(photographs, tmp_path):
     recipe = guided_tree(photographs, checkpoint_minutes=1e-9)
     recipe["prior"] = {"name": "statistics", "shuffled": True}
-    recipe["network"]["settings"] = recipe["network"]["settings"] | {"guide_width": Statistics().width}
+    recipe["network"]["settings"] = recipe["network"]["settings"] | {"prior_width": Statistics().width}
     full = run(recipe, tmp_path / "full")
     run(recipe, tmp_path / "cut", stop_at=3)
     assert {**full, **run(recipe, tmp_path / "cut", resume=True)} == full
@@ -411,7 +414,7 @@ def test_a_gate_is_taught_once(photographs, tmp_path, monkeypatch):
     taught = []
     monkeypatch.setattr("pellucid.training.train.teach_gate", lambda *_, **__: taught.append(1))
     recipe = guided_tree(photographs, checkpoint_minutes=1e-9)
-    recipe["network"]["settings"] = {"experts": [EXPERT | {"kinds": ["haze"]}, EXPERT], "guide_width": 8}
+    recipe["network"]["settings"] = {"experts": [EXPERT | {"kinds": ["haze"]}, EXPERT], "prior_width": 8}
     full = run(recipe, tmp_path / "full")
     run(recipe, tmp_path / "cut", stop_at=3)
     assert len(taught) == 2
@@ -435,7 +438,7 @@ def test_what_a_guided_recipe_lacks_is_said(photographs, tmp_path):
     with pytest.raises(SettingsError, match=r"train.frozen: .*experts\.1"):
         run(guided_tree(photographs, frozen=["experts.2"]), tmp_path / "frozen")
     recipe = guided_tree(photographs) | {"prior": {"name": "random:4"}}
-    with pytest.raises(SettingsError, match="guide_width=4"):
+    with pytest.raises(SettingsError, match="prior_width=4"):
         run(recipe, tmp_path / "width")
     run(guided_tree(photographs), tmp_path / "whole")
     with pytest.raises(ModelError, match="guides the network"):

@@ -12,7 +12,8 @@ from pellucid.data.sources import Pairs, Synthetic
 from pellucid.degradations import KINDS, parse, parse_drawn, severities
 from pellucid.diagnosis import load_diagnoser
 from pellucid.errors import DataError, SettingsError
-from pellucid.priors import DegradationEncoder, build_prior
+from pellucid.models.priors import find_prior
+from pellucid.priors import DegradationEncoder
 from pellucid.priors.composite import split_tiles
 from pellucid.priors.degradation_encoder import ImageTower, TowerSettings, join_features
 from pellucid.training.encoder.batches import UNSAID, Labels, Mosaics, Pool, rearranged, seen_photograph
@@ -116,8 +117,8 @@ def test_resumed_equals_uninterrupted_and_the_folder_is_a_diagnosers(photographs
     assert first.card == card
 
     view = torch.rand(2, 3, 32, 32)
-    vectors = build_prior(f"degradations:{tmp_path / 'whole'}").encode(view)
-    torch.testing.assert_close(vectors, build_prior(f"clip:{tmp_path / 'whole'}").encode(view), rtol=1e-4, atol=1e-4)
+    vectors = find_prior(f"degradations:{tmp_path / 'whole'}").encode(view)
+    torch.testing.assert_close(vectors, find_prior(f"clip:{tmp_path / 'whole'}").encode(view), rtol=1e-4, atol=1e-4)
 
     model = transformers.CLIPModel.from_pretrained(tmp_path / "whole", dtype=torch.float32)
     tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "whole")

@@ -6,9 +6,9 @@ import warnings
 
 import typer
 
-from pellucid import __version__
 from pellucid.cli import ablate, data, degrade, diagnose, distill, evaluate, explain, models, restore, study, train
 from pellucid.errors import PellucidError, SettingsError, one_line
+from pellucid.version import __version__
 
 __all__ = ["app", "main"]
 

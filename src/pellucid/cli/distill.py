@@ -24,13 +24,14 @@ def distill(
     json: Json = False,
 ) -> None:
     """Replace the prior of a boosted model by a small student, so that the model file needs no other file."""
-    from pellucid.models.model_file import NETWORK_FILE, load_model
+    from pellucid.models.load import load_model
+    from pellucid.models.own_network import NETWORK_FILE
     from pellucid.training.distill import distill as steps_of
     from pellucid.training.run_folder import is_main_process
     from pellucid.training.settings import override, read_recipe
 
     loaded = load_model(model, import_network=import_network, prior_weights=prior_weights)
-    tree = deepcopy(loaded.header["recipe"])
+    tree = deepcopy(dict(loaded.header.recipe))
     for assignment in assignments or []:
         override(tree, assignment)
     steps = steps_of(loaded, read_recipe(tree, str(model)), out, resume=resume)
@@ -41,6 +42,6 @@ def distill(
     if json:
         print_json({"model": str(written), "steps": last.number if last else None, "loss": last.loss if last else None})
     else:
-        beside = "name" not in loaded.header["network"]  # a network of the user's own
+        beside = loaded.header.is_of_own_network  # a network of the user's own
         needs = f"needs no other file but {NETWORK_FILE} beside it" if beside else "needs no other file"
         say(f"{written}: {needs}" + (f"; distillation loss {last.loss:.4f}" if last else ""))

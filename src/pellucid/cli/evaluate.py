@@ -5,7 +5,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pellucid.cli.options import Device, ImportNetwork, Json, Memory, Passes, Precision, Tile, With, require_clean
+from pellucid.cli.options import (
+    DEFAULTS,
+    Device,
+    ImportNetwork,
+    Json,
+    Memory,
+    Passes,
+    Precision,
+    Tile,
+    With,
+    require_clean,
+)
 from pellucid.cli.terminal import print_json, progress, warn
 from pellucid.errors import SettingsError
 
@@ -78,11 +89,11 @@ def evaluate(
         str, typer.Option(metavar="I/N", help="Be the I-th of N processes that work on one --out at the same time.")
     ] = "1/1",
     import_network: ImportNetwork = False,
-    tile: Tile = None,
+    tile: Tile = DEFAULTS.tile,
     memory: Memory = None,
-    device: Device = "auto",
-    precision: Precision = "auto",
-    passes: Passes = 3,
+    device: Device = DEFAULTS.device,
+    precision: Precision = DEFAULTS.precision,
+    passes: Passes = DEFAULTS.passes,
     json: Json = False,
 ) -> None:
     """Score models on published sets or folders: PSNR and SSIM in a named protocol, with intervals and paired gains.

@@ -1,6 +1,6 @@
 """`pellucid models`."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -18,12 +18,12 @@ def models(
     json: Json = False,
 ) -> None:
     """List the embedded models and the recipes, or show the card of one model."""
+    from pellucid.models.file import describe_model
     from pellucid.models.hub import EMBEDDED, find_model
-    from pellucid.models.model_file import describe_model
     from pellucid.recipes import RECIPES
 
     if name is not None:
-        header = describe_model(find_model(name))
+        header = describe_model(find_model(name)).as_dict()
         if json:
             print_json(header)
             return
@@ -32,10 +32,10 @@ def models(
 
         Console().print(yaml.safe_dump(header, sort_keys=False, allow_unicode=True), highlight=False, markup=False)
         return
-    rows = []
+    rows: list[dict[str, Any]] = []
     for known, embedded in EMBEDDED.items():
         path = find_model(known)
-        card = describe_model(path)["card"]
+        card = describe_model(path).card
         size = path.stat().st_size
         rows.append({"name": known, "summary": embedded.summary, "bytes": size, "licence": card.get("licence")})
     if json:

@@ -1,11 +1,13 @@
 """Options that several verbs take, said once."""
 
+from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pellucid.errors import SettingsError
+from pellucid.restoration.options import RestoreOptions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
     from pellucid.evaluation.sets import TestSet
 
 __all__ = [
+    "DEFAULTS",
+    "Always",
     "Assignments",
     "Device",
     "ImportNetwork",
@@ -22,22 +26,31 @@ __all__ = [
     "Passes",
     "Precision",
     "Resume",
+    "Strength",
     "Tile",
     "With",
     "require_clean",
 ]
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, and nothing else.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")]
-Precision = Annotated[str, typer.Option(help="auto, float32 or bfloat16; auto takes bfloat16 where it is faster.")]
-Memory = Annotated[
-    str | None, typer.Option(help="For intermediate results, such as 1GB; the default is a quarter of what is free.")
-]
-Tile = Annotated[int | None, typer.Option(help="Side of a tile in pixels; 0 never cuts; the default fits the memory.")]
-Passes = Annotated[
-    int,
-    typer.Option(min=1, help="How often at most `default` and `fast` restore: again while another expert is wanted."),
-]
+
+
+def _restoring(name: str) -> Any:
+    """The option of that name of `RestoreOptions`, with its help and range."""
+    told = next(one.metadata for one in fields(RestoreOptions) if one.name == name)
+    return typer.Option(f"--{name}", help=told["help"], min=told.get("min"), max=told.get("max"))
+
+
+Strength = Annotated[float, _restoring("strength")]
+Tile = Annotated[int | None, _restoring("tile")]
+Memory = Annotated[str | None, _restoring("memory")]
+Device = Annotated[str, _restoring("device")]
+Precision = Annotated[str, _restoring("precision")]
+Passes = Annotated[int | None, _restoring("passes")]
+Always = Annotated[bool, _restoring("always")]
+DEFAULTS = RestoreOptions()
+"""What each of these is where nobody says otherwise."""
+
 ImportNetwork = Annotated[
     bool,
     typer.Option(

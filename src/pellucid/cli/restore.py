@@ -5,7 +5,18 @@ from typing import Annotated
 
 import typer
 
-from pellucid.cli.options import Device, ImportNetwork, Json, Memory, Passes, Precision, Tile
+from pellucid.cli.options import (
+    DEFAULTS,
+    Always,
+    Device,
+    ImportNetwork,
+    Json,
+    Memory,
+    Passes,
+    Precision,
+    Strength,
+    Tile,
+)
 from pellucid.cli.terminal import print_json, progress, say, warn
 
 __all__ = ["restore"]
@@ -20,9 +31,7 @@ def restore(
             help="A name (`pellucid models`), a model file, weights of a published network, or hf:owner/repository."
         ),
     ] = "default",
-    strength: Annotated[
-        float, typer.Option(min=0, max=1, help="0 leaves the photograph as it is, 1 restores it fully.")
-    ] = 1.0,
+    strength: Strength = DEFAULTS.strength,
     recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Go into the folders of a folder.")] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace outputs that exist; else they are skipped.")
@@ -33,18 +42,13 @@ def restore(
     compare: Annotated[
         bool, typer.Option("--compare", help="Write a before-and-after picture beside each output.")
     ] = False,
-    always: Annotated[
-        bool,
-        typer.Option(
-            "--always", help="Restore also those with which most surely nothing is wrong; else they are copied."
-        ),
-    ] = False,
+    always: Always = DEFAULTS.always,
     import_network: ImportNetwork = False,
-    tile: Tile = None,
+    tile: Tile = DEFAULTS.tile,
     memory: Memory = None,
-    device: Device = "auto",
-    precision: Precision = "auto",
-    passes: Passes = 3,
+    device: Device = DEFAULTS.device,
+    precision: Precision = DEFAULTS.precision,
+    passes: Passes = DEFAULTS.passes,
     json: Json = False,
 ) -> None:
     """Restore photographs. Size, bit depth, alpha, colour profile and metadata stay as they are."""
@@ -58,7 +62,7 @@ def restore(
         tile=tile,
         memory=memory,
         device=device,
-        precision=precision,  # type: ignore[arg-type]
+        precision=precision,
         passes=passes,
         always=always,
         import_network=import_network,

@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pellucid.data.sources import Sight, Source
+from pellucid.data.sources import Sample, Sight, Source
 from pellucid.errors import DataError
+from pellucid.guidance import Guidance
 
 __all__ = ["Batch", "Batches"]
 
@@ -24,16 +25,28 @@ class Batch:
     Attributes:
         degraded: (B, 3, crop, crop).
         clean: the same places, (B, 3, crop, crop); None where no clean pictures exist.
-        grid: where each crop lies in its photograph: top, left, bottom, right as fractions of its sides, (B, 4).
-        view: what the prior is shown of the degraded photographs, prepared by it, (B, C, h, w); None without a prior.
+        guidance: what is known of the whole photographs: where each crop lies (`grid`), and with a prior what it is shown
+            of them, prepared by it (`view`).
         withheld: the samples whose prior must be taken for unknown, (B,) bool; None for none.
     """
 
     degraded: Tensor
     clean: Tensor | None
-    grid: Tensor
-    view: Tensor | None
+    guidance: Guidance
     withheld: Tensor | None = None
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same on a device, the images channels last."""
+
+        def moved(image: Tensor) -> Tensor:
+            return image.to(device, memory_format=torch.channels_last)
+
+        return Batch(
+            moved(self.degraded),
+            None if self.clean is None else moved(self.clean),
+            self.guidance.to(device),
+            None if self.withheld is None else self.withheld.to(device),
+        )
 
 
 @dataclass(frozen=True)
@@ -65,24 +78,29 @@ class Batches:
 
     def at(self, number: int, *, rank: int = 0) -> Batch:
         """Batch `number` of process `rank`."""
-        # Each sample has a generator of its own: what one draws changes nothing in the others.
-        generators = [self._generator(number, rank, place) for place in range(self.size + 1)]
-        samples = [
-            self.source.sample(
-                int(torch.randint(len(self.source), (), generator=generator)), self.crop, generator, self.sight
-            )
-            for generator in generators[:-1]
-        ]
+        samples = self.samples(number, rank=rank)
         degraded, grid = (torch.stack([getattr(sample, part) for sample in samples]) for part in ("degraded", "grid"))
         clean = [sample.clean for sample in samples if sample.clean is not None]
         views = [self.view(sample.seen[None]) for sample in samples if self.view and sample.seen is not None]
         return Batch(
             degraded,
             torch.stack(clean) if clean else None,
-            grid,
-            torch.cat(views) if views else None,
-            torch.rand(self.size, generator=generators[-1]) < self.dropout if self.dropout else None,
+            Guidance(grid=grid, view=torch.cat(views) if views else None),
+            torch.rand(self.size, generator=self._generator(number, rank, self.size)) < self.dropout
+            if self.dropout
+            else None,
         )
+
+    def samples(self, number: int, *, rank: int = 0) -> list[Sample]:
+        """The samples of batch `number` of process `rank`."""
+        # Each has a generator of its own: what one draws changes nothing in the others.
+        generators = [self._generator(number, rank, place) for place in range(self.size)]
+        return [
+            self.source.sample(
+                int(torch.randint(len(self.source), (), generator=generator)), self.crop, generator, self.sight
+            )
+            for generator in generators
+        ]
 
     def _generator(self, number: int, rank: int, place: int) -> torch.Generator:
         entropy = np.random.SeedSequence([self.seed, number, rank], spawn_key=(place,)).generate_state(1, np.uint64)[0]

@@ -10,8 +10,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from pellucid.models.hub import find_model
-from pellucid.models.model_file import load_model
+from pellucid.models.load import load_model
 from pellucid.priors import Student
+from pellucid.refinement import Boosted
 from pellucid.restoration.restorer import Restorer
 
 __all__ = ["DEGRADED", "INPUT", "Candidate", "candidates_of"]
@@ -59,7 +60,7 @@ def candidates_of(
         alone: the network of each boosted model is a candidate of its own, too, before it.
         network: of the user's own, for the one model that is named.
         import_network: import those that model files name instead, as `load_model` does: this runs their code.
-        options: of `Restorer`.
+        options: of `RestoreOptions`.
 
     Raises:
         ModelError: there is no such model, its file is damaged, or it is for a network of the user's own.
@@ -71,11 +72,12 @@ def candidates_of(
     for name in dict.fromkeys(names):
         path = find_model(name)
         loaded = load_model(path, network=network, import_network=import_network)
-        restorer = Restorer(loaded.module, **options)
-        task = str(loaded.header["card"].get("task", ""))
+        policy = loaded.header.policy
+        restorer = Restorer(loaded.module, policy=policy, **options)
+        task = str(loaded.header.card.get("task", ""))
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        if alone and restorer.network is not restorer.model:
-            unboosted = Restorer(restorer.network, **options)
+        if alone and isinstance(loaded.module, Boosted) and loaded.module.refinement is not None:
+            unboosted = Restorer(loaded.module.unrefined(), policy=policy, **options)
             found.append(_candidate(f"{name} (network alone)", unboosted, path, f"{digest} network", task))
         found.append(_candidate(name, restorer, path, digest, task))
     return found
@@ -86,8 +88,8 @@ def _candidate(name: str, restorer: Restorer, path: Path, weights: str, task: st
         "weights": weights,
         "precision": "bfloat16" if restorer.bfloat16 else "float32",
         "device": restorer.device.type,
-        "tile": restorer.tile,
-        "memory": restorer.memory,
+        "tile": restorer.options.tile,
+        "memory": restorer.options.memory,
         "strength": restorer.strength,
         "passes": restorer.passes,
     }

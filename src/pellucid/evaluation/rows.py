@@ -9,10 +9,10 @@ from typing import Any
 
 from torch import Tensor
 
-from pellucid import __version__
 from pellucid.errors import DataError
 from pellucid.evaluation.candidates import Candidate
 from pellucid.metrics import Protocol
+from pellucid.version import __version__
 
 __all__ = ["Row", "RowStore", "key_of"]
 

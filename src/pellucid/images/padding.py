@@ -18,9 +18,12 @@ def pad_around(image: Tensor, margin: int) -> Tensor:
     return pad_to(pad_before(image, margin), height, width)
 
 
-def pad_before(image: Tensor, margin: int) -> Tensor:
-    """The image (..., H, W), grown by `margin` pixels above and to the left."""
-    height, width = (side + margin for side in image.shape[-2:])
+def pad_before(image: Tensor, above: int, left: int | None = None) -> Tensor:
+    """The image (..., H, W), grown by so many pixels above and to the left; by as many where one number is given."""
+    left = above if left is None else left
+    if not above and not left:
+        return image
+    height, width = image.shape[-2] + above, image.shape[-1] + left
     return pad_to(image.flip(-2, -1), height, width).flip(-2, -1)
 
 

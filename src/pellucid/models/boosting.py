@@ -6,10 +6,11 @@ import torch
 from torch import nn
 
 from pellucid.errors import SettingsError
-from pellucid.models.model_file import find_prior
+from pellucid.models.assemble import assemble
+from pellucid.models.priors import Weights, find_prior
+from pellucid.models.refinements import refinement_for
 from pellucid.priors import Prior
-from pellucid.priors.specs import Weights
-from pellucid.refinement import Boosted, refinement_for
+from pellucid.refinement import Boosted
 
 __all__ = ["boost"]
 
@@ -57,8 +58,9 @@ def boost(
         raise SettingsError("boost: weights are for a prior that is named; this one is built already")
     guide = find_prior(prior, weights=weights) if isinstance(prior, str) else prior
     made = refinement_for(network, guide, refinement, settings)
-    boosted = Boosted(network, guide, made, freeze_network=freeze_network)
+    boosted = assemble(network, guide, made, freeze_network=freeze_network)
+    assert isinstance(boosted, Boosted)
     place = next(network.parameters(), torch.empty(0)).device
     boosted.prior.to(place)
-    boosted.refinement.to(place)
+    made.to(place)
     return boosted

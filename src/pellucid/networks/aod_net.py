@@ -1,14 +1,12 @@
 """AOD-Net: dehazing by one formula, in which a small network estimates the only unknown."""
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
 from pellucid.guidance import Guidance
-from pellucid.networks.contract import Contract, Network
-
 from pellucid.networks.autocast import without_autocast
+from pellucid.networks.contract import Contract, Network
+from pellucid.networks.published import Published, numbered
 
 __all__ = ["AODNet"]
 
@@ -24,7 +22,6 @@ class AODNet(Network):
     map K. Section 3.3: five convolutions of 1, 3, 5, 7 and 3 pixels give three channels each and see concatenations of
     earlier ones; ReLU follows each of them, and the formula.
     """
-
 
     def __init__(self) -> None:
         super().__init__()
@@ -47,3 +44,11 @@ class AODNet(Network):
                 maps.append(convolution(torch.cat([maps[index] for index in inputs], 1)).relu_())
         k = maps[-1]
         return (k * tile - k + 1).relu_()
+
+
+PUBLISHED = Published(
+    task="dehazing",
+    marks=("e_conv1.weight", "e_conv5.weight"),
+    settings=lambda weights: {},
+    names=((r"^e_conv(\d)", numbered("convolutions.{}", 1)),),
+)

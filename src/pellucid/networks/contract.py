@@ -109,9 +109,7 @@ class Network(nn.Module):
     def forward(self, degraded: Tensor, guidance: Guidance = ..., *, trace: Literal[False] = ...) -> Tensor: ...
 
     @overload
-    def forward(
-        self, degraded: Tensor, guidance: Guidance = ..., *, trace: Literal[True]
-    ) -> tuple[Tensor, Any]: ...
+    def forward(self, degraded: Tensor, guidance: Guidance = ..., *, trace: Literal[True]) -> tuple[Tensor, Any]: ...
 
     def forward(
         self, degraded: Tensor, guidance: Guidance = NOTHING, *, trace: bool = False

@@ -7,14 +7,11 @@ is the observation of Schuler et al., "A machine learning approach for non-blind
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pellucid.guidance import NOTHING, Guidance
-from pellucid.networks.contract import Contract, Network
-
 from pellucid.images.luma import LUMA
 from pellucid.networks.blur_kernels import (
     blur_kernels,
@@ -23,6 +20,7 @@ from pellucid.networks.blur_kernels import (
     padded_spectrum,
     transfer_functions,
 )
+from pellucid.networks.contract import Contract, Network
 from pellucid.networks.unet import UNet
 
 __all__ = ["Deconvolution"]
@@ -48,7 +46,6 @@ class Deconvolution(Network):
         blocks: of the U-Net.
         size: side of the kernel, odd: wider blur is not found, and left to the U-Net.
     """
-
 
     def __init__(
         self, widths: Sequence[int] = (24, 48, 80, 112), blocks: Sequence[int] = (1, 1, 1, 1), size: int = 25

@@ -1,14 +1,12 @@
 """DnCNN: a plain stack of convolutions that predicts the noise."""
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
 from pellucid.guidance import Guidance
-from pellucid.networks.contract import Contract, Network
-
 from pellucid.networks.autocast import without_autocast
+from pellucid.networks.contract import Contract, Network
+from pellucid.networks.published import Published
 
 __all__ = ["DnCNN"]
 
@@ -29,7 +27,6 @@ class DnCNN(Network):
         width: channels between them.
         channels: colour channels that the network takes, 1 or 3.
     """
-
 
     def __init__(self, depth: int = 17, width: int = 64, channels: int = 1) -> None:
         super().__init__()
@@ -70,3 +67,15 @@ def _convolution(inputs: int, outputs: int) -> nn.Conv2d:
     convolution = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
     nn.init.kaiming_normal_(convolution.weight)
     return convolution
+
+
+PUBLISHED = Published(
+    task="denoising",
+    marks=("dncnn.0.weight",),
+    settings=lambda weights: {
+        "depth": sum(value.ndim == 4 for value in weights.values()),
+        "width": weights["dncnn.0.weight"].shape[0],
+        "channels": weights["dncnn.0.weight"].shape[1],
+    },
+    names=((r"^dncnn", "layers"),),
+)

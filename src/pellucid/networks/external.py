@@ -8,10 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pellucid.errors import ModelError, PellucidError, SettingsError, one_line, unknown_name
 from pellucid.guidance import Guidance
 from pellucid.networks.contract import Contract, Network
-
-from pellucid.errors import ModelError, PellucidError, SettingsError, one_line, unknown_name
 
 __all__ = ["External"]
 
@@ -75,21 +74,23 @@ class External(Network):
             "output": output,
         }
         self.output = output
-        self.multiple, self.scale, self.channels, self.low, self.high = multiple, scale, channels, low, high
+        self.contract = Contract(multiple=multiple, scale=scale, channels=channels)
+        self.low, self.high = low, high
         self.network = target if isinstance(target, nn.Module) else _construct(target, arguments or {})
 
-    def forward(self, degraded: Tensor) -> Tensor:
+    def restore(self, tile: Tensor, guidance: Guidance) -> Tensor:
         """Degraded (B, 3, H, W) to restored (B, 3, H * scale, W * scale); with `channels=6`, (B, 6, H, W) to that.
 
         Raises:
             ModelError: the network fails on this image, or returns no image of that size.
         """
-        batch, colours, height, width = degraded.shape
-        image = degraded * (self.high - self.low) + self.low
-        if self.channels == 1:
+        channels, scale = self.contract.channels, self.contract.scale
+        batch, colours, height, width = tile.shape
+        image = tile * (self.high - self.low) + self.low
+        if channels == 1:
             image = image.reshape(batch * colours, 1, height, width)
-        restored_colours = 3 if self.channels == 6 else image.shape[1]
-        shape = (image.shape[0], restored_colours, height * self.scale, width * self.scale)
+        restored_colours = 3 if channels == 6 else image.shape[1]
+        shape = (image.shape[0], restored_colours, height * scale, width * scale)
         outputs = _tensors(self._counting(self._run(image)))
         for output in reversed(outputs):
             if output.shape == shape:

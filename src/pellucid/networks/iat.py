@@ -1,15 +1,13 @@
 """IAT: the Illumination Adaptive Transformer, which learns what a camera's signal processor does."""
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pellucid.guidance import NOTHING, Guidance
-from pellucid.networks.contract import Contract, Network
-
 from pellucid.networks.autocast import without_autocast
+from pellucid.networks.contract import Contract, Network
+from pellucid.networks.published import Published, count
 
 __all__ = ["IAT"]
 
@@ -141,7 +139,6 @@ class IAT(Network):
         heads: of its attention.
     """
 
-
     def __init__(self, width: int = 16, blocks: int = 3, global_width: int = 64, heads: int = 4) -> None:
         super().__init__()
         if min(width, blocks, heads) < 1 or global_width < 2 * heads or global_width % (2 * heads):
@@ -180,3 +177,45 @@ class IAT(Network):
             image = torch.einsum("bij,bjhw->bihw", matrix, image)
             restored: Tensor = image.clamp(1e-8, 1) ** exponent[:, :, None, None]
         return restored
+
+
+PUBLISHED = Published(
+    task="low light",
+    marks=("local_net.conv1.weight", "global_net.generator.attn.q"),
+    settings=lambda weights: {
+        "width": weights["local_net.conv1.weight"].shape[0],
+        "blocks": count(weights, r"local_net\.mul_blocks\.\d+\.gamma_1"),
+        "global_width": weights["global_net.generator.attn.q"].shape[2],
+    },
+    names=(
+        (r"^local_net\.conv1", "local_branch.head"),
+        (r"^local_net\.mul_", "local_branch.factor_"),
+        (r"^local_net\.add_", "local_branch.offset_"),
+        (r"_end\.0", "_tail"),
+        (r"(?<=\d\.)attn", "depthwise"),
+        (r"(?<=\d\.)norm1", "norm_space"),
+        (r"(?<=\d\.)norm2", "norm_channels"),
+        (r"conv1", "project_in"),
+        (r"conv2", "project_out"),
+        (r"gamma_1", "scale_space"),
+        (r"gamma_2", "scale_channels"),
+        (r"alpha$", "scale"),
+        (r"beta$", "offset"),
+        (r"color$", "matrix"),
+        (r"^global_net\.(generator\.)?", "global_branch."),
+        (r"conv_large\.proj", "embedding"),
+        (r"attn\.q$", "queries"),
+        (r"attn\.k\.", "key."),
+        (r"attn\.v\.", "value."),
+        (r"attn\.proj", "project"),
+        (r"norm1", "norm_tokens"),
+        (r"norm2", "norm_answers"),
+        (r"pos_embed", "position"),
+        (r"mlp\.fc1", "widen"),
+        (r"mlp\.fc2", "narrow"),
+        (r"gamma_base", "exponent"),
+        (r"gamma_linear", "to_exponent"),
+        (r"color_base", "matrix"),
+        (r"color_linear", "to_matrix"),
+    ),
+)

@@ -1,8 +1,6 @@
 """The network that leaves a photograph as it is: an expert for those with which nothing is wrong."""
 
-from typing import Any
-
-from torch import Tensor, nn
+from torch import Tensor
 
 from pellucid.guidance import Guidance
 from pellucid.networks.contract import Contract, Network
@@ -12,7 +10,6 @@ __all__ = ["Identity"]
 
 class Identity(Network):
     """Image in, the same image out: (B, C, H, W). It has no parameters, so by itself there is nothing to train."""
-
 
     def __init__(self) -> None:
         super().__init__()

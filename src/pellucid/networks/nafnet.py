@@ -6,7 +6,6 @@ learned, zero-initialised scales on both residual branches.
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -79,7 +78,6 @@ class NAFNet(Network):
         decoder_blocks: blocks at each scale on the way up, coarsest first.
         channels: colour channels of the image.
     """
-
 
     def __init__(
         self,

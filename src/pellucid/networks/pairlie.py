@@ -1,13 +1,13 @@
 """PairLIE: Retinex learned without a reference, from pairs of dark images of one scene."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from torch import Tensor, nn
 
 from pellucid.guidance import Guidance
-from pellucid.networks.contract import Contract, Network
-
 from pellucid.images.padding import pad_to
+from pellucid.networks.contract import Contract, Network
+from pellucid.networks.published import Published
 
 __all__ = ["PairLIE", "Retinex"]
 
@@ -37,7 +37,6 @@ class PairLIE(Network):
         width: channels of every inner convolution.
         exponent: λ, the power of the illumination: 0 leaves none of it. The authors take 0.2, and 0.14 for LOL.
     """
-
 
     def __init__(self, width: int = 64, exponent: float = 0.2) -> None:
         super().__init__()
@@ -75,3 +74,15 @@ def _network(width: int, outputs: int) -> nn.Sequential:
     for inputs in (3, width, width, width):
         layers += [nn.ReflectionPad2d(1), nn.Conv2d(inputs, width, 3), nn.ReLU(inplace=True)]
     return nn.Sequential(*layers, nn.ReflectionPad2d(1), nn.Conv2d(width, outputs, 3))
+
+
+PUBLISHED = Published(
+    task="low light",
+    marks=("N_net.N_net.1.weight",),
+    settings=lambda weights: {"width": weights["N_net.N_net.1.weight"].shape[0]},
+    names=(
+        (r"^N_net\.N_net", "projection"),
+        (r"^L_net\.L_net", "illumination"),
+        (r"^R_net\.R_net", "reflectance"),
+    ),
+)

@@ -1,12 +1,11 @@
 """PReNet: one small residual network, run several times over, that takes rain away bit by bit."""
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
 from pellucid.guidance import Guidance
 from pellucid.networks.contract import Contract, Network
+from pellucid.networks.published import Published, count, numbered
 
 __all__ = ["PReNet"]
 
@@ -40,7 +39,6 @@ class PReNet(Network):
         blocks: residual blocks of a stage.
         iterations: stages; weights do not depend on it.
     """
-
 
     def __init__(self, width: int = 32, blocks: int = 5, iterations: int = 6) -> None:
         super().__init__()
@@ -77,3 +75,23 @@ class PReNet(Network):
     def restore(self, tile: Tensor, guidance: Guidance) -> Tensor:
         """Returns the result of the last stage."""
         return self.stages(tile)[-1]
+
+
+PUBLISHED = Published(
+    task="deraining",
+    marks=("conv0.0.weight", "conv_g.0.weight"),
+    settings=lambda weights: {
+        "width": weights["conv0.0.weight"].shape[0],
+        "blocks": count(weights, r"res_conv\d+\.0\.weight"),
+    },
+    names=(
+        (r"^conv0\.0", "head"),
+        (r"^conv_i\.0", "input_gate"),
+        (r"^conv_f\.0", "forget_gate"),
+        (r"^conv_g\.0", "candidate"),
+        (r"^conv_o\.0", "output_gate"),
+        (r"^res_conv(\d+)\.0", numbered("blocks.{}.first", 1)),
+        (r"^res_conv(\d+)\.2", numbered("blocks.{}.second", 1)),
+        (r"^conv\.0", "tail"),
+    ),
+)

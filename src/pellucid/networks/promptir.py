@@ -7,17 +7,17 @@ the features attend to the result.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pellucid.guidance import NOTHING, Guidance
-
-
 from pellucid.images.padding import pad_to_multiple
 from pellucid.networks.autocast import without_autocast
-from pellucid.networks.restormer import Restormer, TransposedAttentionBlock, grow
+from pellucid.networks.published import Published, Weights, upwards
+from pellucid.networks.restormer import RESTORMER_NAMES, Restormer, TransposedAttentionBlock, grow, restormer_settings
 
 __all__ = ["PromptBlock", "PromptGeneration", "PromptIR"]
 
@@ -104,10 +104,10 @@ class PromptIR(Restormer):
     Before each scale of the decoder the features are prompted. The weights of the prompt's components come from the
     features alone, no degradation is ever named; `prompt_weights` shows them.
 
-    Three things depend on the size of the input, and in tiles on the tile's: the attention between channels of every block,
-    the prompt's weights, and the prompt itself, which is stretched to the features. The weights are the whole picture's,
-    for `look` finds them. The other two stay the tile's, since the features of a whole picture do not fit in bounded memory: a tiled result is close to the untiled one
-    rather than equal.
+    Three things depend on the size of the input, and in tiles on the tile's: the attention between channels of every
+    block, the prompt's weights, and the prompt itself, which is stretched to the features. The weights are the whole
+    picture's, for `look` finds them. The other two stay the tile's, since the features of a whole picture do not fit in
+    bounded memory: a tiled result is close to the untiled one rather than equal.
 
     Without `prompts` it is Restormer to the bit. For a comparison at equal parameters, what the prompts took can be spent in
     five more blocks at the coarsest scale, where most of it was: `prompts=False, blocks=(4, 6, 6, 13)` has 99.2 % of the
@@ -266,3 +266,32 @@ def _parts(image: Tensor) -> Iterator[Tensor]:
 def _starts(length: int) -> list[int]:
     count = min(MOST, -(-length // SIDE))
     return [(length - SIDE) * index // (count - 1) for index in range(count)] if count > 1 else [0]
+
+
+def _promptir_settings(weights: Weights) -> dict[str, Any]:
+    prompts = [weights[f"prompt{scale}.prompt_param"].shape for scale in (3, 2, 1)]
+    return restormer_settings(weights) | {
+        "components": prompts[0][1],
+        "prompt_widths": [shape[2] for shape in prompts],
+        "prompt_sides": [shape[3] for shape in prompts],
+        "interaction_heads": weights["noise_level3.attn.temperature"].shape[0],
+        "interaction_kernel": weights["reduce_noise_level3.weight"].shape[2],
+    }
+
+
+PUBLISHED = Published(
+    task="",  # denoising, deraining and dehazing by one network
+    marks=("patch_embed.proj.weight", "prompt1.prompt_param"),
+    settings=_promptir_settings,
+    names=(
+        *RESTORMER_NAMES,
+        (r"^prompt(\d)", upwards("prompts.{}.generation", 3)),
+        (r"prompt_param", "components"),
+        (r"linear_layer", "weigh"),
+        (r"conv3x3", "smooth"),
+        (r"^noise_level(\d)", upwards("prompts.{}.interaction", 3)),
+        (r"^reduce_noise_level(\d)", upwards("prompts.{}.project", 3)),
+    ),
+    single=r"prompt\d\.prompt_param",
+    idle=r"(chnl_reduce|reduce_noise_channel_)\d\.",
+)

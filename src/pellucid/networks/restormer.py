@@ -5,6 +5,7 @@ section 3 and figure 2: multi-Dconv head transposed attention (MDTA, equation 1)
 (GDFN, equation 2).
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,11 +14,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pellucid.guidance import Guidance
-from pellucid.networks.contract import Contract, Network
-
 from pellucid.networks.autocast import without_autocast
+from pellucid.networks.contract import Contract, Network
+from pellucid.networks.published import Names, Published, Weights, count, numbered, upwards
 
-__all__ = ["Restormer", "TransposedAttentionBlock", "grow"]
+__all__ = ["RESTORMER_NAMES", "Restormer", "TransposedAttentionBlock", "grow", "restormer_settings"]
 
 
 class VarianceNorm(nn.Module):
@@ -141,7 +142,6 @@ class Restormer(Network):
         channels: colour channels of the image.
     """
 
-
     def __init__(
         self,
         width: int = 48,
@@ -249,3 +249,54 @@ def _channel_norm(features: Tensor, norm: nn.Module) -> Tensor:
     """Layer normalisation over the channels of each pixel, (B, C, h, w) in and out."""
     normalised: Tensor = norm(features.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
     return normalised
+
+
+def restormer_settings(weights: Weights) -> dict[str, Any]:
+    """Of Restormer, and of the parts of PromptIR that are Restormer's."""
+    stages = ["encoder_level1", "encoder_level2", "encoder_level3", "latent"]
+    return {
+        "width": weights["patch_embed.proj.weight"].shape[0],
+        "blocks": [count(weights, rf"{stage}\.\d+\.attn\.temperature") for stage in stages],
+        "refinement_blocks": count(weights, r"refinement\.\d+\.attn\.temperature"),
+        "heads": [weights[f"{stage}.0.attn.temperature"].shape[0] for stage in stages],
+        "expansion": _expansion(weights),
+        "bias": "output.bias" in weights,
+        "norm_bias": "encoder_level1.0.norm1.body.bias" in weights,
+        "channels": weights["patch_embed.proj.weight"].shape[1],
+    }
+
+
+def _expansion(weights: Weights) -> float:
+    """The roundest number by which every block's channels, times it and rounded down, are its hidden ones."""
+    shapes = [value.shape for key, value in weights.items() if key.endswith("ffn.project_out.weight")]
+    low, high = max(hidden / width for width, hidden, *_ in shapes), min((h + 1) / w for w, h, *_ in shapes)
+    candidates = (math.ceil(low * 10.0**digits) / 10.0**digits for digits in range(8))
+    return next(number for number in candidates if low <= number < high)
+
+
+RESTORMER_NAMES: Names = (
+    (r"^patch_embed\.proj", "embed"),
+    (r"^encoder_level(\d)", numbered("encoders.{}", 1)),
+    (r"^down(\d)_\d\.body", numbered("shrinks.{}", 1)),
+    (r"^latent", "middle"),
+    (r"^up(\d)_\d\.body", upwards("grows.{}", 4)),
+    (r"^reduce_chan_level(\d)", upwards("joins.{}", 3)),
+    (r"^decoder_level(\d)", upwards("decoders.{}", 3)),
+    (r"^output", "tail"),
+    (r"norm1\.body", "attention_norm"),
+    (r"norm2\.body", "gate_norm"),
+    (r"attn\.temperature", "temperature"),
+    (r"attn\.qkv_dwconv", "qkv_depthwise"),
+    (r"attn\.qkv", "qkv"),
+    (r"attn\.project_out", "attention_out"),
+    (r"ffn\.project_in", "gate_in"),
+    (r"ffn\.dwconv", "gate_depthwise"),
+    (r"ffn\.project_out", "gate_out"),
+)
+
+PUBLISHED = Published(
+    task="",  # one set of weights for each of several
+    marks=("patch_embed.proj.weight", "reduce_chan_level3.weight"),
+    settings=restormer_settings,
+    names=RESTORMER_NAMES,
+)

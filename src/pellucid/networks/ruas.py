@@ -1,16 +1,16 @@
 """RUAS: Retinex unrolled, with cells whose operations were found by a search."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pellucid.guidance import Guidance
-from pellucid.networks.contract import Contract, Network
-
 from pellucid.networks.autocast import without_autocast
+from pellucid.networks.contract import Contract, Network
+from pellucid.networks.published import Published, count
 
 __all__ = ["RUAS", "RUASStage"]
 
@@ -100,7 +100,6 @@ class RUAS(Network):
             for MIT-Adobe FiveK and DarkFace.
     """
 
-
     def __init__(self, iterations: int = 3, blocks: int = 3, width: int = 6, denoise: bool = True) -> None:
         super().__init__()
         if min(iterations, blocks, width) < 1:
@@ -151,3 +150,23 @@ def _activate(features: Tensor) -> Tensor:
 def _brightest(image: Tensor) -> Tensor:
     """The largest value of each pixel and its neighbours to the right and below; beyond the border lies black."""
     return F.max_pool2d(F.pad(image, (0, 1, 0, 1)), 2, stride=1)
+
+
+PUBLISHED = Published(
+    task="low light",
+    marks=("denoise_net.stem.weight",),
+    settings=lambda weights: {
+        "iterations": count(weights, r"enhance_net\.iems\.\d+\.cell\.c5\.weight"),
+        "blocks": count(weights, r"denoise_net\.nrms\.\d+\.c5\.weight"),
+        "width": weights["denoise_net.stem.weight"].shape[0],
+    },
+    names=(
+        (r"^enhance_net\.iems\.(\d+)\.cell", r"illumination.\1"),
+        (r"^denoise_net\.stem", "noise_head"),
+        (r"^denoise_net\.nrms", "noise_cells"),
+        (r"^denoise_net\.activate\.0", "noise_tail"),
+        (r"c(\d)(_d)?\.op", r"convolutions.keep\1"),
+        (r"c(\d)_r\.op", r"convolutions.carry\1"),
+        (r"c5", "mix"),
+    ),
+)

@@ -1,13 +1,13 @@
 """SCI: self-calibrated illumination, trained as a cascade of stages and used as one."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from torch import Tensor, nn
 
 from pellucid.guidance import Guidance
-from pellucid.networks.contract import Contract, Network
-
 from pellucid.networks.autocast import without_autocast
+from pellucid.networks.contract import Contract, Network
+from pellucid.networks.published import Published, count
 
 __all__ = ["SCI", "SCIStage"]
 
@@ -82,7 +82,6 @@ class SCI(Network):
         calibration_repeats: how often K applies its block.
     """
 
-
     def __init__(
         self, iterations: int = 3, repeats: int = 1, calibration_width: int = 16, calibration_repeats: int = 3
     ) -> None:
@@ -128,3 +127,24 @@ class SCI(Network):
         """What `restore` gives, and every stage: training runs the whole cascade, whose first stage alone restores."""
         stages = self.stages(tile)
         return stages[0].enhanced, stages
+
+
+PUBLISHED = Published(
+    task="low light",
+    marks=("enhance.in_conv.0.weight", "calibrate.in_conv.0.weight"),
+    settings=lambda weights: {
+        "repeats": count(weights, r"enhance\.blocks\.\d+\.0\.weight"),
+        "calibration_width": weights["calibrate.in_conv.0.weight"].shape[0],
+        "calibration_repeats": count(weights, r"calibrate\.blocks\.\d+\.0\.weight"),
+    },
+    names=(
+        (r"^enhance\.in_conv\.0", "illumination.first"),
+        (r"^enhance\.conv", "illumination.block"),
+        (r"^enhance", "illumination"),
+        (r"^calibrate\.in_conv", "calibration.first"),
+        (r"^calibrate\.convs", "calibration.block"),
+        (r"^calibrate", "calibration"),
+        (r"out_conv\.0", "last"),
+    ),
+    copies=r"(enhance|calibrate)\.blocks\.",  # one block, applied repeatedly
+)

@@ -17,9 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from pellucid.guidance import Guidance
-from pellucid.networks.contract import Contract, Network
-
 from pellucid.images.padding import pad_around
+from pellucid.networks.contract import Contract, Network
 
 __all__ = ["UNet"]
 
@@ -50,7 +49,6 @@ class UNet(Network):
         beside: planes that are given beside the image, after its channels: (B, channels + beside, H, W). Weights of a network
             that is given none are taken by one that is: it then does not look at them, until it learns to.
     """
-
 
     def __init__(
         self,

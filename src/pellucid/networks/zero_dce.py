@@ -1,12 +1,11 @@
 """Zero-DCE: brightening curves for every pixel, learned without any reference."""
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
 from pellucid.guidance import Guidance
 from pellucid.networks.contract import Contract, Network
+from pellucid.networks.published import Published, numbered
 
 __all__ = ["ZeroDCE"]
 
@@ -25,7 +24,6 @@ class ZeroDCE(Network):
         width: channels of every inner convolution.
         iterations: how often a curve is applied.
     """
-
 
     def __init__(self, width: int = 32, iterations: int = 8) -> None:
         super().__init__()
@@ -75,3 +73,17 @@ class ZeroDCE(Network):
         """The image after the last curve, and the curves."""
         curves = self.curves(tile)
         return self.brighten(tile, curves), curves
+
+
+PUBLISHED = Published(
+    task="low light",
+    marks=("e_conv1.weight", "e_conv7.weight"),
+    settings=lambda weights: {
+        "width": weights["e_conv1.weight"].shape[0],
+        "iterations": weights["e_conv7.weight"].shape[0] // 3,
+    },
+    names=(
+        (r"^e_conv([1-4])", numbered("encoder.{}", 1)),
+        (r"^e_conv([5-7])", numbered("decoder.{}", 5)),
+    ),
+)

@@ -24,9 +24,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pellucid import __version__
 from pellucid.errors import SettingsError, one_line
 from pellucid.priors.contract import FrozenPrior, Prior, feature_maps
+from pellucid.version import __version__
 
 __all__ = ["Cached", "prior_identity"]
 

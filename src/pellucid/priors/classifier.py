@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from pellucid.checkpoints import load_weights
 from pellucid.errors import MissingExtraError, ModelError, SettingsError, unknown_name
+from pellucid.layers import watched
 from pellucid.priors.contract import FrozenPrior, Normalise, unit_rms
-from pellucid.priors.hooks import gathered, watch_input
 
 __all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "ClassifierPrior", "torchvision_prior"]
 
@@ -57,9 +57,6 @@ class ClassifierPrior(FrozenPrior):
         self._head = head
         self.bgr = bgr
         self._pixels = Normalise(mean, std)
-        for layer in module.modules():
-            if layer is last or isinstance(layer, nn.AdaptiveAvgPool2d):
-                watch_input(layer)
         self.freeze()
 
     def normalise(self, view: Tensor) -> Tensor:
@@ -98,9 +95,15 @@ class ClassifierPrior(FrozenPrior):
         return f"{super().extra_repr()}, head={self._head}, bgr={self.bgr}"
 
     def _run(self, view: Tensor) -> list[tuple[nn.Module, Tensor]]:
-        with gathered() as seen:
+        """What enters the head and the poolings, in the order in which they run."""
+        layers = {
+            name: layer
+            for name, layer in self.module.named_modules()
+            if name == self._head or isinstance(layer, nn.AdaptiveAvgPool2d)
+        }
+        with watched(layers) as seen:
             self.module(self.normalise(view))
-        return seen
+        return [(layers[name], inputs[0]) for name, inputs, _ in seen]
 
 
 def _mean_tokens(features: Tensor) -> Tensor:

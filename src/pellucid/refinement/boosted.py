@@ -1,8 +1,8 @@
 """Boosting: any restoration network, refined from outside under the guidance of a frozen prior.
 
-    restored = F(degraded)          the network, left as it is
-    feature  = G(degraded)          the prior, over the whole degraded image
-    refined  = R(restored, degraded, feature)
+    guidance = look(degraded)                        the prior, and what the network must know, over the whole image
+    restored = F(degraded, guidance)                 the network, left as it is
+    refined  = R(restored, degraded, guidance)
 
 or, where R is a `FeatureRefinement`, refined = F(degraded) with the map of one of its layers refined on the way.
 
@@ -13,58 +13,85 @@ import math
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
-from typing import Any, Literal, overload
+from typing import Any, Literal, NamedTuple, overload
 
 import torch
 from torch import Tensor, nn
 
-from pellucid.errors import ModelError, one_line
+from pellucid.errors import ModelError, SettingsError, one_line
+from pellucid.guidance import NOTHING, Guidance
 from pellucid.images.padding import pad_to_multiple
-from pellucid.networks import input_multiple, output_scale
+from pellucid.layers import check_layer, replaced, statistics_kept
+from pellucid.networks.contract import Contract, Network, Verbs, contract_of, verbs_of
 from pellucid.priors import Prior
 from pellucid.refinement.channels import as_rgb, restored_channels, with_channels
 from pellucid.refinement.features import FeatureRefinement
-from pellucid.refinement.guided import Guided
-from pellucid.refinement.layers import check_layer, replaced, statistics_kept
 
-__all__ = ["Boosted"]
+__all__ = ["Boosted", "Refined"]
 
 PRECISIONS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 SMALL = 16
 """Sides of an image, in pixels, below which many networks fail that do not say so by their `multiple`."""
 
 
-class Boosted(nn.Module):
-    """R(F(y), y, G(y)): a network F, refined by R under the guidance of a prior G.
+class Refined(NamedTuple):
+    """What a boosted network gives in training, with what the network's own loss looks at beside each image."""
+
+    refined: Tensor
+    """(B, 3, H, W)."""
+    restored: Tensor
+    """By the network alone, (B, 3, H, W)."""
+    refined_trace: Any
+    """Of the run that gave the refined image."""
+    restored_trace: Any
+    """Of the run that gave the restored one."""
+
+
+class Boosted(Network):
+    """R(F(y), y, g): a network F, told of by a prior G and refined by R.
 
     The network is only called, never changed: `boosted.network is network`.
 
     Args:
-        network: any module, images (B, 3, H, W) in [0, 1] to images of the same size; `networks.External` adapts those that
-            return several or work on another range. Also grey to grey, (B, 1, H, W), which the prior and R see repeated, and
-            the two views of a dual-pixel sensor, (B, 6, H, W), to one image (B, 3, H, W): the prior and R see their mean.
-        prior: an object of `pellucid.priors`.
-        refinement: an object of `pellucid.refinement`, made for the prior's width and, inside a network, for one of its layers.
+        network: any module, images (B, 3, H, W) in [0, 1] to images of the same size; `networks.External` adapts those
+            that return several or work on another range. Also grey to grey, (B, 1, H, W), which the prior and R see
+            repeated, and the two views of a dual-pixel sensor, (B, 6, H, W), to one image (B, 3, H, W): the prior and R
+            see their mean.
+        prior: an object of `pellucid.priors`; a network that must be told a vector is told that of this prior, too.
+        refinement: an object of `pellucid.refinement`, made for the prior's width and, inside a network, for one of its
+            layers; None where the prior is for the network alone.
         freeze_network: train R alone.
 
     Raises:
         ModelError: the network changes the size.
-        SettingsError: it has no such layer as the refinement was made for.
+        SettingsError: it has no such layer as the refinement was made for, or takes vectors of another width.
     """
 
     def __init__(
-        self, network: nn.Module, prior: Prior, refinement: nn.Module, *, freeze_network: bool = False
+        self, network: nn.Module, prior: Prior, refinement: nn.Module | None, *, freeze_network: bool = False
     ) -> None:
         super().__init__()
         self.network, self.refinement = network, refinement
         self.prior: Any = prior
         self.freeze_network = freeze_network
-        self.network_multiple = input_multiple(network)
-        self.refinement_multiple = input_multiple(refinement)
-        self.multiple = math.lcm(self.network_multiple, self.refinement_multiple)
-        self.scale = output_scale(network)
-        if self.scale != 1:
-            raise ModelError(f"the refinement works at the network's input size; this network scales by {self.scale}")
+        own = contract_of(network)
+        if own.vector not in (None, prior.width):
+            raise SettingsError(
+                f"{type(network).__name__} takes a prior's vector of width {own.vector}, and the prior {prior.name!r} "
+                f"gives {prior.width}; set network.settings.prior_width={prior.width}"
+            )
+        if refinement is not None and own.scale != 1:
+            raise ModelError(f"the refinement works at the network's input size; this network scales by {own.scale}")
+        self.refinement_multiple: int = 1 if refinement is None else refinement.multiple  # type: ignore[assignment]
+        self.contract = Contract(
+            multiple=math.lcm(own.multiple, self.refinement_multiple),
+            scale=own.scale,
+            channels=own.channels,
+            words=own.words,
+            looks=True,
+            samples=own.samples,
+            experts=own.experts,
+        )
         self.inside = isinstance(refinement, FeatureRefinement)
         """Whether R works inside the network rather than on its result."""
         if isinstance(refinement, FeatureRefinement):
@@ -79,132 +106,185 @@ class Boosted(nn.Module):
             self.network.eval()
         return self
 
-    @overload
-    def forward(
-        self, degraded: Tensor, *, both: Literal[False] = ..., view: Tensor | None = ..., grid: Tensor | None = ...
-    ) -> Tensor: ...
+    def unrefined(self) -> nn.Module:
+        """The network alone; still told what the prior sees, where it must be."""
+        needed = contract_of(self.network).vector is not None
+        return Boosted(self.network, self.prior, None) if needed else self.network
+
+    def for_network_alone(self, guidance: Guidance) -> Guidance:
+        """The guidance with which `restore` gives what the network does without R at work inside it."""
+        return guidance.knowing(vector=None, maps=None) if self.inside else guidance
+
+    @property
+    def takes_maps(self) -> bool:
+        """Whether R takes the prior's maps instead of its vector."""
+        return bool(self.refinement is not None and self.refinement.takes_maps)
+
+    @overload  # type: ignore[override]
+    def forward(self, degraded: Tensor, guidance: Guidance = ..., *, both: Literal[False] = ...) -> Tensor: ...
 
     @overload
-    def forward(
-        self, degraded: Tensor, *, both: Literal[True], view: Tensor | None = ..., grid: Tensor | None = ...
-    ) -> tuple[Tensor, Tensor]: ...
+    def forward(self, degraded: Tensor, guidance: Guidance = ..., *, both: Literal[True]) -> tuple[Tensor, Tensor]: ...
+
+    @overload
+    def forward(self, degraded: Tensor, guidance: Guidance = ..., *, trace: Literal[True]) -> Refined: ...
 
     def forward(
-        self, degraded: Tensor, *, both: bool = False, view: Tensor | None = None, grid: Tensor | None = None
-    ) -> Tensor | tuple[Tensor, Tensor]:
+        self, degraded: Tensor, guidance: Guidance = NOTHING, *, both: bool = False, trace: bool = False
+    ) -> Tensor | tuple[Tensor, Tensor] | Refined:
         """Refines what the network restores.
 
         Args:
-            degraded: (B, 3, H, W) in [0, 1], any size; padded by reflection where the network or R need it, and given to each in
-                the precision of its weights.
+            degraded: (B, 3, H, W) in [0, 1], any size; padded by reflection where the network or R need it, and given to
+                each in the precision of its weights.
+            guidance: what is known of the whole images, where `degraded` holds only crops of them: the prior's view, or
+                its vector or maps, and the grid. The prior looks at the images themselves where it says nothing.
             both: return (refined, restored) rather than refined alone; a network refined inside then runs twice.
-            view: the whole images as the prior's `prepare` gives them, where `degraded` holds only crops of them.
-            grid: where the crops lie, (B, 4): top, left, bottom, right as fractions of the whole image's sides.
+            trace: return both, and what the network's own loss looks at.
 
         Returns:
-            The refined images in the precision of the degraded ones, which R itself finds in that of its own weights, float32.
+            The refined images in the precision of the degraded ones, which R itself finds in that of its own weights,
+            float32.
 
         Raises:
             ModelError: there are no images, or the network returns anything but an image of the size it was given.
         """
-        feature = self.feature(degraded, view)
-        restored = self.restore(degraded, feature, grid=grid)
-        refined = self.refine(restored, degraded, feature, grid=grid)
-        if not both or not self.inside:
-            return (refined, restored) if both else refined
-        # A step is one lesson to what learns statistics, and those of the refined maps are what it will see.
-        with statistics_kept(self.network):
-            return refined, self.restore(degraded)
+        guidance = self.told(degraded, guidance)
+        restored, refined_trace = self._restored(degraded, guidance, trace=trace)
+        refined = self.refine(restored, degraded, guidance)
+        if not both and not trace:
+            return refined
+        restored_trace = refined_trace
+        if self.inside:
+            # A step is one lesson to what learns statistics, and those of the refined maps are what it will see.
+            with statistics_kept(self.network):
+                restored, restored_trace = self._restored(degraded, NOTHING, trace=trace)
+        return Refined(refined, restored, refined_trace, restored_trace) if trace else (refined, restored)
 
-    def feature(self, degraded: Tensor, view: Tensor | None = None) -> Tensor:
-        """What R takes of the prior: its vector (B, width), or its maps (B, C, h, w), of the whole degraded images.
+    @torch.no_grad()
+    def look(self, image: Tensor, known: Guidance = NOTHING, *, cut: bool = True) -> Guidance:
+        """Adds the prior's vector or maps, with the view of it that the prior was shown, and what the network finds out.
 
         Args:
-            degraded: the whole images (B, C, H, W), of which the prior's view is made; not looked at where that is given.
-            view: the whole images as the prior's `prepare` gives them.
+            image: the whole images, (B, C, H, W) in [0, 1], any size.
+            known: what is known already; a view, a vector or maps that it has are taken as they are.
+            cut: see `Network.look`.
 
         Raises:
-            ModelError: there are no images, or they have other channels.
+            ModelError: there are no images, or they have other channels than the prior can be shown.
         """
-        seen = as_rgb(degraded) if view is None else view
-        if not len(seen):
-            raise ModelError(f"a boosted network takes one image or more, got a batch of none: {tuple(degraded.shape)}")
-        if self.refinement.takes_maps:
+        return self._verbs().look(image, self.told(image, known), cut=cut)
+
+    @torch.no_grad()
+    def told(self, image: Tensor, known: Guidance = NOTHING) -> Guidance:
+        """What is known, with what the prior says of the whole images, where it is not known already."""
+        vector, maps, view = known.vector, known.maps, known.view
+        wanted = maps if self.takes_maps else vector
+        if wanted is not None and (vector is not None or contract_of(self.network).vector is None):
+            return known
+        if view is None:
+            seen = as_rgb(image)
+            if not len(seen):
+                raise ModelError(
+                    f"a boosted network takes one image or more, got a batch of none: {tuple(image.shape)}"
+                )
+        else:
+            seen = view
+        if self.takes_maps and maps is None:
             # A view is an image of the prior's own size: preparing it once more changes nothing.
-            maps: Tensor = self.prior.maps(seen)
-            return maps
-        vector: Tensor = self.prior(seen) if view is None else self.prior.encode(seen)
-        return vector
+            maps = self.prior.maps(seen)
+        if vector is None and (not self.takes_maps or contract_of(self.network).vector is not None):
+            view = self.prior.prepare(seen) if view is None else view
+            vector = self.prior.encode(view)
+        return known.knowing(vector=vector, maps=maps, view=view)
 
-    def restore(self, degraded: Tensor, feature: Tensor | None = None, *, grid: Tensor | None = None) -> Tensor:
-        """F alone, on degraded images (B, C, H, W) of any size; with R at work inside it, given a feature, where R works there.
+    def restore(self, tile: Tensor, guidance: Guidance) -> Tensor:
+        """F alone, on degraded images (B, C, H, W) of any size; with R at work inside it, where R works there.
 
-        A network that the same prior guides is guided by the feature.
+        R inside a network works where the guidance has what the prior says.
 
         Raises:
-            ModelError: the network returns anything but an image of the size it was given, or the layer anything but a map; or
-                an image is too small for the network.
+            ModelError: the network returns anything but an image of the size it was given, or the layer anything but a
+                map; or an image is too small for the network.
         """
-        batch, channels, height, width = degraded.shape
-        padded = pad_to_multiple(degraded.to(_precision(self.network, degraded.dtype)), self.network_multiple)
-        expected = (batch, restored_channels(channels), *padded.shape[2:])
-        inside, told = self._inside(feature, grid), self._told(feature)
-        learning = torch.is_grad_enabled() and (not self.freeze_network or inside is not None)
+        # The same as `_restored` without a trace: no frame more stands between a picture and its network.
+        padded, inside, learning = self._prepared(tile, guidance)
         with torch.set_grad_enabled(learning), inside or nullcontext(), _explained(self.network, padded):
-            restored: Any = self.network(padded.clone(), **told)  # a copy: a network may work in place
+            restored = self._verbs().restore(padded.clone(), guidance)  # a copy: a network may work in place
+        return self._fitted(restored, tile, padded)
+
+    def _restored(self, tile: Tensor, guidance: Guidance, *, trace: bool) -> tuple[Tensor, Any]:
+        """What `restore` gives, and with `trace` what the network computed on its way."""
+        if not trace or not isinstance(self.network, Network):
+            return self.restore(tile, guidance), None
+        padded, inside, learning = self._prepared(tile, guidance)
+        with torch.set_grad_enabled(learning), inside or nullcontext(), _explained(self.network, padded):
+            restored, traced = self.network.traced(padded.clone(), guidance)
+        return self._fitted(restored, tile, padded), traced
+
+    def _prepared(self, tile: Tensor, guidance: Guidance) -> tuple[Tensor, AbstractContextManager[None] | None, bool]:
+        """The tile as the network takes it, R at work inside it, if anywhere, and whether gradients are needed."""
+        padded = pad_to_multiple(tile.to(_precision(self.network, tile.dtype)), contract_of(self.network).multiple)
+        inside = self._inside(guidance)
+        learning = torch.is_grad_enabled() and (not self.freeze_network or inside is not None)
+        return padded, inside, learning
+
+    def _fitted(self, restored: Any, tile: Tensor, padded: Tensor) -> Tensor:
+        """What a network gave, cut to the tile's size and in its precision."""
+        (height, width), scale = tile.shape[2:], self.contract.scale
+        expected = (
+            len(padded), restored_channels(padded.shape[1]), padded.shape[2] * scale, padded.shape[3] * scale
+        )  # fmt: skip
         if not isinstance(restored, Tensor) or restored.shape != expected:
             got = tuple(restored.shape) if isinstance(restored, Tensor) else type(restored).__name__
             raise ModelError(
                 f"{type(self.network).__name__}: expected an image of shape {expected}, got {got}; "
                 "pellucid.networks.External(network, ...) adapts networks of other outputs and ranges"
             )
-        cropped = restored[:, :, :height, :width]
-        return cropped if padded.dtype == degraded.dtype else cropped.to(degraded.dtype)
+        cropped = restored[:, :, : height * scale, : width * scale]
+        return cropped if padded.dtype == tile.dtype else cropped.to(tile.dtype)
 
-    def _inside(self, feature: Tensor | None, grid: Tensor | None) -> AbstractContextManager[None] | None:
-        if feature is None or not self.inside:
+    def _inside(self, guidance: Guidance) -> AbstractContextManager[None] | None:
+        feature = self._feature(guidance)
+        if feature is None or self.refinement is None or not self.inside:
             return None
-        replace = partial(self.refinement, feature=self._as_refinement(feature), grid=grid)
+        replace = partial(self.refinement, feature=self._as_refinement(feature), grid=guidance.grid)
         return replaced(self.network, str(self.refinement.layer), replace)
 
-    def _told(self, feature: Tensor | None) -> dict[str, Tensor]:
-        """What the network is told of the whole images: the vector of its prior, where that is R's prior, too."""
-        if feature is None or feature.ndim != 2 or not isinstance(self.network, Guided):
-            return {}
-        return {"whole": feature} if self.network.prior is self.prior else {}
+    def _feature(self, guidance: Guidance) -> Tensor | None:
+        """What R takes of the prior."""
+        return guidance.maps if self.takes_maps else guidance.vector
 
-    def refine(
-        self,
-        restored: Tensor,
-        degraded: Tensor,
-        feature: Tensor,
-        *,
-        grid: Tensor | None = None,
-        memory: int | None = None,
-    ) -> Tensor:
-        """R alone, on images of any size; where R works inside the network nothing is left to do.
+    def refine(self, restored: Tensor, degraded: Tensor, guidance: Guidance, *, memory: int | None = None) -> Tensor:
+        """R alone, on images of any size; where R works inside the network, or there is none, nothing is left to do.
 
         Args:
             restored: (B, 3, H, W), or grey (B, 1, H, W).
             degraded: what the network restored it from, (B, C, H, W).
-            feature: what `feature` gives.
-            grid: where the images lie in the whole ones.
+            guidance: what `look` gives; its grid says where the images lie in the whole ones.
             memory: bytes that intermediate maps may take.
 
         Returns:
             The shape of `restored`, in the precision of `degraded`.
         """
-        if self.inside:
+        if self.refinement is None or self.inside:
             return restored
         height, width = degraded.shape[2:]
         pair = [pad_to_multiple(as_rgb(image), self.refinement_multiple) for image in (restored, degraded)]
+        feature = self._feature(guidance)
+        assert feature is not None, "look says what the prior sees"
         given = [self._as_refinement(one) for one in (*pair, feature)]
-        refined: Tensor = self.refinement(*given, grid=grid, memory=memory)[:, :, :height, :width]
+        refined: Tensor = self.refinement(*given, grid=guidance.grid, memory=memory)[:, :, :height, :width]
         return with_channels(refined, restored.shape[1]).to(degraded.dtype)
 
     def _as_refinement(self, value: Tensor) -> Tensor:
         """A tensor in the precision of R's weights."""
+        assert self.refinement is not None
         return value.to(_precision(self.refinement, value.dtype))
+
+    def _verbs(self) -> Verbs:
+        """The network under its two verbs, which a module of somebody else's is given here."""
+        return verbs_of(self.network)
 
 
 def _precision(module: nn.Module, otherwise: torch.dtype) -> torch.dtype:

@@ -1,45 +1,21 @@
 """How much memory a restoration may take, and what tile fits in it."""
 
 import os
-import re
 
 import torch
 from torch import Tensor, nn
 
-from pellucid.errors import SettingsError
-from pellucid.networks import input_multiple
+from pellucid.guidance import Guidance
+from pellucid.layers import watched
+from pellucid.networks import Experts, contract_of, verbs_of
 from pellucid.restoration.tiles import Tiles
 
-__all__ = ["available_memory", "bytes_per_pixel", "checked_memory", "parse_memory", "tiles_within"]
+__all__ = ["available_memory", "bytes_per_pixel", "tiles_within"]
 
 # Maps of the largest layer's size that are alive at once (input, output, skip, scratch), found with U-Net and NAFNet.
 LIVE_MAPS = 6
 LARGEST_TILE = {"cpu": 768}
 """Beyond this side a CPU gains nothing: its caches are full. Other devices take what fits."""
-UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
-
-
-def parse_memory(text: str) -> int:
-    """Bytes in a text such as `1GB`, `800 MiB` or `1500000000`; units are powers of 1024.
-
-    Raises:
-        SettingsError: it does not parse, or is less than 16 MB.
-    """
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?\s*", text.lower())
-    if not match:
-        raise SettingsError(f"memory {text!r}: expected a number and a unit, such as 1GB or 800MB")
-    return checked_memory(float(match[1]) * UNITS[match[2]])
-
-
-def checked_memory(size: float) -> int:
-    """The same number of bytes, where it can be worked with.
-
-    Raises:
-        SettingsError: it is less than 16 MB, or not a number that any machine has.
-    """
-    if not 16 << 20 <= size < 1 << 60:
-        raise SettingsError(f"memory of {size:g} bytes: it must be 16MB at least, and finite")
-    return int(size)
 
 
 def available_memory(device: torch.device) -> int:
@@ -65,21 +41,18 @@ def tiles_within(memory: int, per_pixel: float, multiple: int, device: torch.dev
 def bytes_per_pixel(network: nn.Module, device: torch.device) -> float:
     """Bytes that the largest map of a network takes for one pixel of its input, in float32, seen on a small run.
 
-    Of a network with `alternatives`, networks of which it asks some for each picture, each is run.
+    Of experts, of which some are asked for each picture, each is run.
     """
-    side = 16 * input_multiple(network)
+    side = 16 * contract_of(network).multiple
     largest = 3 * side**2
-
-    def watch(_module: nn.Module, _inputs: tuple[object, ...], output: object) -> None:
-        nonlocal largest
+    modules = [module for module in network.modules() if not list(module.children())]
+    with watched({str(number): module for number, module in enumerate(modules)}) as seen:
+        for part in network.experts if isinstance(network, Experts) else [network]:
+            own = contract_of(part)
+            told = None if own.vector is None else torch.zeros(1, own.vector, device=device)
+            image = torch.zeros(1, 6 if own.channels == 6 else 3, side, side, device=device)
+            verbs_of(part).restore(image, Guidance(vector=told, seed=0))
+    for _, _, output in seen:
         if isinstance(output, Tensor):
             largest = max(largest, output.numel())
-
-    handles = [module.register_forward_hook(watch) for module in network.modules() if not list(module.children())]
-    try:
-        for part in getattr(network, "alternatives", (network,)):
-            part(torch.zeros(1, 3, side, side, device=device))
-    finally:
-        for handle in handles:
-            handle.remove()
     return 4 * largest / side**2

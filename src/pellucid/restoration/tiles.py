@@ -6,7 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-__all__ = ["Tiles", "restore_in_tiles"]
+from pellucid.guidance import Guidance
+
+__all__ = ["Layout", "Place", "Tiles", "over_tiles"]
 
 
 @dataclass(frozen=True)
@@ -37,18 +39,59 @@ class Tiles:
         return cls(side, min(cls.overlap, side // 4), multiple)
 
 
-def restore_in_tiles(
-    restore: Callable[[Tensor, Tensor | None], Tensor], image: Tensor, tiles: Tiles, *, scale: int = 1
-) -> Tensor:
-    """Runs a network over tiles and blends the seams.
+@dataclass(frozen=True)
+class Place:
+    """Where a tile lies in an image, in pixels: first row and column, and one beyond the last ones."""
+
+    top: int
+    left: int
+    bottom: int
+    right: int
+
+    def of(self, image: Tensor, factor: int = 1) -> Tensor:
+        """The tile of an image (B, C, H, W) that is `factor` times as fine as the one that was cut."""
+        rows = slice(self.top * factor, self.bottom * factor)
+        return image[:, :, rows, self.left * factor : self.right * factor]
+
+    def grid(self, height: int, width: int) -> Tensor:
+        """Top, left, bottom and right as fractions of the whole image's sides, (1, 4)."""
+        return torch.tensor([[self.top / height, self.left / width, self.bottom / height, self.right / width]])
+
+
+class Layout:
+    """The tiles of one image, and how what is made of them is joined.
 
     Within an overlap the weight of a tile rises like half a cosine, so that a seam has no edge; the outer quarter of the
     overlap, where a tile lacks context, does not count at all.
 
     Args:
-        restore: images (B, 3, h, w), any h and w, to (B, 3, h * scale, w * scale). It is also told where the tile lies:
-            top, left, bottom, right as fractions of the whole image's sides, (1, 4), or None where the tile is all of it.
+        height: of the image, in pixels.
+        width: likewise.
+        tiles: how it is cut.
+    """
+
+    def __init__(self, height: int, width: int, tiles: Tiles) -> None:
+        self.height, self.width = height, width
+        self._rows, self._columns = _spans(height, tiles), _spans(width, tiles)
+        self.places = [Place(top, left, bottom, right) for top, bottom in self._rows for left, right in self._columns]
+
+    def weights(self, scale: int, device: torch.device) -> dict[Place, tuple[Tensor, Tensor]]:
+        """How much each row (h, 1) and each column (w,) of a tile counts, `scale` pixels for one of the image."""
+        rows, columns = (_weights(spans, scale, device) for spans in (self._rows, self._columns))
+        every = ((row[:, None], column) for row in rows for column in columns)
+        return dict(zip(self.places, every, strict=True))
+
+
+def over_tiles(
+    restore: Callable[[Tensor, Guidance], Tensor], image: Tensor, guidance: Guidance, tiles: Tiles, *, scale: int = 1
+) -> Tensor:
+    """Runs a network over tiles and blends the seams (`Layout`).
+
+    Args:
+        restore: images (B, 3, h, w), any h and w, to (B, 3, h * scale, w * scale); its guidance says where the tile lies,
+            unless it is all of the image.
         image: (B, 3, H, W).
+        guidance: what is known of the whole image.
         tiles: how to cut it.
         scale: of the network.
 
@@ -56,17 +99,15 @@ def restore_in_tiles(
         (B, 3, H * scale, W * scale), float32.
     """
     height, width = image.shape[2:]
-    rows, columns = _spans(height, tiles), _spans(width, tiles)
-    if len(rows) == len(columns) == 1:
-        return restore(image, None).float()
+    layout = Layout(height, width, tiles)
+    if len(layout.places) == 1:
+        return restore(image, guidance).float()
     result = torch.zeros((*image.shape[:2], height * scale, width * scale), device=image.device)
-    row_weights, column_weights = (_weights(spans, scale, image.device) for spans in (rows, columns))
-    for (top, bottom), row_weight in zip(rows, row_weights, strict=True):
-        for (left, right), column_weight in zip(columns, column_weights, strict=True):
-            grid = torch.tensor([[top / height, left / width, bottom / height, right / width]])
-            tile = restore(image[:, :, top:bottom, left:right], grid).float()
-            place = result[:, :, top * scale : bottom * scale, left * scale : right * scale]
-            place.addcmul_(tile * row_weight[:, None], column_weight)
+    weights = layout.weights(scale, image.device)
+    for place in layout.places:
+        tile = restore(place.of(image), guidance.knowing(grid=place.grid(height, width))).float()
+        rows, columns = weights[place]
+        place.of(result, scale).addcmul_(tile * rows, columns)
     return result
 
 

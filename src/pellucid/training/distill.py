@@ -4,7 +4,8 @@ What R makes of the vector is all that counts, so the student is trained on two 
 and T_m(g) and T_c(g), the two projections through which R sees it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pellucid.data.batches import Batch, Batches
+from pellucid.data.batches import Batches
+from pellucid.data.sources import Source
 from pellucid.errors import ModelError, SettingsError, one_line
-from pellucid.models.model_file import ModelFile, save_model, save_own_network
+from pellucid.models.assemble import assemble
+from pellucid.models.load import LoadedModel
+from pellucid.models.own_network import save_own_network
+from pellucid.models.save import save_model
+from pellucid.networks import contract_of
 from pellucid.priors import Prior, Student
-from pellucid.refinement import Boosted, Guided
+from pellucid.refinement import Boosted
 from pellucid.refinement.guidance import PriorMap
 from pellucid.training.data import split_sources
 from pellucid.training.loop import Run, Step
@@ -26,11 +32,45 @@ from pellucid.training.settings import Recipe, TrainSettings
 __all__ = ["distill"]
 
 
-class _Apprentice(nn.Module):
-    """A student beside its teacher: from whole degraded photographs to how far the student's vectors are off.
+@dataclass(frozen=True)
+class Views:
+    """What a student and its teacher are shown of the same B whole photographs, as each prepares it."""
 
-    Views of both travel in one tensor, the teacher's first, so that the batches need not know of two priors.
+    teacher: Tensor
+    student: Tensor
+
+    def to(self, device: torch.device) -> "Views":
+        """The same on a device."""
+        return Views(self.teacher.to(device), self.student.to(device))
+
+
+@dataclass(frozen=True)
+class ViewBatches:
+    """Batches of whole degraded photographs, of which only what the two priors are shown is kept.
+
+    Args:
+        photographs: batches of crops with the photographs that they are from.
+        teacher: what prepares a view of a photograph (1, 3, H, W) for the teacher.
+        student: likewise for the student.
     """
+
+    photographs: Batches
+    teacher: Callable[[Tensor], Tensor]
+    student: Callable[[Tensor], Tensor]
+
+    @property
+    def source(self) -> Source:
+        """What they are drawn from."""
+        return self.photographs.source
+
+    def at(self, number: int, *, rank: int = 0) -> Views:
+        """Batch `number` of process `rank`: a pure function of both."""
+        seen = [sample.seen[None] for sample in self.photographs.samples(number, rank=rank) if sample.seen is not None]
+        return Views(*(torch.cat([prepare(one) for one in seen]) for prepare in (self.teacher, self.student)))
+
+
+class StudentLoss(nn.Module):
+    """A student beside its teacher: how far the student's vectors are off, for R and by themselves."""
 
     def __init__(self, student: Student, teacher: Prior, refinement: nn.Module) -> None:
         super().__init__()
@@ -39,20 +79,12 @@ class _Apprentice(nn.Module):
         self.projections = nn.ModuleList(projections).requires_grad_(False)
         self._teacher: list[Any] = [teacher]  # in a list: a frozen teacher is no part of what is saved
 
-    def prepare(self, image: Tensor) -> Tensor:
-        """Both views of a photograph, flattened into (1, n, 1, 1)."""
-        views = (self._teacher[0].prepare(image), self.student.prepare(image))
-        return torch.cat([view.flatten(1) for view in views], 1)[:, :, None, None]
-
-    def forward(self, views: Tensor) -> Tensor:
-        """The loss of a batch of views, a scalar."""
-        teacher = self._teacher[0] = self._teacher[0].to(views.device)
-        channels = [(prior.view_channels, *prior.size) for prior in (teacher, self.student)]
-        sizes = [shape[0] * shape[1] * shape[2] for shape in channels]
-        of_teacher, of_student = torch.split(views.flatten(1), sizes, 1)
+    def forward(self, views: Views) -> Tensor:
+        """The loss of a batch, a scalar."""
+        teacher = self._teacher[0] = self._teacher[0].to(views.teacher.device)
         with torch.no_grad():
-            target = teacher.encode(of_teacher.reshape(-1, *channels[0]))
-        vector = self.student.encode(of_student.reshape(-1, *channels[1]))
+            target = teacher.encode(views.teacher)
+        vector = self.student.encode(views.student)
         loss = (1 - F.cosine_similarity(vector, target)).mean()
         for projection in self.projections:
             wanted = projection(target).float()
@@ -60,7 +92,7 @@ class _Apprentice(nn.Module):
         return loss
 
 
-def distill(model: ModelFile, recipe: Recipe, folder: Path, *, resume: bool = False) -> Iterator[Step]:
+def distill(model: LoadedModel, recipe: Recipe, folder: Path, *, resume: bool = False) -> Iterator[Step]:
     """Trains the student of a boosted model and writes `model.safetensors`, which needs no other file, to a folder.
 
     But for a network of the user's own, whose weights are written to `network.safetensors` beside it.
@@ -73,13 +105,13 @@ def distill(model: ModelFile, recipe: Recipe, folder: Path, *, resume: bool = Fa
     if settings is None:
         raise SettingsError(f"{recipe.name}: the recipe has no distill section; give one with --set distill.minutes=10")
     boosted = model.module
-    if not isinstance(boosted, Boosted):
+    if not isinstance(boosted, Boosted) or boosted.refinement is None:
         raise ModelError("distill: the model is a network alone, it has no prior to learn from")
     if isinstance(boosted.prior, Student):
         raise ModelError("distill: the model's prior is a student already")
-    if isinstance(boosted.network, Guided):
+    if contract_of(boosted.network).vector is not None:
         raise ModelError("distill: the prior guides the network, too, and a student learns for the refinement alone")
-    if boosted.refinement.takes_maps:
+    if boosted.takes_maps:
         raise ModelError("distill: the refinement takes the prior's maps, and a student gives a vector")
     torch.manual_seed(recipe.train.seed)
     fixed = {"width": boosted.prior.width, "teacher": boosted.prior.name}
@@ -87,10 +119,11 @@ def distill(model: ModelFile, recipe: Recipe, folder: Path, *, resume: bool = Fa
         student = Student(**(settings.settings | fixed))
     except Exception as error:  # settings can be wrong in ways that only torch notices
         raise SettingsError(f"distill.settings: {one_line(error)}") from error
-    apprentice = _Apprentice(student, boosted.prior, boosted.refinement)
+    learner = StudentLoss(student, boosted.prior, boosted.refinement)
     training, _ = split_sources(recipe.data)
     # The crops are not looked at, only the photographs that they are from.
-    batches = Batches(training, 32, settings.batch, recipe.train.seed + 1, apprentice.prepare)
+    photographs = Batches(training, 32, settings.batch, recipe.train.seed + 1)
+    batches = ViewBatches(photographs, boosted.prior.prepare, student.prepare)
     optimisation = TrainSettings(
         steps=settings.steps,
         minutes=settings.minutes,
@@ -99,11 +132,11 @@ def distill(model: ModelFile, recipe: Recipe, folder: Path, *, resume: bool = Fa
         precision=recipe.train.precision,
         seed=recipe.train.seed,
     )
-    run = Run(apprentice, _loss, batches, optimisation, folder / "checkpoint.pt")
+    run = Run(learner, _loss, batches, optimisation, folder / "checkpoint.pt")
     start(run, recipe.model_dump(mode="json"), resume=resume)
     yield from logged_steps(run, lambda _: {})
     if is_main_process():
-        card: dict[str, Any] = dict(model.header["card"])
+        card: dict[str, Any] = dict(model.header.card)
         card["distilled"] = {
             "teacher": boosted.prior.name,
             "steps": run.step,
@@ -111,11 +144,17 @@ def distill(model: ModelFile, recipe: Recipe, folder: Path, *, resume: bool = Fa
             "recipe": recipe.model_dump(mode="json", include={"data", "distill"}),
         }
         with run.average.applied():
-            distilled = Boosted(boosted.network, student.freeze(), boosted.refinement)
+            distilled = assemble(boosted.network, student.freeze(), boosted.refinement)
             save_own_network(distilled, folder)  # first: a run is complete where its model file is
-            save_model(distilled, folder / "model.safetensors", recipe=model.header["recipe"], card=card)
+            save_model(
+                distilled,
+                folder / "model.safetensors",
+                recipe=model.header.recipe,
+                card=card,
+                policy=model.header.policy,
+            )
 
 
-def _loss(module: nn.Module, batch: Batch) -> Tensor:
-    loss: Tensor = module(batch.view)
+def _loss(module: nn.Module, views: Views) -> Tensor:
+    loss: Tensor = module(views)
     return loss

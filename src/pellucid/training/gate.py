@@ -23,7 +23,7 @@ from pellucid.data.sources import Mixture, Pairs, Sample, Source, Synthetic
 from pellucid.degradations import KINDS
 from pellucid.errors import SettingsError, unknown_name
 from pellucid.images import quantise
-from pellucid.networks import Experts, seeing_whole
+from pellucid.networks import Experts, verbs_of
 from pellucid.priors import Prior
 from pellucid.training.encoder.batches import Labels, generator_of, labelled
 
@@ -110,7 +110,8 @@ def teach_gate(
     check_gate(experts, source)
     source = _without_windows(source)
     device = next(experts.gate.parameters()).device
-    side = -(-COST_SIDE // experts.multiple) * experts.multiple if by_cost else 1
+    multiple = experts.contract.multiple
+    side = -(-COST_SIDE // multiple) * multiple if by_cost else 1
     vectors, labels, costed, costs = [], [], [], []
     total = EXAMPLES + PLAIN + GRAPHICS
     for number in range(total):  # one picture at a time: a thousand of them would fill any memory
@@ -151,7 +152,7 @@ def _fit(
     learning_rate: float,
     generator: torch.Generator,
 ) -> None:
-    """Lowers a loss of what the gate makes of vectors (N, guide_width), with dropout of their numbers; leaves the gate frozen."""
+    """Lowers a loss of what the gate makes of vectors (N, prior_width), with dropout of their numbers; leaves the gate frozen."""
     experts.gate.requires_grad_(True)
     optimizer = torch.optim.AdamW(experts.gate.parameters(), learning_rate, weight_decay=WEIGHT_DECAY)
     for _ in range(steps):
@@ -178,9 +179,10 @@ def blend_costs(experts: Experts, image: Tensor, sample: Sample, side: int) -> T
     place = (slice(None), slice(side), slice(side))
     crop, clean = quantise(sample.degraded[place], 8)[None].to(device), sample.clean[place].to(device)
     errors = []
-    for expert in experts.experts:
-        with seeing_whole(expert, image.to(device)):
-            errors.append((expert(crop).float() - clean).flatten())
+    for module in experts.experts:
+        expert = verbs_of(module)
+        restored = expert.restore(crop, expert.look(image.to(device)))
+        errors.append((restored.float() - clean).flatten())
     flat = torch.stack(errors)
     return flat @ flat.T / flat.shape[1]
 

@@ -14,18 +14,39 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, Self
 
 import torch
 from torch import Tensor, nn
 
-from pellucid.data.batches import Batch, Batches
+from pellucid.data.sources import Source
 from pellucid.devices import fast_bfloat16
 from pellucid.errors import DataError, MissingExtraError, ModelError, SettingsError, one_line
 from pellucid.training.average import Average
 from pellucid.training.settings import TrainSettings
 
 __all__ = ["Run", "Step", "optimise", "to_training"]
+
+
+class Batch(Protocol):
+    """What a step learns from."""
+
+    def to(self, device: torch.device) -> Self:
+        """The same on a device."""
+        ...
+
+
+class Batches(Protocol):
+    """Batches by their number."""
+
+    @property
+    def source(self) -> Source:
+        """What they are drawn from."""
+        ...
+
+    def at(self, number: int, *, rank: int = 0) -> Batch:
+        """Batch `number` of process `rank`: a pure function of both."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -62,7 +83,7 @@ class Run:
     """
 
     module: nn.Module
-    objective: Callable[[nn.Module, Batch], Tensor]
+    objective: Callable[[nn.Module, Any], Tensor]
     batches: Batches
     settings: TrainSettings
     checkpoint: Path
@@ -206,7 +227,7 @@ def _backward(run: Run, module: nn.Module, accelerator: Any, upcoming: Iterator[
     batches, wanted = run.settings.accumulate, run.settings.precision
     bfloat16 = fast_bfloat16(accelerator.device) if wanted == "auto" else wanted == "bfloat16"
     for _ in range(batches):
-        batch = _moved(next(upcoming), accelerator.device)
+        batch = next(upcoming).to(accelerator.device)
         # Autocast is ours: accelerate fixes its precision for the whole process, and a second run may want another.
         with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=bfloat16):
             loss = run.objective(module, batch) / batches
@@ -230,16 +251,3 @@ def _learning_rate(run: Run) -> float:
     warm = min(1.0, (run.step + 1) / max(1, settings.warmup_steps))
     cosine = (1 + math.cos(math.pi * run.progress())) / 2
     return warm * (settings.final_learning_rate + (settings.learning_rate - settings.final_learning_rate) * cosine)
-
-
-def _moved(batch: Batch, device: torch.device) -> Batch:
-    def moved(image: Tensor) -> Tensor:
-        return image.to(device, memory_format=torch.channels_last)
-
-    return Batch(
-        moved(batch.degraded),
-        None if batch.clean is None else moved(batch.clean),
-        batch.grid.to(device),
-        None if batch.view is None else moved(batch.view),
-        None if batch.withheld is None else batch.withheld.to(device),
-    )

@@ -8,8 +8,7 @@ It may be a loss that needs no clean image, such as a network's own:
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -21,28 +20,29 @@ from torch.nn.parallel import DistributedDataParallel
 from pellucid.data.batches import Batch
 from pellucid.errors import SettingsError, unknown_name
 from pellucid.losses import LOSSES, implied_illumination, sci, zero_dce
-from pellucid.refinement import Boosted
+from pellucid.networks import SCI, Network, ZeroDCE
+from pellucid.refinement import Boosted, Refined
 from pellucid.training.perceptual import Perceptual
 from pellucid.training.settings import Recipe
 
-__all__ = ["TERMS", "Objective", "Term", "Trial", "build_objective", "through"]
+__all__ = ["TERMS", "Judged", "Objective", "Term", "build_objective"]
 
 
 @dataclass(frozen=True)
-class Trial:
+class Judged:
     """An image whose loss is asked for, and what there is to judge it by.
 
     Attributes:
         image: restored or refined, float32 (B, 3, H, W).
         degraded: what it was made from.
         clean: what it should be; None where no clean image exists.
-        own: what the network computed on its way, as the term's `own` says; None where it did not for this image.
+        trace: what the network computed on its way; None where it did not for this image.
     """
 
     image: Tensor
     degraded: Tensor
     clean: Tensor | None
-    own: Any
+    trace: Any
 
 
 @dataclass(frozen=True)
@@ -50,46 +50,46 @@ class Term:
     """One loss of the sum.
 
     Attributes:
-        measure: from a trial, and options, to a scalar.
+        measure: from what is judged, and options, to a scalar.
         needs_clean: whether it compares with a clean image.
-        own: the network's method that gives what the loss looks at beside images.
-        made_by: the class of network whose method that is, where others have one of the same name that gives something else.
-        shared: whether that belongs to the refined image as much as to the restored one.
+        trace_of: the class of network whose trace (`Network.traced`) the loss looks at; None where it sees images alone.
+        trace_name: what that trace is called.
+        shared: whether it belongs to the refined image as much as to the restored one.
         smallest: side of the smallest image it takes, in pixels.
         options: the numbers that a text may set.
     """
 
     measure: Callable[..., Tensor]
     needs_clean: bool = False
-    own: str | None = None
-    made_by: str | None = None
+    trace_of: type[Network] | None = None
+    trace_name: str = ""
     shared: bool = False
     smallest: int = 1
     options: tuple[str, ...] = ()
 
 
-def _zero_dce(trial: Trial, **options: float) -> Tensor:
-    return zero_dce(trial.image, trial.degraded, trial.own.float(), **options)
+def _zero_dce(judged: Judged, **options: float) -> Tensor:
+    return zero_dce(judged.image, judged.degraded, judged.trace.float(), **options)
 
 
-def _sci(trial: Trial) -> Tensor:
-    if trial.own is None:
-        return sci([(trial.degraded, implied_illumination(trial.image, trial.degraded))])
-    return sci([(stage.input.float(), stage.illumination.float()) for stage in trial.own])
+def _sci(judged: Judged) -> Tensor:
+    if judged.trace is None:
+        return sci([(judged.degraded, implied_illumination(judged.image, judged.degraded))])
+    return sci([(stage.input.float(), stage.illumination.float()) for stage in judged.trace])
 
 
-def _compared(loss: Callable[..., Tensor], trial: Trial, **options: float) -> Tensor:
-    if trial.clean is None:
+def _compared(loss: Callable[..., Tensor], judged: Judged, **options: float) -> Tensor:
+    if judged.clean is None:
         raise ValueError("this loss compares with clean images, and the batch has none")
-    return loss(trial.image, trial.clean, **options)
+    return loss(judged.image, judged.clean, **options)
 
 
 TERMS: Mapping[str, Term] = {
     **{name: Term(partial(_compared, loss), needs_clean=True) for name, loss in LOSSES.items()},
     "charbonnier": Term(partial(_compared, LOSSES["charbonnier"]), needs_clean=True, options=("epsilon",)),
     "ssim": Term(partial(_compared, LOSSES["ssim"]), needs_clean=True, smallest=11),
-    "sci": Term(_sci, own="stages", made_by="SCI"),
-    "zero-dce": Term(_zero_dce, own="curves", shared=True, smallest=16, options=("level",)),
+    "sci": Term(_sci, trace_of=SCI, trace_name="stages"),
+    "zero-dce": Term(_zero_dce, trace_of=ZeroDCE, trace_name="curves", shared=True, smallest=16, options=("level",)),
 }
 """The losses by the name that recipes give them; `perceptual` is one more, made from its weights."""
 
@@ -111,35 +111,30 @@ class Objective:
     def __call__(self, module: nn.Module, batch: Batch) -> Tensor:
         """L(restored), for a boosted network with lambda_1 L(refined)."""
         plain = module.module if isinstance(module, DistributedDataParallel) else module
-        boosted = isinstance(plain, Boosted)
-        network = plain.network if isinstance(plain, Boosted) else plain
-        own: dict[str, list[Any]] = {term.own: [] for _, term in self.terms if term.own}
-        with ExitStack() as block:
-            for method, kept in own.items():
-                block.enter_context(through(network, method, partial(_keep, kept)))
-            if batch.withheld is not None and boosted:
-                block.enter_context(through(plain, "feature", partial(_withhold, batch.withheld)))
-            if boosted:
-                refined, restored = module(batch.degraded, both=True, view=batch.view, grid=batch.grid)
-            else:
-                refined, restored = None, module(batch.degraded)
-        for method, kept in own.items():
-            if not kept:  # the network goes another way when it restores than when it learns
-                kept.append(getattr(network, method)(batch.degraded))
+        traced = any(term.trace_of for _, term in self.terms)
+        if not isinstance(plain, Boosted):
+            restored, trace = module(batch.degraded, trace=True) if traced else (module(batch.degraded), None)
+            return self._sum(restored, batch, lambda _: trace)
+        guidance = plain.told(batch.degraded, batch.guidance)
+        if batch.withheld is not None:
+            guidance = guidance.withheld(batch.withheld)
+        if traced:
+            outcome = module(batch.degraded, guidance, trace=True)
+        else:
+            refined, restored = module(batch.degraded, guidance, both=True)
+            outcome = Refined(refined, restored, None, None)
         losses = []
-        if not (boosted and self.frozen):
-            losses.append(self._sum(restored, batch, {method: kept[-1] for method, kept in own.items()}))
-        if refined is not None:
-            # A network that is refined inside has run once for each image, for the refined one first.
-            shared = {term.own: own[term.own][0] for _, term in self.terms if term.own and term.shared}
-            losses.append(self.refined_weight * self._sum(refined, batch, shared))
+        if not self.frozen:
+            losses.append(self._sum(outcome.restored, batch, lambda _: outcome.restored_trace))
+        shared = self._sum(outcome.refined, batch, lambda term: outcome.refined_trace if term.shared else None)
+        losses.append(self.refined_weight * shared)
         return torch.stack(losses).sum()
 
-    def _sum(self, image: Tensor, batch: Batch, own: Mapping[str, Any]) -> Tensor:
+    def _sum(self, image: Tensor, batch: Batch, trace_of: Callable[[Term], Any]) -> Tensor:
         with torch.autocast(image.device.type, enabled=False):
             image = image.float()
             losses = [
-                weight * term.measure(Trial(image, batch.degraded, batch.clean, own.get(term.own or "")))
+                weight * term.measure(Judged(image, batch.degraded, batch.clean, trace_of(term)))
                 for weight, term in self.terms
             ]
             return torch.stack(losses).sum()
@@ -147,11 +142,10 @@ class Objective:
     def check(self, network: nn.Module) -> None:
         """Raises SettingsError where a loss looks at what the network does not compute."""
         for _, term in self.terms:
-            kind = type(network).__name__
-            if term.own and not (hasattr(network, term.own) and term.made_by in (None, kind)):
-                owner = term.made_by or "the network"
+            if term.trace_of and not isinstance(network, term.trace_of):
                 raise SettingsError(
-                    f"train.loss: a loss of this sum looks at the {term.own} of {owner}; {kind} has none such"
+                    f"train.loss: a loss of this sum looks at the {term.trace_name} of {term.trace_of.__name__}; "
+                    f"{type(network).__name__} has none such"
                 )
 
 
@@ -203,24 +197,3 @@ def _perceptual(recipe: Recipe) -> Term:
         raise SettingsError("train.loss: 'perceptual' needs train.perceptual_weights, torchvision's weights of VGG-16")
     distance = Perceptual(path)
     return Term(partial(_compared, distance), needs_clean=True, smallest=distance.smallest)
-
-
-@contextmanager
-def through(owner: nn.Module, method: str, change: Callable[[Any], Any]) -> Iterator[None]:
-    """Within the block, what `owner.method` returns goes through `change`, whoever calls it."""
-    original = getattr(owner, method)
-    setattr(owner, method, lambda *arguments, **named: change(original(*arguments, **named)))
-    try:
-        yield
-    finally:
-        delattr(owner, method)
-
-
-def _keep(kept: list[Any], result: Any) -> Any:
-    kept.append(result)
-    return result
-
-
-def _withhold(withheld: Tensor, feature: Tensor) -> Tensor:
-    """Zeros in place of the vectors (B, width) or maps (B, C, h, w) of the withheld samples."""
-    return feature.masked_fill(withheld.reshape(-1, *[1] * (feature.ndim - 1)), 0)

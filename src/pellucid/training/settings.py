@@ -17,6 +17,7 @@ __all__ = [
     "EncoderSettings",
     "NetworkSettings",
     "PairSettings",
+    "PolicySettings",
     "PriorSettings",
     "Recipe",
     "RefinementSettings",
@@ -210,6 +211,17 @@ class TrainSettings(_Settings):
         return self
 
 
+class PolicySettings(_Settings):
+    """How the model restores pictures, beyond calling it once: what its file says (`models.header.Policy`)."""
+
+    passes: Annotated[int, Field(ge=1)] = 1
+    """How often at most a model of experts that the diagnosis guides restores a picture."""
+    align_blocks: bool = False
+    """Pad a cropped JPEG until its blocks begin in the corner, where a diagnosis and its experts know them."""
+    leave_alone: bool = False
+    """Give a picture back as it is with which most surely nothing is wrong."""
+
+
 class DistillSettings(_Settings):
     """The student that takes the prior's place: its arguments, and how long it learns."""
 
@@ -274,6 +286,7 @@ class Recipe(_Settings):
     refinement: RefinementSettings | None = None
     data: DataSettings
     train: TrainSettings
+    policy: PolicySettings = PolicySettings()
     distill: DistillSettings | None = None
     encoder: EncoderSettings | None = None
     """Given for the degradation encoder alone, which has no network, prior or refinement."""

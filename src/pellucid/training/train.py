@@ -12,10 +12,17 @@ from pellucid.data.batches import Batches
 from pellucid.data.sources import Sight, Source
 from pellucid.devices import channels_last
 from pellucid.errors import SettingsError, one_line
-from pellucid.models.model_file import find_prior, load_network_weights, save_model, save_own_network
-from pellucid.networks import Experts, External, build_network, input_multiple, module_within
+from pellucid.models.assemble import assemble
+from pellucid.models.header import Policy
+from pellucid.models.load import load_network_weights
+from pellucid.models.own_network import save_own_network
+from pellucid.models.priors import find_prior
+from pellucid.models.refinements import refinement_for
+from pellucid.models.save import save_model
+from pellucid.models.tables import build_network, module_within
+from pellucid.networks import Experts, External, contract_of
 from pellucid.priors import Cached, Prior, Shuffled, feature_maps
-from pellucid.refinement import Boosted, Guided, refinement_for
+from pellucid.refinement import Boosted
 from pellucid.refinement.latent import LatentRefinement
 from pellucid.training.data import describe_data, split_sources
 from pellucid.training.encoder.train import train_encoder
@@ -66,21 +73,20 @@ def train(
     yield from logged_steps(run, scores)
     if is_main_process():
         with run.average.applied():
-            _save(run, folder, tree, card(recipe, run))
+            _save(run, folder, tree, card(recipe, run), Policy(**recipe.policy.model_dump()))
 
 
-def _save(run: Run, folder: Path, tree: dict[str, Any], written: dict[str, Any]) -> None:
+def _save(run: Run, folder: Path, tree: dict[str, Any], written: dict[str, Any], policy: Policy) -> None:
     """Writes the model file; the weights of a network that is not ours go to a file of their own, `network.safetensors`."""
     save_own_network(run.module, folder)  # first: a run is complete where its model file is
-    save_model(run.module, folder / "model.safetensors", recipe=tree, card=written)
+    save_model(run.module, folder / "model.safetensors", recipe=tree, card=written, policy=policy)
 
 
 def _guided_to_teach(module: nn.Module, recipe: Recipe) -> tuple[Experts, Prior] | None:
     """Experts that say what they are for, and the prior that guides them; None where no gate is to be taught."""
-    if not isinstance(module, Boosted) or not isinstance(module.network, Guided):
+    if not isinstance(module, Boosted) or not isinstance(module.network, Experts):
         return None
-    experts = module.network.network
-    return (experts, module.prior) if isinstance(experts, Experts) and _is_taught(experts, recipe) else None
+    return (module.network, module.prior) if _is_taught(module.network, recipe) else None
 
 
 def _is_taught(experts: Experts, recipe: Recipe) -> bool:
@@ -99,7 +105,7 @@ def prepare(recipe: Recipe, folder: Path) -> tuple[Run, Source]:
     if guided is not None:
         check_gate(guided[0], training)
     objective.check(module.network if isinstance(module, Boosted) else module)
-    multiple = input_multiple(module)
+    multiple = contract_of(module).multiple
     if data.crop % multiple:
         raise SettingsError(
             f"data.crop: must be divisible by {multiple} for network {recipe.network.name!r}, got {data.crop}"
@@ -119,11 +125,11 @@ def build_module(recipe: Recipe, training: Source | None = None) -> nn.Module:
     if recipe.network.weights:
         load_network_weights(network, recipe.network.weights)
     _freeze(network, recipe)
-    guided = hasattr(network, "guide_width")
+    guided = network.contract.vector is not None
     if recipe.prior is None or recipe.refinement is None:
         if guided:
             raise SettingsError(f"network {recipe.network.name!r} is guided by a prior: give prior and refinement")
-        return network
+        return assemble(network)
     try:
         with torch.random.fork_rng():  # or R would begin otherwise after a prior that draws weights to be filled
             prior = find_prior(recipe.prior.name, weights=recipe.prior.weights)
@@ -137,13 +143,12 @@ def build_module(recipe: Recipe, training: Source | None = None) -> nn.Module:
     if guided:
         if recipe.train.prior_dropout:
             raise SettingsError("train.prior_dropout: a network that the prior guides cannot do without it")
-        experts, network = network, Guided(network, prior)
-        if isinstance(experts, Experts) and experts.specialised:  # its gate is taught, and learns nothing else
-            experts.gate.requires_grad_(False)
+        if isinstance(network, Experts) and network.specialised:  # its gate is taught, and learns nothing else
+            network.gate.requires_grad_(False)
     refinement = refinement_for(network, prior, recipe.refinement.name, recipe.refinement.settings)
     if isinstance(refinement, LatentRefinement) and refinement.standardises:
         refinement.learn_prior(_bank(prior, training or split_sources(recipe.data)[0], size=256))
-    return Boosted(network, prior, refinement, freeze_network=recipe.train.freeze_network)
+    return assemble(network, prior, refinement, freeze_network=recipe.train.freeze_network)
 
 
 def _freeze(network: nn.Module, recipe: Recipe) -> None:

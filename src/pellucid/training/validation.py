@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from pellucid.data.sources import Mixture, Sample, Source
+from pellucid.guidance import Guidance
 from pellucid.images.padding import pad_to_multiple
 from pellucid.metrics import psnr
-from pellucid.networks import input_multiple
+from pellucid.networks import contract_of
 from pellucid.refinement import Boosted
 from pellucid.training.loop import Run, to_training
 
@@ -64,9 +65,10 @@ def _restored(run: Run, example: Sample) -> dict[str, Tensor]:
     module, device = run.module, next(run.module.parameters()).device
     degraded = example.degraded[None].to(device)
     if not isinstance(module, Boosted):
-        padded = pad_to_multiple(degraded, input_multiple(module))
+        padded = pad_to_multiple(degraded, contract_of(module).multiple)
         return {"psnr": module(padded)[:, :, : degraded.shape[2], : degraded.shape[3]]}
     assert example.seen is not None
     view = module.prior.prepare(example.seen[None].to(device))
-    refined, restored = module(degraded, both=True, view=view, grid=example.grid[None].to(device))
+    told = Guidance(view=view, grid=example.grid[None].to(device))
+    refined, restored = module(degraded, told, both=True)
     return {"psnr": refined, "psnr_network": restored}

@@ -9,9 +9,9 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
-from pellucid import __version__
 from pellucid.data.benchmarks.checking import sha256_of
 from pellucid.errors import DataError
+from pellucid.version import __version__
 
 __all__ = ["DownloadError", "Patience", "UnreachableError", "Wanted", "download"]
 

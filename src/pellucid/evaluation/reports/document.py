@@ -9,12 +9,12 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from pellucid import __version__
 from pellucid.errors import DataError
 from pellucid.evaluation.rows import Row
 from pellucid.evaluation.score import Failure
 from pellucid.evaluation.summary import Summary
 from pellucid.metrics import Protocol
+from pellucid.version import __version__
 
 __all__ = [
     "FORMAT",

@@ -13,10 +13,11 @@ import yaml
 from torch import nn
 
 from pellucid.errors import PellucidError, SettingsError, unknown_name
-from pellucid.models.model_file import find_prior
-from pellucid.networks import build_network
+from pellucid.models.priors import find_prior
+from pellucid.models.refinements import build_refinement, feature_width, has_maps, refinement_for
+from pellucid.models.tables import build_network
 from pellucid.priors import Prior
-from pellucid.refinement import ABLATIONS, Guided, build_refinement, feature_width, has_maps, refinement_for
+from pellucid.refinement import ABLATIONS
 from pellucid.training.settings import Recipe, put, read_recipe
 
 __all__ = ["BASE", "CONTROLS", "GRIDS", "NETWORK", "STUDENT", "Arm", "arms_of"]
@@ -142,10 +143,7 @@ class _Parts:
         key, prior = repr((recipe.network.name, recipe.network.settings)), self.prior(recipe)
         if key not in self._networks:
             self._networks[key] = build_network(recipe.network.name, recipe.network.settings)
-        network = self._networks[key]
-        if hasattr(network, "guide_width"):
-            network = Guided(network, prior)
-        return refinement_for(network, prior, recipe.refinement.name, recipe.refinement.settings)
+        return refinement_for(self._networks[key], prior, recipe.refinement.name, recipe.refinement.settings)
 
     def suits(self, ablation: str, base: Recipe) -> bool:
         """Whether a recipe can be ablated so: not every prior has maps, nor a layer a signal-to-noise ratio."""
@@ -228,7 +226,7 @@ def _guided(recipe: Recipe) -> bool:
     if recipe.network.name == "external":
         return False
     with torch.device("meta"):
-        return hasattr(build_network(recipe.network.name, recipe.network.settings), "guide_width")
+        return build_network(recipe.network.name, recipe.network.settings).contract.vector is not None
 
 
 def _with_guide_of_its_prior(arm: Arm, base: Recipe) -> Arm:
@@ -237,7 +235,7 @@ def _with_guide_of_its_prior(arm: Arm, base: Recipe) -> Arm:
     if prior is None or (usual and (prior.name, prior.weights) == (usual.name, usual.weights)):
         return arm
     tree = deepcopy(dict(arm.tree))
-    tree["network"].setdefault("settings", {})["guide_width"] = find_prior(prior.name, weights=prior.weights).width
+    tree["network"].setdefault("settings", {})["prior_width"] = find_prior(prior.name, weights=prior.weights).width
     return replace(arm, tree=tree)
 
 

@@ -10,8 +10,9 @@ from torch import nn
 from pellucid.errors import ModelError, SettingsError
 from pellucid.evaluation.candidates import Candidate, candidates_of
 from pellucid.evaluation.reports.pictures import safe_name
-from pellucid.models.model_file import describe_model, load_model
-from pellucid.networks import build_network
+from pellucid.models.file import describe_model
+from pellucid.models.load import load_model
+from pellucid.models.tables import build_network
 from pellucid.studies.ablation.arms import BASE, STUDENT, Arm
 from pellucid.training.distill import distill
 from pellucid.training.loop import Step
@@ -128,7 +129,7 @@ class Runs:
         recipe = run.arm.recipe(run.seed)
         if run.model.exists():
             with _said_of(run):
-                kept = describe_model(run.model)["recipe"]
+                kept = describe_model(run.model).recipe
             if kept != recipe.model_dump(mode="json"):
                 raise SettingsError(f"{run.folder}: holds a model of another recipe; choose another folder")
             return

@@ -8,12 +8,12 @@ from io import StringIO
 from statistics import fmean, stdev
 from typing import Any
 
-from pellucid import __version__
 from pellucid.evaluation.reports.latex import escaped
 from pellucid.evaluation.rows import Row
 from pellucid.metrics import paired_difference, shown, sign_flip_p
 from pellucid.studies.ablation.arms import BASE, CONTROLS, NETWORK, STUDENT
 from pellucid.studies.ablation.runs import ArmRun
+from pellucid.version import __version__
 
 __all__ = ["Comparison", "Result", "as_csv", "as_document", "as_latex", "as_markdown", "results_of"]
 

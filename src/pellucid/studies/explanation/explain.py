@@ -6,17 +6,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from pellucid import __version__
+from torch import nn
+
 from pellucid.errors import DataError, ModelError, SettingsError
 from pellucid.evaluation.candidates import DEGRADED, Candidate, candidates_of
 from pellucid.evaluation.reports.document import as_json, write_files
 from pellucid.evaluation.reports.page import write_page
 from pellucid.evaluation.score import Failure
 from pellucid.evaluation.sets import TestSet
+from pellucid.models.header import Header
 from pellucid.models.hub import find_model
-from pellucid.models.model_file import load_model
+from pellucid.models.load import load_model
 from pellucid.priors import Student, Zeros
 from pellucid.refinement import Boosted
 from pellucid.studies.explanation.differences import Column, columns_of
@@ -26,6 +28,7 @@ from pellucid.studies.explanation.markdown import as_markdown
 from pellucid.studies.explanation.pictures import Shown, chosen, shown_photographs
 from pellucid.studies.explanation.results import Measurement, Result
 from pellucid.studies.explanation.verdict import fixed_notes, verdict_on
+from pellucid.version import __version__
 
 __all__ = ["Explanation", "Outcome"]
 
@@ -103,7 +106,7 @@ class Explanation:
                 **{names[one.name]: _described(one) for one in found},
             },
         }
-        trained = header["recipe"].get("train")
+        trained = header.recipe.get("train")
         self._notes = list(
             fixed_notes(
                 student=boosted.prior.name if isinstance(boosted.prior, Student) else None,
@@ -222,9 +225,9 @@ class Explanation:
         }
 
 
-def _boosted(name: str, import_network: bool) -> tuple[Boosted, dict[str, Any]]:
+def _boosted(name: str, import_network: bool) -> tuple[Boosted, Header]:
     found = load_model(find_model(name), import_network=import_network)
-    if not isinstance(found.module, Boosted):
+    if not isinstance(found.module, Boosted) or found.module.refinement is None:
         raise ModelError(f"{name}: is a network alone; only a boosted model has a prior to explain")
     if isinstance(found.module.prior, Zeros):
         raise ModelError(
@@ -248,14 +251,15 @@ def _student_of(boosted: Boosted, name: str, model: str, import_network: bool) -
     return distilled.prior
 
 
-def _details(name: str, boosted: Boosted, header: dict[str, Any]) -> dict[str, Any]:
+def _details(name: str, boosted: Boosted, header: Header) -> dict[str, Any]:
+    assert header.refinement is not None
     return {
         "file": name,
         "weights": hashlib.sha256(find_model(name).read_bytes()).hexdigest(),
-        "network": header["network"].get("name", "external"),
+        "network": header.network.get("name", "external"),
         "prior": boosted.prior.name,
-        "refinement": header["refinement"]["name"],
-        "parameters of R": sum(value.numel() for value in boosted.refinement.parameters()),
+        "refinement": header.refinement["name"],
+        "parameters of R": sum(value.numel() for value in cast(nn.Module, boosted.refinement).parameters()),
     }
 
 

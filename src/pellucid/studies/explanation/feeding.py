@@ -11,11 +11,10 @@ import torch
 from torch import Tensor
 
 from pellucid.errors import ModelError
-from pellucid.networks import input_multiple, seeing_whole
+from pellucid.guidance import Guidance
 from pellucid.refinement import Boosted
-from pellucid.restoration.memory import available_memory, bytes_per_pixel, tiles_within
 from pellucid.restoration.restorer import Restorer
-from pellucid.restoration.tiles import restore_in_tiles
+from pellucid.restoration.tiles import over_tiles
 
 __all__ = ["ANOTHER", "BOOSTED", "FED", "NETWORK", "RANDOM", "ZEROS", "Subject", "partner", "random_like"]
 
@@ -35,7 +34,7 @@ class Subject:
     Args:
         boosted: it is moved to the device.
         device: "auto", "cpu", "cuda", ...
-        memory: for intermediate maps, as `Restorer` takes it.
+        memory: for intermediate maps, as `RestoreOptions` has it.
 
     Raises:
         SettingsError: no such device, or a memory that cannot be.
@@ -44,12 +43,17 @@ class Subject:
     def __init__(self, boosted: Boosted, *, device: str = "auto", memory: str | None = None) -> None:
         self._restorer = Restorer(boosted, device=device, memory=memory, precision="float32")
         self.boosted, self.device = boosted, self._restorer.device
-        self._bytes_per_pixel = bytes_per_pixel(boosted.network, self.device)
 
-    @torch.no_grad()
     def feature(self, degraded: Tensor) -> Tensor:
         """What R takes of the prior for a whole picture (1, 3, H, W): a vector (1, width), or maps; on the CPU."""
-        return self.boosted.feature(self._placed(degraded)).float().cpu()
+        told = self.boosted.told(self._placed(degraded))
+        feature = told.maps if self.boosted.takes_maps else told.vector
+        assert feature is not None
+        return feature.float().cpu()
+
+    def fed_with(self, guidance: Guidance, feature: Tensor) -> Guidance:
+        """The same guidance with another feature for R."""
+        return guidance.knowing(**{"maps" if self.boosted.takes_maps else "vector": feature.to(self.device)})
 
     @torch.no_grad()
     def results(self, degraded: Tensor, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -65,24 +69,18 @@ class Subject:
         Raises:
             ModelError: a result is not finite.
         """
-        image, memory = self._placed(degraded), self._restorer.memory or available_memory(self.device)
-        boosted = self.boosted
-        with seeing_whole(boosted.network, image):
-            restored = self._restored(image, None, memory)
-            found = {NETWORK: restored}
-            for name, value in features.items():
-                feature = value.to(self.device)
-                inside = self._restored(image, feature, memory) if boosted.inside else restored
-                found[name] = boosted.refine(inside, image, feature, memory=memory)
+        image, memory, boosted = self._placed(degraded), self._restorer.memory, self.boosted
+        tiles, guidance = self._restorer.tiles(image), self._restorer.look(image)
+        restored = over_tiles(boosted.restore, image, boosted.for_network_alone(guidance), tiles)
+        found = {NETWORK: restored}
+        for name, feature in features.items():
+            told = self.fed_with(guidance, feature)
+            inside = over_tiles(boosted.restore, image, told, tiles) if boosted.inside else restored
+            found[name] = boosted.refine(inside, image, told, memory=memory)
         for name, result in found.items():
             if not result.isfinite().all():
                 raise ModelError(f"{name}: the result is not finite")
         return {name: result.clamp(0, 1).contiguous().cpu() for name, result in found.items()}
-
-    def _restored(self, image: Tensor, feature: Tensor | None, memory: int) -> Tensor:
-        """F over tiles, as `Restorer` runs it, with R at work inside it where a feature is given and R works there."""
-        tiles = tiles_within(memory, self._bytes_per_pixel, input_multiple(self.boosted.network), self.device)
-        return restore_in_tiles(lambda tile, grid: self.boosted.restore(tile, feature, grid=grid), image, tiles)
 
     def _placed(self, degraded: Tensor) -> Tensor:
         return degraded.float().to(self.device, memory_format=torch.channels_last)

@@ -1,9 +1,8 @@
-"""What happens inside R on one photograph: its range map, its attention and its masks, seen through hooks on its modules."""
+"""What happens inside R on one photograph: its range map, its attention and its masks, watched while it runs."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +10,8 @@ from torch.nn.functional import interpolate
 
 from pellucid.evaluation.reports.figures import Region
 from pellucid.images.padding import pad_to_multiple
-from pellucid.networks import seeing_whole
+from pellucid.layers import watched
+from pellucid.networks import contract_of
 from pellucid.refinement.snr import snr_mask
 from pellucid.refinement.windows import Windows
 from pellucid.studies.explanation.feeding import Subject
@@ -20,6 +20,8 @@ __all__ = ["LARGEST", "Inside", "central_region", "look_inside"]
 
 LARGEST = 2**20
 """Pixels of a photograph that is looked into whole; of a larger one it is so many in the middle."""
+PARTS = ("range_map", "channel_attention", "spatial_attention", "decoder")
+"""Of a refinement, those whose outputs are shown."""
 _STEP = 32
 """A part begins at multiples of this, where networks sample what they sample of the whole."""
 
@@ -72,22 +74,25 @@ def look_inside(subject: Subject, degraded: Tensor, feature: Tensor, region: Reg
         feature: the prior's, of the whole photograph.
         region: what to look into.
     """
-    boosted, refinement = subject.boosted, subject.boosted.refinement
-    image, guide = degraded.float().to(subject.device), feature.to(subject.device)
+    boosted, refinement = subject.boosted, cast(Any, subject.boosted.refinement)
+    image = degraded.float().to(subject.device)
     height, width = image.shape[2:]
     top, left, rows, columns = region
     part = image[:, :, top : top + rows, left : left + columns]
     grid = None
     if part.shape != image.shape:
         grid = torch.tensor([[top / height, left / width, (top + rows) / height, (left + columns) / width]])
-    with seeing_whole(boosted.network, image), _outputs(refinement) as seen:
-        alone = boosted.restore(part)
-        restored = boosted.restore(part, guide, grid=grid) if boosted.inside else alone
-        refined = boosted.refine(restored, part, guide, grid=grid)
+    guidance = subject.fed_with(boosted.look(image), feature).knowing(grid=grid)
+    parts = {name: module for name in PARTS if isinstance(module := getattr(refinement, name, None), nn.Module)}
+    with watched(parts) as ran:
+        alone = boosted.restore(part, boosted.for_network_alone(guidance))
+        restored = boosted.restore(part, guidance) if boosted.inside else alone
+        refined = boosted.refine(restored, part, guidance)
+    seen: dict[str, Tensor] = {name: output for name, _, output in ran}
     if refinement.range_kind == "snr":
         padded = pad_to_multiple(part, 4)
         seen["range_map"] = snr_mask(padded, Windows(padded.shape[2] // 4, padded.shape[3] // 4))
-    multiple = boosted.network_multiple if boosted.inside else boosted.refinement_multiple
+    multiple = contract_of(boosted.network).multiple if boosted.inside else boosted.refinement_multiple
 
     def fitted(name: str) -> Tensor | None:
         return _fitted(seen[name], (rows, columns), multiple) if name in seen else None
@@ -105,26 +110,6 @@ def look_inside(subject: Subject, degraded: Tensor, feature: Tensor, region: Reg
         residual,
         tuple(_missing(boosted)),
     )
-
-
-@contextmanager
-def _outputs(refinement: nn.Module) -> Iterator[dict[str, Tensor]]:
-    """While it lasts, what the parts of a refinement give, by the part's name."""
-    seen: dict[str, Tensor] = {}
-    handles = []
-    for name in ("range_map", "channel_attention", "spatial_attention", "decoder"):
-        module = getattr(refinement, name, None)
-        if isinstance(module, nn.Module):
-
-            def hook(_: nn.Module, inputs: Any, output: Tensor, name: str = name) -> None:
-                seen[name] = output
-
-            handles.append(module.register_forward_hook(hook))
-    try:
-        yield seen
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def _fitted(maps: Tensor, size: tuple[int, int], multiple: int) -> Tensor:

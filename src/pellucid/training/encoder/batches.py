@@ -8,26 +8,26 @@ one would.
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from pellucid.data.batches import Batch, Batches
 from pellucid.data.sources import Sample, Source
 from pellucid.degradations import KINDS, severities
 from pellucid.diagnosis.heads import rows_of
 from pellucid.images import quantise
 from pellucid.priors.composite import TILES, join_tiles, split_tiles
-from pellucid.training.encoder.captions import LENGTH, caption, meaning, tokens
+from pellucid.training.encoder.captions import caption, meaning, tokens
 
 __all__ = [
     "UNSAID",
+    "EncoderBatch",
+    "EncoderBatches",
     "Example",
+    "Examples",
     "Labels",
-    "MosaicBatches",
-    "Mosaics",
     "Pool",
     "generator_of",
     "labelled",
@@ -59,10 +59,9 @@ class Labels:
     meaning: Tensor
     tokens: Tensor
 
-    def pack(self) -> Tensor:
-        """All as one float32 tensor (B, n, 1, 1), which travels as the view of a batch; `unpack` goes back."""
-        tables = (self.known, self.present, self.measured, self.severity, self.meaning[:, None], self.tokens)
-        return torch.cat([table.float() for table in tables], 1)[:, :, None, None]
+    def to(self, device: torch.device) -> "Labels":
+        """The same on a device."""
+        return Labels(*(getattr(self, field.name).to(device) for field in fields(self)))
 
     def rows(self, places: Tensor) -> "Labels":
         """The labels of some of the photographs, by their numbers (n,)."""
@@ -73,30 +72,34 @@ class Labels:
         """The labels of all photographs, those of the first first."""
         return Labels(*(torch.cat([getattr(one, field.name) for one in labels]) for field in fields(Labels)))
 
-    @staticmethod
-    def unpack(packed: Tensor) -> "Labels":
-        """The labels that `pack` packed."""
-        kinds = len(KINDS)
-        sizes = [kinds, kinds, kinds, kinds, 1, LENGTH]
-        known, present, measured, severity, meaning_, tokens_ = torch.split(packed.flatten(1), sizes, 1)
-        return Labels(known > 0, present > 0, measured > 0, severity, meaning_[:, 0].long(), tokens_.long())
-
 
 @dataclass(frozen=True)
 class Example:
-    """A mosaic, (1, 3, s, s) uint8, and the labels of its photograph, packed, (1, n, 1, 1)."""
+    """What the encoder is shown of a photograph, (1, 3, s, s) uint8, and what is known of it."""
 
-    mosaic: Tensor
-    labels: Tensor
+    view: Tensor
+    labels: Labels
 
 
 @dataclass(frozen=True)
-class Mosaics:
+class EncoderBatch:
+    """B views, (B, 3, s, s) in [0, 1], and what is known of their photographs."""
+
+    views: Tensor
+    labels: Labels
+
+    def to(self, device: torch.device) -> "EncoderBatch":
+        """The same on a device, the views channels last."""
+        return EncoderBatch(self.views.to(device, memory_format=torch.channels_last), self.labels.to(device))
+
+
+@dataclass(frozen=True)
+class Examples:
     """Examples by their number: photographs of a source, and what is known of them.
 
     Args:
         source: photographs whose degradation, or at least one kind of it, is known.
-        view: from a photograph (1, 3, H, W) to its mosaic (1, 3, s, s), both in [0, 1].
+        view: from a photograph (1, 3, H, W) to what the encoder is shown of it, (1, 3, s, s), both in [0, 1].
         seed: of all draws.
     """
 
@@ -107,7 +110,7 @@ class Mosaics:
     def __call__(self, index: int, rank: int = 0) -> Example:
         """Example `index` of process `rank`."""
         image, labels = seen_photograph(self.source, None, generator_of(self.seed, rank, index))
-        return Example((self.view(image[None]) * 255).round().byte(), labels.pack())
+        return Example((self.view(image[None]) * 255).round().byte(), labels)
 
 
 def seen_photograph(source: Source, index: int | None, generator: torch.Generator) -> tuple[Tensor, Labels]:
@@ -179,30 +182,31 @@ class Pool:
 
 
 @dataclass(frozen=True)
-class MosaicBatches(Batches):
-    """Batches whose `degraded` are mosaics, shuffled and mirrored, and whose `view` are packed labels.
+class EncoderBatches:
+    """Batches of views, their tiles in another order and some of them mirrored, and of labels.
 
     Args:
+        source: what the examples are drawn from.
+        size: of a batch.
+        seed: of all draws.
         pool: the pool of each process, by its rank.
     """
 
-    pool: Callable[[int], Pool] = field(kw_only=True)
+    source: Source
+    size: int
+    seed: int
+    pool: Callable[[int], Pool]
 
-    def at(self, number: int, *, rank: int = 0) -> Batch:
+    def at(self, number: int, *, rank: int = 0) -> EncoderBatch:
         """Batch `number` of process `rank`."""
         generator = generator_of(self.seed, rank, number, 1)
         pool = self.pool(rank)
         places = torch.randint(len(pool.window(number)), (self.size,), generator=generator).tolist()
         examples = pool.at(number, places)
-        mosaics = torch.cat([example.mosaic for example in examples]).float() / 255
+        views = torch.cat([example.view for example in examples]).float() / 255
         order = torch.stack([torch.randperm(TILES, generator=generator) for _ in examples])
         mirrored = torch.rand(self.size, generator=generator) < 0.5
-        return Batch(
-            rearranged(mosaics, order, mirrored),
-            None,
-            torch.zeros(self.size, 4),
-            torch.cat([example.labels for example in examples]),
-        )
+        return EncoderBatch(rearranged(views, order, mirrored), Labels.join([example.labels for example in examples]))
 
 
 def rearranged(mosaics: Tensor, order: Tensor, mirrored: Tensor) -> Tensor:

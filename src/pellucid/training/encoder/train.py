@@ -19,7 +19,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pellucid.data.batches import Batch
 from pellucid.data.folders import Photographs
 from pellucid.data.sources import Mixture, Source, Synthetic
 from pellucid.degradations import KINDS
@@ -37,9 +36,10 @@ from pellucid.priors.degradation_encoder import (
 from pellucid.training.data import describe_data, split_sources
 from pellucid.training.encoder.batches import (
     UNSAID,
+    EncoderBatch,
+    EncoderBatches,
+    Examples,
     Labels,
-    MosaicBatches,
-    Mosaics,
     Pool,
     generator_of,
     seen_photograph,
@@ -218,21 +218,20 @@ def _prepare(recipe: Recipe, settings: EncoderSettings, folder: Path) -> tuple[R
         learner = Learner(shape, text, settings.hidden)
     except (TypeError, ValueError) as error:
         raise SettingsError(f"encoder: {one_line(error)}") from error
-    mosaics = Mosaics(training, DegradationEncoder(shape).prepare, recipe.train.seed)
+    examples = Examples(training, DegradationEncoder(shape).prepare, recipe.train.seed)
 
     @cache
     def pool(rank: int) -> Pool:
         return Pool(
-            lambda number: mosaics(number, rank), first=settings.first, fresh=settings.fresh, size=settings.pool
+            lambda number: examples(number, rank), first=settings.first, fresh=settings.fresh, size=settings.pool
         )
 
-    def objective(module: nn.Module, batch: Batch) -> Tensor:
-        assert batch.view is not None
-        contrastive, presence, severity = module(batch.degraded, Labels.unpack(batch.view))
+    def objective(module: nn.Module, batch: EncoderBatch) -> Tensor:
+        contrastive, presence, severity = module(batch.views, batch.labels)
         total: Tensor = settings.contrastive * contrastive + settings.presence * presence + settings.severity * severity
         return total
 
-    batches = MosaicBatches(training, shape.image_size, recipe.train.batch, recipe.train.seed, pool=pool)
+    batches = EncoderBatches(training, recipe.train.batch, recipe.train.seed, pool)
     return Run(learner, objective, batches, recipe.train, folder / "checkpoint.pt"), held_out
 
 

@@ -1,10 +1,43 @@
-"""Priors by name: `NAME` or `NAME:ARGUMENT`, and what is made of several or of one: `joined(A, B, ...)`, `quarters(A)`."""
+"""G by name: `NAME` or `NAME:ARGUMENT`, and what is made of several or of one: `joined(A, B, ...)`, `quarters(A)`.
+
+    mobilenet_v2, squeezenet1_0     ImageNet classifiers from a file of weights (see `priors.imagenet`)
+    torchvision:MODEL               any classifier of torchvision
+    clip, clip:NAME_OR_FOLDER       CLIP's or SigLIP's image tower, through transformers
+    dinov2, dinov2:NAME_OR_FOLDER   DINOv2's class token, through transformers
+    blip2, blip2:NAME_OR_FOLDER     BLIP-2's Q-Former, without its language model, through transformers
+    stable-diffusion, stable-diffusion:NAME_OR_FOLDER@TIMESTEP
+                                    the middle of Stable Diffusion's UNet, through diffusers
+    degradations, degradations:FOLDER
+                                    our own small encoder, taught what can be wrong with a photograph
+    diagnosis, diagnosis:FOLDER     what that encoder sees, and what its diagnoser concludes
+    restorer:FILE                   the deepest features of a network's file
+    statistics                      the image's own colours, gradients, noise, blur and blocks
+    snr                             the image's own signal-to-noise map
+    joined(SPEC, SPEC, ...)         several of these, end to end
+    quarters(SPEC)                  the mean of what it sees in the picture's quarters, twice as closely
+    zeros:WIDTH                     no prior
+    random:WIDTH[:SEED]             a meaningless vector per image
+
+Model files hold the small priors of ours (`EMBEDDED_PRIORS`) themselves.
+"""
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from pellucid.errors import SettingsError, unknown_name
+import torch
+from torch import Tensor
+
+from pellucid.diagnosis import DiagnosisPrior, diagnosis_prior
+from pellucid.errors import ModelError, SettingsError, unknown_name
+from pellucid.layers import find_layer
+from pellucid.models.assemble import assemble
+from pellucid.models.file import fill, open_model
+from pellucid.models.header import Header
+from pellucid.models.tables import build_network
+from pellucid.networks import Network, contract_of
+from pellucid.priors import DegradationEncoder, ModuleFeatures, Student
 from pellucid.priors.blip2 import DEFAULT_BLIP2, blip2
 from pellucid.priors.classifier import torchvision_prior
 from pellucid.priors.clip import DEFAULT_CLIP, clip
@@ -19,7 +52,15 @@ from pellucid.priors.snr import SnrPrior
 from pellucid.priors.stable_diffusion import DEFAULT_STABLE_DIFFUSION, stable_diffusion
 from pellucid.priors.statistics import Statistics
 
-__all__ = ["PRIORS", "Builder", "Weights", "build_prior"]
+__all__ = [
+    "EMBEDDED_PRIORS",
+    "PRIORS",
+    "Builder",
+    "Weights",
+    "embedded_prior",
+    "find_prior",
+    "network_in",
+]
 
 File = str | Path
 Weights = File | Mapping[str, File] | None
@@ -27,6 +68,8 @@ Weights = File | Mapping[str, File] | None
 Builder = Callable[[str, File | None], Prior]
 """From what follows the colon, and a file of weights or None, to the prior."""
 
+EMBEDDED_PRIORS: Mapping[str, type] = {"diagnosis": DiagnosisPrior, "encoder": DegradationEncoder, "student": Student}
+"""The priors that travel in model files, by the key of the header that holds their settings: small, and ours."""
 WITH_FILE = frozenset({"mobilenet_v2", "squeezenet1_0", "torchvision"})
 """The priors that read a file of weights."""
 WITH_FOLDER = frozenset({"blip2", "clip", "degradations", "dinov2", "stable-diffusion"})
@@ -67,15 +110,25 @@ def _random(argument: str, weights: File | None) -> Prior:
 
 
 def _diagnosis(folder: str, weights: File | None) -> Prior:
-    raise SettingsError(
-        "prior 'diagnosis' is made of a diagnoser: give pellucid.diagnosis.diagnosis_prior() instead of its name"
-    )
+    return diagnosis_prior(folder)
 
 
 def _restorer(file: str, weights: File | None) -> Prior:
-    raise SettingsError(
-        "prior 'restorer' needs a network that is loaded already: give pellucid.priors.ModuleFeatures(network, name=...)"
-    )
+    """Of a boosted model the network alone counts, told what its prior sees where it must be."""
+    path = Path(file)
+    header, tensors = open_model(path)
+    if header.is_of_own_network:
+        raise ModelError(f"{path}: is for a network of your own, whose features pellucid.priors.ModuleFeatures gives")
+    network: Any = network_in(header, tensors, path)
+    if contract_of(network).vector is not None:
+        prior = None if header.prior is None else embedded_prior(header, tensors, path)
+        if prior is None:
+            raise ModelError(f"{path}: its network must be told what a prior sees that is not in the file")
+        network = assemble(network, prior)
+    multiple = contract_of(network).multiple
+    side = 256 + -256 % multiple
+    layer = find_layer(network.eval(), multiple=multiple).name
+    return ModuleFeatures(network, layer, name=f"restorer:{file}", size=(side, side))
 
 
 def _snr(argument: str, weights: File | None) -> Prior:
@@ -133,49 +186,79 @@ PRIORS: Mapping[str, Builder] = {
 """The priors by name."""
 
 
-def build_prior(spec: str, *, weights: Weights = None, more: Mapping[str, Builder] | None = None) -> Prior:
+def find_prior(spec: str, *, weights: Weights = None) -> Prior:
     """The prior that `spec` names, such as "clip", "zeros:512" or "joined(mobilenet_v2, statistics)".
 
     The prior's `name` is such a spec again.
 
     Args:
-        spec: see the package's docstring. What stands within `joined(...)` or `quarters(...)` may not have a comma or a
+        spec: see the module's docstring. What stands within `joined(...)` or `quarters(...)` may not have a comma or a
             parenthesis in its argument.
         weights: a file, for the prior that reads one, or for the one member of a joined prior that does; for several
             members, files by their specs: {"mobilenet_v2": FILE, "squeezenet1_0": FILE}.
-        more: builders that this package cannot hold, by name, before its own: priors made of networks.
 
     Raises SettingsError for an unknown or malformed spec, ModelError when weights are missing or wrong, and
     MissingExtraError when an optional package is needed.
     """
-    builders = {**PRIORS, **(more or {})}
     leaves = list(_leaves(spec))
     for leaf in leaves:
         name = leaf.partition(":")[0]
-        if name not in builders:
-            raise SettingsError(unknown_name("prior", name, builders))
-    return _build(spec, _assigned(spec, leaves, weights), builders)
+        if name not in PRIORS:
+            raise SettingsError(unknown_name("prior", name, PRIORS))
+    return _build(spec, _assigned(spec, leaves, weights))
 
 
-def _build(spec: str, files: Mapping[str, File], builders: Mapping[str, Builder]) -> Prior:
-    composed, members = _members(spec)
+def network_in(header: Header, tensors: Mapping[str, Tensor], path: Path) -> Network:
+    """The network of ours in a model file, with its weights.
+
+    Raises:
+        ModelError: it names a network that is not ours, or the weights do not fit.
+        SettingsError: unknown name, or settings that the network does not take.
+    """
+    if header.network["name"] == "external":  # it would import whatever the header names
+        raise ModelError(f"{path}: names a network that is not pellucid's own; model files may not")
+    with torch.device("meta"):  # without memory for weights yet: they come from the file, and their sizes must agree
+        network = build_network(header.network["name"], header.network["settings"])
+    fill(network, tensors, "network", path)
+    return network
+
+
+def embedded_prior(header: Header, tensors: Mapping[str, Tensor], path: Path) -> Any:
+    """The prior that a model file holds itself, frozen; None where it holds none.
+
+    Raises:
+        ModelError: the weights do not fit.
+    """
+    assert header.prior is not None
+    key = next((key for key in EMBEDDED_PRIORS if key in header.prior), None)
+    if key is None:
+        return None
+    kept = header.prior[key]
+    prior: Any = DegradationEncoder(kept) if key == "encoder" else EMBEDDED_PRIORS[key](**kept)
+    fill(prior, tensors, "prior", path)
+    prior.freeze()
+    return prior
+
+
+def _build(spec: str, files: Mapping[str, File]) -> Prior:
+    composed, members = _composed(spec)
     if members:
-        parts = [_build(member, files, builders) for member in members]
+        parts = [_build(member, files) for member in members]
         return Joined(*parts) if composed == "joined" else Quarters(*parts)
     name, _, argument = spec.strip().partition(":")
-    return builders[name](argument, files.get(spec.strip()))
+    return PRIORS[name](argument, files.get(spec.strip()))
 
 
 def _leaves(spec: str) -> Iterator[str]:
     """The specs that are not made of others, in order."""
-    _, members = _members(spec)
+    _, members = _composed(spec)
     if not members:
         yield spec.strip()
     for member in members:
         yield from _leaves(member)
 
 
-def _members(spec: str) -> tuple[str, list[str]]:
+def _composed(spec: str) -> tuple[str, list[str]]:
     """A name of COMPOSED and what stands between its outermost commas; nothing for another spec. Raises SettingsError."""
     spec = spec.strip()
     name, bracket, inside = spec.partition("(")

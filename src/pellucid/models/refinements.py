@@ -1,20 +1,18 @@
 """Refinements by name, and made to measure for a network and a prior."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import nn
 
 from pellucid.errors import ModelError, PellucidError, SettingsError, one_line, unknown_name
+from pellucid.layers import find_layer, is_compiled
+from pellucid.models.tables import REFINEMENTS
+from pellucid.networks import contract_of
 from pellucid.priors import Prior
-from pellucid.refinement.features import FeatureRefinement
-from pellucid.refinement.guided import Guided
-from pellucid.refinement.layers import find_layer, is_compiled
-from pellucid.refinement.ptgrm import PTGRM
 
 __all__ = [
-    "REFINEMENTS",
     "build_refinement",
     "feature_width",
     "has_maps",
@@ -22,11 +20,6 @@ __all__ = [
     "refinement_for",
     "refinement_name",
 ]
-
-REFINEMENTS: Mapping[str, Callable[..., nn.Module]] = {
-    "ptgrm": PTGRM,
-    "ptgrm-features": FeatureRefinement,
-}
 
 FOLLOWING: Mapping[str, str] = {"prior_width": "the prior", "channels": "the layer"}
 """Settings that nobody chooses where a refinement is made to measure, and what they follow from."""
@@ -79,7 +72,7 @@ def refinement_for(
         if key in settings:
             raise SettingsError(f"refinement {name!r}: {key} follows from {source}; leave it out")
     settings["prior_width"] = feature_width(prior, settings)
-    if name == "ptgrm-features" and isinstance(network, Guided):
+    if name == "ptgrm-features" and contract_of(network).vector is not None:
         raise SettingsError(
             "refinement 'ptgrm-features': which layers run depends on the photograph where a prior guides the network; "
             "use 'ptgrm'"
@@ -90,7 +83,7 @@ def refinement_for(
             "as it was before torch.compile, and compile R alone, with boosted.refinement.compile()"
         )
     if name == "ptgrm-features":
-        layer = find_layer(network, settings.get("layer"))
+        layer = find_layer(network, settings.get("layer"), multiple=contract_of(network).multiple)
         settings |= {"layer": layer.name, "channels": layer.channels}
     return build_refinement(name, settings)
 

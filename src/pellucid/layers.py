@@ -1,30 +1,35 @@
-"""The layers of any network: finding the one that gives its deepest feature map, and replacing what a layer gives.
+"""The layers of any network: finding the one that gives its deepest feature map, watching and replacing what layers give.
 
 A layer is a module of the network, by its dotted name, which runs once in a forward pass and gives one map (B, C, h, w).
 """
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass
 from difflib import get_close_matches
 from math import lcm
+from threading import get_ident
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from pellucid.errors import ModelError, SettingsError, one_line, unknown_name
-from pellucid.networks import input_multiple
 
-__all__ = ["Layer", "check_layer", "find_layer", "is_compiled", "replaced", "statistics_kept"]
+__all__ = [
+    "Layer",
+    "check_layer",
+    "find_layer",
+    "first_tensor",
+    "is_compiled",
+    "replaced",
+    "statistics_kept",
+    "watched",
+]
 
 # The probe's sides are as 3 to 5: so are those of feature maps, and not those of pooled maps, attention matrices or
 # channels-last maps. 32 is the usual largest stride.
 PROBE = (3 * 32, 5 * 32)
-
-_REPLACING: ContextVar[object | None] = ContextVar("replacing", default=None)
-"""Whose replacement is on. A context variable, so that another thread that runs the same network is left alone."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,7 @@ class _Seen:
         return None if len(self.output) == 4 else f"gives a tensor of shape {self.output}"
 
 
-def find_layer(network: nn.Module, name: str | None = None) -> Layer:
+def find_layer(network: nn.Module, name: str | None = None, *, multiple: int = 1) -> Layer:
     """The layer called `name`; None: the network's deepest, found by one forward pass over a blank image.
 
     The deepest is the one with the smallest feature map; of several that are equally small, the outermost by name, and of these
@@ -61,6 +66,7 @@ def find_layer(network: nn.Module, name: str | None = None) -> Layer:
     Args:
         network: images (B, 3, H, W) to images; (B, 1, H, W) and (B, 6, H, W) are tried, too. It is left as it was.
         name: the module's dotted name, such as "encoders.3".
+        multiple: what the sides of the network's input must divide by.
 
     Raises:
         SettingsError: there is no such module, it does not run exactly once, or gives anything but one map; the near names.
@@ -68,7 +74,7 @@ def find_layer(network: nn.Module, name: str | None = None) -> Layer:
     """
     if name is not None:
         check_layer(network, name)
-    seen, image = _probe(network)
+    seen, image = _probe(network, multiple)
     layers = {key: found for key, found in seen.items() if found.problem() is None}
     if name is not None:
         problem = seen[name].problem()
@@ -113,11 +119,11 @@ def replaced(network: nn.Module, name: str, replace: Callable[[Tensor], Tensor])
     Raises:
         ModelError: the layer gave anything but one map, or did not run exactly once.
     """
-    mark, calls = object(), 0
+    thread, calls = get_ident(), 0  # another thread that runs the same network is left alone
 
     def hook(_: nn.Module, inputs: Any, output: Any) -> Tensor | None:
         nonlocal calls
-        if _REPLACING.get() is not mark:
+        if get_ident() != thread:
             return None
         calls += 1
         if calls > 1 or not isinstance(output, Tensor) or output.ndim != 4:
@@ -129,11 +135,9 @@ def replaced(network: nn.Module, name: str, replace: Callable[[Tensor], Tensor])
         return replace(output)
 
     handle = network.get_submodule(name).register_forward_hook(hook)
-    token = _REPLACING.set(mark)
     try:
         yield
     finally:
-        _REPLACING.reset(token)
         handle.remove()
     if not calls:
         raise ModelError(
@@ -143,10 +147,9 @@ def replaced(network: nn.Module, name: str, replace: Callable[[Tensor], Tensor])
 
 
 @torch.no_grad()
-def _probe(network: nn.Module) -> tuple[dict[str, _Seen], tuple[int, ...]]:
+def _probe(network: nn.Module, multiple: int) -> tuple[dict[str, _Seen], tuple[int, ...]]:
     """What every module but the network itself does in one forward pass, and the shape of the image that was given."""
     place = next(network.parameters(), torch.empty(0))
-    multiple = input_multiple(network)
     sides = [lcm(side // factor, multiple) * factor for side, factor in zip(PROBE, (3, 5), strict=True)]
     modes = [(module, module.training) for module in network.modules()]
     first: Exception | None = None
@@ -168,23 +171,11 @@ def _probe(network: nn.Module) -> tuple[dict[str, _Seen], tuple[int, ...]]:
 def _watch(network: nn.Module, image: Tensor) -> dict[str, _Seen]:
     modules = {name: module for name, module in network.named_modules() if name}
     seen = {name: _Seen() for name in modules}
-    order = 0
-
-    def watcher(name: str) -> Callable[[nn.Module, Any, Any], None]:
-        def hook(_: nn.Module, inputs: Any, output: Any) -> None:
-            nonlocal order
-            order += 1
-            shape = tuple(output.shape) if isinstance(output, Tensor) else f"a {type(output).__name__}"
-            seen[name] = _Seen(seen[name].calls + 1, shape, order)
-
-        return hook
-
-    handles = [module.register_forward_hook(watcher(name)) for name, module in modules.items()]
-    try:
+    with watched(modules) as ran:
         network(image)
-    finally:
-        for handle in handles:
-            handle.remove()
+    for order, (name, _, output) in enumerate(ran):
+        shape = tuple(output.shape) if isinstance(output, Tensor) else f"a {type(output).__name__}"
+        seen[name] = _Seen(seen[name].calls + 1, shape, order)
     return seen
 
 
@@ -198,6 +189,38 @@ def _shortlist(name: str, names: Collection[str]) -> list[str]:
     """The names worth showing, for a network has hundreds: the near ones, then the outermost."""
     near = get_close_matches(name, names, n=6)
     return near + sorted(set(names) - set(near), key=lambda key: (key.count("."), key))[: 8 - len(near)]
+
+
+@contextmanager
+def watched(modules: Mapping[str, nn.Module]) -> Iterator[list[tuple[str, tuple[Any, ...], Any]]]:
+    """While it lasts, what modules take and give in this thread: name, inputs and output of each, as they run.
+
+    What they give is not copied: a later layer may work in place.
+    """
+    seen: list[tuple[str, tuple[Any, ...], Any]] = []
+    thread = get_ident()  # another thread that runs the same module is left alone
+
+    def watcher(name: str) -> Callable[[nn.Module, tuple[Any, ...], Any], None]:
+        def hook(_: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+            if get_ident() == thread:
+                seen.append((name, inputs, output))
+
+        return hook
+
+    handles = [module.register_forward_hook(watcher(name)) for name, module in modules.items()]
+    try:
+        yield seen
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def first_tensor(output: Any) -> Tensor | None:
+    """The first tensor of what a layer returns: a tensor, or nested tuples, lists and dictionaries of them."""
+    if isinstance(output, Tensor):
+        return output
+    values = output.values() if isinstance(output, Mapping) else output if isinstance(output, list | tuple) else ()
+    return next((tensor for value in values if (tensor := first_tensor(value)) is not None), None)
 
 
 @contextmanager

@@ -1,0 +1,135 @@
+"""The header of a model file: what the model is made of, how it restores, and how it was made.
+
+A model file is one `.safetensors`. Its metadata key `pellucid` is JSON:
+
+    format       2
+    network      {"name", "settings"} of the NETWORKS table, or {"sha256"} of a network that is not ours
+    refinement   {"name", "settings"} or null
+    prior        of R, and of a network that is told of it: {"student": settings}, {"encoder": settings} or
+                 {"diagnosis": settings} (embedded), {"name": ...} (needed from elsewhere), or null; "sha256" is of its
+                 weights, if any; "shuffled" marks a control
+    policy       how pictures are restored by it: see `Policy`
+    recipe       the resolved recipe of the training
+    card         what the model is for, what it was trained on, numbers with their protocols, licence
+
+Nothing in a file is executed: names are looked up in our tables (the one that imports classes by name is refused), and
+weights are plain tensors.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pellucid.errors import ModelError
+
+__all__ = ["FORMAT", "ONE_PASS", "Header", "Policy", "parse_header"]
+
+FORMAT = 2
+HEADER: Mapping[str, tuple[type, ...]] = {
+    "network": (dict,),
+    "refinement": (dict, type(None)),
+    "prior": (dict, type(None)),
+    "policy": (dict,),
+    "recipe": (dict,),
+    "card": (dict,),
+}
+"""The keys that a header must have, and the kinds of their values."""
+
+
+@dataclass(frozen=True)
+class Policy:
+    """How a model restores pictures, beyond calling it once; it stands in the model's file.
+
+    Attributes:
+        passes: how often at most a picture is restored: of the result, a model of experts is asked again, and goes on
+            while it names another expert for what was found in the picture as it came.
+        align_blocks: whether a cropped JPEG is padded until its blocks begin in the corner, where the model knows them.
+        leave_alone: whether a picture with which most surely nothing is wrong comes back as it is.
+
+    Raises:
+        ValueError: passes that are no whole number, or below 1.
+    """
+
+    passes: int = 1
+    align_blocks: bool = False
+    leave_alone: bool = False
+
+    def __post_init__(self) -> None:
+        if type(self.passes) is not int or self.passes < 1:
+            raise ValueError(f"passes must be a whole number, 1 or more, got {self.passes!r}")
+        for name in ("align_blocks", "leave_alone"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"{name} must be true or false, got {getattr(self, name)!r}")
+
+
+ONE_PASS = Policy()
+"""A model is called once, whatever the picture."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a model file says of its model; see the module's docstring."""
+
+    network: Mapping[str, Any]
+    refinement: Mapping[str, Any] | None = None
+    prior: Mapping[str, Any] | None = None
+    policy: Policy = ONE_PASS
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    card: Mapping[str, Any] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-able, as it stands in a file."""
+        return {"format": FORMAT} | asdict(self)
+
+    @property
+    def is_of_own_network(self) -> bool:
+        """Whether the network is one of the user's own, which is not in the file."""
+        return "name" not in self.network
+
+
+def parse_header(text: str | None, path: Path) -> Header | None:
+    """The header that a file's metadata holds; None for a file without one.
+
+    Raises:
+        ModelError: it is damaged, of a newer format, or does not describe a model; the file is named.
+    """
+    if text is None:
+        return None
+    try:
+        tree = json.loads(text)
+    except (ValueError, RecursionError):
+        tree = None
+    if not isinstance(tree, dict) or "format" not in tree:
+        raise ModelError(f"{path}: not a pellucid model file (its header is missing)")
+    if tree["format"] == 1:
+        tree = _from_format_1(tree)
+    if tree["format"] != FORMAT:
+        raise ModelError(f"{path}: format {tree['format']}; this version of pellucid reads formats 1 to {FORMAT}")
+    for key, kinds in HEADER.items():
+        if not isinstance(tree.get(key), kinds):
+            raise ModelError(f"{path}: its header does not describe a model ({key} is missing or of a wrong kind)")
+    try:
+        policy = Policy(**tree["policy"])
+    except (TypeError, ValueError) as error:
+        raise ModelError(f"{path}: its header does not describe a model (policy: {error})") from error
+    return Header(policy=policy, **{key: tree[key] for key in HEADER if key != "policy"})
+
+
+def _from_format_1(tree: dict[str, Any]) -> dict[str, Any]:
+    """Format 1 had no policy, which followed from the parts, and called the width of an experts' prior otherwise."""
+    prior = tree.get("prior")
+    diagnosing = isinstance(prior, dict) and ("diagnosis" in prior or str(prior.get("name")).startswith("diagnosis"))
+    network = tree.get("network")
+    experts = isinstance(network, dict) and network.get("name") == "experts"
+    policy = {"passes": 3 if diagnosing and experts else 1, "align_blocks": diagnosing}
+    renamed = {key: _with_prior_width(tree.get(key)) for key in ("network", "recipe")}
+    return tree | renamed | {"format": FORMAT, "policy": policy}
+
+
+def _with_prior_width(tree: Any) -> Any:
+    """The tree with every key `guide_width` called `prior_width`."""
+    if isinstance(tree, dict):
+        return {"prior_width" if key == "guide_width" else key: _with_prior_width(value) for key, value in tree.items()}
+    return [_with_prior_width(value) for value in tree] if isinstance(tree, list) else tree

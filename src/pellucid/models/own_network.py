@@ -1,0 +1,160 @@
+"""A network of the user's own in model files: it is not stored, for its code is not ours to run.
+
+Such a file holds the refinement alone, or only says which network it is. The network's weights lie beside it, in
+`network.safetensors`. The network comes from the user:
+
+    load_model(path, network=...)           the user's module, which is wrapped in `External` with the recipe's
+                                            settings; one that is `External` already is taken as it is
+    load_model(path, import_network=True)   the class that the file's recipe names is imported and called; no file is
+                                            ever loaded so unless somebody asks for it
+
+Either way its weights must be those that the file was made with, by their SHA-256. A network with others is filled from
+`network.safetensors`, whose tensors are checked first, before a network is imported and before one is changed.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from pellucid.errors import ModelError, SettingsError
+from pellucid.models.file import read_tensors, write_tensors
+from pellucid.models.header import Header
+from pellucid.networks import External
+from pellucid.refinement import Boosted
+
+__all__ = [
+    "NETWORK_FILE",
+    "bytes_of",
+    "fill_own_network",
+    "fingerprint",
+    "own_network",
+    "own_weights",
+    "save_own_network",
+]
+
+NETWORK_FILE = "network.safetensors"
+"""Beside a model file: the weights of the user's own network that it is for, by the names that they have in it."""
+
+
+def save_own_network(module: nn.Module, folder: Path) -> bool:
+    """Writes the weights of a network of the user's own to a folder, beside the model file there, whole or not at all.
+
+    Args:
+        module: a network that is not ours, in `External` or as it is, or `Boosted` on one; of any other nothing is written.
+        folder: where `network.safetensors` goes.
+
+    Returns:
+        Whether the module has such a network.
+
+    Raises:
+        ModelError: the weights are not finite, or the file cannot be written.
+    """
+    network = module.network if isinstance(module, Boosted) else module
+    if not isinstance(network, External):
+        return False
+    # Copies: weights that several layers share are stored for each, for the format knows of no sharing.
+    tensors = {key: value.detach().cpu().contiguous().clone() for key, value in network.network.state_dict().items()}
+    write_tensors(tensors, folder / NETWORK_FILE)
+    return True
+
+
+def own_network(given: nn.Module | None, header: Header, path: Path, *, imported: bool) -> nn.Module:
+    """The network of the user's own that a file is for, with the weights that it was made with.
+
+    Args:
+        given: the user's module; None where it is to be imported.
+        header: of the file.
+        path: the file.
+        imported: whether the user asked for that.
+
+    Raises:
+        ModelError: no network was given, or it cannot be imported, or its weights cannot be had.
+    """
+    settings = _external_settings(header)
+    if given is None:
+        if not imported:
+            raise ModelError(
+                f"{path}: is for a network of your own; --import-network imports it, which runs its code, "
+                "and pellucid.load(file, network=...) takes it"
+            )
+        if settings is None:
+            raise ModelError(f"{path}: does not say which network to import; use pellucid.load(file, network=...)")
+        weights = own_weights(header, path)  # first: of a file that is not whole no code runs
+        try:
+            network = External(**settings)
+        except SettingsError as error:
+            raise ModelError(f"{path}: {error}") from error
+        fill_own_network(network, weights, path)
+        return network
+    if not isinstance(given, External) and settings is not None:
+        how = {key: value for key, value in settings.items() if key not in ("target", "arguments")}
+        given = External(given, **how)
+    if fingerprint(given) == header.network.get("sha256"):
+        return given
+    if not isinstance(given, External):
+        raise ModelError(
+            f"{path}: was made for a network with other weights than the one given, or for External(network, ...)"
+        )
+    if not path.with_name(NETWORK_FILE).is_file():
+        raise ModelError(
+            f"{path}: was made for a network with other weights than the one given, and no {NETWORK_FILE} lies beside it"
+        )
+    fill_own_network(given, own_weights(header, path), path)
+    return given
+
+
+def own_weights(header: Header, path: Path) -> dict[str, Tensor]:
+    """The tensors of `network.safetensors` beside a model file, which are those that it was made with.
+
+    Raises:
+        ModelError: the file is missing or damaged, or holds others.
+    """
+    beside = path.with_name(NETWORK_FILE)
+    try:
+        tensors = read_tensors(beside)
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"{beside}: the weights of the network of {path.name} cannot be read ({error})") from error
+    if _fingerprint({f"network.{key}": value for key, value in tensors.items()}) != header.network.get("sha256"):
+        raise ModelError(f"{beside}: holds other weights than those that {path.name} was made with")
+    return tensors
+
+
+def fill_own_network(network: External, tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Gives a network of the user's own its weights. Raises ModelError where they do not fit."""
+    try:
+        network.network.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise ModelError(
+            f"{path}: the weights of its network do not fit {network.settings['target']} "
+            f"({str(error).splitlines()[-1].strip()})"
+        ) from error
+
+
+def fingerprint(network: nn.Module) -> str:
+    """The SHA-256 of a network's weights and their names."""
+    return _fingerprint(network.state_dict())
+
+
+def bytes_of(value: Tensor) -> bytes:
+    """The bytes of a tensor's numbers."""
+    return value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+
+
+def _fingerprint(state: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for key, value in sorted(state.items()):
+        digest.update(key.encode())
+        digest.update(bytes_of(value))
+    return digest.hexdigest()
+
+
+def _external_settings(header: Header) -> dict[str, Any] | None:
+    """The settings of `External` with which a file's recipe trained a network of the user's own."""
+    network = header.recipe.get("network")
+    settings = network.get("settings") if isinstance(network, dict) and network.get("name") == "external" else None
+    return settings if isinstance(settings, dict) else None

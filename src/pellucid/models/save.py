@@ -1,0 +1,97 @@
+"""From a model to its file."""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pellucid.errors import ModelError
+from pellucid.models.file import write_tensors
+from pellucid.models.header import ONE_PASS, Header, Policy
+from pellucid.models.own_network import NETWORK_FILE, bytes_of, fingerprint
+from pellucid.models.priors import EMBEDDED_PRIORS
+from pellucid.models.refinements import refinement_name
+from pellucid.models.tables import network_name
+from pellucid.networks import External, contract_of
+from pellucid.priors import Cached, Shuffled
+from pellucid.refinement import Boosted
+
+__all__ = ["outside_prior_header", "save_model"]
+
+
+def save_model(
+    module: nn.Module,
+    path: Path,
+    *,
+    recipe: Mapping[str, Any] | None = None,
+    card: Mapping[str, Any] | None = None,
+    policy: Policy = ONE_PASS,
+    dtype: torch.dtype = torch.float32,
+) -> None:
+    """Writes a model file, whole or not at all.
+
+    Args:
+        module: a network of ours, or a `Boosted`. An `External` alone, too, once `save_own_network` has written its
+            weights beside the file.
+        path: where to.
+        recipe: the resolved recipe of its training, JSON-able.
+        card: what people should know, JSON-able.
+        policy: how pictures are restored by it.
+        dtype: of the stored weights; float16 halves the file and is loaded back as float32.
+
+    Raises:
+        ModelError: nothing of it is ours to store, or the file cannot be written.
+    """
+    network = module.network if isinstance(module, Boosted) else module
+    name = network_name(network)
+    stored: dict[str, nn.Module] = {}
+    bank: dict[str, Tensor] = {}
+    prior_header: dict[str, Any] | None = None
+    refinement_header: dict[str, Any] | None = None
+    if name is None or isinstance(network, External):
+        network_header: dict[str, Any] = {"sha256": fingerprint(network)}
+    else:
+        network_header = {"name": name, "settings": network.settings}
+        stored["network"] = network
+    if isinstance(module, Boosted):
+        if module.refinement is not None:
+            refinement_header = {
+                "name": refinement_name(module.refinement),
+                "settings": module.refinement.settings,
+            }
+            stored["refinement"] = module.refinement
+        prior = module.prior.prior if isinstance(module.prior, Cached) else module.prior
+        embedded = next((key for key, kind in EMBEDDED_PRIORS.items() if type(prior) is kind), None)
+        if embedded is not None:
+            prior_header = {embedded: prior.settings}
+            stored["prior"] = prior
+        elif isinstance(prior, Shuffled):
+            prior_header = outside_prior_header(prior.prior) | {"shuffled": True}
+            bank = {"prior.bank": prior.bank.cpu()}
+        else:
+            prior_header = outside_prior_header(prior)
+    elif contract_of(network).vector is not None:
+        raise ModelError(f"{path}: {type(network).__name__} must be told a prior's vector; store it with its prior")
+    if not stored and not (isinstance(network, External) and path.with_name(NETWORK_FILE).is_file()):
+        raise ModelError(f"{path}: nothing of ours to store; the network is external and not boosted")
+    tensors = {
+        f"{part}.{key}": (value.to(dtype) if value.is_floating_point() else value).contiguous().cpu()
+        for part, kept in stored.items()
+        for key, value in kept.state_dict().items()
+    }
+    header = Header(
+        network_header, refinement_header, prior_header, policy, recipe=dict(recipe or {}), card=dict(card or {})
+    )
+    write_tensors(tensors | bank, path, header)
+
+
+def outside_prior_header(prior: Any) -> dict[str, str]:
+    """What a header says of a prior that is not in the file: its name, and the SHA-256 of its weights, where it has any.
+
+    The names of the weights do not count, for they change with the versions of libraries.
+    """
+    hashes = sorted(hashlib.sha256(bytes_of(value)).hexdigest() for value in prior.state_dict().values())
+    return {"name": prior.name} | ({"sha256": hashlib.sha256("".join(hashes).encode()).hexdigest()} if hashes else {})

@@ -1,0 +1,117 @@
+"""The tables of what models are made of, by the names that recipes and model files give them."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from torch import nn
+
+from pellucid.errors import PellucidError, SettingsError, one_line, unknown_name
+from pellucid.networks import (
+    IAT,
+    RUAS,
+    SCI,
+    AODNet,
+    Deconvolution,
+    DnCNN,
+    Experts,
+    External,
+    Identity,
+    NAFNet,
+    Network,
+    PairLIE,
+    PReNet,
+    PromptIR,
+    Restormer,
+    UNet,
+    ZeroDCE,
+)
+from pellucid.refinement import PTGRM, FeatureRefinement
+
+__all__ = ["NETWORKS", "REFINEMENTS", "build_network", "module_within", "network_name"]
+
+
+def _experts(experts: Sequence[Mapping[str, Any]], prior_width: int = 64, hidden: int = 32) -> Experts:
+    """Experts from what recipes say of each: `{"name": ..., "settings": {...}, "kinds": [...]}`."""
+    for expert in experts:
+        if not isinstance(expert, Mapping) or not {"name"} <= set(expert) <= {"name", "settings", "kinds"}:
+            raise ValueError(f"experts: each has a name, settings and perhaps kinds, got {expert!r}")
+        if expert["name"] == "external":  # a model file that names one would import whatever it likes
+            raise ValueError("experts: networks that pellucid has itself, and not 'external'")
+        kinds = expert.get("kinds")
+        if isinstance(kinds, str):
+            raise ValueError(f"experts: kinds are a list, as in [{kinds}]")
+        if kinds is not None and not (isinstance(kinds, list | tuple) and kinds and set(map(type, kinds)) == {str}):
+            raise ValueError(f"experts: kinds are a list of one name or more, and none for the rest; got {kinds!r}")
+    networks = [build_network(one["name"], one.get("settings")) for one in experts]
+    settings = {
+        "experts": [
+            {"name": one["name"], "settings": dict(one.get("settings") or {})}
+            | ({} if one.get("kinds") is None else {"kinds": list(one["kinds"])})
+            for one in experts
+        ],
+        "prior_width": prior_width,
+        "hidden": hidden,
+    }
+    kinds_of_all = [one.get("kinds") for one in experts]
+    return Experts(networks, kinds_of_all, prior_width=prior_width, hidden=hidden, settings=settings)
+
+
+NETWORKS: Mapping[str, Callable[..., Network]] = {
+    "aod_net": AODNet,
+    "deconvolution": Deconvolution,
+    "dncnn": DnCNN,
+    "experts": _experts,
+    "external": External,
+    "iat": IAT,
+    "identity": Identity,
+    "nafnet": NAFNet,
+    "pairlie": PairLIE,
+    "prenet": PReNet,
+    "promptir": PromptIR,
+    "restormer": Restormer,
+    "ruas": RUAS,
+    "sci": SCI,
+    "unet": UNet,
+    "zero_dce": ZeroDCE,
+}
+"""F: what builds each network, given its settings."""
+
+REFINEMENTS: Mapping[str, Callable[..., nn.Module]] = {
+    "ptgrm": PTGRM,
+    "ptgrm-features": FeatureRefinement,
+}
+"""R: the refinement of an image, and that of a network's features."""
+
+
+def build_network(name: str, settings: Mapping[str, Any] | None = None) -> Network:
+    """The network called `name` in NETWORKS, with fresh weights.
+
+    Raises:
+        SettingsError: unknown name, or settings that the network does not take.
+    """
+    if name not in NETWORKS:
+        raise SettingsError(unknown_name("network", name, NETWORKS))
+    try:
+        return NETWORKS[name](**(settings or {}))
+    except PellucidError:
+        raise
+    except Exception as error:  # settings can be wrong in ways that only torch notices
+        raise SettingsError(f"network {name!r}: {one_line(error)}") from error
+
+
+def network_name(network: nn.Module) -> str | None:
+    """The name in NETWORKS of a network's class; None for a foreign one."""
+    kinds = {**NETWORKS, "experts": Experts}
+    return next((name for name, kind in kinds.items() if type(network) is kind), None)
+
+
+def module_within(network: nn.Module, name: str) -> nn.Module:
+    """The module of this name within a network, as `named_modules` has it, such as `experts.0`.
+
+    Raises:
+        SettingsError: there is none; the near ones are named.
+    """
+    known: dict[str, nn.Module] = {key: module for key, module in network.named_modules() if key}
+    if name not in known:
+        raise SettingsError(unknown_name("module of the network", name, known))
+    return known[name]

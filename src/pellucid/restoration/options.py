@@ -1,0 +1,106 @@
+"""How to restore: one frozen record, from which the library, the command line and evaluation take defaults and help.
+
+Importing it loads no torch: the command line reads it for `--help`.
+"""
+
+import re
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, Self, get_args
+
+from pellucid.errors import SettingsError, unknown_name
+
+__all__ = ["Precision", "RestoreOptions", "parse_memory"]
+
+Precision = Literal["auto", "float32", "bfloat16"]
+UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
+SMALLEST_TILE = 64
+"""Pixels of a side; smaller tiles are mostly overlap."""
+
+
+@dataclass(frozen=True)
+class RestoreOptions:
+    """Options of a restoration; each field's metadata holds its help, and its range where it has one.
+
+    Attributes:
+        strength: 0 gives the degraded picture back, 1 the restored one; between them it mixes. Networks that enlarge
+            take 1 only.
+        tile: side of a tile in pixels; None takes the largest that fits the memory; 0 never cuts.
+        memory: bytes, or a text such as "1GB", for intermediate maps, beside the picture itself and a few copies of it;
+            None takes a quarter of what is free.
+        device: "auto" (a GPU where there is one), "cpu", "cuda", "cuda:1", "mps".
+        precision: "bfloat16", "float32", or "auto" for bfloat16 where the device is faster with it.
+        passes: how often at most a model of experts restores a picture; None takes what its file says.
+        always: restore also those pictures that the model's file says to leave alone.
+
+    Raises:
+        SettingsError: an option that cannot be.
+    """
+
+    strength: float = field(
+        default=1.0, metadata={"help": "0 leaves the photograph as it is, 1 restores it fully.", "min": 0, "max": 1}
+    )
+    tile: int | None = field(
+        default=None, metadata={"help": "Side of a tile in pixels; 0 never cuts; the default fits the memory."}
+    )
+    memory: int | None = field(
+        default=None,
+        metadata={"help": "For intermediate results, such as 1GB; the default is a quarter of what is free."},
+    )
+    device: str = field(default="auto", metadata={"help": "auto, cpu, cuda, cuda:1, mps."})
+    precision: Precision = field(
+        default="auto", metadata={"help": "auto, float32 or bfloat16; auto takes bfloat16 where it is faster."}
+    )
+    passes: int | None = field(
+        default=None,
+        metadata={
+            "help": "How often at most a model of experts restores: again while another expert is wanted; the default is "
+            "the model's own.",
+            "min": 1,
+        },
+    )
+    always: bool = field(
+        default=False,
+        metadata={"help": "Restore also those with which most surely nothing is wrong; else they are copied."},
+    )
+
+    def __post_init__(self) -> None:
+        if isinstance(self.strength, bool) or not isinstance(self.strength, int | float) or not 0 <= self.strength <= 1:
+            raise SettingsError(f"strength must be a number in 0..1, got {self.strength!r}")
+        if self.tile is not None and (type(self.tile) is not int or (self.tile != 0 and self.tile < SMALLEST_TILE)):
+            raise SettingsError(f"tile must be 0 (never cut) or at least {SMALLEST_TILE} pixels, got {self.tile!r}")
+        if self.memory is not None:
+            bytes_ = parse_memory(self.memory) if isinstance(self.memory, str) else _checked(self.memory)
+            object.__setattr__(self, "memory", bytes_)
+        if self.precision not in get_args(Precision):
+            raise SettingsError(f"precision must be auto, float32 or bfloat16, got {self.precision!r}")
+        if self.passes is not None and (type(self.passes) is not int or self.passes < 1):
+            raise SettingsError(f"passes must be a whole number, 1 or more, got {self.passes!r}")
+
+    @classmethod
+    def of(cls, **given: Any) -> Self:
+        """From options by their names. Raises SettingsError for one that there is not, with the near names."""
+        known = [one.name for one in fields(cls)]
+        for name in given:
+            if name not in known:
+                raise SettingsError(unknown_name("option", name, known))
+        return cls(**given)
+
+
+def parse_memory(text: str) -> int:
+    """Bytes in a text such as `1GB`, `800 MiB` or `1500000000`; units are powers of 1024.
+
+    Raises:
+        SettingsError: it does not parse, or is less than 16 MB.
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?\s*", text.lower())
+    if not match:
+        raise SettingsError(f"memory {text!r}: expected a number and a unit, such as 1GB or 800MB")
+    return _checked(float(match[1]) * UNITS[match[2]])
+
+
+def _checked(size: float) -> int:
+    """The same number of bytes, where it can be worked with."""
+    if isinstance(size, bool) or not isinstance(size, int | float) or not 16 << 20 <= size < 1 << 60:
+        shown = f"{size:g}" if isinstance(size, int | float) else repr(size)
+        raise SettingsError(f"memory of {shown} bytes: it must be 16MB at least, and finite")
+    return int(size)
