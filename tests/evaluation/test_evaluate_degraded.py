@@ -25,7 +25,8 @@ from pellucid.evaluation.rows import Row, RowStore, key_of
 from pellucid.evaluation.score import Evaluation
 from pellucid.evaluation.sets import find_set
 from pellucid.metrics import find_protocol
-from pellucid.version import __version__, images
+from pellucid import images
+from pellucid.version import __version__
 
 RGB, GREY = find_protocol("synthetic-rgb"), find_protocol("synthetic-grey")
 HALF = Candidate("half", lambda degraded: degraded * 0.5, "half")

@@ -14,7 +14,7 @@ from pellucid.models.load import load_model, load_network_weights
 from pellucid.models.save import save_model
 from pellucid.models.tables import NETWORKS, build_network
 from pellucid.networks import AODNet, PReNet, UNet, ZeroDCE
-from pellucid.networks.published import PUBLISHED, recognise
+from pellucid.models.published import PUBLISHED, recognise
 
 
 def convolution(name, shape, bias=True):

@@ -11,7 +11,7 @@ from torch import nn
 from pellucid.models.tables import NETWORKS
 from pellucid.networks import IAT, RUAS, SCI, AODNet, DnCNN, PairLIE, PReNet, ZeroDCE, seeing_whole
 from pellucid.networks.iat import ChannelMix
-from pellucid.networks.published import PUBLISHED
+from pellucid.models.published import PUBLISHED
 
 
 def count(module):

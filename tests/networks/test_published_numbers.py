@@ -10,7 +10,7 @@ from pellucid.checkpoints import read_weights
 from pellucid.errors import ModelError
 from pellucid.metrics import luma, psnr
 from pellucid.models.tables import NETWORKS, build_network
-from pellucid.networks.published import recognise
+from pellucid.models.published import recognise
 
 FILES = {
     "aod_net": "aod_net",

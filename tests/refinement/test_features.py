@@ -6,7 +6,7 @@ import threading
 import pytest
 import torch
 from naive import naive_features, randomised
-from pellucid.refinement.layers import find_layer, replaced
+from pellucid.layers import find_layer, replaced
 from torch import nn
 
 import pellucid

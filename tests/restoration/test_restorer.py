@@ -14,7 +14,8 @@ from pellucid.networks import IAT, Experts, UNet
 from pellucid.priors import RandomVectors, Student
 from pellucid.priors.contract import FrozenPrior
 from pellucid.refinement import PTGRM, Boosted, Guided
-from pellucid.restoration.memory import bytes_per_pixel, parse_memory, tiles_within
+from pellucid.restoration.memory import bytes_per_pixel, tiles_within
+from pellucid.restoration.options import parse_memory
 from pellucid.restoration.restorer import Restorer
 from pellucid.restoration.tiles import Tiles, restore_in_tiles
 
