@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyvips
 import torch
-from PIL import Image
+from PIL import Image, ImageCms
 
 from pellucid.images import Metadata, read
 
@@ -124,3 +124,18 @@ def read_metadata(folder: Path) -> Metadata:
     """All that a camera and an editor say."""
     Image.fromarray(smooth()).save(folder / "all.jpg", exif=camera_exif(">"), xmp=XMP, icc_profile=p3(), dpi=(300, 300))
     return replace(read(folder / "all.jpg").metadata, iptc=IPTC)
+
+
+def rendered(picture: Image.Image, icc: bytes | None = None) -> Image.Image:
+    """What a colour-managed viewer shows, by littleCMS: sRGB of 8 bits, by the picture's profile or the one given."""
+    picture.load()
+    icc = picture.info.get("icc_profile", b"") if icc is None else icc
+    if not icc:
+        return picture.convert("RGB")
+    return ImageCms.profileToProfile(
+        picture,
+        ImageCms.ImageCmsProfile(io.BytesIO(icc)),
+        ImageCms.createProfile("sRGB"),
+        renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
+        outputMode="RGB",
+    )

@@ -28,16 +28,21 @@ What goes wrong with a file is an `ImageError` of one line that names the file.
 """
 
 from pellucid.images.alpha import fill_hidden
-from pellucid.images.files import SUFFIXES, read, readable, supported, write, write_change
+from pellucid.images.files import SUFFIXES, read, supported, write, write_change
+from pellucid.images.folders import READ_ONLY, Folder, in_folder, readable
 from pellucid.images.kinds import like, to_tensor
-from pellucid.images.photograph import Metadata, Photograph
+from pellucid.images.photograph import Coding, Metadata, Photograph
 from pellucid.images.values import quantise
 
 __all__ = [
+    "READ_ONLY",
     "SUFFIXES",
+    "Coding",
+    "Folder",
     "Metadata",
     "Photograph",
     "fill_hidden",
+    "in_folder",
     "like",
     "quantise",
     "read",

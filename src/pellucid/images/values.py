@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pellucid.errors import ImageError
 
-__all__ = ["array_of_planes", "check_pixels", "check_range", "planes_of_array", "quantise"]
+__all__ = ["array_of_planes", "check_pixels", "check_range", "planes_of_array", "planes_of_samples", "quantise"]
 
 _FARTHEST = 4.0
 """How far outside [0, 1] a value may lie and still be noise, not a picture in 0..255."""
@@ -65,6 +65,30 @@ def planes_of_array(array: NDArray[Any], what: str) -> Tensor:
     else:
         # Divided, not multiplied by the inverse: k / 255 is then the float32 nearest to the true value.
         np.divide(out, np.iinfo(array.dtype).max, out=out)
+    return planes
+
+
+def planes_of_samples(array: NDArray[Any], bits: int, empty: int, what: str) -> Tensor:
+    """Samples of a file, (H, W, C) of uint8, uint16 or float32, as float32 (1, C, H, W): integers over 2^bits - 1, floats as they are.
+
+    The lowest `empty` bits of integers are left out. Raises `ImageError` about `what` where most floats are clearly not in [0, 1].
+    """
+    planes = torch.empty(1, array.shape[2], *array.shape[:2])
+    out = planes[0].numpy()
+    if array.dtype.kind == "f":
+        out[...] = array.transpose(2, 0, 1)
+        if not np.isfinite(out).any():
+            raise ImageError(f"{what}: holds no finite number")
+        outside = np.count_nonzero((out < -_FARTHEST) | (out > 1 + _FARTHEST))
+        if 2 * outside > out.size:
+            raise ImageError(
+                f"{what}: values from {np.nanmin(out):.4g} to {np.nanmax(out):.4g}, expected [0, 1]; "
+                "divide values of 8 bits by 255, of 16 bits by 65535"
+            )
+        return planes
+    out[...] = (array >> empty if empty else array).transpose(2, 0, 1)
+    # Divided, not multiplied by the inverse: k / 255 is then the float32 nearest to the true value.
+    np.divide(out, 2**bits - 1, out=out)
     return planes
 
 
