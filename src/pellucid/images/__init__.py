@@ -29,7 +29,7 @@ What goes wrong with a file is an `ImageError` of one line that names the file.
 
 from pellucid.images.alpha import fill_hidden
 from pellucid.images.files import SUFFIXES, read, supported, write, write_change
-from pellucid.images.folders import READ_ONLY, Folder, in_folder, readable
+from pellucid.images.folders import READ_ONLY, Folder, few_names, in_folder, passed_over, readable
 from pellucid.images.kinds import like, to_tensor
 from pellucid.images.photograph import Coding, Metadata, Photograph
 from pellucid.images.values import quantise
@@ -41,9 +41,11 @@ __all__ = [
     "Folder",
     "Metadata",
     "Photograph",
+    "few_names",
     "fill_hidden",
     "in_folder",
     "like",
+    "passed_over",
     "quantise",
     "read",
     "readable",

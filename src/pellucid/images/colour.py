@@ -80,15 +80,15 @@ def colour_of_png(chunks: bytes, *, icc: bool) -> Colour | None:
     """The colours that the chunks of a PNG file tell; None where they tell none, or an ICC profile counts instead."""
     found = dict(_chunks(chunks))
     if len(found.get(b"cICP", b"")) == 4:
-        primaries, transfer, matrix, full = found[b"cICP"]
-        return colour_of_cicp((primaries, transfer, matrix, full))
+        primaries, curve, matrix, full = found[b"cICP"]
+        return colour_of_cicp((primaries, curve, matrix, full))
     if icc or b"sRGB" in found or not {b"gAMA", b"cHRM"} & found.keys():
         return None
-    chromaticities, transfer = _SRGB, 0.45455
+    chromaticities, transfer = _SRGB, 1 / 2.2
     if len(found.get(b"cHRM", b"")) == 32:
         white_x, white_y, *others = (value / 1e5 for value in struct.unpack(">8L", found[b"cHRM"]))
         if white_y > 0 and min(others[1::2]) > 0:
-            chromaticities = (white_x, white_y, *others)  # type: ignore[assignment]
+            chromaticities = _eight(white_x, white_y, *others)
     if len(found.get(b"gAMA", b"")) == 4:
         transfer = struct.unpack(">L", found[b"gAMA"])[0] / 1e5
     if not 0.05 < transfer < 20:
@@ -133,6 +133,11 @@ def rgb_from_grey(icc: bytes) -> bytes:
     return _profile(b"RGB ", {**tags, b"rTRC": curve, b"gTRC": curve, b"bTRC": curve})
 
 
+def _eight(*numbers: float) -> Chromaticities:
+    a, b, c, d, e, f, g, h = numbers
+    return a, b, c, d, e, f, g, h
+
+
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     at = 0
     while at + 12 <= len(data):
@@ -158,7 +163,7 @@ def _curve(transfer: str | float) -> bytes:
         a, b, c = 0.17883277, 0.28466892, 0.55991073
         scene = np.where(values <= 0.5, values**2 / 3, (np.exp((values - c) / a) + b) / 12)
         light = 1000 / _WHITE * scene**1.2
-    table = np.rint(np.minimum(light, 1) * 65535).astype(">u2").tobytes()
+    table: bytes = np.rint(np.minimum(light, 1) * 65535).astype(">u2").tobytes()
     return b"curv" + struct.pack(">LL", 0, 4096) + table
 
 

@@ -71,7 +71,11 @@ def format_of(data: bytes, name: str, suffix: str = "") -> str:
             if kind == "tiff" and suffix.lower() in _RAW:
                 return "raw"
             # Of the brands of HEIF that say nothing about the coding, the others do.
-            return "heic" if kind == "avif" and b"avi" not in data[8:64] and re.search(rb"he[iv][cxms]", data[8:64]) else kind
+            return (
+                "heic"
+                if kind == "avif" and b"avi" not in data[8:64] and re.search(rb"he[iv][cxms]", data[8:64])
+                else kind
+            )
     raise ImageError(f"{name}: not a picture that can be read; known: {', '.join(_FORMATS)}")
 
 
@@ -93,14 +97,18 @@ def decode(data: bytes, kind: str, name: str) -> Photograph:
     metadata = _upright(_completed(image, parts.metadata, kind), parts, *stored)
     shown = _as_rgb(image)
     if shown is not image:
-        metadata = replace(metadata, icc=_blob(shown, "icc-profile-data") if image.interpretation == "cmyk" else b"", colour=None)
+        metadata = replace(
+            metadata, icc=_blob(shown, "icc-profile-data") if image.interpretation == "cmyk" else b"", colour=None
+        )
         parts.lost.append(f"{'CMYK' if image.interpretation == 'cmyk' else 'Lab'} colours (they become sRGB)")
     photograph = _photograph(shown, parts, name)
     if metadata.icc[16:20] == b"CMYK":
         metadata = replace(metadata, icc=b"") if shown is image else metadata
     metadata, grey = _fitting_profile(metadata, photograph.grey, parts.lost)
     if parts.pages > 1:
-        parts.lost.append(f"{parts.pages - 1} of {parts.pages} {'pages' if kind == 'tiff' else 'frames or pictures'}")
+        parts.lost.append(
+            f"the other {parts.pages - 1} of its {parts.pages} {'pages' if kind == 'tiff' else 'pictures'}"
+        )
     return replace(
         photograph,
         grey=grey,
@@ -140,7 +148,9 @@ def _photograph(shown: pyvips.Image, parts: _Parts, name: str) -> Photograph:
     """The pixels, alpha and other planes of a grey or RGB picture of libvips."""
     bits = {"uchar": 8, "ushort": 16, "float": 32}.get(shown.format)
     if bits is None:
-        raise ImageError(f"{name}: cannot read {shown.bands} channels of {shown.format}; convert to RGB of 8 or 16 bits")
+        raise ImageError(
+            f"{name}: cannot read {shown.bands} channels of {shown.format}; convert to RGB of 8 or 16 bits"
+        )
     grey_kinds = ("b-w", "grey16")
     colours = 1 if shown.bands < 3 or shown.interpretation in grey_kinds else 3
     extra = parts.extra if parts.extra is not None else (2,) * (shown.bands - colours)
@@ -198,7 +208,7 @@ def _completed(image: pyvips.Image, metadata: Metadata, kind: str) -> Metadata:
     if image.xres == 1.0 or kind in extras.LOADERS:  # 1 is libvips' way to say that the container has no resolution
         dpi = resolution(metadata.exif)
     if dpi is None or not all(1 <= value <= 1e5 for value in dpi):
-        dpi = Metadata.dpi
+        dpi = None
     colour = metadata.colour
     if kind == "png":
         colour = colour_of_png(metadata.chunks, icc=bool(icc))
@@ -218,7 +228,7 @@ def _upright(metadata: Metadata, parts: _Parts, width: int, height: int) -> Meta
     pieces = []
     for piece in metadata.pieces:
         if parts.orientation > 1 and piece.data.startswith(b"\xff\xd8"):
-            piece = _turned_piece(piece, parts.orientation)  # noqa: PLW2901
+            piece = _turned_piece(piece, parts.orientation)
             if piece.kind == "gain map":
                 xmp = resized_item(xmp, b"GainMap", piece.size)
         pieces.append(piece)
@@ -271,9 +281,7 @@ def _find_in_jpeg(data: bytes) -> _Parts:
 
 def _find_in_png(data: bytes) -> _Parts:
     found = parts_of_png(data)
-    metadata = Metadata(
-        exif=found.exif, xmp=found.xmp, iptc=found.iptc, chunks=found.chunks, resources=found.resources
-    )
+    metadata = Metadata(exif=found.exif, xmp=found.xmp, iptc=found.iptc, chunks=found.chunks, resources=found.resources)
     return _Parts(metadata, Coding(lossless=True), orientation_of(found.exif), list(found.unread), found.frames)
 
 
@@ -281,7 +289,9 @@ def _find_in_tiff(data: bytes) -> _Parts:
     found = parts_of_tiff(data)
     metadata = Metadata(exif=found.exif, xmp=found.xmp, iptc=found.iptc, resources=found.resources)
     options = {"page": found.page} | ({"subifd": found.branch} if found.branch >= 0 else {})
-    parts = _Parts(metadata, Coding(lossless=True), found.orientation, list(found.unread), found.pages, found.extra, options)
+    parts = _Parts(
+        metadata, Coding(lossless=True), found.orientation, list(found.unread), found.pages, found.extra, options
+    )
     if found.samples in ((64, 3), (32, 1)) or (1 in found.extra and len(found.extra) > 1):
         parts.by_tifffile = (found.page, found.branch)
         words = {(64, 3): "64-bit floating values (32 bits are kept)", (32, 1): "32-bit integers (16 bits are kept)"}

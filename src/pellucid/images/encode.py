@@ -73,7 +73,7 @@ class _Job:
         height, width, bands = array.shape
         deep = array.dtype.itemsize == 2
         names = ("grey16", "rgb16") if deep else ("b-w", "srgb")
-        across, down = self.metadata.dpi
+        across, down = self.metadata.dpi or (72.0, 72.0)
         image = pyvips.Image.new_from_memory(array, width, height, bands, "ushort" if deep else "uchar").copy(
             interpretation=names[bands > 2], xres=across / 25.4, yres=down / 25.4
         )
@@ -127,7 +127,11 @@ def _planes(photograph: Photograph, kind: str, bits: int, lost: list[str]) -> li
         if kind == "tiff":
             planes += list(photograph.planes[0])
         else:
-            lost.append(f"{photograph.planes.shape[1]} channels beside colour and alpha" if photograph.planes.shape[1] > 1 else "a channel beside colour and alpha")
+            lost.append(
+                f"{photograph.planes.shape[1]} channels beside colour and alpha"
+                if photograph.planes.shape[1] > 1
+                else "a channel beside colour and alpha"
+            )
     return planes
 
 
@@ -171,7 +175,10 @@ def _homeless(metadata: Metadata, kind: str) -> list[str]:
     if metadata.comments and kind not in ("jpeg", "png"):
         lost.append("the comment")
     if metadata.segments and kind != "jpeg":
-        names_ = (f"APP{marker - 0xE0} ({body.split(bytes(1))[0][:20].decode('latin-1')})" for marker, body in metadata.segments)
+        names_ = (
+            f"APP{marker - 0xE0} ({body.split(bytes(1))[0][:20].decode('latin-1')})"
+            for marker, body in metadata.segments
+        )
         lost += [f"JPEG segment {name}" if name.isprintable() else "a JPEG segment" for name in names_]
     if metadata.chunks and kind != "png":
         words = [name for name in _texts(metadata.chunks) if kind != "jpeg" or name != "Comment"]
@@ -202,7 +209,9 @@ def _jpeg(job: _Job) -> Encoded:
     if job.channels > 2:
         options["subsampling"] = coding.sampling or "4:4:4"
     buffer = BytesIO()
-    Image.fromarray(np.ascontiguousarray(array)).save(buffer, "JPEG", optimize=True, progressive=coding.progressive, **options)
+    Image.fromarray(np.ascontiguousarray(array)).save(
+        buffer, "JPEG", optimize=True, progressive=coding.progressive, **options
+    )
     exif, dropped = fitted(metadata.exif, MOST_EXIF)
     lost += [f"{name} (it does not fit into a JPEG)" for name in dropped]
     xmp = split_xmp(metadata.xmp, MOST_XMP)
@@ -226,7 +235,7 @@ def _jpeg(job: _Job) -> Encoded:
 
 def _quality_of(table: tuple[int, ...]) -> int:
     """The quality, 1 to 100, that the usual luma table has to be scaled by to come near this one (libjpeg's rule)."""
-    percent = 100 * sum(table) / _LUMA.sum()
+    percent = 100 * sum(table) / float(_LUMA.sum())
     return round(min(max(100 - percent / 2 if percent <= 100 else 5000 / percent, 1), 100))
 
 
@@ -245,7 +254,12 @@ def _comments(chunks: bytes) -> list[bytes]:
 def _png(job: _Job) -> Encoded:
     metadata = job.metadata
     chunks = metadata.chunks
-    if metadata.colour is not None and metadata.colour.cicp is not None and job.photograph.format != "png" and not metadata.icc:
+    if (
+        metadata.colour is not None
+        and metadata.colour.cicp is not None
+        and job.photograph.format != "png"
+        and not metadata.icc
+    ):
         primaries, transfer, _, full = metadata.colour.cicp
         chunks = chunk(b"cICP", bytes((primaries, transfer, 0, full or 1))) + chunks
     if metadata.exif:
@@ -257,6 +271,9 @@ def _png(job: _Job) -> Encoded:
         chunks += chunk(b"tEXt", b"Comment\0" + comment.rstrip(b"\0"))
     if metadata.xmp:
         chunks += chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + metadata.xmp)
+    if metadata.dpi is not None:
+        across, down = (min(round(value / 0.0254), 2**32 - 1) for value in metadata.dpi)
+        chunks += chunk(b"pHYs", struct.pack(">LLB", across, down, 1))
     return into_png(job.picture.pngsave_buffer(keep="icc"), chunks), []
 
 

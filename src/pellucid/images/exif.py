@@ -86,7 +86,8 @@ def exif_block(tables: ExifTables) -> tuple[bytes, list[str]]:
 
     A maker note keeps its place, if it lay in the first megabyte, or is of a kind that may be moved.
     """
-    below, lost = {tag: dict(table) for tag, table in tables.below.items()}, []
+    lost: list[str] = []
+    below = {tag: dict(table) for tag, table in tables.below.items()}
     tables = replace(tables, below=below)
     note, at = below.get(EXIF_TABLE, {}).get(MAKER_NOTE, (7, 0, b""))[2], tables.note_at
     fixed = len(note) > 4 and not movable_note(note)
@@ -136,7 +137,8 @@ def fitted(exif: bytes, most: int) -> tuple[bytes, list[str]]:
         tables = exif_tables(Structure(exif))
     except struct.error:
         return b"", ["EXIF"]
-    below, lost = {tag: dict(table) for tag, table in tables.below.items()}, []
+    lost: list[str] = []
+    below = {tag: dict(table) for tag, table in tables.below.items()}
     where = {0: dict(tables.first), **below}
     while True:
         block, more = exif_block(replace(tables, first=where[0], below={tag: where[tag] for tag in below}))

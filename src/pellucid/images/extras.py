@@ -83,10 +83,12 @@ def tiff_samples(data: bytes, name: str, page: int, branch: int) -> NDArray[Any]
         with tifffile.TiffFile(BytesIO(data)) as file:
             found: Any = file.pages[page]
             found = found if branch < 0 else found.pages[branch]
-            array = found.asarray()
+            array: NDArray[Any] = found.asarray()
             if array.ndim == 3 and found.planarconfig == tifffile.PLANARCONFIG.SEPARATE:
                 array = np.moveaxis(array, 0, -1)
-            associated = [index for index, kind in enumerate(found.extrasamples) if kind == tifffile.EXTRASAMPLE.ASSOCALPHA]
+            associated = [
+                index for index, kind in enumerate(found.extrasamples) if kind == tifffile.EXTRASAMPLE.ASSOCALPHA
+            ]
             count, inverted = len(found.extrasamples), found.photometric == tifffile.PHOTOMETRIC.MINISWHITE
     except (ValueError, KeyError, IndexError, OSError, TypeError, tifffile.TiffFileError) as error:
         raise ImageError(f"{name}: truncated, damaged or of an unknown sort of tiff ({one_line(error)})") from error

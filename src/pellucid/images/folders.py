@@ -1,12 +1,14 @@
 """Which files of a folder are photographs, and what is passed over."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pellucid.images.files import SUFFIXES
+from pellucid.images.messages import name_of
 
-__all__ = ["READ_ONLY", "Folder", "in_folder", "readable"]
+__all__ = ["READ_ONLY", "Folder", "few_names", "in_folder", "passed_over", "readable"]
 
 READ_ONLY = {".gif": ".png", ".heic": ".png", ".heif": ".png", ".hif": ".png", ".jxl": ".png"}
 """Suffixes of pictures that are read but not written, and the suffix that keeps all that they can hold."""
@@ -46,7 +48,8 @@ def in_folder(folder: str | os.PathLike[str], *, recursive: bool = False) -> Fol
     Hidden files and folders, and those of systems and programs (`._*`, `@eaDir`, `__MACOSX`, `.thumbnails`, `Thumbs.db`), are
     passed over; so is what has no suffix of a photograph.
     """
-    photographs, passed_over = [], []
+    photographs: list[Path] = []
+    passed_over: list[Path] = []
     for place, folders, files in os.walk(folder):
         passed_over += [Path(place, name) for name in folders if _of_system(name)]
         folders[:] = sorted(name for name in folders if recursive and not _of_system(name))
@@ -54,6 +57,17 @@ def in_folder(folder: str | os.PathLike[str], *, recursive: bool = False) -> Fol
             path = Path(place, name)
             (photographs if readable(path) and path.is_file() else passed_over).append(path)
     return Folder(tuple(sorted(photographs)), tuple(sorted(passed_over)))
+
+
+def passed_over(inputs: Sequence[Path], *, recursive: bool = False) -> list[Path]:
+    """What is passed over in those of the inputs that are folders."""
+    return [path for folder in inputs if folder.is_dir() for path in in_folder(folder, recursive=recursive).passed_over]
+
+
+def few_names(paths: Sequence[Path], most: int = 8) -> str:
+    """The names of files in one line, the first ones where there are many."""
+    names = [name_of(path.name) for path in paths[:most]]
+    return ", ".join(names) + (f" and {len(paths) - most} more" if len(paths) > most else "")
 
 
 def _of_system(name: str) -> bool:

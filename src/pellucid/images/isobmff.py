@@ -89,10 +89,15 @@ def _describe(data: bytes, meta: _Meta, found: HeifParts) -> None:
                 words.append(_WORDS.get(urn, "an auxiliary picture"))
         elif kind == b"dimg":
             hidden |= set(linked)
-    coded = {item for item, (kind, _) in meta.kinds.items() if kind in (b"av01", b"hvc1", b"grid", b"iden", b"iovl", b"jpeg")}
+    coded = {
+        item for item, (kind, _) in meta.kinds.items() if kind in (b"av01", b"hvc1", b"grid", b"iden", b"iovl", b"jpeg")
+    }
     if any(kind == b"tmap" for kind, _ in meta.kinds.values()):
         words.append("gain map")
-    if any(kind in (b"mime", b"uri ") and b"c2pa" in name for kind, name in meta.kinds.values()) or b"c2pa" in data[:65536]:
+    if (
+        any(kind in (b"mime", b"uri ") and b"c2pa" in name for kind, name in meta.kinds.values())
+        or b"c2pa" in data[:65536]
+    ):
         words.append("content credentials (C2PA)")
     found.pictures = max(1, len((coded - hidden) | {meta.primary}))
     found.unread = tuple(dict.fromkeys(words))
@@ -106,7 +111,11 @@ def into_heif(saved: bytes, exif: bytes, xmp: bytes, cicp: tuple[int, int, int, 
     boxes = list(_boxes(saved, 0, len(saved)))
     place = next((begin, begin + size) for name, begin, size, _ in boxes if name == b"meta")
     meta, body = _meta(saved), saved[place[0] : place[1]]
-    added = [(kind, mime, part) for kind, mime, part in ((b"Exif", b"", b"\0\0\0\0" + exif if exif else b""), (b"mime", _XMP_TYPE, xmp)) if part]
+    added = [
+        (kind, mime, part)
+        for kind, mime, part in ((b"Exif", b"", b"\0\0\0\0" + exif if exif else b""), (b"mime", _XMP_TYPE, xmp))
+        if part
+    ]
     if not added and cicp is None:
         return saved
     number = max(meta.kinds) + 1
@@ -124,7 +133,13 @@ def into_heif(saved: bytes, exif: bytes, xmp: bytes, cicp: tuple[int, int, int, 
     return saved[: place[0]] + new + saved[place[1] :] + tail
 
 
-def _grown(body: bytes, meta: _Meta, items: list[tuple[int, bytes, bytes, int, int]], cicp: tuple[int, int, int, int] | None, growth: int) -> bytes:
+def _grown(
+    body: bytes,
+    meta: _Meta,
+    items: list[tuple[int, bytes, bytes, int, int]],
+    cicp: tuple[int, int, int, int] | None,
+    growth: int,
+) -> bytes:
     """The meta box with more items, all others moved by `growth`, and other colours."""
     parts = [body[8:12]]
     names = [name for name, *_ in _boxes(body, 12, len(body))]
@@ -138,10 +153,18 @@ def _grown(body: bytes, meta: _Meta, items: list[tuple[int, bytes, bytes, int, i
             (count,) = struct.unpack_from(wide, whole, head + 4)
             count_size = struct.calcsize(wide)
             entries = b"".join(
-                _box(b"infe", b"\2\0\0\0" + struct.pack(">HH4s", item, 0, kind) + b"\0" + (mime + b"\0" if mime else b""))
+                _box(
+                    b"infe", b"\2\0\0\0" + struct.pack(">HH4s", item, 0, kind) + b"\0" + (mime + b"\0" if mime else b"")
+                )
                 for item, kind, mime, _, _ in items
             )
-            whole = _box(b"iinf", whole[head : head + 4] + struct.pack(wide, count + len(items)) + whole[head + 4 + count_size :] + entries)
+            whole = _box(
+                b"iinf",
+                whole[head : head + 4]
+                + struct.pack(wide, count + len(items))
+                + whole[head + 4 + count_size :]
+                + entries,
+            )
         elif name == b"iref" and items:
             whole = _box(b"iref", whole[head:] + _described(items, meta.primary, whole[head]))
         elif name == b"iprp" and cicp is not None:
@@ -166,7 +189,9 @@ def _iloc(meta: _Meta, items: list[tuple[int, bytes, bytes, int, int]], growth: 
         rows.append(struct.pack(">HHHH", item, method, 0, len(extents)))
         rows += [struct.pack(">QL", begin + (growth if method == 0 else 0), size) for begin, size, _ in extents]
     rows += [struct.pack(">HHHHQL", item, 0, 0, 1, begin, size) for item, _, _, begin, size in items]
-    return _box(b"iloc", b"\1\0\0\0" + bytes((0x84, 0x00)) + struct.pack(">H", len(meta.places) + len(items)) + b"".join(rows))
+    return _box(
+        b"iloc", b"\1\0\0\0" + bytes((0x84, 0x00)) + struct.pack(">H", len(meta.places) + len(items)) + b"".join(rows)
+    )
 
 
 def _iprp(whole: bytes, head: int, meta: _Meta, cicp: tuple[int, int, int, int]) -> bytes:
@@ -182,7 +207,7 @@ def _iprp(whole: bytes, head: int, meta: _Meta, cicp: tuple[int, int, int, int])
             changed = b""
             for kind, body in meta.properties:
                 if kind == b"colr" and body[:4] == b"nclx":
-                    body = body[:4] + struct.pack(">HH", *cicp[:2]) + body[8:]  # noqa: PLW2901
+                    body = body[:4] + struct.pack(">HH", *cicp[:2]) + body[8:]
                 changed += _box(kind, body)
             if not present:
                 changed += _box(b"colr", b"nclx" + struct.pack(">HHHB", *cicp[:2], 6, 0x80))
@@ -322,5 +347,6 @@ def _read_references(body: bytes, meta: _Meta) -> None:
 def _item(data: bytes, meta: _Meta, item: int) -> bytes:
     """The bytes of an item."""
     return b"".join(
-        (meta.inside if method == 1 else data)[begin : begin + size] for begin, size, method in meta.places.get(item, [])
+        (meta.inside if method == 1 else data)[begin : begin + size]
+        for begin, size, method in meta.places.get(item, [])
     )

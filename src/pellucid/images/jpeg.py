@@ -10,11 +10,22 @@ import struct
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 from pellucid.images.photoshop import resources_with_iptc, sorted_resources
 from pellucid.images.tiff_tables import Structure
 
-__all__ = ["MOST_EXIF", "MOST_XMP", "JpegParts", "Piece", "into_jpeg", "jpeg_segments", "parts_of_jpeg", "replaced", "with_segments_of"]
+__all__ = [
+    "MOST_EXIF",
+    "MOST_XMP",
+    "JpegParts",
+    "Piece",
+    "into_jpeg",
+    "jpeg_segments",
+    "parts_of_jpeg",
+    "replaced",
+    "with_segments_of",
+]
 
 _EXIF, _XMP, _LONG_XMP = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"http://ns.adobe.com/xmp/extension/\0"
 _ICC, _MPF, _PHOTOSHOP, _GAIN = b"ICC_PROFILE\0", b"MPF\0", b"Photoshop 3.0\0", b"urn:iso:std:iso:ts:21496:-1\0"
@@ -145,7 +156,7 @@ def jpeg_segments(data: bytes) -> Iterator[tuple[int, int, bytes]]:
 
 def into_jpeg(
     saved: bytes,
-    dpi: tuple[float, float],
+    dpi: tuple[float, float] | None,
     exif: bytes,
     xmp: tuple[bytes, bytes],
     icc: bytes,
@@ -155,14 +166,14 @@ def into_jpeg(
 
     Args:
         saved: the file as it was coded; its own application segments are left out, but for Adobe's.
-        dpi: resolution.
+        dpi: resolution; None for none.
         exif: at most `MOST_EXIF` bytes.
         xmp: at most `MOST_XMP` bytes, and the part that did not fit there.
         icc: the profile.
         parts: comments, resources, other segments and pieces.
     """
-    across, down = (min(max(round(value), 1), 65535) for value in dpi)
-    head = [_segment(0xE0, struct.pack(">5sHBHHBB", b"JFIF\0", 0x0102, 1, across, down, 0, 0))]
+    across, down = (min(max(round(value), 1), 65535) for value in dpi or (1, 1))
+    head = [_segment(0xE0, struct.pack(">5sHBHHBB", b"JFIF\0", 0x0101, 1 if dpi else 0, across, down, 0, 0))]
     if exif:
         head.append(_segment(0xE1, _EXIF + exif))
     main, extension = xmp
@@ -263,9 +274,11 @@ def _pieces(data: bytes, end: int, mpf: bytes, mpf_at: int, xmp: bytes) -> Itera
     """What lies behind `end`, cut where the list of pictures and the videos say; stale large thumbnails are left out."""
     if len(data) - end < 4 or not data[end:].strip(b"\0"):
         return
-    pictures = {begin: (size, kind) for begin, size, kind in _listed(mpf, mpf_at) if end <= begin and begin + size <= len(data)}
+    pictures = {
+        begin: (size, kind) for begin, size, kind in _listed(mpf, mpf_at) if end <= begin and begin + size <= len(data)
+    }
     cuts = sorted({end, len(data), *pictures, *(begin + size for begin, (size, _) in pictures.items())})
-    for begin, stop in zip(cuts, cuts[1:], strict=False):
+    for begin, stop in pairwise(cuts):
         size, kind = pictures.get(begin, (stop - begin, None))
         whole = data[begin:stop]
         if kind is not None and kind & 0xFFFFFF in _STALE:

@@ -25,8 +25,8 @@ class Metadata:
     """The IPTC-IIM records, without the Photoshop block around them."""
     icc: bytes = b""
     """The ICC profile of the pixels."""
-    dpi: tuple[float, float] = (72.0, 72.0)
-    """Horizontal and vertical resolution, in dots per inch."""
+    dpi: tuple[float, float] | None = None
+    """Horizontal and vertical resolution, in dots per inch; None where the file tells none."""
     chunks: bytes = b""
     """What only PNG has a place for, as it lies in the file: texts, and tags of the colour that are no ICC profile."""
     resources: bytes = b""

@@ -17,7 +17,20 @@ __all__ = ["PngParts", "chunk", "into_png", "parts_of_png", "text_profile"]
 _HEADER = 33  # bytes of a PNG file before its first optional chunk
 _COLOUR = (b"gAMA", b"cHRM", b"sRGB", b"cICP", b"mDCV", b"cLLI")
 # What is made anew, belongs to the pixels as they were coded, or is read elsewhere.
-_MADE_ANEW = {b"IHDR", b"IDAT", b"IEND", b"PLTE", b"tRNS", b"iCCP", b"pHYs", b"sBIT", b"bKGD", b"hIST", b"sPLT", b"iDOT"}
+_MADE_ANEW = {
+    b"IHDR",
+    b"IDAT",
+    b"IEND",
+    b"PLTE",
+    b"tRNS",
+    b"iCCP",
+    b"pHYs",
+    b"sBIT",
+    b"bKGD",
+    b"hIST",
+    b"sPLT",
+    b"iDOT",
+}
 _MADE_ANEW |= {b"acTL", b"fcTL", b"fdAT"}
 _MOST = 2**26  # no text is longer; what unpacks to more is an attack
 
@@ -63,7 +76,9 @@ def parts_of_png(data: bytes) -> PngParts:
             unread.append("content credentials (C2PA)")
         elif name in _MADE_ANEW:
             continue
-        elif name[3:4].islower() or name == b"tIME":  # safe to copy, says the specification, whatever becomes of the pixels
+        elif (
+            name[3:4].islower() or name == b"tIME"
+        ):  # safe to copy, says the specification, whatever becomes of the pixels
             found.chunks += whole
         else:
             unread.append(f"PNG chunk {name.decode('latin-1')}")
@@ -86,8 +101,14 @@ def parts_of_png(data: bytes) -> PngParts:
 
 
 def into_png(saved: bytes, chunks: bytes) -> bytes:
-    """A PNG file with more chunks in it, behind the header."""
-    return b"".join([saved[:_HEADER], chunks, saved[_HEADER:]])
+    """A PNG file as libvips wrote it with more chunks in it, behind the header, and without the resolution that it gave."""
+    kept, at = [saved[:_HEADER], chunks], _HEADER
+    while saved[at + 4 : at + 8] not in (b"IDAT", b""):
+        end = at + 12 + int.from_bytes(saved[at : at + 4], "big")
+        if saved[at + 4 : at + 8] != b"pHYs":
+            kept.append(saved[at:end])
+        at = end
+    return b"".join([*kept, saved[at:]])
 
 
 def chunk(name: bytes, body: bytes) -> bytes:

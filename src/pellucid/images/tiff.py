@@ -31,7 +31,20 @@ _SUBFILE, _BITS, _COMPRESSION, _PHOTOMETRIC, _DESCRIPTION, _SAMPLES = 254, 258, 
 _SUB_TABLES, _EXTRA_SAMPLES, _SAMPLE_FORMAT = 330, 338, 339
 _XMP, _IPTC, _PHOTOSHOP, _ICC, _LAYERS = 700, 33723, 34377, 34675, 37724
 # How pixels lie, and how they were printed or scanned: made anew.
-_LAYOUT = {254, 255, *range(256, 267), 273, 274, *range(277, 285), *range(286, 304), 317, 318, 319, *range(320, 336), 338}
+_LAYOUT = {
+    254,
+    255,
+    *range(256, 267),
+    273,
+    274,
+    *range(277, 285),
+    *range(286, 304),
+    317,
+    318,
+    319,
+    *range(320, 336),
+    338,
+}
 _LAYOUT |= {*range(339, 348), *range(512, 533), 32781, 32932, 32995, 32996, 32997, 32998, 34016, 34022, 40965, 50341}
 _ELSEWHERE = {_XMP, _IPTC, _PHOTOSHOP, _ICC, EXIF_TABLE, GPS_TABLE}
 _STRIP = 2**18  # bytes of pixels in a strip, about
@@ -100,7 +113,7 @@ def tiff_file(
     *,
     grey: bool,
     extra: tuple[int, ...],
-    dpi: tuple[float, float],
+    dpi: tuple[float, float] | None,
     exif: bytes,
     xmp: bytes,
     icc: bytes,
@@ -116,7 +129,7 @@ def tiff_file(
         array: (H, W, C) of uint8, uint16 or float32; grey or RGB, then the extra channels.
         grey: whether the first channel is all of the picture.
         extra: what each further channel is: 0 not said, 2 alpha.
-        dpi: resolution.
+        dpi: resolution; None for none.
         exif: an EXIF block; its descriptive tags, EXIF, GPS and interoperability tables are taken.
         xmp: the packet.
         icc: the profile.
@@ -163,10 +176,10 @@ def tiff_file(
         _SAMPLES: packed(3, channels),
         278: packed(4, rows),
         279: packed(long, *sizes),
-        282: (5, 1, _ratio(dpi[0])),
-        283: (5, 1, _ratio(dpi[1])),
+        282: (5, 1, _ratio(dpi[0] if dpi else 1)),
+        283: (5, 1, _ratio(dpi[1] if dpi else 1)),
         284: packed(3, 1),
-        296: packed(3, 2),
+        296: packed(3, 2 if dpi else 1),
         317: packed(3, 1 if floating else 2),
         _SAMPLE_FORMAT: packed(3, *[3 if floating else 1] * channels),
     }
@@ -231,7 +244,7 @@ def _predicted(strip: NDArray[Any], order: str) -> bytes:
     """A strip (rows, W, C) in the order of bytes; integers as differences to the pixel before."""
     if strip.dtype.kind != "f":
         strip = np.concatenate([strip[:, :1], np.diff(strip, axis=1)], 1)  # wraps around, as it must
-    return strip.astype(strip.dtype.newbyteorder(order)).tobytes()
+    return strip.astype(strip.dtype.newbyteorder(">" if order == ">" else "<")).tobytes()
 
 
 def _ratio(value: float) -> bytes:

@@ -101,7 +101,9 @@ class Structure:
         assert isinstance(self.data, bytearray)
         for tag, kind, number, where in self.entries(start):
             if tag in values and kind in (3, 4) and number:
-                struct.pack_into(self.order + INTEGERS[kind], self.data, where, min(values[tag], 65535 if kind == 3 else 2**32 - 1))
+                struct.pack_into(
+                    self.order + INTEGERS[kind], self.data, where, min(values[tag], 65535 if kind == 3 else 2**32 - 1)
+                )
 
 
 def numbers(entry: tuple[int, int, bytes]) -> list[int]:

@@ -69,9 +69,10 @@ def planes_of_array(array: NDArray[Any], what: str) -> Tensor:
 
 
 def planes_of_samples(array: NDArray[Any], bits: int, empty: int, what: str) -> Tensor:
-    """Samples of a file, (H, W, C) of uint8, uint16 or float32, as float32 (1, C, H, W): integers over 2^bits - 1, floats as they are.
+    """Samples of a file, (H, W, C) of uint8, uint16 or float32, as float32 (1, C, H, W).
 
-    The lowest `empty` bits of integers are left out. Raises `ImageError` about `what` where most floats are clearly not in [0, 1].
+    Floats stay as they are. Of integers the lowest `empty` bits are left out; the rest is divided by 2^bits - 1. Raises
+    `ImageError` about `what` where most floats are clearly not in [0, 1].
     """
     planes = torch.empty(1, array.shape[2], *array.shape[:2])
     out = planes[0].numpy()

@@ -10,11 +10,23 @@ from collections.abc import Callable, Iterator
 
 from pellucid.images.turning import turned_point
 
-__all__ = ["joined_xmp", "mentions_further", "resized_item", "sized_xmp", "split_xmp", "turned_xmp", "with_guid", "without_further"]
+__all__ = [
+    "joined_xmp",
+    "mentions_further",
+    "resized_item",
+    "sized_xmp",
+    "split_xmp",
+    "turned_xmp",
+    "with_guid",
+    "without_further",
+]
 
 _TIFF, _EXIF = (b"http://ns.adobe.com/tiff/1.0/", b"tiff"), (b"http://ns.adobe.com/exif/1.0/", b"exif")
 _REGIONS = (b"http://www.metadataworkinggroup.com/schemas/regions/", b"mwg-rs")
-_AREA, _DIMENSIONS = (b"http://ns.adobe.com/xmp/sType/Area#", b"stArea"), (b"http://ns.adobe.com/xap/1.0/sType/Dimensions#", b"stDim")
+_AREA, _DIMENSIONS = (
+    (b"http://ns.adobe.com/xmp/sType/Area#", b"stArea"),
+    (b"http://ns.adobe.com/xap/1.0/sType/Dimensions#", b"stDim"),
+)
 _PEOPLE = (b"http://ns.microsoft.com/photo/1.2/t/Region#", b"MPReg")
 _NOTE = (b"http://ns.adobe.com/xmp/note/", b"xmpNote")
 _CAMERA = (b"http://ns.google.com/photos/1.0/camera/", b"GCamera")
@@ -36,7 +48,9 @@ def turned_xmp(xmp: bytes, orientation: int, width: int, height: int) -> bytes:
     for name in _prefixes(xmp, _REGIONS):
         xmp = _structures(xmp, name + b":Area", lambda area: _turned_area(area, orientation, width, height))
         if orientation > 4:
-            xmp = _structures(xmp, name + b":AppliedToDimensions", lambda size: _exchanged(size, _DIMENSIONS, b"w", b"h"))
+            xmp = _structures(
+                xmp, name + b":AppliedToDimensions", lambda size: _exchanged(size, _DIMENSIONS, b"w", b"h")
+            )
     xmp = _changed(xmp, _PEOPLE, b"Rectangle", lambda text: _turned_rectangle(text, orientation))
     if orientation > 4:
         xmp = _exchanged(xmp, _TIFF, b"ImageWidth", b"ImageLength")
@@ -86,7 +100,8 @@ def joined_xmp(main: bytes, extension: bytes) -> bytes:
     start = main.find(b"<rdf:RDF") + len(b"<rdf:RDF")
     head = main[start : main.find(b">", start)]
     spaces = b"".join(
-        b" " + space for space in re.findall(rb"xmlns:[\w.-]+\s*=\s*(?:\"[^\"]*\"|'[^']*')", extension[: body.start(3)])
+        b" " + space
+        for space in re.findall(rb"xmlns:[\w.-]+\s*=\s*(?:\"[^\"]*\"|'[^']*')", extension[: body.start(3)])
         if space.split(b"=")[0].strip() + b"=" not in re.sub(rb"\s*=", b"=", head)
         and not space.startswith((b"xmlns:x=", b"xmlns:rdf="))
     )
@@ -158,7 +173,9 @@ def _changed(xmp: bytes, space: Name, name: bytes, change: Callable[[bytes], byt
     """`xmp` with other values of a property."""
     for prefix in _prefixes(xmp, space):
         for form in _forms(prefix, name):
-            xmp = re.sub(form, lambda at: at["before"] + change(at["value"].strip()) + at["behind"], xmp, flags=re.DOTALL)
+            xmp = re.sub(
+                form, lambda at: at["before"] + change(at["value"].strip()) + at["behind"], xmp, flags=re.DOTALL
+            )
     return xmp
 
 

@@ -51,6 +51,7 @@ class Result:
     Attributes:
         status: `unchanged` where nothing had to be done to the photograph: the target is then a copy of the source.
         pages: how many the source has; the target has the first alone, unless it is a copy.
+        lost: what the target does not keep of the source, in words.
     """
 
     source: Path
@@ -61,13 +62,12 @@ class Result:
     error: str | None = None
     compared: Path | None = None
     pages: int = 1
+    lost: tuple[str, ...] = ()
 
     @property
     def loss(self) -> str | None:
-        """What the target lacks of the source, in words."""
-        if self.pages == 1 or self.status == "unchanged":
-            return None
-        return f"{self.source}: of its {self.pages} pages only the first was {self.status}; the others are not in {self.target}"
+        """What the target lacks of the source, in one line."""
+        return f"{self.source}: {self.target} does not keep {'; '.join(self.lost)}" if self.lost else None
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able."""
@@ -103,10 +103,7 @@ def plan(
     else:
         if out.exists() and not out.is_dir():
             raise SettingsError(f"{out}: is a file; several photographs need a folder to go to")
-        targets = [
-            (path, (out / inside).with_suffix(ending or inside.suffix), inside)
-            for path, inside in _targets(inputs, out, recursive)
-        ]
+        targets = [(path, _target(out / inside, ending), inside) for path, inside in _targets(inputs, out, recursive)]
     pictures = _compared([path_out for _, path_out, _ in targets]) if compare else [None] * len(targets)
     jobs = [
         Job(path, path_out, compared, inside.with_suffix("").as_posix())
@@ -116,9 +113,18 @@ def plan(
     return jobs
 
 
-def restore_files(restorer: Restorer, jobs: Sequence[Job], *, overwrite: bool) -> Iterator[Result]:
+def restore_files(
+    restorer: Restorer, jobs: Sequence[Job], *, overwrite: bool, quality: int | None = None, strict: bool = False
+) -> Iterator[Result]:
     """Does the jobs in order. An output that exists is skipped unless `overwrite`, so that an interrupted run resumes."""
-    return change_files(lambda _, photograph: restorer(photograph), jobs, "restored", overwrite=overwrite)
+    return change_files(
+        lambda _, photograph: restorer(photograph),
+        jobs,
+        "restored",
+        overwrite=overwrite,
+        quality=quality,
+        strict=strict,
+    )
 
 
 def change_files(
@@ -127,6 +133,8 @@ def change_files(
     done: Literal["restored", "degraded"],
     *,
     overwrite: bool,
+    quality: int | None = None,
+    strict: bool = False,
 ) -> Iterator[Result]:
     """Does the jobs in order, as `restore_files` does, whatever is done to the photographs.
 
@@ -135,13 +143,15 @@ def change_files(
         jobs: what to read and what to write.
         done: the status of a job that is done.
         overwrite: replace outputs that exist.
+        quality: of JPEG, WebP and AVIF, 1 to 100; None follows the source.
+        strict: a photograph of which something could not be kept fails, and is not written.
     """
     for job in jobs:
         if job.target.is_file() and not overwrite:
             yield Result(job.source, job.target, "skipped")
             continue
         try:
-            yield _change_file(change, job, done)
+            yield _change_file(change, job, done, quality, strict)
         except PellucidError as error:
             yield Result(job.source, job.target, "failed", error=str(error))
         except (MemoryError, OSError, RuntimeError) as error:  # torch reports a lack of memory as a RuntimeError
@@ -149,7 +159,11 @@ def change_files(
 
 
 def _change_file(
-    change: Callable[[Job, images.Photograph], images.Photograph], job: Job, done: Literal["restored", "degraded"]
+    change: Callable[[Job, images.Photograph], images.Photograph],
+    job: Job,
+    done: Literal["restored", "degraded"],
+    quality: int | None,
+    strict: bool,
 ) -> Result:
     if not images.supported(job.target):
         known = ", ".join(sorted(images.SUFFIXES))
@@ -158,13 +172,13 @@ def _change_file(
     photograph = images.read(job.source)
     changed = change(job, photograph)
     _make_folder(job.target.parent)
-    images.write_change(changed, job.target, photograph, job.source)
+    lost = images.write_change(changed, job.target, photograph, job.source, quality=quality, strict=strict)
     if job.compared:
         images.write(images.Photograph(before_and_after(photograph.pixels, changed.pixels)), job.compared)
     megapixels = photograph.pixels.shape[2] * photograph.pixels.shape[3] / 1e6
     seconds = time.perf_counter() - started
     status = "unchanged" if changed is photograph else done
-    return Result(job.source, job.target, status, megapixels, seconds, compared=job.compared, pages=photograph.pages)
+    return Result(job.source, job.target, status, megapixels, seconds, None, job.compared, photograph.pages, lost)
 
 
 def before_and_after(degraded: Tensor, restored: Tensor, gap: int = 8) -> Tensor:
@@ -186,10 +200,8 @@ def _targets(inputs: Sequence[Path], out: Path, recursive: bool) -> Iterator[tup
         inside = out.resolve().is_relative_to(source.resolve())
         found = [
             path
-            for path in sorted(source.glob("**/*" if recursive else "*"))
-            if images.readable(path)
-            and path.is_file()
-            and not (inside and path.resolve().is_relative_to(out.resolve()))
+            for path in images.in_folder(source, recursive=recursive).photographs
+            if not (inside and path.resolve().is_relative_to(out.resolve()))
         ]
         if not found:
             raise DataError(
@@ -197,6 +209,12 @@ def _targets(inputs: Sequence[Path], out: Path, recursive: bool) -> Iterator[tup
             )
         for path in found:
             yield path, path.relative_to(source)
+
+
+def _target(path: Path, ending: str | None) -> Path:
+    """Where `path` goes below the output; what cannot be written in its own format gets a second suffix, `a.heic.png`."""
+    other = images.READ_ONLY.get(path.suffix.lower())
+    return path.with_suffix(ending) if ending else path.with_name(path.name + other) if other else path
 
 
 def _compared(targets: Sequence[Path]) -> list[Path]:
