@@ -13,7 +13,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["ADOBE_RGB", "Colour", "colour_of_cicp", "colour_of_png", "grey_from_rgb", "profile_of", "rgb_from_grey"]
+__all__ = [
+    "ADOBE_RGB",
+    "Colour",
+    "colour_of_cicp",
+    "colour_of_png",
+    "grey_from_rgb",
+    "is_linear",
+    "profile_of",
+    "rgb_from_grey",
+]
 
 Chromaticities = tuple[float, float, float, float, float, float, float, float]
 """x and y of white, red, green and blue."""
@@ -45,8 +54,8 @@ class Colour:
     """The meaning of values: primaries and how they become light."""
 
     chromaticities: Chromaticities = _SRGB
-    transfer: str | float = "srgb"
-    """`srgb`, `pq`, `hlg`, or the exponent of a power."""
+    transfer: str | float | tuple[int, ...] = "srgb"
+    """`srgb`, `pq`, `hlg`, the exponent of a power, or the light, 0 to 65535, of evenly spaced values."""
     cicp: tuple[int, int, int, int] | None = None
     """Where numbers of H.273 said it: primaries, transfer, matrix, full range."""
 
@@ -113,6 +122,23 @@ def profile_of(colour: Colour, *, grey: bool) -> bytes:
     return _profile(b"RGB ", tags)
 
 
+def is_linear(icc: bytes, colour: Colour | None) -> bool:
+    """Whether the values of a picture with that profile, or else those colours, are proportional to light."""
+    if icc:
+        tags = _tags(icc)
+        curves = {tags[name] for name in (b"rTRC", b"gTRC", b"bTRC", b"kTRC") if name in tags}
+        return bool(curves) and b"A2B0" not in tags and all(_straight(curve) for curve in curves)
+    return colour is not None and colour.transfer == 1
+
+
+def _straight(curve: bytes) -> bool:
+    """Whether a curve of a profile is a straight line from 0 to 1."""
+    if curve[:4] == b"curv" and len(curve) >= 12:
+        (count,) = struct.unpack_from(">L", curve, 8)
+        return count == 0 or (count, curve[12:14]) == (1, b"\1\0") or (count, curve[12:16]) == (2, b"\0\0\xff\xff")
+    return curve[:10] == b"para" + bytes(6) and curve[12:16] == b"\0\1\0\0"
+
+
 def grey_from_rgb(icc: bytes) -> bytes:
     """A profile for grey with the curves of an RGB profile; empty where it has none, or three different ones."""
     tags = _tags(icc)
@@ -146,11 +172,15 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         at += 12 + size
 
 
-def _curve(transfer: str | float) -> bytes:
+def _curve(transfer: str | float | tuple[int, ...]) -> bytes:
     """A tag with the way from values to light, 0 to 1."""
     if transfer == "srgb":
         numbers = (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
         return b"para" + struct.pack(">LHH5i", 0, 3, 0, *(round(number * 65536) for number in numbers))
+    if isinstance(transfer, tuple):
+        places = np.linspace(0, len(transfer) - 1, min(len(transfer), 4096))
+        table = np.interp(places, np.arange(len(transfer)), transfer)
+        return _table(table)
     if not isinstance(transfer, str):
         if transfer == 1:
             return b"curv" + bytes(8)
@@ -163,8 +193,13 @@ def _curve(transfer: str | float) -> bytes:
         a, b, c = 0.17883277, 0.28466892, 0.55991073
         scene = np.where(values <= 0.5, values**2 / 3, (np.exp((values - c) / a) + b) / 12)
         light = 1000 / _WHITE * scene**1.2
-    table: bytes = np.rint(np.minimum(light, 1) * 65535).astype(">u2").tobytes()
-    return b"curv" + struct.pack(">LL", 0, 4096) + table
+    table = np.minimum(light, 1) * 65535
+    return _table(table)
+
+
+def _table(light: NDArray[np.float64]) -> bytes:
+    """A tag with the light, 0 to 65535, of evenly spaced values."""
+    return b"curv" + struct.pack(f">LL{len(light)}H", 0, len(light), *(round(value) for value in light.tolist()))
 
 
 def _matrix(chromaticities: Chromaticities) -> NDArray[np.float64]:

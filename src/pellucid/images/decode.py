@@ -14,14 +14,14 @@ from pellucid.errors import ImageError
 from pellucid.images import extras
 from pellucid.images.alpha import fill_hidden
 from pellucid.images.bitmap import load_bitmap
-from pellucid.images.colour import ADOBE_RGB, colour_of_cicp, colour_of_png, grey_from_rgb
+from pellucid.images.colour import ADOBE_RGB, colour_of_cicp, colour_of_png, grey_from_rgb, is_linear
 from pellucid.images.exif import orientation_of, resolution, says_adobe_rgb, tidied, turned
 from pellucid.images.isobmff import parts_of_heif
 from pellucid.images.jpeg import Piece, parts_of_jpeg, replaced, with_segments_of
 from pellucid.images.photograph import Coding, Metadata, Photograph
 from pellucid.images.png import parts_of_png
 from pellucid.images.tiff import parts_of_tiff
-from pellucid.images.values import planes_of_samples
+from pellucid.images.values import light_of, planes_of_samples, values_of
 from pellucid.images.webp import parts_of_webp
 from pellucid.images.xmp import joined_xmp, mentions_further, resized_item, turned_xmp, without_further
 
@@ -101,7 +101,8 @@ def decode(data: bytes, kind: str, name: str) -> Photograph:
             metadata, icc=_blob(shown, "icc-profile-data") if image.interpretation == "cmyk" else b"", colour=None
         )
         parts.lost.append(f"{'CMYK' if image.interpretation == 'cmyk' else 'Lab'} colours (they become sRGB)")
-    photograph = _photograph(shown, parts, name)
+    linear = shown is image and is_linear(metadata.icc, metadata.colour)
+    photograph = _photograph(shown, parts, name, linear=linear)
     if metadata.icc[16:20] == b"CMYK":
         metadata = replace(metadata, icc=b"") if shown is image else metadata
     metadata, grey = _fitting_profile(metadata, photograph.grey, parts.lost)
@@ -144,7 +145,7 @@ def _vips(array: NDArray[Any]) -> pyvips.Image:
     return image.copy(interpretation=grey if bands < 3 else colour)
 
 
-def _photograph(shown: pyvips.Image, parts: _Parts, name: str) -> Photograph:
+def _photograph(shown: pyvips.Image, parts: _Parts, name: str, *, linear: bool) -> Photograph:
     """The pixels, alpha and other planes of a grey or RGB picture of libvips."""
     bits = {"uchar": 8, "ushort": 16, "float": 32}.get(shown.format)
     if bits is None:
@@ -170,9 +171,13 @@ def _photograph(shown: pyvips.Image, parts: _Parts, name: str) -> Photograph:
         filled = fill_hidden(pixels.nan_to_num(0, 1, 0), (~pixels.isnan().any(1, keepdim=True)).float()).clamp_(0, 1)
     if alpha is not None:
         filled = fill_hidden(filled, alpha)
+    light = filled
+    if linear:
+        filled = values_of(light)
+        light = light_of(filled) if bits == 32 else light  # of integers, rounding takes care
     beyond = None
-    if filled is not pixels and not torch.equal(filled, pixels):
-        beyond = torch.where(pixels == filled, 0, pixels - filled)
+    if light is not pixels and not torch.equal(light, pixels):
+        beyond = torch.where(pixels == light, 0, pixels - light)
     return Photograph(
         filled,
         alpha,
@@ -180,6 +185,7 @@ def _photograph(shown: pyvips.Image, parts: _Parts, name: str) -> Photograph:
         bits=bits,
         planes=planes[:, others].clone() if others else None,
         beyond=beyond,
+        linear=linear,
     )
 
 
@@ -204,9 +210,9 @@ def _completed(image: pyvips.Image, metadata: Metadata, kind: str) -> Metadata:
     icc = metadata.icc or _blob(image, "icc-profile-data")
     size = int.from_bytes(icc[:4], "big")
     icc = icc[:size] if 128 < size <= len(icc) else b""  # PNG cannot hold one whose header is wrong about its length
-    dpi: tuple[float, float] | None = (image.xres * 25.4, image.yres * 25.4)
-    if image.xres == 1.0 or kind in extras.LOADERS:  # 1 is libvips' way to say that the container has no resolution
-        dpi = resolution(metadata.exif)
+    dpi = metadata.dpi or resolution(metadata.exif)
+    if kind == "bmp":
+        dpi = (image.xres * 25.4, image.yres * 25.4)
     if dpi is None or not all(1 <= value <= 1e5 for value in dpi):
         dpi = None
     colour = metadata.colour
@@ -274,6 +280,7 @@ def _find_in_jpeg(data: bytes) -> _Parts:
         comments=found.comments,
         segments=found.segments,
         pieces=found.pieces,
+        dpi=found.density,
     )
     coding = Coding(tables=found.tables, sampling=found.sampling, progressive=found.progressive)
     return _Parts(metadata, coding, orientation_of(found.exif), lost, pages=1)
@@ -281,13 +288,28 @@ def _find_in_jpeg(data: bytes) -> _Parts:
 
 def _find_in_png(data: bytes) -> _Parts:
     found = parts_of_png(data)
-    metadata = Metadata(exif=found.exif, xmp=found.xmp, iptc=found.iptc, chunks=found.chunks, resources=found.resources)
+    metadata = Metadata(
+        exif=found.exif,
+        xmp=found.xmp,
+        iptc=found.iptc,
+        icc=found.icc,
+        dpi=found.dpi,
+        chunks=found.chunks,
+        resources=found.resources,
+    )
     return _Parts(metadata, Coding(lossless=True), orientation_of(found.exif), list(found.unread), found.frames)
 
 
 def _find_in_tiff(data: bytes) -> _Parts:
     found = parts_of_tiff(data)
-    metadata = Metadata(exif=found.exif, xmp=found.xmp, iptc=found.iptc, resources=found.resources)
+    metadata = Metadata(
+        exif=found.exif,
+        xmp=found.xmp,
+        iptc=found.iptc,
+        dpi=found.dpi,
+        resources=found.resources,
+        colour=found.colour,
+    )
     options = {"page": found.page} | ({"subifd": found.branch} if found.branch >= 0 else {})
     parts = _Parts(
         metadata, Coding(lossless=True), found.orientation, list(found.unread), found.pages, found.extra, options

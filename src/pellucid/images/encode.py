@@ -23,7 +23,7 @@ from pellucid.images.photograph import Metadata, Photograph
 from pellucid.images.photoshop import resources_with_iptc
 from pellucid.images.png import chunk, into_png, text_profile
 from pellucid.images.tiff import tiff_file
-from pellucid.images.values import array_of_planes
+from pellucid.images.values import array_of_planes, light_of
 from pellucid.images.webp import into_webp
 from pellucid.images.xmp import sized_xmp, split_xmp, with_guid, without_further
 
@@ -110,6 +110,8 @@ def encode(photograph: Photograph, kind: str, quality: int | None) -> Encoded:
 def _planes(photograph: Photograph, kind: str, bits: int, lost: list[str]) -> list[Tensor]:
     """The channels to be written; over white where the format has no alpha."""
     pixels, alpha, beyond = photograph.pixels[0].detach().float().cpu(), photograph.alpha, photograph.beyond
+    if photograph.linear:
+        pixels = light_of(pixels.clamp(0, 1))
     if beyond is not None:
         whole = pixels + beyond[0]
         if bits < 32:

@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
+from pellucid.images.exif import tidied
 from pellucid.images.photoshop import resources_with_iptc, sorted_resources
 from pellucid.images.tiff_tables import Structure
 
@@ -203,12 +204,13 @@ def into_jpeg(
 
 
 def with_segments_of(picture: bytes, original: bytes) -> bytes:
-    """A JPEG coded anew with the application segments of the one that it was made from."""
-    head = [
-        _segment(marker, body)
-        for marker, _, body in jpeg_segments(original)
-        if 0xE0 <= marker <= 0xEF and marker not in (0xE0, 0xEE)
-    ]
+    """A JPEG coded anew, upright, with the application segments of the one that it was made from."""
+    head = []
+    for marker, _, body in jpeg_segments(original):
+        if marker == 0xE1 and body.startswith(_EXIF):
+            head.append(_segment(marker, _EXIF + tidied(body[len(_EXIF) :])))
+        elif 0xE1 <= marker <= 0xEF and marker != 0xEE:
+            head.append(_segment(marker, body))
     return b"".join([b"\xff\xd8", *head, _without_applications(picture)[2:]])
 
 

@@ -118,7 +118,7 @@ def _colour(bits: _Bits) -> tuple[Colour | None, list[str]]:
     points = [number for _ in range(3) for number in _point(bits)] if primaries == 2 else []
     if bits.take(1):
         gamma = bits.take(24) / 1e7
-        transfer: str | float = 1 / gamma if gamma else "srgb"
+        transfer: str | float | tuple[int, ...] = 1 / gamma if gamma else "srgb"
         cicp = None
     else:
         number = bits.word()

@@ -78,6 +78,9 @@ class Photograph:
     beyond: Tensor | None = None
     """float32 (1, 3, H, W): what the file holds beyond the pixels, to be added again when it is written: values outside [0, 1],
     NaN, and the colours hidden under alpha 0. None where that is nothing."""
+    linear: bool = False
+    """Whether the file holds light: the pixels are then that light in the encoding of sRGB, and become light again when they
+    are written. A network knows pictures for screens; light it would take for a picture far too dark."""
     coding: Coding = field(default_factory=Coding)
     """How the pixels were coded."""
     lost: tuple[str, ...] = ()
@@ -104,4 +107,4 @@ class Photograph:
             return []
         shown = self.beyond if self.alpha is None else torch.where(self.alpha > 0, self.beyond, 0)
         words = ["values that are not numbers (NaN)"] if bool(shown.isnan().any()) else []
-        return [*words, "values outside 0 to 1"] if bool((shown.nan_to_num() != 0).any()) else words
+        return [*words, "values outside 0 to 1"] if bool((shown.nan_to_num().abs() > 1e-6).any()) else words

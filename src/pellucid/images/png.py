@@ -43,10 +43,12 @@ class PngParts:
     xmp: bytes = b""
     iptc: bytes = b""
     resources: bytes = b""
+    icc: bytes = b""
+    """The profile in a text, where no chunk of its own holds one."""
     chunks: bytes = b""
     """Texts, tags of the colour, and small facts such as the time of the last change, as they lie in the file."""
     frames: int = 1
-    palette: bool = False
+    dpi: tuple[float, float] | None = None
     unread: tuple[str, ...] = ()
     """Names of chunks that cannot stay true."""
 
@@ -55,11 +57,15 @@ def parts_of_png(data: bytes) -> PngParts:
     """What is in a PNG file; a chunk that is damaged is left out."""
     found, unread = PngParts(), []
     raw: dict[str, bytes] = {}
+    own_profile = False
     for name, body, whole in _chunks(data):
         if name == b"eXIf":
             found.exif = body.removeprefix(b"Exif\0\0")
-        elif name == b"PLTE":
-            found.palette = True
+        elif name == b"iCCP":
+            own_profile = True
+        elif name == b"pHYs" and len(body) == 9 and body[8] == 1:
+            across, down = struct.unpack_from(">LL", body)
+            found.dpi = (across * 0.0254, down * 0.0254)
         elif name == b"acTL" and len(body) >= 8:
             found.frames = max(1, struct.unpack_from(">L", body)[0])
         elif name in (b"tEXt", b"zTXt", b"iTXt"):
@@ -89,6 +95,7 @@ def parts_of_png(data: bytes) -> PngParts:
         else:
             found.exif = found.exif or profile.removeprefix(b"Exif\0\0")
     found.xmp = found.xmp or raw.get("xmp", b"")
+    found.icc = b"" if own_profile else raw.get("icc", b"") or raw.get("icm", b"")
     for kind in ("iptc", "8bim"):
         profile = raw.get(kind, b"")
         if profile.startswith(b"\x1c"):

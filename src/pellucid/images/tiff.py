@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pellucid.images.colour import Colour
 from pellucid.images.exif import (
     DESCRIPTIVE,
     EXIF_TABLE,
@@ -62,12 +63,15 @@ class TiffParts:
     pages: int = 1
     """How many pictures the file has, without thumbnails and masks."""
     orientation: int = 1
+    dpi: tuple[float, float] | None = None
     exif: bytes = b""
     xmp: bytes = b""
     iptc: bytes = b""
     resources: bytes = b""
     extra: tuple[int, ...] = ()
     """What the channels beside the colours are: 0 not said, 1 associated alpha, 2 alpha."""
+    colour: Colour | None = None
+    """What the colours mean, by the tags for primaries and a table of light for each value."""
     samples: tuple[int, int] = (8, 1)
     """Bits of a sample, and its format: 1 unsigned, 2 signed, 3 floating."""
     unread: tuple[str, ...] = ()
@@ -229,15 +233,43 @@ def _describe(first: Table, found: TiffParts) -> None:
     found.orientation = next(iter(numbers(first.get(274, packed(3, 1)))), 1)
     if not 1 <= found.orientation <= 8:
         found.orientation = 1
+    inch = {2: 1.0, 3: 2.54}.get((numbers(first.get(296, packed(3, 2))) or [2])[0])
+    across, down = (_ratios(first.get(tag)) for tag in (282, 283))
+    if inch and across and down:
+        found.dpi = (across[0] * inch, down[0] * inch)
     found.extra = tuple(numbers(first.get(_EXTRA_SAMPLES, (3, 0, b""))))
     bits, kind = numbers(first.get(_BITS, packed(3, 1))), numbers(first.get(_SAMPLE_FORMAT, packed(3, 1)))
     found.samples = (bits[0] if bits else 1, kind[0] if kind else 1)
     found.xmp = first.get(_XMP, (1, 0, b""))[2]
     found.iptc = first.get(_IPTC, (7, 0, b""))[2]
+    found.colour = _colour(first)
     inner, found.resources = sorted_resources(first.get(_PHOTOSHOP, (1, 0, b""))[2])
     if found.iptc and found.iptc[0] != 0x1C and found.iptc[3:4] == b"\x1c":  # written as numbers of four bytes
         found.iptc = np.frombuffer(found.iptc, ">u4").astype("<u4").tobytes()
     found.iptc = found.iptc or inner
+
+
+def _colour(first: Table) -> Colour | None:
+    """The colours by the tags WhitePoint, PrimaryChromaticities and TransferFunction; None where they are not there."""
+    white, primaries = (_ratios(first.get(tag)) for tag in (318, 319))
+    table = numbers(first.get(301, (4, 0, b"")))
+    if not table and len(primaries) != 6:
+        return None
+    base = Colour().chromaticities
+    a, b = white if len(white) == 2 and white[1] > 0 else base[:2]
+    c, d, e, f, g, h = primaries if len(primaries) == 6 and min(primaries[1::2]) > 0 else base[2:]
+    levels = 1 << min((numbers(first.get(_BITS, packed(3, 8))) or [8])[0], 16)
+    if len(table) not in (levels, 3 * levels):
+        return Colour((a, b, c, d, e, f, g, h))
+    return Colour((a, b, c, d, e, f, g, h), tuple(table[:levels]))
+
+
+def _ratios(entry: tuple[int, int, bytes] | None) -> list[float]:
+    """The values of a RATIONAL entry."""
+    if entry is None or entry[0] != 5:
+        return []
+    values = struct.unpack(f"<{2 * entry[1]}L", entry[2])
+    return [above / below if below else 0.0 for above, below in zip(values[::2], values[1::2], strict=True)]
 
 
 def _predicted(strip: NDArray[Any], order: str) -> bytes:

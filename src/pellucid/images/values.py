@@ -1,6 +1,6 @@
 """The values of a picture: which are allowed, and their way from integers to [0, 1] and back."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,16 @@ from torch import Tensor
 
 from pellucid.errors import ImageError
 
-__all__ = ["array_of_planes", "check_pixels", "check_range", "planes_of_array", "planes_of_samples", "quantise"]
+__all__ = [
+    "array_of_planes",
+    "check_pixels",
+    "check_range",
+    "light_of",
+    "planes_of_array",
+    "planes_of_samples",
+    "quantise",
+    "values_of",
+]
 
 _FARTHEST = 4.0
 """How far outside [0, 1] a value may lie and still be noise, not a picture in 0..255."""
@@ -23,6 +32,24 @@ def quantise(image: Tensor, bits: int = 8) -> Tensor:
     """
     steps = 2**bits - 1
     return image.clamp(0, 1).mul(steps).round().div(steps)
+
+
+def light_of(values: Tensor) -> Tensor:
+    """Values in [0, 1] of the encoding of sRGB (IEC 61966-2-1) as light, (..., H, W)."""
+    return _by_planes(values, lambda x: torch.where(x <= 0.04045, x / 12.92, ((x + 0.055) / 1.055) ** 2.4))
+
+
+def values_of(light: Tensor) -> Tensor:
+    """Light in [0, 1] in the encoding of sRGB, (..., H, W)."""
+    return _by_planes(light, lambda x: torch.where(x <= 0.0031308, x * 12.92, 1.055 * x ** (1 / 2.4) - 0.055))
+
+
+def _by_planes(planes: Tensor, curve: Callable[[Tensor], Tensor]) -> Tensor:
+    """A curve in double precision, so that 16 bits come back; one plane at a time, for that takes memory."""
+    out = torch.empty_like(planes)
+    for source, target in zip(planes.reshape(-1, *planes.shape[-2:]), out.view(-1, *planes.shape[-2:]), strict=True):
+        target.copy_(curve(source.double()))
+    return out
 
 
 def check_pixels(pixels: Tensor, what: str) -> None:
