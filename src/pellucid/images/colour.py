@@ -102,8 +102,9 @@ def colour_of_png(chunks: bytes, *, icc: bool) -> Colour | None:
         transfer = struct.unpack(">L", found[b"gAMA"])[0] / 1e5
     if not 0.05 < transfer < 20:
         return None
-    # 1 / 2.2 is what the specification has files of sRGB say.
-    return Colour(chromaticities, "srgb" if abs(transfer - 1 / 2.2) < 1e-3 else 1 / transfer)
+    # 1 / 2.2 with the primaries of sRGB is what the specification has files of sRGB say.
+    usual = abs(transfer - 1 / 2.2) < 1e-4 and Colour(chromaticities).is_srgb
+    return Colour(chromaticities, "srgb" if usual else 1 / transfer)
 
 
 def profile_of(colour: Colour, *, grey: bool) -> bytes:

@@ -44,7 +44,7 @@ class PngParts:
     iptc: bytes = b""
     resources: bytes = b""
     icc: bytes = b""
-    """The profile in a text, where no chunk of its own holds one."""
+    """The profile, in its own chunk or in a text; libpng refuses one that does not fit the channels."""
     chunks: bytes = b""
     """Texts, tags of the colour, and small facts such as the time of the last change, as they lie in the file."""
     frames: int = 1
@@ -57,12 +57,11 @@ def parts_of_png(data: bytes) -> PngParts:
     """What is in a PNG file; a chunk that is damaged is left out."""
     found, unread = PngParts(), []
     raw: dict[str, bytes] = {}
-    own_profile = False
     for name, body, whole in _chunks(data):
         if name == b"eXIf":
             found.exif = body.removeprefix(b"Exif\0\0")
         elif name == b"iCCP":
-            own_profile = True
+            found.icc = _unpacked(body.partition(b"\0")[2][1:])
         elif name == b"pHYs" and len(body) == 9 and body[8] == 1:
             across, down = struct.unpack_from(">LL", body)
             found.dpi = (across * 0.0254, down * 0.0254)
@@ -95,7 +94,7 @@ def parts_of_png(data: bytes) -> PngParts:
         else:
             found.exif = found.exif or profile.removeprefix(b"Exif\0\0")
     found.xmp = found.xmp or raw.get("xmp", b"")
-    found.icc = b"" if own_profile else raw.get("icc", b"") or raw.get("icm", b"")
+    found.icc = found.icc or raw.get("icc", b"") or raw.get("icm", b"")
     for kind in ("iptc", "8bim"):
         profile = raw.get(kind, b"")
         if profile.startswith(b"\x1c"):
@@ -155,10 +154,13 @@ def _text(name: bytes, body: bytes) -> bytes:
     else:
         packed = rest[:1] == b"\1"
         rest = rest[2:].split(b"\0", 2)[-1]  # behind the language and the translated keyword
-    if not packed:
-        return rest
+    return _unpacked(rest) if packed else rest
+
+
+def _unpacked(data: bytes) -> bytes:
+    """Data that were compressed; empty where they are damaged."""
     with suppress(zlib.error):
-        return zlib.decompressobj().decompress(rest, _MOST)
+        return zlib.decompressobj().decompress(data, _MOST)
     return b""
 
 
