@@ -215,7 +215,9 @@ def test_light_is_restored_as_seen_and_comes_back_exactly(tmp_path, dtype, grey)
     light = np.rint(array / most * 255) / 255 if dtype is np.uint8 else array / most
     expected = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
     pixels = photograph.pixels[0].permute(1, 2, 0).numpy()
-    np.testing.assert_allclose(pixels[..., :1] if grey else pixels, expected[..., None] if grey else expected, atol=1e-6)
+    np.testing.assert_allclose(
+        pixels[..., :1] if grey else pixels, expected[..., None] if grey else expected, atol=1e-6
+    )
     assert write(photograph, tmp_path / "b.tif") == ()
     np.testing.assert_array_equal(tifffile.imread(tmp_path / "b.tif"), array)
     assert not is_linear(p3(), None)

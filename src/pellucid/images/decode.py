@@ -336,7 +336,7 @@ def _find_in_heif(data: bytes) -> _Parts:
         if metadata.colour is None:
             lost.append(f"colours with the numbers {found.cicp} of H.273, which are not known")
     coding = Coding(lossless=found.lossless, depth=found.depth, sampling=found.sampling)
-    return _Parts(metadata, coding, lost=lost, pages=None if data[8:12] == b"avis" else found.pictures)
+    return _Parts(metadata, coding, lost=lost, pages=found.pictures)
 
 
 def _find_in_raw(data: bytes) -> _Parts:

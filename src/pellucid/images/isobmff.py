@@ -99,8 +99,17 @@ def _describe(data: bytes, meta: _Meta, found: HeifParts) -> None:
         or b"c2pa" in data[:65536]
     ):
         words.append("content credentials (C2PA)")
-    found.pictures = max(1, len((coded - hidden) | {meta.primary}))
+    found.pictures = max(len((coded - hidden) | {meta.primary}), *_frames(data, 0, len(data)), 1)
     found.unread = tuple(dict.fromkeys(words))
+
+
+def _frames(data: bytes, at: int, end: int) -> Iterator[int]:
+    """How many frames each track of an image sequence has."""
+    for name, begin, size, head in _boxes(data, at, end):
+        if name in (b"moov", b"trak", b"mdia", b"minf", b"stbl"):
+            yield from _frames(data, begin + head, begin + size)
+        elif name == b"stsz" and size >= head + 12:
+            yield struct.unpack_from(">L", data, begin + head + 8)[0]
 
 
 def into_heif(saved: bytes, exif: bytes, xmp: bytes, cicp: tuple[int, int, int, int] | None) -> bytes:
