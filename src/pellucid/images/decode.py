@@ -164,7 +164,9 @@ def _photograph(shown: pyvips.Image, parts: _Parts, name: str, *, linear: bool) 
     planes = planes_of_samples(array, depth, bits - depth, name)
     pixels = planes[:, :3] if colours == 3 else planes[:, :1].repeat(1, 3, 1, 1)
     place = next((index for index, meaning in enumerate(extra) if meaning in (1, 2)), None)
-    alpha = None if place is None else planes[:, colours + place][:, None].clamp(0, 1)
+    alpha = None if place is None else planes[:, colours + place][:, None].nan_to_num(1).clamp(0, 1)
+    if alpha is not None and bits == 32 and not torch.equal(alpha, planes[:, colours + place][:, None]):
+        parts.lost.append("alpha outside 0 to 1")
     others = [colours + index for index in range(len(extra)) if index != place]
     filled = pixels
     if bits == 32:

@@ -5,13 +5,14 @@ import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from io import BytesIO
+from threading import Lock
 from typing import Any
 
 import numpy as np
 import pyvips
 import torch
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageFile
 from torch import Tensor
 
 from pellucid.images.bitmap import save_bitmap
@@ -207,13 +208,10 @@ def _jpeg(job: _Job) -> Encoded:
     if job.quality is None and coding.tables:
         options["quality"] = max(_LEAST_QUALITY, _quality_of(coding.tables[0]))
         if _quality_of(coding.tables[0]) >= _LEAST_QUALITY:
-            options |= {"quality": 100, "qtables": [list(table) for table in coding.tables]}
+            options = {"qtables": [list(table) for table in coding.tables]}
     if job.channels > 2:
         options["subsampling"] = coding.sampling or "4:4:4"
-    buffer = BytesIO()
-    Image.fromarray(np.ascontiguousarray(array)).save(
-        buffer, "JPEG", optimize=True, progressive=coding.progressive, **options
-    )
+    coded = _coded(np.ascontiguousarray(array), progressive=coding.progressive, **options)
     exif, dropped = fitted(metadata.exif, MOST_EXIF)
     lost += [f"{name} (it does not fit into a JPEG)" for name in dropped]
     xmp = split_xmp(metadata.xmp, MOST_XMP)
@@ -232,7 +230,24 @@ def _jpeg(job: _Job) -> Encoded:
         segments=metadata.segments,
         pieces=metadata.pieces,
     )
-    return into_jpeg(buffer.getvalue(), metadata.dpi, exif, (main, extension), metadata.icc, parts), lost
+    return into_jpeg(coded, metadata.dpi, exif, (main, extension), metadata.icc, parts), lost
+
+
+_coding = Lock()
+
+
+def _coded(array: NDArray[Any], **options: Any) -> bytes:
+    """A JPEG file of the array, with Huffman tables of its own."""
+    buffer = BytesIO()
+    with _coding:
+        usual = ImageFile.MAXBLOCK
+        try:
+            # Pillow guesses how much room the whole file needs, and fails where that is too little, as for noise.
+            ImageFile.MAXBLOCK = max(usual, 2 * array.nbytes + 2**16)
+            Image.fromarray(array).save(buffer, "JPEG", optimize=True, **options)
+        finally:
+            ImageFile.MAXBLOCK = usual
+    return buffer.getvalue()
 
 
 def _quality_of(table: tuple[int, ...]) -> int:

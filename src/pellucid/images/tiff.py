@@ -238,6 +238,10 @@ def _describe(first: Table, found: TiffParts) -> None:
     if inch and across and down:
         found.dpi = (across[0] * inch, down[0] * inch)
     found.extra = tuple(numbers(first.get(_EXTRA_SAMPLES, (3, 0, b""))))
+    colours = {0: 1, 1: 1, 2: 3}.get((numbers(first.get(_PHOTOMETRIC, packed(3, 9))) or [9])[0])
+    samples = (numbers(first.get(_SAMPLES, packed(3, 1))) or [1])[0]
+    if colours is not None and samples >= colours:  # the tag may be missing or too short
+        found.extra = (*found.extra, *(0,) * samples)[: samples - colours]
     bits, kind = numbers(first.get(_BITS, packed(3, 1))), numbers(first.get(_SAMPLE_FORMAT, packed(3, 1)))
     found.samples = (bits[0] if bits else 1, kind[0] if kind else 1)
     found.xmp = first.get(_XMP, (1, 0, b""))[2]
