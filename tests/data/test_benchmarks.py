@@ -18,7 +18,7 @@ from pellucid.data.benchmarks import (
     registry,
     verify,
 )
-from pellucid.data.benchmarks.layouts import Layout, best_layout, files_below, match, translate
+from pellucid.data.benchmarks.layouts import PairLayout, best_layout, files_below, match, translate
 from pellucid.errors import DataError, SettingsError
 
 REGISTRY = """
@@ -289,14 +289,14 @@ def test_published_layouts_pair_up(name, files, pairs_expected):
 
 
 def test_pairing_by_order_sorts_numbers_as_numbers():
-    found = match(["s/A10.png", "s/A2.png", "t/B11.png", "t/B3.png"], Layout("t/{name}", "s/{name}", by="order"))
+    found = match(["s/A10.png", "s/A2.png", "t/B11.png", "t/B3.png"], PairLayout("t/{name}", "s/{name}", by="order"))
     assert found.pairs == (("s/A2.png", "t/B3.png"), ("s/A10.png", "t/B11.png"))
 
 
 def test_scenes_of_two_splits_do_not_mix():
     """A train folder beside the test folder must not lend partners to it."""
     paths = ["train/input/1.png", "train/target/1.png", "test/input/1.png"]
-    found = match(paths, Layout("target/{name}", "input/{name}"))
+    found = match(paths, PairLayout("target/{name}", "input/{name}"))
     assert found.pairs == (("train/input/1.png", "train/target/1.png"),)
     assert found.alone == ("test/input/1.png",)
 

@@ -150,7 +150,7 @@ def test_what_the_prior_is_shown_changes_neither_place_nor_strength(folder):
     view = {"view": lambda image: image.mean((2, 3), keepdim=True)}
     first, *others = (
         batches(folder, degradations=["noise sigma=0..50"], crop=32, size=8, **options).at(2)
-        for options in ({}, view, view | {"sight": "crop"})
+        for options in ({}, view, view | {"prior_input": "crop"})
     )
     for other in others:
         assert torch.equal(first.clean, other.clean)
@@ -172,7 +172,7 @@ def test_an_example_is_always_the_middle_of_its_photograph(tmp_path):
 
 
 def test_the_prior_can_be_shown_the_crop_alone(folder):
-    batch = batches(folder, degradations=["noise sigma=9"], view=lambda image: image, sight="crop").at(0)
+    batch = batches(folder, degradations=["noise sigma=9"], view=lambda image: image, prior_input="crop").at(0)
     assert torch.equal(batch.view, batch.degraded)
 
 

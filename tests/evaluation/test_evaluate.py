@@ -13,8 +13,8 @@ from pellucid.data.folders import list_pairs, list_photographs
 from pellucid.errors import ModelError, SettingsError
 from pellucid.evaluation.candidates import DEGRADED, INPUT, Candidate
 from pellucid.evaluation.cases import noisy_cases, paired_cases
-from pellucid.evaluation.reports.pictures import SavedPictures, safe_name
 from pellucid.evaluation.rows import RowStore
+from pellucid.evaluation.saved_pictures import SavedPictures, safe_name
 from pellucid.evaluation.score import Evaluation, Failure
 from pellucid.evaluation.summary import summarise
 from pellucid.metrics import find_protocol, ms_ssim

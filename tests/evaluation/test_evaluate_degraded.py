@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio
 
+from pellucid import images
 from pellucid.batch.degrade import degrade_files, plan_degraded
 from pellucid.batch.plan import plan
 from pellucid.data.folders import list_photographs
@@ -18,14 +19,13 @@ from pellucid.degradations import parse
 from pellucid.errors import SettingsError
 from pellucid.evaluation.candidates import DEGRADED, INPUT, Candidate
 from pellucid.evaluation.cases import condition_of, degraded_cases
-from pellucid.evaluation.job import Job
+from pellucid.evaluation.job import EvaluationJob
 from pellucid.evaluation.reports.document import as_markdown
 from pellucid.evaluation.reports.tables import tables_of
 from pellucid.evaluation.rows import Row, RowStore, key_of
 from pellucid.evaluation.score import Evaluation
 from pellucid.evaluation.sets import find_set
 from pellucid.metrics import find_protocol
-from pellucid import images
 from pellucid.version import __version__
 
 RGB, GREY = find_protocol("synthetic-rgb"), find_protocol("synthetic-grey")
@@ -102,7 +102,7 @@ def test_files_that_degrade_writes_are_what_evaluate_scores(clean, tmp_path):
         path.rename(clean / "deep" / path.name)  # all in one folder below: the name is still that below `clean`
     planned = plan_degraded(plan([clean], tmp_path / "degraded", recursive=True), [FAMILY], seed=7)
     told = {result.source.name: result.degradation for result in degrade_files(planned, overwrite=False)}
-    job, pairs = Job(seed=7), Job()
+    job, pairs = EvaluationJob(seed=7), EvaluationJob()
     job.add(find_set(str(clean)), [INPUT, HALF], degradations=[FAMILY])
     pairs.add(find_set(str(clean), degraded=tmp_path / "degraded"), [INPUT, HALF])
     ours, theirs = finished(job).rows, finished(pairs).rows
@@ -129,7 +129,7 @@ def test_a_column_is_called_by_its_degradation(text, condition):
 
 
 def test_columns_of_one_set_stand_in_one_table_apart_from_the_noise_of_the_tables(clean, tmp_path):
-    job = Job(tmp_path / "out")
+    job = EvaluationJob(tmp_path / "out")
     texts = ["jpeg quality=30", "jpeg quality=4", "defocus radius=3", "defocus radius=3.0", "rain amount=40"]
     job.add(find_set(str(clean)), [INPUT, HALF], sigmas=[25], degradations=texts)
     assert job.total == (1 + 4) * 3 * 2
@@ -151,7 +151,7 @@ def test_columns_of_one_set_stand_in_one_table_apart_from_the_noise_of_the_table
 
 
 def test_what_was_drawn_for_each_photograph_stands_in_the_files(clean, tmp_path):
-    job = Job(tmp_path / "out")
+    job = EvaluationJob(tmp_path / "out")
     job.add(find_set(str(clean)), [INPUT, HALF], degradations=[FAMILY])
     rows = finished(job).rows
     drawn = {row.photograph: row.degradation for row in rows}
@@ -176,7 +176,7 @@ def test_an_evaluation_that_was_stopped_goes_on(clean, tmp_path):
     def run(*texts, seed=0):
         nonlocal calls
         calls = 0
-        job = Job(tmp_path / "out", seed=seed, pictures=False)
+        job = EvaluationJob(tmp_path / "out", seed=seed, pictures=False)
         job.add(find_set(str(clean)), [counted], degradations=texts)
         rows = finished(job).rows
         return calls, rows
@@ -226,7 +226,7 @@ def test_grey_sets_have_the_grey_protocol(shared, monkeypatch):
     assert find_set("classic5").protocol(synthetic=True) is GREY
     assert find_set("set12").protocol(synthetic=True) is GREY
     assert find_set("kodak24").protocol(synthetic=True) is RGB
-    job = Job()
+    job = EvaluationJob()
     job.add(find_set("classic5"), [INPUT], degradations=["jpeg quality=10"])
     (summary,) = finished(job).document["summaries"]
     scores = []
@@ -242,13 +242,13 @@ def test_grey_sets_have_the_grey_protocol(shared, monkeypatch):
 def test_what_cannot_be_is_refused(clean, tmp_path):
     photographs = find_set(str(clean))
     with pytest.raises(SettingsError, match="synthetic-rgb and synthetic-grey are"):
-        Job().add(photographs, [INPUT], degradations=["jpeg quality=10"], protocol="jpeg-rgb")
+        EvaluationJob().add(photographs, [INPUT], degradations=["jpeg quality=10"], protocol="jpeg-rgb")
     with pytest.raises(SettingsError, match=r'give --with "noise sigma=25"'):
-        Job().add(photographs, [INPUT], sigmas=[25], protocol="synthetic-rgb")
+        EvaluationJob().add(photographs, [INPUT], sigmas=[25], protocol="synthetic-rgb")
     with pytest.raises(SettingsError, match="unknown degradation"):
-        Job().add(photographs, [INPUT], degradations=["jpg quality=10"])
+        EvaluationJob().add(photographs, [INPUT], degradations=["jpg quality=10"])
     with pytest.raises(SettingsError, match="--with"):
-        Job().add(photographs, [INPUT])
+        EvaluationJob().add(photographs, [INPUT])
     with pytest.raises(SettingsError, match="different protocols"):
         photographs.cases(RGB, [25], 0, ["jpeg quality=10"])
 
@@ -257,11 +257,11 @@ def test_pairs_are_scored_as_they_are(clean, tmp_path):
     (tmp_path / "degraded").mkdir()
     for path in clean.iterdir():
         images.write(images.Photograph(images.read(path).pixels * 0.5), tmp_path / "degraded" / path.name)
-    job = Job()
+    job = EvaluationJob()
     pairs = find_set(str(clean), degraded=tmp_path / "degraded")
     job.add(pairs, [INPUT], sigmas=[25], degradations=["jpeg quality=10"])
     document = finished(job).document
     assert [summary["condition"] for summary in document["summaries"]] == ["pairs"]
-    job = Job()
+    job = EvaluationJob()
     job.add(pairs, [INPUT], protocol="synthetic-rgb")
     assert "degraded pictures given" in finished(job).document["protocols"]["synthetic-rgb"]

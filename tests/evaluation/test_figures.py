@@ -15,14 +15,14 @@ from pellucid.evaluation.reports.figures import (
     COLOURS,
     LARGEST,
     SIDE,
+    FigurePlace,
     Figures,
-    Place,
     error_map,
     zoom,
     zoom_region,
 )
 
-PLACE = Place("set12", "noise sigma=25", "gaussian-grey", "01.png")
+PLACE = FigurePlace("set12", "noise sigma=25", "gaussian-grey", "01.png")
 
 
 def noisy(clean, sigma=0.1):
@@ -219,7 +219,7 @@ def test_names_are_plain_and_never_meet(tmp_path):
         "a\n",
         "clean",
     ]
-    places = [Place(*(["a"] * index + [name] + ["a"] * (3 - index))) for index in range(4) for name in names]
+    places = [FigurePlace(*(["a"] * index + [name] + ["a"] * (3 - index))) for index in range(4) for name in names]
     keys = {*product(places, ["a"]), *product([PLACE], [*names, CLEAN])}
     paths = [figures.path(place, model, kind) for (place, model), kind in product(keys, ["zoom", "error"])]
     assert len({str(path).lower() for path in paths}) == len(paths)

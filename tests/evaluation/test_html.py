@@ -11,8 +11,9 @@ from documents import FIRST, SECOND, THIRD, document, quoted, row, summary
 
 from pellucid import images
 from pellucid.errors import DataError
-from pellucid.evaluation.reports.figures import CLEAN, Figures, Place
-from pellucid.evaluation.reports.html import as_html, write_html
+from pellucid.evaluation.reports.figures import CLEAN, FigurePlace, Figures
+from pellucid.evaluation.reports.html import as_html
+from pellucid.evaluation.reports.page import write_page
 
 VOID = {"meta", "link", "img", "input"}
 HOSTILE = [
@@ -78,7 +79,7 @@ def figures_in(folder, model="plain", column=FIRST, photograph="a.png"):
     figures = Figures(folder)
     clean = torch.rand(1, 3, 30, 40)
     for name, restored in {"degraded": clean + 0.1, model: clean + 0.05}.items():
-        figures.save(Place(*column, photograph), name, restored, degraded=clean + 0.1, clean=clean)
+        figures.save(FigurePlace(*column, photograph), name, restored, degraded=clean + 0.1, clean=clean)
     return figures
 
 
@@ -176,7 +177,7 @@ def test_figures_are_inside_the_file(tmp_path):
     page = Page(as_html(document(), tmp_path))
     crops, maps = page.all("button", "crop"), page.all("img", "map")
     wanted = [("degraded", "zoom"), ("plain", "zoom"), (CLEAN, "zoom"), ("degraded", "error"), ("plain", "error")]
-    files = [figures.path(Place(*FIRST, "a.png"), model, kind).read_bytes() for model, kind in wanted]
+    files = [figures.path(FigurePlace(*FIRST, "a.png"), model, kind).read_bytes() for model, kind in wanted]
     shown = [page.within(crop, "img")[0] for crop in crops] + maps
     assert [
         base64.b64decode(image["attributes"]["src"].removeprefix("data:image/png;base64,")) for image in shown
@@ -207,7 +208,7 @@ def test_without_figures_there_is_the_rest(tmp_path, folder):
 
 def test_an_empty_figure_is_left_out(tmp_path):
     figures = figures_in(tmp_path)
-    figures.path(Place(*FIRST, "a.png"), "plain", "zoom").write_bytes(b"")
+    figures.path(FigurePlace(*FIRST, "a.png"), "plain", "zoom").write_bytes(b"")
     assert len(Page(as_html(document(), tmp_path)).all("button", "crop")) == 2
 
 
@@ -288,11 +289,11 @@ def test_columns_without_rows_have_no_section():
 
 
 def test_writing(tmp_path):
-    write_html(document(boosted="zoë 夜 \ud800"), None, tmp_path / "new" / "report.html")
+    write_page(as_html(document(boosted="zoë 夜 \ud800")), tmp_path / "new" / "report.html")
     assert "zoë 夜 \\ud800" in (tmp_path / "new" / "report.html").read_text(encoding="utf-8")
     with pytest.raises(DataError, match=r"report\.html: the report cannot be written"):
         write_html(document(), None, tmp_path / "new" / "report.html" / "report.html")
-    figure = Figures(tmp_path).path(Place(*FIRST, "a.png"), "plain", "zoom")
+    figure = Figures(tmp_path).path(FigurePlace(*FIRST, "a.png"), "plain", "zoom")
     figure.mkdir(parents=True)
     with pytest.raises(DataError, match="cannot be read"):
         as_html(document(), tmp_path)
@@ -300,7 +301,7 @@ def test_writing(tmp_path):
 
 def test_crops_keep_every_pixel(tmp_path):
     figures = figures_in(tmp_path)
-    data = figures.path(Place(*FIRST, "a.png"), "plain", "zoom")
+    data = figures.path(FigurePlace(*FIRST, "a.png"), "plain", "zoom")
     [source] = [
         image["attributes"]["src"]
         for image in Page(as_html(document(), tmp_path)).all("img")

@@ -7,7 +7,7 @@ import pytest
 import torch
 from documents import FIRST, document
 
-from pellucid.evaluation.reports.figures import Figures, Place
+from pellucid.evaluation.reports.figures import FigurePlace, Figures
 from pellucid.evaluation.reports.html import write_html
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="no selenium")
@@ -36,7 +36,7 @@ def browser(tmp_path_factory):
 def page(browser, tmp_path):
     clean = torch.rand(1, 3, 30, 40)
     for model in ("degraded", "plain", HOSTILE):
-        Figures(tmp_path).save(Place(*FIRST, "a.png"), model, clean, degraded=clean, clean=clean)
+        Figures(tmp_path).save(FigurePlace(*FIRST, "a.png"), model, clean, degraded=clean, clean=clean)
     write_html(document(boosted=HOSTILE), tmp_path, tmp_path / "report.html")
     browser.get((tmp_path / "report.html").as_uri())
     yield browser

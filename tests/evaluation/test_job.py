@@ -11,7 +11,9 @@ import torch
 from pellucid import images
 from pellucid.errors import DataError, SettingsError
 from pellucid.evaluation.candidates import DEGRADED, INPUT, Candidate
-from pellucid.evaluation.job import Job, find_metrics, folder_candidates
+from pellucid.evaluation.folders import folder_candidates
+from pellucid.evaluation.further_metrics import find_metrics
+from pellucid.evaluation.job import EvaluationJob
 from pellucid.evaluation.reports.document import as_markdown
 from pellucid.evaluation.score import Failure
 from pellucid.evaluation.sets import TASK_PROTOCOLS, find_set
@@ -31,7 +33,7 @@ def test_several_sets_are_several_columns_each_by_its_protocol(clean, tmp_path):
     for path in clean.iterdir():
         images.write(images.Photograph(images.read(path).pixels * 0.9), tmp_path / "rain" / path.name)
         images.write(images.read(path), tmp_path / "other" / path.name)
-    job = Job(tmp_path / "out")
+    job = EvaluationJob(tmp_path / "out")
     job.add(find_set(str(clean)), [INPUT, HALF], sigmas=[15, 25])
     job.add(find_set(str(tmp_path / "other"), degraded=tmp_path / "rain", task="deraining"), [INPUT, HALF])
     assert job.total == 2 * 3 * 3
@@ -46,7 +48,7 @@ def test_several_sets_are_several_columns_each_by_its_protocol(clean, tmp_path):
 
 
 def test_results_are_files_that_agree(clean, tmp_path):
-    job = Job(tmp_path / "out")
+    job = EvaluationJob(tmp_path / "out")
     job.add(find_set(str(clean)), [INPUT, HALF], sigmas=[15])
     outcome = finished(job)
     document = json.loads((tmp_path / "out/results.json").read_text())
@@ -67,7 +69,7 @@ def test_a_picture_that_one_candidate_lacks_is_in_nobodys_mean(clean, tmp_path):
         for path in clean.iterdir():
             images.write(images.Photograph(images.read(path).pixels * 0.9), folder / path.name)
     images.write(images.Photograph(torch.rand(1, 3, 7, 9)), folders[1] / "1.png")
-    job = Job()
+    job = EvaluationJob()
     for candidate, pictures in folder_candidates(folders, clean):
         job.add(pictures, [candidate])
     outcome = finished(job)
@@ -80,11 +82,11 @@ def test_a_picture_that_one_candidate_lacks_is_in_nobodys_mean(clean, tmp_path):
 
 
 def test_folders_of_pictures_score_as_the_model_that_made_them_did(clean, tmp_path):
-    job = Job(tmp_path / "out", save_images=True)
+    job = EvaluationJob(tmp_path / "out", save_images=True)
     job.add(find_set(str(clean)), [INPUT, HALF], sigmas=[25], protocol="gaussian-colour-8bit")
     made = finished(job)
     (folder,) = (tmp_path / "out/images").rglob("half")
-    again = Job()
+    again = EvaluationJob()
     for candidate, pictures in folder_candidates([folder], clean, inputs=folder.with_name("degraded")):
         again.add(pictures, [candidate], protocol="gaussian-colour-8bit")
     scores = {summary["model"]: summary["psnr"] for summary in finished(again).document["summaries"]}
@@ -106,7 +108,7 @@ def test_pictures_without_a_partner_are_named(clean, tmp_path):
 
 def test_a_published_table_runs_what_is_here_and_quotes_the_rest(shared, monkeypatch):
     monkeypatch.setenv("PELLUCID_DATA", str(shared / "data/eval"))
-    job = Job()
+    job = EvaluationJob()
     job.add_table("ptgrm-8", [INPUT])
     outcome = finished(job)
     run = {(summary["data"], summary["condition"]) for summary in outcome.document["summaries"]}
@@ -118,13 +120,13 @@ def test_a_published_table_runs_what_is_here_and_quotes_the_rest(shared, monkeyp
 
 
 def test_a_table_whose_columns_cannot_be_run_is_quoted_whole():
-    job = Job()
+    job = EvaluationJob()
     job.add_table("ptgrm-9", [INPUT])
     assert job.finish({}).document["quoted"]
 
 
 def test_metrics_by_name(clean):
-    job = Job(metrics=["ms-ssim", "noise", "sharpness", "blockiness"])
+    job = EvaluationJob(metrics=["ms-ssim", "noise", "sharpness", "blockiness"])
     for index in range(2):
         pixels = torch.rand(1, 3, 170, 180, generator=torch.Generator().manual_seed(index))
         images.write(images.Photograph(pixels), clean / f"{index}.png")
@@ -142,11 +144,11 @@ def test_metrics_by_name(clean):
 
 def test_what_cannot_be_is_refused(clean, tmp_path):
     with pytest.raises(SettingsError, match="give --out"):
-        Job(save_images=True)
+        EvaluationJob(save_images=True)
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="cannot be written"):
-        Job(tmp_path / "file")
-    job = Job()
+        EvaluationJob(tmp_path / "file")
+    job = EvaluationJob()
     with pytest.raises(SettingsError, match="give --sigma"):
         job.add(find_set(str(clean)), [INPUT])
     with pytest.raises(SettingsError, match="did you mean 'deraining'"):
@@ -164,13 +166,13 @@ def test_every_task_of_the_registry_has_a_protocol():
 
 
 def test_a_share_says_what_to_do_next(clean, tmp_path):
-    job = Job(tmp_path / "out", share=(1, 2))
+    job = EvaluationJob(tmp_path / "out", share=(1, 2))
     job.add(find_set(str(clean)), [INPUT], sigmas=[10])
     outcome = finished(job)
     assert job.total == 2
     assert "without --share" in outcome.notes[-1]
     assert not (tmp_path / "out/results.json").exists()
-    whole = Job(tmp_path / "out")
+    whole = EvaluationJob(tmp_path / "out")
     whole.add(find_set(str(clean)), [INPUT], sigmas=[10])
     assert not [result for result in whole.run() if isinstance(result, Failure)]
     whole.finish({})
@@ -179,7 +181,7 @@ def test_a_share_says_what_to_do_next(clean, tmp_path):
 
 
 def test_a_column_counts_once(clean):
-    job = Job()
+    job = EvaluationJob()
     job.add(find_set(str(clean)), [INPUT, HALF], sigmas=[25, 25.0])
     assert job.total == 2 * 3
     with pytest.raises(SettingsError, match="asked for twice"):
@@ -211,7 +213,7 @@ def test_names_that_only_begin_alike_are_no_pair(clean, tmp_path):
 
 def test_what_was_not_scored_stands_in_every_file(clean, tmp_path):
     (clean / "1.png").write_bytes(b"no picture")
-    job = Job(tmp_path / "out")
+    job = EvaluationJob(tmp_path / "out")
     job.add(find_set(str(clean)), [INPUT, HALF], sigmas=[25, 50])
     outcome = finished(job)
     assert [failure.photograph for failure in outcome.failures] == ["1.png", "1.png"]
@@ -223,7 +225,7 @@ def test_what_was_not_scored_stands_in_every_file(clean, tmp_path):
 
 
 def test_a_model_on_another_task_is_noted(clean):
-    job = Job()
+    job = EvaluationJob()
     job.add(find_set(str(clean), task="deraining"), [Candidate("dncnn", lambda x: x, details={"task": "denoising"})], sigmas=[5],
             protocol="gaussian-colour")  # fmt: skip
     assert "dncnn was made for denoising" in finished(job).document["notes"][0]
@@ -235,7 +237,7 @@ def test_names_with_odd_letters_are_written(tmp_path):
     name = os.fsdecode(b"a\xff.png")
     images.write(images.Photograph(torch.rand(1, 3, 20, 20)), folder / "a.png")
     (folder / "a.png").rename(folder / name)
-    job = Job(tmp_path / "out")
+    job = EvaluationJob(tmp_path / "out")
     job.add(find_set(str(folder)), [INPUT, Candidate("=1+1", lambda x: x)], sigmas=[25])
     finished(job)
     assert "'=1+1" in (tmp_path / "out/results.csv").read_text()

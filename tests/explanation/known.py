@@ -8,7 +8,7 @@ from pellucid.evaluation.candidates import DEGRADED
 from pellucid.priors.contract import FrozenPrior
 from pellucid.studies.explanation.bands import BANDS
 from pellucid.studies.explanation.feeding import ANOTHER, BOOSTED, FED, NETWORK, RANDOM, ZEROS
-from pellucid.studies.explanation.results import Result
+from pellucid.studies.explanation.measurement import ExplainedPhotograph
 
 
 class Identity(nn.Module):
@@ -65,6 +65,6 @@ def result(
 ):
     psnr = {DEGRADED: degraded, NETWORK: network, BOOSTED: boosted, ZEROS: zeros, ANOTHER: another, RANDOM: 30.0}
     flat = dict.fromkeys((DEGRADED, NETWORK, BOOSTED, ZEROS), FLAT)
-    return Result(
+    return ExplainedPhotograph(
         "set", condition, "pairs-rgb", str(name), psnr | others, flat | (bands or {}), dict.fromkeys(FED, 1.0)
     )

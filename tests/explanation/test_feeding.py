@@ -23,7 +23,7 @@ from pellucid.studies.explanation.feeding import (
     partner,
     random_like,
 )
-from pellucid.studies.explanation.results import Measurement
+from pellucid.studies.explanation.measurement import Measurement
 from pellucid.studies.explanation.verdict import verdict_on
 
 

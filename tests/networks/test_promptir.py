@@ -13,11 +13,11 @@ from pellucid import boost
 from pellucid.errors import SettingsError
 from pellucid.models.file import describe_model
 from pellucid.models.load import load_model
+from pellucid.models.published import recognise
 from pellucid.models.save import save_model
 from pellucid.models.tables import build_network
 from pellucid.networks import PromptIR, Restormer, promptir, seeing_whole
 from pellucid.networks.promptir import PromptGeneration
-from pellucid.models.published import recognise
 from pellucid.recipes import load_tree
 from pellucid.restoration.restorer import Restorer
 from pellucid.training.settings import read_recipe

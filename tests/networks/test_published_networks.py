@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from pellucid.models.published import PUBLISHED
 from pellucid.models.tables import NETWORKS
 from pellucid.networks import IAT, RUAS, SCI, AODNet, DnCNN, PairLIE, PReNet, ZeroDCE, seeing_whole
 from pellucid.networks.iat import ChannelMix
-from pellucid.models.published import PUBLISHED
 
 
 def count(module):

@@ -6,11 +6,11 @@ import threading
 import pytest
 import torch
 from naive import naive_features, randomised
-from pellucid.layers import find_layer, replaced
 from torch import nn
 
 import pellucid
 from pellucid.errors import ModelError, SettingsError
+from pellucid.layers import find_layer, replaced
 from pellucid.models.refinements import build_refinement, refinement_name
 from pellucid.networks import External, NAFNet, UNet
 from pellucid.priors import Student, Zeros

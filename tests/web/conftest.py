@@ -3,9 +3,9 @@
 import pytest
 from small_study import NAMES, picture
 
+from pellucid.studies.preference.files import list_study_files
 from pellucid.studies.preference.plan import plan_of
 from pellucid.studies.preference.session import open_study
-from pellucid.studies.preference.sources import list_sources
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def make_study(folders):
 
     def make(out="out", **settings):
         a, b, inputs = (folders / name for name in ("alpha_net", "beta_net", "degraded"))
-        sources = list_sources(a, b, inputs)
+        sources = list_study_files(a, b, inputs)
         plan = plan_of(sources, a, b, **({"ties": False} | settings))
         opened.append(open_study(folders / out, plan, sources))
         return opened[-1]

@@ -10,9 +10,9 @@ from small_study import NAMES, picture
 
 from pellucid import images
 from pellucid.errors import DataError, ImageError, SettingsError
+from pellucid.studies.preference.files import list_study_files
 from pellucid.studies.preference.pictures import picture_path, prepare
 from pellucid.studies.preference.plan import plan_of
-from pellucid.studies.preference.sources import list_sources
 
 P3 = bytes(pyvips.Image.profile_load("p3"))
 
@@ -23,7 +23,7 @@ def shown(tmp_path):
 
     def prepared(clean=False):
         a, b, inputs, reference = (tmp_path / name for name in ("a", "b", "input", "clean"))
-        sources = list_sources(a, b, inputs, reference if clean else None)
+        sources = list_study_files(a, b, inputs, reference if clean else None)
         plan = plan_of(sources, a, b, ties=False)
         prepare(plan, sources, tmp_path / "pictures")
         roles = ["a", "b", "input"] + ["clean"] * clean
@@ -184,7 +184,7 @@ def test_what_is_there_is_not_made_again_and_what_changed_is(tmp_path, shown):
 
 
 def test_photographs_are_matched_by_name(folders):
-    sources = list_sources(folders / "alpha_net", folders / "beta_net", folders / "degraded", folders / "degraded")
+    sources = list_study_files(folders / "alpha_net", folders / "beta_net", folders / "degraded", folders / "degraded")
     assert [source.name for source in sources] == sorted(NAMES)
     assert all(source.a.name == source.b.name == source.clean.name for source in sources)
 
@@ -194,18 +194,18 @@ def test_files_without_a_partner_are_counted_and_named(folders, folder):
     for name in NAMES[:2]:
         (folders / folder / f"{name}.png").unlink()
     with pytest.raises(DataError, match=r"^2 files without a partner of the same name: .*lakeside_dusk.*première"):
-        list_sources(folders / "alpha_net", folders / "beta_net", folders / "degraded")
+        list_study_files(folders / "alpha_net", folders / "beta_net", folders / "degraded")
 
 
 def test_folders_that_make_no_study(folders):
     a, b, inputs = (folders / name for name in ("alpha_net", "beta_net", "degraded"))
     (folders / "empty").mkdir()
     with pytest.raises(SettingsError, match="the same folder"):
-        list_sources(a, folders / "empty" / ".." / "alpha_net", inputs)
+        list_study_files(a, folders / "empty" / ".." / "alpha_net", inputs)
     with pytest.raises(DataError, match="no photographs in this folder"):
-        list_sources(a, folders / "empty", inputs)
+        list_study_files(a, folders / "empty", inputs)
     with pytest.raises(DataError, match="no such folder"):
-        list_sources(a, b, folders / "nowhere")
+        list_study_files(a, b, folders / "nowhere")
 
 
 def test_a_name_that_is_not_unicode_is_refused(folders):
@@ -215,4 +215,4 @@ def test_a_name_that_is_not_unicode_is_refused(folders):
         except (OSError, UnicodeEncodeError):
             pytest.skip("this file system holds no such names")
     with pytest.raises(DataError, match="not Unicode"):
-        list_sources(folders / "alpha_net", folders / "beta_net", folders / "degraded")
+        list_study_files(folders / "alpha_net", folders / "beta_net", folders / "degraded")

@@ -4,8 +4,8 @@ import pytest
 from small_study import picture
 
 from pellucid.errors import DataError
+from pellucid.studies.preference.files import list_study_files
 from pellucid.studies.preference.plan import open_plan, plan_of, read_plan
-from pellucid.studies.preference.sources import list_sources
 
 
 @pytest.fixture
@@ -13,7 +13,7 @@ def wanted(folders):
     """The plan of the small study with these settings."""
 
     def plan(a="alpha_net", b="beta_net", **settings):
-        sources = list_sources(folders / a, folders / b, folders / "degraded")
+        sources = list_study_files(folders / a, folders / b, folders / "degraded")
         return plan_of(sources, folders / a, folders / b, **({"ties": False} | settings))
 
     return plan

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from pellucid.studies.preference.plan import Pictures, Plan
+from pellucid.studies.preference.plan import Plan, PlannedPhotograph
 from pellucid.studies.preference.results import as_document, results_of
 from pellucid.studies.preference.votes import Vote
 
@@ -21,7 +21,7 @@ def results():
         Vote(participant=who, photograph=what, repetition=turn, number=1, left="a", choice=choice)
         for who, what, turn, choice in answers
     ]
-    photographs = tuple(Pictures(name=name, a="1", b="2", input="3", clean=None) for name in "xyz")
+    photographs = tuple(PlannedPhotograph(name=name, a="1", b="2", input="3", clean=None) for name in "xyz")
     return results_of(Plan(a="one", b="two", repeat=2, ties=True, photographs=photographs), votes)
 
 

@@ -4,9 +4,12 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["print_json", "progress", "say", "train_with_progress", "warn"]
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["print_json", "progress", "say", "train_with_progress", "warn", "wide_console"]
 
 
 def print_json(document: Any) -> None:
@@ -22,6 +25,14 @@ def say(text: str) -> None:
 def warn(text: str) -> None:
     """A line about something that went wrong, on stderr."""
     sys.stderr.write(f"pellucid: {text}\n")
+
+
+def wide_console(width: int) -> "Console":
+    """Where tables go: as wide as the terminal, or `width` letters, since nothing is known of that of a file or a pipe."""
+    from rich.console import Console
+
+    console = Console()
+    return console if console.is_terminal else Console(width=width)
 
 
 @contextmanager

@@ -12,10 +12,10 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from pellucid.degradations.fields import smooth_fields
+from pellucid.degradations.batching import degrade_each
 from pellucid.degradations.kernels import aperture_kernel, convolve, gaussian_kernel, shake_kernel
-from pellucid.degradations.light import encoded, linear
-from pellucid.degradations.members import one_by_one
+from pellucid.degradations.linear_light import encoded, linear
+from pellucid.degradations.random_fields import smooth_fields
 from pellucid.errors import SettingsError
 
 __all__ = ["DefocusBlur", "GaussianBlur", "ShakeBlur"]
@@ -72,7 +72,7 @@ class GaussianBlur:
         if self.sigma == 0:
             return clean
         kernels = [gaussian_kernel(self.sigma * part, self.ratio, self.angle, self.shape) for part in _parts(self.vary)]
-        return one_by_one(clean, lambda picture: _blurred(picture, kernels, self.vary, self.light, generator))
+        return degrade_each(clean, lambda picture: _blurred(picture, kernels, self.vary, self.light, generator))
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ class DefocusBlur:
             return clean
         turn = 360 * float(torch.rand((), generator=generator)) if self.blades else 0.0
         kernels = [aperture_kernel(self.radius * part, self.blades, turn) for part in _parts(self.vary)]
-        return one_by_one(clean, lambda picture: _blurred(picture, kernels, self.vary, self.light, generator))
+        return degrade_each(clean, lambda picture: _blurred(picture, kernels, self.vary, self.light, generator))
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ class ShakeBlur:
         def shaken(picture: Tensor) -> Tensor:
             return _blurred(picture, [shake_kernel(self.length, self.curvature, generator)], 0.0, self.light, generator)
 
-        return one_by_one(clean, shaken)
+        return degrade_each(clean, shaken)
 
 
 def _parts(vary: float) -> list[float]:

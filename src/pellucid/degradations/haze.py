@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pellucid.degradations.fields import smooth_fields
-from pellucid.degradations.members import one_by_one
+from pellucid.degradations.batching import degrade_each
+from pellucid.degradations.random_fields import smooth_fields
 from pellucid.errors import SettingsError
 
 __all__ = ["Haze"]
@@ -56,7 +56,7 @@ class Haze:
 
     def __call__(self, clean: Tensor, generator: torch.Generator) -> Tensor:
         """Clean (..., C, H, W) in [0, 1], C = 1 or 3, to degraded, same shape, in [0, 1]."""
-        return one_by_one(clean, lambda image: self._hazy(image, generator))
+        return degrade_each(clean, lambda image: self._hazy(image, generator))
 
     def _hazy(self, clean: Tensor, generator: torch.Generator) -> Tensor:
         if not self.amount:

@@ -6,8 +6,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from pellucid.degradations.light import encoded, linear
-from pellucid.degradations.members import one_by_one
+from pellucid.degradations.batching import degrade_each
+from pellucid.degradations.linear_light import encoded, linear
 from pellucid.errors import SettingsError
 from pellucid.images import quantise
 
@@ -61,7 +61,7 @@ class LowLight:
 
     def __call__(self, clean: Tensor, generator: torch.Generator) -> Tensor:
         """Clean (..., C, H, W) in [0, 1] to degraded, same shape, of 8 bits; a cast is for C = 3 only."""
-        return one_by_one(clean, lambda image: self._darkened(image, generator))
+        return degrade_each(clean, lambda image: self._darkened(image, generator))
 
     def _darkened(self, clean: Tensor, generator: torch.Generator) -> Tensor:
         light = linear(clean.clamp(0, 1))

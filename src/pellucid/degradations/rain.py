@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pellucid.degradations.falling import Falling, uniform_from
+from pellucid.degradations.precipitation import Precipitation, uniform_from
 from pellucid.errors import SettingsError
 
 __all__ = ["Rain"]
@@ -32,7 +32,7 @@ _STREAKS = 4096
 
 
 @dataclass(frozen=True)
-class Rain(Falling):
+class Rain(Precipitation):
     """Rain, from a few streaks (input PSNR of about 27 dB at amount 20) to a downpour (13 dB at 100).
 
     Severity: the amount. The root-mean-square error grows about in proportion to it, whatever else is set or drawn.

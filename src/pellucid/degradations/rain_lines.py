@@ -13,8 +13,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from pellucid.degradations.falling import Falling, uniform_from
 from pellucid.degradations.kernels import convolve, line_kernel
+from pellucid.degradations.precipitation import Precipitation, uniform_from
 from pellucid.errors import SettingsError
 
 __all__ = ["RainLines"]
@@ -24,7 +24,7 @@ _HEAVIEST = 0.42
 
 
 @dataclass(frozen=True)
-class RainLines(Falling):
+class RainLines(Precipitation):
     """Rain as straight bright lines, added to the photograph (input PSNR of about 22 dB at amount 20, 13 at 65, 10 at 100).
 
     Severity: the amount. The root-mean-square error grows about in proportion to it, less where the photograph is bright.

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pellucid.degradations.members import one_by_one
+from pellucid.degradations.batching import degrade_each
 from pellucid.errors import SettingsError
 
 __all__ = ["Resample"]
@@ -49,7 +49,7 @@ class Resample:
 
     def __call__(self, clean: Tensor, generator: torch.Generator) -> Tensor:
         """Clean (..., C, H, W) in [0, 1] to degraded, same shape, in [0, 1]."""
-        return one_by_one(clean, lambda image: self._resampled(image, generator))
+        return degrade_each(clean, lambda image: self._resampled(image, generator))
 
     def _resampled(self, clean: Tensor, generator: torch.Generator) -> Tensor:
         up = _DRAWN[int(torch.randint(2, (), generator=generator))] if self.up == "drawn" else self.up

@@ -13,9 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pellucid.degradations.fields import smooth_fields
-from pellucid.degradations.light import encoded, linear
-from pellucid.degradations.members import one_by_one
+from pellucid.degradations.batching import degrade_each
+from pellucid.degradations.linear_light import encoded, linear
+from pellucid.degradations.random_fields import smooth_fields
 from pellucid.errors import SettingsError
 
 __all__ = ["Camera", "SensorNoise"]
@@ -144,7 +144,7 @@ class SensorNoise:
 
     def __call__(self, clean: Tensor, generator: torch.Generator) -> Tensor:
         """Clean (..., C, H, W) in [0, 1], C = 1 or 3, to degraded, same shape, in [0, 1]."""
-        return one_by_one(clean, lambda image: self._noisy(image, generator))
+        return degrade_each(clean, lambda image: self._noisy(image, generator))
 
     def _noisy(self, clean: Tensor, generator: torch.Generator) -> Tensor:
         if not self.sigma:

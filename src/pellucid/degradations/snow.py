@@ -12,7 +12,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from pellucid.degradations.falling import Falling, uniform_from
+from pellucid.degradations.precipitation import Precipitation, uniform_from
 from pellucid.errors import SettingsError
 
 __all__ = ["Snow"]
@@ -35,7 +35,7 @@ _PATCHES = 30_000
 
 
 @dataclass(frozen=True)
-class Snow(Falling):
+class Snow(Precipitation):
     """Snowfall, from a few flakes to a blizzard (input PSNR of about 28 dB at amount 20, 13 dB at 100).
 
     Severity: the amount. The root-mean-square error grows about in proportion to it, whatever else is set or drawn.

@@ -16,7 +16,7 @@ from pellucid.diagnosis.diagnoser import Diagnoser, diagnose, features_width, lo
 from pellucid.diagnosis.findings import Diagnosis, Finding, grade
 from pellucid.diagnosis.heads import Heads
 from pellucid.diagnosis.prior import DiagnosisPrior, diagnosis_prior
-from pellucid.diagnosis.scoring import NOTHING, Score, Trial, score_singles
+from pellucid.diagnosis.scoring import NOTHING, DiagnosisTrial, Score, score_singles
 
 __all__ = [
     "BLOCK",
@@ -24,10 +24,10 @@ __all__ = [
     "Diagnoser",
     "Diagnosis",
     "DiagnosisPrior",
+    "DiagnosisTrial",
     "Finding",
     "Heads",
     "Score",
-    "Trial",
     "block_offset",
     "conformal_margin",
     "diagnose",

@@ -20,8 +20,8 @@ __all__ = [
     "COLOURS",
     "LARGEST",
     "SIDE",
+    "FigurePlace",
     "Figures",
-    "Place",
     "Region",
     "coloured",
     "error_map",
@@ -61,7 +61,7 @@ class Region(NamedTuple):
     width: int
 
 
-class Place(NamedTuple):
+class FigurePlace(NamedTuple):
     """One photograph of one column of a table: what figures are filed under."""
 
     data: str
@@ -193,18 +193,18 @@ class Figures:
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(folder)
 
-    def path(self, place: Place, model: str | None, kind: Kind) -> Path:
+    def path(self, place: FigurePlace, model: str | None, kind: Kind) -> Path:
         """The file of a figure, whether it is there or not. `CLEAN` for the model is the clean picture."""
         digest = hashlib.sha256(json.dumps([*place, model, SIDE, LARGEST]).encode()).hexdigest()[:16]
         names = [place.photograph, place.condition, model or "clean"]
         return self.folder / _plain(place.data) / f"{'-'.join(map(_plain, names))}-{digest}-{kind}.png"
 
-    def has(self, place: Place, model: str) -> bool:
+    def has(self, place: FigurePlace, model: str) -> bool:
         """Whether all figures of this model's result are there, and the clean crop to compare with."""
         wanted: list[tuple[str | None, Kind]] = [(model, "zoom"), (model, "error"), (CLEAN, "zoom")]
         return all(self.path(place, name, kind).is_file() for name, kind in wanted)
 
-    def save(self, place: Place, model: str, restored: Tensor, *, degraded: Tensor, clean: Tensor) -> None:
+    def save(self, place: FigurePlace, model: str, restored: Tensor, *, degraded: Tensor, clean: Tensor) -> None:
         """Writes the crop and the error map of a result, and the crop of the clean picture to compare with.
 
         All are (1, 3, H, W) in [0, 1], of one size; only the degraded picture, also where it is the result, may be

@@ -6,11 +6,11 @@ from pathlib import Path
 from pellucid.data.folders import list_pairs
 from pellucid.errors import DataError, SettingsError
 
-__all__ = ["Source", "list_sources"]
+__all__ = ["StudyFiles", "list_study_files"]
 
 
 @dataclass(frozen=True)
-class Source:
+class StudyFiles:
     """The files of one photograph."""
 
     name: str
@@ -21,7 +21,7 @@ class Source:
     clean: Path | None = None
 
 
-def list_sources(a: Path, b: Path, inputs: Path, clean: Path | None = None) -> list[Source]:
+def list_study_files(a: Path, b: Path, inputs: Path, clean: Path | None = None) -> list[StudyFiles]:
     """The photographs of a study, sorted by name, matched by the name without its suffix.
 
     Raises:
@@ -40,5 +40,5 @@ def list_sources(a: Path, b: Path, inputs: Path, clean: Path | None = None) -> l
             name.encode()
         except UnicodeEncodeError:  # the votes could not name it
             raise DataError(f"{str(first)!r}: the name is not Unicode; rename the file") from None
-        sources.append(Source(name, first, second, before, after))
+        sources.append(StudyFiles(name, first, second, before, after))
     return sources

@@ -5,10 +5,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-__all__ = ["one_by_one"]
+__all__ = ["degrade_each"]
 
 
-def one_by_one(images: Tensor, degrade: Callable[[Tensor], Tensor]) -> Tensor:
+def degrade_each(images: Tensor, degrade: Callable[[Tensor], Tensor]) -> Tensor:
     """`degrade`, which takes one photograph (C, H, W) to another of its shape, over images of shape (..., C, H, W).
 
     The members draw in their order, so a batch is what its members are when they share a generator.

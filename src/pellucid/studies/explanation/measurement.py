@@ -28,14 +28,14 @@ from pellucid.studies.explanation.feeding import (
     random_like,
 )
 
-__all__ = ["Measurement", "Result"]
+__all__ = ["ExplainedPhotograph", "Measurement"]
 
 SPECTRA = (DEGRADED, NETWORK, BOOSTED, ZEROS)
 """Whose errors are told by frequency."""
 
 
 @dataclass(frozen=True)
-class Result:
+class ExplainedPhotograph:
     """One photograph of one column.
 
     Attributes:
@@ -104,7 +104,7 @@ class Measurement:
         """How many photographs `run` speaks of, at most."""
         return len(self.photographs.files) * len(self.photographs.conditions(self.sigmas, self.degradations))
 
-    def run(self) -> Iterator[Result | Failure]:
+    def run(self) -> Iterator[ExplainedPhotograph | Failure]:
         """Measures everything; a photograph that cannot be read or scored is a failure, and the others go on.
 
         The photographs are read twice: once for all vectors, since each is fed another's, and once to be restored.
@@ -123,8 +123,10 @@ class Measurement:
             if case.photograph in known:
                 yield self._result(case, *loaded.result(), known)
 
-    def _result(self, case: Case, degraded: Tensor, clean: Tensor, vectors: dict[str, Tensor]) -> Result | Failure:
-        found = self.subject.results(degraded, self.diet(case, vectors)) if degraded.shape == clean.shape else {}
+    def _result(
+        self, case: Case, degraded: Tensor, clean: Tensor, vectors: dict[str, Tensor]
+    ) -> ExplainedPhotograph | Failure:
+        found = self.subject.results(degraded, self.vectors_fed(case, vectors)) if degraded.shape == clean.shape else {}
         found |= {other.name: other.restore(degraded) for other in self.others if other.restore}
         for name, image in {DEGRADED: degraded, **found}.items():
             if image.shape != clean.shape:
@@ -137,7 +139,7 @@ class Measurement:
             psnr = {name: float(self.protocol.score(image, clean).psnr) for name, image in found.items()}
         except ValueError as error:
             return Failure(case.data, case.condition, case.photograph, str(error))
-        return Result(
+        return ExplainedPhotograph(
             case.data,
             case.condition,
             self.protocol.name,
@@ -148,7 +150,7 @@ class Measurement:
             likeness=self._likeness(degraded, vectors[case.photograph]),
         )
 
-    def diet(self, case: Case, vectors: dict[str, Tensor]) -> dict[str, Tensor]:
+    def vectors_fed(self, case: Case, vectors: dict[str, Tensor]) -> dict[str, Tensor]:
         """What R is fed with for a photograph, given the vectors of all photographs of its condition by name."""
         own, names = vectors[case.photograph], list(vectors)
         fed = {BOOSTED: own, ZEROS: torch.zeros_like(own)}

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from pellucid.degradations.fields import smooth_fields
+from pellucid.degradations.random_fields import smooth_fields
 
 
 def seeded(seed=0):

@@ -5,7 +5,7 @@ import pytest
 import torch
 from skimage.color import rgb2xyz
 
-from pellucid.degradations.light import encoded, linear
+from pellucid.degradations.linear_light import encoded, linear
 
 
 def test_linear_light_is_that_of_scikit_image():

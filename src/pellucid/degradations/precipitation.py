@@ -8,14 +8,14 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from pellucid.degradations.members import one_by_one
+from pellucid.degradations.batching import degrade_each
 from pellucid.errors import SettingsError
 
-__all__ = ["Falling", "uniform_from"]
+__all__ = ["Precipitation", "uniform_from"]
 
 
 @dataclass(frozen=True)
-class Falling(ABC):
+class Precipitation(ABC):
     """Something that falls, by its amount, 0..100."""
 
     name: ClassVar[str]
@@ -40,7 +40,7 @@ class Falling(ABC):
         """Clean (..., C, H, W) in [0, 1] to degraded, same shape; on every picture something of its own falls."""
         if self.amount == 0:
             return clean
-        return one_by_one(clean, lambda picture: self._fallen(picture, generator))
+        return degrade_each(clean, lambda picture: self._fallen(picture, generator))
 
     @abstractmethod
     def _fallen(self, picture: Tensor, generator: torch.Generator) -> Tensor:
