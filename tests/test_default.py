@@ -127,7 +127,7 @@ def test_tiles_do_not_show(restorer):
 
 
 def test_a_shaken_photograph_of_odd_size_is_the_same_in_tiles():
-    """The kernel is that of the photograph, with neither the tile's borders nor the padding to the network's multiple."""
+    """The kernel is the photograph's, with neither the tile's borders nor the padding to the network's multiple."""
     clean = images.to_tensor(skimage.data.chelsea())[0, :, :299, :301]
     degraded = parse("shake length=15")(clean, torch.Generator().manual_seed(1)).clamp(0, 1)[None]
     whole, tiled = (

@@ -68,7 +68,7 @@ def test_the_controls_differ_from_the_recipe_in_one_thing(tree):
 
 
 def test_all_arms_begin_alike_and_see_the_same_pixels(tree, tmp_path):
-    """Also beside a prior whose building draws random numbers, and for one crop of a photograph that a prior sees whole."""
+    """Also beside a prior whose building draws random numbers, and for one crop of a photograph seen whole."""
     save_file(SqueezeNet().state_dict(), tmp_path / "squeezenet.safetensors")
     tree["prior"] = {"name": "squeezenet1_0", "weights": str(tmp_path / "squeezenet.safetensors")}
     tree["data"] |= {"crop": 8, "degradations": ["noise sigma=25", "rain amount=50"]}

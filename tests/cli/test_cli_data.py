@@ -18,8 +18,8 @@ FILES = {"1.png": b"one", "2.png": b"two"}
 REGISTRY = """
 tiny: {title: Tiny, task: denoising, split: all, count: 2, layouts: [{clean: "{name}"}], paper: nobody, licence: CC0,
   repository: owner/tiny, commit: c0ffee, origin: {"{name}": "{name}"}, overlaps: [hand]}
-hand: {title: Hand, task: deblurring, split: test, count: 1, layouts: [{degraded: "input/{name}", clean: "target/{name}"}],
-  paper: nobody, get: the authors of Hand}
+hand: {title: Hand, task: deblurring, split: test, count: 1,
+  layouts: [{degraded: "input/{name}", clean: "target/{name}"}], paper: nobody, get: the authors of Hand}
 """
 
 

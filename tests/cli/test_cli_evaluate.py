@@ -83,8 +83,16 @@ def test_evaluate_under_any_degradation(run, model, clean, tmp_path):
         (["--model", "MODEL", "--data", "CLEAN", "--degraded", "CLEAN", "--sigma", 5], 2, "holds pairs already"),
         (["--model", "MODEL", "--table", "ptgrm-8", "--sigma", 5], 2, "go with --data"),
         (["--model", "MODEL", "--table", "ptgrm-8", "--with", "noise sigma=5"], 2, "go with --data"),
-        (["--model", "MODEL", "--data", "CLEAN", "--degraded", "CLEAN", "--with", "jpeg quality=5"], 2, "holds pairs already"),
-        (["--model", "MODEL", "--data", "CLEAN", "--with", "jpeg quality=5", "--protocol", "pairs-rgb"], 2, "synthetic-rgb and"),
+        (
+            ["--model", "MODEL", "--data", "CLEAN", "--degraded", "CLEAN", "--with", "jpeg quality=5"],
+            2,
+            "holds pairs already",
+        ),
+        (
+            ["--model", "MODEL", "--data", "CLEAN", "--with", "jpeg quality=5", "--protocol", "pairs-rgb"],
+            2,
+            "synthetic-rgb and",
+        ),
         (["--model", "MODEL", "--data", "CLEAN", "--data", "CLEAN", "--sigma", 5], 2, "asked for twice"),
         (["--model", "MODEL", "--table", "ptgrm-88"], 2, "did you mean 'ptgrm-8'"),
         (["--model", "absent", "--data", "CLEAN", "--sigma", 5], 1, "unknown model"),

@@ -88,7 +88,7 @@ def test_pairs_are_read_again_beyond_the_memory(pairs):
 
 @pytest.fixture
 def cut(tmp_path):
-    """A crop of 40 x 48 pixels, from row 13 and column 30, of a textured photograph that is stored averaged down by two."""
+    """A crop of 40 x 48 pixels, from row 13 and column 30, of a textured photograph stored averaged down by two."""
     photograph = torch.rand(1, 3, 120, 160, generator=torch.Generator().manual_seed(5))
     stored = {"crop": photograph[..., 13:53, 30:78], "whole": torch.nn.functional.avg_pool2d(photograph, 2)}
     for name, pixels in stored.items():

@@ -1,4 +1,4 @@
-"""What a photograph's name decides, what a mistake in a text is pointed at, and that the catalogue says all there is."""
+"""What a photograph's name decides, where a text's mistake is pointed at, that the catalogue says all there is."""
 
 import unicodedata
 from dataclasses import fields

@@ -202,9 +202,9 @@ def test_keys_of_rows_without_a_degradation_are_what_they_were():
     others = {key_of(HALF, protocol, degraded, clean, ("ms-ssim",), text) for text in (None, "a", "b", "ms-ssim")}
     assert len(others) == 4
     assert protocol.describe() == (
-        "gaussian-colour: pictures as floats clipped to [0, 1], not rounded, whole, compared in RGB, SSIM Gaussian 11 x 11, "
-        "noise float, unclipped, seeded anew for each picture, never resized (Gaussian denoising in colour, PTG-RM table 9, "
-        "with the noise of DRUNet's and Restormer's test scripts)"
+        "gaussian-colour: pictures as floats clipped to [0, 1], not rounded, whole, compared in RGB, SSIM Gaussian "
+        "11 x 11, noise float, unclipped, seeded anew for each picture, never resized (Gaussian denoising in colour, "
+        "PTG-RM table 9, with the noise of DRUNet's and Restormer's test scripts)"
     )
 
 

@@ -148,7 +148,8 @@ def test_further_metrics_have_columns():
         words(head) for head in page.within(page.one("table", "rows"), "th") if head["attributes"].get("scope") == "col"
     ]
     assert heads == [
-        "photograph", "model", "data", "condition", "protocol", "PSNR dB", "over input dB", "SSIM", "lpips", "time", "memory",
+        "photograph", "model", "data", "condition", "protocol", "PSNR dB", "over input dB", "SSIM", "lpips", "time",
+        "memory",
     ]  # fmt: skip
     assert "lpips 0.1250" in words(page.all("table", "scores")[0])
 
@@ -292,7 +293,7 @@ def test_writing(tmp_path):
     write_page(as_html(document(boosted="zoë 夜 \ud800")), tmp_path / "new" / "report.html")
     assert "zoë 夜 \\ud800" in (tmp_path / "new" / "report.html").read_text(encoding="utf-8")
     with pytest.raises(DataError, match=r"report\.html: the report cannot be written"):
-        write_html(document(), None, tmp_path / "new" / "report.html" / "report.html")
+        write_page(as_html(document()), tmp_path / "new" / "report.html" / "report.html")
     figure = Figures(tmp_path).path(FigurePlace(*FIRST, "a.png"), "plain", "zoom")
     figure.mkdir(parents=True)
     with pytest.raises(DataError, match="cannot be read"):

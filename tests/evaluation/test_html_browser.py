@@ -8,7 +8,8 @@ import torch
 from documents import FIRST, document
 
 from pellucid.evaluation.reports.figures import FigurePlace, Figures
-from pellucid.evaluation.reports.html import write_html
+from pellucid.evaluation.reports.html import as_html
+from pellucid.evaluation.reports.page import write_page
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="no selenium")
 CHROMIUM, DRIVER = shutil.which("chromium") or shutil.which("google-chrome"), shutil.which("chromedriver")
@@ -24,7 +25,8 @@ def browser(tmp_path_factory):
     options.binary_location = CHROMIUM
     profile = tmp_path_factory.mktemp("profile")
     for word in ("headless=new", "no-sandbox", "disable-gpu", "no-first-run", "disable-background-networking",
-                 "disable-component-update", "disable-sync", "window-size=1200,900", f"user-data-dir={profile}"):  # fmt: skip
+                 "disable-component-update", "disable-sync", "window-size=1200,900",
+                 f"user-data-dir={profile}"):  # fmt: skip
         options.add_argument(f"--{word}")
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
@@ -37,7 +39,7 @@ def page(browser, tmp_path):
     clean = torch.rand(1, 3, 30, 40)
     for model in ("degraded", "plain", HOSTILE):
         Figures(tmp_path).save(FigurePlace(*FIRST, "a.png"), model, clean, degraded=clean, clean=clean)
-    write_html(document(boosted=HOSTILE), tmp_path, tmp_path / "report.html")
+    write_page(as_html(document(boosted=HOSTILE), tmp_path), tmp_path / "report.html")
     browser.get((tmp_path / "report.html").as_uri())
     yield browser
     assert browser.get_log("browser") == []
@@ -49,7 +51,8 @@ def page(browser, tmp_path):
 def column(page, number):
     """The texts of a column of the table of all photographs, hidden rows left out."""
     return page.execute_script(
-        "return [...document.querySelectorAll('#rows tbody tr:not([hidden])')].map((r) => r.cells[arguments[0]].textContent)",
+        "return [...document.querySelectorAll('#rows tbody tr:not([hidden])')]"
+        ".map((r) => r.cells[arguments[0]].textContent)",
         number,
     )
 

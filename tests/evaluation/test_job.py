@@ -226,8 +226,8 @@ def test_what_was_not_scored_stands_in_every_file(clean, tmp_path):
 
 def test_a_model_on_another_task_is_noted(clean):
     job = EvaluationJob()
-    job.add(find_set(str(clean), task="deraining"), [Candidate("dncnn", lambda x: x, details={"task": "denoising"})], sigmas=[5],
-            protocol="gaussian-colour")  # fmt: skip
+    candidate = Candidate("dncnn", lambda x: x, details={"task": "denoising"})
+    job.add(find_set(str(clean), task="deraining"), [candidate], sigmas=[5], protocol="gaussian-colour")
     assert "dncnn was made for denoising" in finished(job).document["notes"][0]
 
 

@@ -233,7 +233,8 @@ def test_quoted_rows_for_a_report():
         "protocol": "gaussian-grey",
         "psnr": 33.51,
         "ssim": None,
-        "source": "Boosting Image Restoration via Priors from Pre-trained Models, CVPR 2024 (arXiv 2403.06793), table 8",
+        "source": "Boosting Image Restoration via Priors from Pre-trained Models, CVPR 2024 (arXiv 2403.06793), "
+        "table 8",
     }
     assert [entry["condition"] for entry in quoted(find_table("ptgrm-7"))[:3]] == [
         "pairs, indoor",

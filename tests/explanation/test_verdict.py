@@ -11,7 +11,7 @@ SPREAD = (-0.4, 0.5, -0.5, 0.4, -0.3, 0.3, 0.0, 0.1)
 
 
 def verdict(count=8, others=(), student=None, **differences):
-    """Of photographs where the network has 30 dB and R 31 dB, or what is given; a difference of "?" is lost in its spread."""
+    """Of photographs where the network has 30 dB and R 31 dB, or what is given; a difference "?" is lost in spread."""
     rows = []
     for index in range(count):
         values = {"boosted": 31.0, "zeros": 31.0, "another": 31.0} | differences
@@ -45,11 +45,11 @@ def test_the_answer(differences, start):
         ({"boosted": 29.5}, "R loses against the network alone: -0.500 [-0.500, -0.500] dB."),
         ({"boosted": 30.001}, "R does not differ measurably from the network alone: +0.0010 [+0.0010, +0.0010] dB."),
         ({"count": 3}, "These are 3 photographs: the intervals are rough, and no p below 0.25 is possible."),
-        ({"another": 30.5}, "With its own vector it is +0.500 [+0.500, +0.500] dB above another picture's: R uses what"),
+        ({"another": 30.5}, "With its own vector it is +0.500 [+0.500, +0.500] dB above another picture's: R uses"),
         ({"another": 31.5}, "With its own vector it is below another picture's"),
         ({"another": 31.0}, "Feeding it another picture's vector changes nothing measurable"),
         ({"another": "?"}, "Feeding it another picture's vector is not shown to make a difference"),
-        ({"another": "?"}, "The gain is not shown to be due to what the prior says of the picture; that could be worth"),
+        ({"another": "?"}, "The gain is not shown to be due to what the prior says of the picture; that could be"),
         ({"zeros": 30.0}, "Feeding it zeros costs: own over that +1.000"),
         ({"zeros": 30.0}, "So it needs a vector of the kind it was trained with, but not this picture's."),
         ({"a": 30.2, "others": ("a",)}, "Compared with a it is better: +0.800"),

@@ -19,7 +19,7 @@ P3 = bytes(pyvips.Image.profile_load("p3"))
 
 @pytest.fixture
 def shown(tmp_path):
-    """Prepares a study of the pictures in the folders a, b, input (and clean); the PNG files of the first photograph."""
+    """Prepares a study of the folders a, b, input (and clean); the PNG files of the first photograph."""
 
     def prepared(clean=False):
         a, b, inputs, reference = (tmp_path / name for name in ("a", "b", "input", "clean"))

@@ -56,7 +56,7 @@ def test_seed_and_participant_make_the_order():
 
 
 def test_the_order_stays_as_it_was_when_studies_were_begun():
-    """A study that is under way must go on the same with every later version: by hand, from `printf ... | sha256sum`."""
+    """A study under way must go on the same with every later version: by hand, from `printf ... | sha256sum`."""
     assert schedule(["mill", "lake", "dusk"], 1, 0, "anna") == [
         Trial("mill", 0, "b"),
         Trial("lake", 0, "a"),

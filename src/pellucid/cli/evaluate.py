@@ -31,7 +31,8 @@ Metrics = Annotated[
     list[str] | None,
     typer.Option(
         "--metric",
-        help="Further metrics, one each: ms-ssim, sharpness, noise, blockiness, lpips:NETWORK:BACKBONE_FILE:HEADS_FILE.",
+        help="Further metrics, one each: ms-ssim, sharpness, noise, blockiness, "
+        "lpips:NETWORK:BACKBONE_FILE:HEADS_FILE.",
     ),
 ]
 Task = Annotated[str | None, typer.Option(help="What a folder is for, such as deraining: its usual protocol is taken.")]

@@ -28,7 +28,7 @@ def warn(text: str) -> None:
 
 
 def wide_console(width: int) -> "Console":
-    """Where tables go: as wide as the terminal, or `width` letters, since nothing is known of that of a file or a pipe."""
+    """Where tables go: as wide as the terminal; `width` letters for a file or a pipe, of which nothing is known."""
     from rich.console import Console
 
     console = Console()
@@ -70,7 +70,8 @@ def train_with_progress(training: Callable[[Callable[[float, str], None]], Itera
     """Takes every step of a training, showing how far it is; the last step, or None where nothing was left to do.
 
     Args:
-        training: makes the steps, given what shows how far it is before the first of them: a part of 1, and what is being done.
+        training: makes the steps, given what shows how far it is before the first of them: a part of 1, and what is
+            being done.
         label: what is trained.
     """
     last = None

@@ -1,7 +1,7 @@
 """Batches of degraded and clean crops; batch `n` is a pure function of the seed and `n`.
 
-That makes an interrupted training resume exactly, and gives every rank and every control of an ablation the same pictures,
-without storing the state of a sampler.
+That makes an interrupted training resume exactly, and gives every rank and every control of an ablation the same
+pictures, without storing the state of a sampler.
 """
 
 from collections.abc import Callable
@@ -25,8 +25,8 @@ class Batch:
     Attributes:
         degraded: (B, 3, crop, crop).
         clean: the same places, (B, 3, crop, crop); None where no clean pictures exist.
-        guidance: what is known of the whole photographs: where each crop lies (`grid`), and with a prior what it is shown
-            of them, prepared by it (`view`).
+        guidance: what is known of the whole photographs: where each crop lies (`grid`), and with a prior what it is
+            shown of them, prepared by it (`view`).
         withheld: the samples whose prior must be taken for unknown, (B,) bool; None for none.
     """
 
@@ -59,8 +59,8 @@ class Batches:
         size: crops in a batch.
         seed: the batches' seed.
         view: the prior's `prepare`, from a photograph (1, 3, H, W) to what the prior sees; None without a prior.
-        prior_input: what it is called with, the whole photograph or the crop; that is also what is degraded. None degrades the crop
-            and shows it to nobody; without a prior, "whole" gives the same crops as with one.
+        prior_input: what it is called with, the whole photograph or the crop; that is also what is degraded. None
+            degrades the crop and shows it to nobody; without a prior, "whole" gives the same crops as with one.
         dropout: part of the samples whose prior is withheld.
     """
 

@@ -76,7 +76,7 @@ def _sketch(draw: ImageDraw.ImageDraw, ink: tuple[int, ...], generator: torch.Ge
 
 
 def _colour(generator: torch.Generator) -> tuple[int, ...]:
-    """Levels of red, green and blue: mostly greys, and of these mostly the darkest and the brightest, as screens have them."""
+    """Levels of red, green and blue: mostly greys, of these mostly the darkest and brightest, as on screens."""
     shade = _uniform(0, 1, generator)
     end = _uniform(0, 0.2, generator)
     value = (end if shade < 0.4 else 1 - end) if shade < 0.8 else _uniform(0, 1, generator)

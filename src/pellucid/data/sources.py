@@ -162,7 +162,7 @@ class Mixture:
         return sum(map(len, self.sources))
 
     def sample(self, index: int, side: int, generator: torch.Generator, prior_input: PriorInput | None) -> Sample:
-        """See `Source`. Which source is drawn by weight, and which of its photographs from the generator: not by `index`."""
+        """See `Source`. Which source is drawn by weight, and which of its photographs by the generator, not `index`."""
         source = self.sources[_weighted(self.weights, generator)]
         return source.sample(random_below(len(source), generator), side, generator, prior_input)
 
@@ -183,9 +183,9 @@ class Mixture:
 class Pairs:
     """Real degraded photographs, with clean partners where there are any.
 
-    The files may be crops of larger photographs. Then `wholes` holds these, perhaps averaged down: the prior is shown them,
-    and the place of each crop is found in them (`crops.find_crop`). A file whose place is not found, or that has no whole,
-    counts as a whole photograph by its position.
+    The files may be crops of larger photographs. Then `wholes` holds these, perhaps averaged down: the prior is shown
+    them, and the place of each crop is found in them (`crops.find_crop`). A file whose place is not found, or that has
+    no whole, counts as a whole photograph by its position.
 
     Args:
         degraded: files of degraded photographs.
@@ -193,11 +193,11 @@ class Pairs:
         wholes: the photographs that the degraded files are crops of, in the same order, or None.
         memory: bytes that decoded photographs may take, all together.
         kind: what the photographs suffer from, where that is known.
-        degradations: one of them is drawn for each crop, and done to the degraded photograph on top of what it has: there are
-            few pairs, and each is then another one every time. Not together with `wholes`.
+        degradations: one of them is drawn for each crop, and done to the degraded photograph on top of what it has:
+            there are few pairs, and each is then another one every time. Not together with `wholes`.
         weights: how often each degradation is drawn, in proportion; None for all alike.
-        match_exposure: bring each degraded photograph to the exposure of its clean partner (`exposure.matched_exposure`), so
-            that of a dark one the noise is left. Not together with `wholes`.
+        match_exposure: bring each degraded photograph to the exposure of its clean partner
+            (`exposure.matched_exposure`), so that of a dark one the noise is left. Not together with `wholes`.
     """
 
     def __init__(

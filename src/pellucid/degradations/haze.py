@@ -28,13 +28,13 @@ _SMOOTH = 0.02
 class Haze:
     """The scattering model of Narasimhan and Nayar (IJCV 2002): I = J t + A (1 - t), with t = exp(-beta d).
 
-    On encoded values, as RESIDE and the other data sets compose it. A photograph has no distance d, so a plausible one is drawn:
-    it grows from the bottom of the image to the top, in layers that keep to regions of like colour and place, as things in a
-    scene do, with slow changes as in drifting mist. beta follows from `amount`.
+    On encoded values, as RESIDE and the other data sets compose it. A photograph has no distance d, so a plausible one
+    is drawn: it grows from the bottom of the image to the top, in layers that keep to regions of like colour and place,
+    as things in a scene do, with slow changes as in drifting mist. beta follows from `amount`.
 
     Args:
-        amount: how much of the light is haze, in percent of the mean over the image, 0..95: 100 (1 - mean of t). 25 looks
-            like mist, 50 like haze, 80 like fog.
+        amount: how much of the light is haze, in percent of the mean over the image, 0..95: 100 (1 - mean of t). 25
+            looks like mist, 50 like haze, 80 like fog.
         airlight: A, the grey of the haze, 0.5..1; 0 draws it for each photograph from 0.75 to 1, slightly warm or cold.
     """
 

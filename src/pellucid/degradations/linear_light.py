@@ -13,7 +13,7 @@ _TOE = 0.04045
 
 
 def linear(image: Tensor) -> Tensor:
-    """Encoded values of any shape, nominally in [0, 1], as linear light; the line goes on below 0, the power above 1."""
+    """Encoded values of any shape, nominally in [0, 1], as linear light; the line goes on below 0, the power above."""
     power = image.clamp(min=_TOE).add_(0.055).mul_(1 / 1.055).pow_(2.4)
     return torch.where(image <= _TOE, image * (1 / 12.92), power)
 

@@ -1,4 +1,4 @@
-"""What falls in front of a scene, rain and snow, has in common: an amount, which is its severity, and draws of its own."""
+"""What rain and snow, which fall in front of a scene, have in common: an amount, their severity, and their draws."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable

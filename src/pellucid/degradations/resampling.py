@@ -23,8 +23,8 @@ class Resample:
 
     Args:
         factor: how many times smaller, 1..8; each side has round(side / factor) pixels in between, one at least.
-        kernel: that makes smaller. `area` averages what each pixel covers; `bilinear` and `bicubic` (a = -0.5) are widened by
-            the factor.
+        kernel: that makes smaller. `area` averages what each pixel covers; `bilinear` and `bicubic` (a = -0.5) are
+            widened by the factor.
         up: the kernel that makes larger; `drawn` is bilinear or bicubic, each half of the time.
     """
 
@@ -69,7 +69,7 @@ class Resample:
 
 
 def _coverage(length: int, shorter: int) -> Tensor:
-    """(shorter, length): which part of each of `length` pixels lies in each of `shorter` larger ones; rows sum to one."""
+    """(shorter, length): which part of `length` pixels lies in each of `shorter` larger ones; rows sum to one."""
     ratio = length / shorter
     left = torch.arange(shorter, dtype=torch.float64)[:, None] * ratio
     place = torch.arange(length, dtype=torch.float64)

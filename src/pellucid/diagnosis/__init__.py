@@ -6,8 +6,8 @@
     diagnosis.nothing_wrong                     False
 
 The degradation encoder looks at the photograph (`priors.degradation_encoder`), `Heads` read its features beside the
-photograph's `traces`, and what they say is calibrated on photographs that no training saw: of the kinds given a probability
-of 0.8, four in five are there, and an interval of coverage 0.8 holds the severity four times in five.
+photograph's `traces`, and what they say is calibrated on photographs that no training saw: of the kinds given a
+probability of 0.8, four in five are there, and an interval of coverage 0.8 holds the severity four times in five.
 """
 
 from pellucid.diagnosis.blocks import BLOCK, block_offset

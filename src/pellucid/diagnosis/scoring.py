@@ -96,7 +96,7 @@ class Score:
         return _mean([finding.high - finding.low for finding in found])
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-able: the numbers, the reliability table and calibration error of every kind, and the confusion matrix."""
+        """JSON-able: the numbers, the reliability table and calibration error of every kind, the confusion matrix."""
         return {
             "trials": len(self.trials),
             "accuracy": _rounded(self.accuracy),
@@ -145,10 +145,10 @@ class Score:
 
 
 def score_singles(diagnoser: Diagnoser, photographs: Iterable[Tensor], *, seed: int = 0) -> Iterator[DiagnosisTrial]:
-    """Every photograph as it is, and with every kind of degradation, one at a time; `Score(tuple(...))` takes the trials.
+    """Every photograph as it is, and with every kind of degradation, one at a time, for `Score(tuple(...))`.
 
-    Each kind's family, its strength and its random numbers are drawn from the seed and the photograph's number; the result is
-    stored with 8 bits, as a file would be.
+    Each kind's family, its strength and its random numbers are drawn from the seed and the photograph's number; the
+    result is stored with 8 bits, as a file would be.
 
     Args:
         diagnoser: what is scored.

@@ -18,7 +18,7 @@ METRICS: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
     "noise": lambda restored, clean: noise_sigma(restored),
     "sharpness": lambda restored, clean: sharpness(restored),
 }
-"""Further metrics by name, each (restored, clean) to one number; see `pellucid.metrics`. LPIPS needs files of weights."""
+"""Further metrics by name, each (restored, clean) to one number (`pellucid.metrics`). LPIPS needs files of weights."""
 
 
 def find_metrics(names: Sequence[str]) -> dict[str, Metric]:
@@ -37,7 +37,8 @@ def find_metrics(names: Sequence[str]) -> dict[str, Metric]:
             found[f"lpips-{files[0]}-{digest[:8]}"] = _as_number(measure)  # scores of other weights are other scores
         elif kind == "lpips":
             raise SettingsError(
-                f"metric {name!r}: expected lpips:NETWORK:BACKBONE_FILE:HEADS_FILE with the network alex, vgg or squeeze"
+                f"metric {name!r}: expected lpips:NETWORK:BACKBONE_FILE:HEADS_FILE with the network alex, vgg or "
+                "squeeze"
             )
         elif name in METRICS:
             found[name] = _as_number(METRICS[name])

@@ -1,4 +1,4 @@
-"""A whole evaluation: which candidates on which sets, run once, reported once; and gone on with where it was stopped."""
+"""A whole evaluation: which candidates on which sets, run once, reported once, gone on with where it was stopped."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -50,7 +50,8 @@ class EvaluationJob:
     Args:
         out: a folder for results; scores that it holds already are not computed again. None keeps nothing.
         seed: of the noise, and of all else that degradations draw.
-        metrics: names of further metrics: a key of `further_metrics.METRICS`, or lpips:NETWORK:BACKBONE_FILE:HEADS_FILE.
+        metrics: names of further metrics: a key of `further_metrics.METRICS`, or
+            lpips:NETWORK:BACKBONE_FILE:HEADS_FILE.
         save_images: keep every restored picture under `out/images`.
         pictures: make crops and error maps for the report.
         share: (i, n): of n processes that work on one `out`, this is number i.
@@ -99,7 +100,8 @@ class EvaluationJob:
             photographs: the set.
             candidates: what restores.
             sigmas: levels of noise as the tables draw it, for a set of clean photographs.
-            degradations: what else is done to them, each a column, as texts that `pellucid.degradations.parse_drawn` reads.
+            degradations: what else is done to them, each a column, as texts that `pellucid.degradations.parse_drawn`
+                reads.
             protocol: its name; None takes the usual one of the set's task, and of degradations.
 
         Raises:

@@ -17,7 +17,7 @@ __all__ = ["PictureKeys", "SavedPictures", "safe_name"]
 
 
 class PictureKeys:
-    """Which row each kept file belongs to, in a file beside them: what another model or seed made is not taken for it."""
+    """Which row each kept file belongs to, in a file beside them: what another made is not taken for it."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "keys.jsonl"
@@ -44,7 +44,8 @@ class PictureKeys:
 class SavedPictures:
     """Files `FOLDER/DATA/CONDITION/PROTOCOL/MODEL/PHOTOGRAPH`; the clean ones are beside the models, as `clean`.
 
-    PNG of 8 bits where the protocol rounds to them, else TIFF of 32-bit floats: scoring the files gives the same numbers.
+    PNG of 8 bits where the protocol rounds to them, else TIFF of 32-bit floats: scoring the files gives the same
+    numbers.
     """
 
     def __init__(self, folder: Path, protocol: Protocol) -> None:

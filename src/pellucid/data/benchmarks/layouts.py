@@ -2,7 +2,8 @@
 
 A pattern is a path without its suffix, with named fields: `hazy/{scene}_{number}` and `clear/{scene}`. Two files are
 partners when the fields that both patterns have are equal, so several degraded pictures may share one clean one. A
-field takes as little as it can, never a slash; folders may lie above a pattern, and must then be the same on both sides.
+field takes as little as it can, never a slash; folders may lie above a pattern, and must then be the same on both
+sides.
 """
 
 import os

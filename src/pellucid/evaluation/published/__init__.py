@@ -58,8 +58,8 @@ def read_table(path: Path | Traversable) -> PublishedTable:
     """The table in a YAML file; its name is that of the file.
 
     Raises:
-        SettingsError: the file cannot be read, is not YAML, or says something that `PublishedTable` does not allow; names the file
-            and the first wrong key.
+        SettingsError: the file cannot be read, is not YAML, or says something that `PublishedTable` does not allow;
+            names the file and the first wrong key.
     """
     try:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -81,9 +81,9 @@ def quoted(table: PublishedTable) -> list[dict[str, Any]]:
     """The numbers of a table for a report, an entry for each model and column that has any.
 
     Returns:
-        Entries of `table`, `model` (with its group in brackets), `data` (the set's name, or as printed where pellucid does
-        not know the set), `condition` (with the part of the set, if it is one), `protocol` (a name, or None where none
-        of ours made the numbers), `psnr` in dB and `ssim` (None where not printed), and `source`.
+        Entries of `table`, `model` (with its group in brackets), `data` (the set's name, or as printed where pellucid
+        does not know the set), `condition` (with the part of the set, if it is one), `protocol` (a name, or None where
+        none of ours made the numbers), `psnr` in dB and `ssim` (None where not printed), and `source`.
     """
     entries = []
     for row in table.rows:

@@ -1,4 +1,4 @@
-"""Pictures for a report: the same telling crop of every model's result, maps of where the errors lie, and their files."""
+"""Pictures for a report: the same telling crop of every model's result, maps of where the errors lie, their files."""
 
 import hashlib
 import json
@@ -181,10 +181,10 @@ def _positive(largest: float) -> float:
 class Figures:
     """The figures of an evaluation, as PNG files in one folder.
 
-    A file's name follows from what it is of, not from when it was made, so an evaluation that was interrupted finds what
-    it has already, and one with another model of the same name writes over it. Names are short and plain ASCII in small
-    letters, whatever the photographs, sets and models are called, and end in a hash of the full names, so no two share
-    one, on file systems that ignore case, too.
+    A file's name follows from what it is of, not from when it was made, so an evaluation that was interrupted finds
+    what it has already, and one with another model of the same name writes over it. Names are short and plain ASCII in
+    small letters, whatever the photographs, sets and models are called, and end in a hash of the full names, so no two
+    share one, on file systems that ignore case, too.
 
     Args:
         folder: made when the first figure is saved.

@@ -17,7 +17,8 @@ class ReportPictures:
     Args:
         figures: where they go.
         protocol: how the numbers beside them are made.
-        by_clean: choose crops by the clean picture alone, where there is no one degraded picture that all have restored.
+        by_clean: choose crops by the clean picture alone, where there is no one degraded picture that all have
+            restored.
     """
 
     def __init__(self, figures: Figures, protocol: Protocol, *, by_clean: bool = False) -> None:

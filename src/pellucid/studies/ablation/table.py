@@ -1,4 +1,4 @@
-"""What an ablation says: each arm's scores over seeds, its gain over the network alone, and the prior's gain over controls."""
+"""What an ablation says: each arm's scores over seeds, its gain over the network alone, the prior's over controls."""
 
 import csv
 import math
@@ -29,7 +29,8 @@ class ArmComparison:
         high: of the same.
         p: of the photographs' mean differences when signs are flipped.
         by_seed: the mean over photographs for each seed, in their order.
-        shown: 1 or -1 where the arm is shown to be above or below the other: by `metrics.shown`, and with every seed; else 0.
+        shown: 1 or -1 where the arm is shown to be above or below the other: by `metrics.shown`, and with every seed;
+            else 0.
     """
 
     other: str
@@ -180,9 +181,10 @@ def as_markdown(document: Mapping[str, Any], results: Sequence[ArmResult]) -> st
 
 
 NOTE = (
-    "± is the standard deviation over seeds; intervals are 95 %, paired, over photographs and seeds, both resampled. Clearly "
-    "better (*), or worse, is what lies above 0, or below, with its whole interval, with every seed, by 0.005 dB or more, and "
-    "with p of 0.05 at most when the signs of photographs are flipped, for which 6 photographs are the fewest."
+    "± is the standard deviation over seeds; intervals are 95 %, paired, over photographs and seeds, both resampled. "
+    "Clearly better (*), or worse, is what lies above 0, or below, with its whole interval, with every seed, by "
+    "0.005 dB or more, and with p of 0.05 at most when the signs of photographs are flipped, for which 6 photographs "
+    "are the fewest."
 )
 
 

@@ -1,4 +1,4 @@
-"""Paired differences between two ways to restore the same photographs: over a column, by the input's quality, by frequency."""
+"""Paired differences between two ways to restore the same photographs: in all, by the input's quality, by frequency."""
 
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -67,8 +67,8 @@ class ExplainedBand:
         band: its name.
         low, high: its limits, in cycles per pixel.
         share: of the network's error that lies in it, 0..1, the mean over photographs.
-        comparisons: of how many dB there is less error: boosted and fed zeros against the network, and boosted against fed
-            zeros.
+        comparisons: of how many dB there is less error: boosted and fed zeros against the network, and boosted against
+            fed zeros.
     """
 
     band: str
@@ -87,7 +87,8 @@ class ExplainedColumn:
         photographs: how many.
         psnr: the mean by what was run, in dB; null where it is infinite.
         comparisons: the gain, R however fed, other models, the student.
-        changes: how far R's pictures are from those with their own vectors, root-mean-square, in levels of 8 bits, the mean.
+        changes: how far R's pictures are from those with their own vectors, root-mean-square, in levels of 8 bits, the
+            mean.
         terciles: from the worst inputs to the best; empty where there are too few photographs, or all inputs are alike.
         bands: from fine to coarse.
         likeness: the mean cosine of the student's vectors and the prior's, or None.

@@ -67,8 +67,8 @@ class Explanation:
         import_network: import the networks of the user's own that model files name: this runs their code.
 
     Raises:
-        ModelError: there is no such model, it is not boosted, its prior or its network is missing, or the student is not of its
-            prior.
+        ModelError: there is no such model, it is not boosted, its prior or its network is missing, or the student is
+            not of its prior.
         SettingsError: a model is given twice, or an option that cannot be.
     """
 
@@ -241,7 +241,8 @@ def _student_of(boosted: Boosted, name: str, model: str, import_network: bool) -
     """The student in a distilled model. Raises ModelError where it is not of the model's prior."""
     if isinstance(boosted.prior, Student):
         raise ModelError(
-            f"{model}: its prior is a student already; explain the model that it was distilled from, with --student {model}"
+            f"{model}: its prior is a student already; explain the model that it was distilled from, with --student "
+            f"{model}"
         )
     distilled, _ = _boosted(name, import_network)
     if not isinstance(distilled.prior, Student):
@@ -270,7 +271,7 @@ def _described(candidate: Candidate) -> dict[str, Any]:
 
 
 def _names(given: Sequence[str]) -> dict[str, str]:
-    """What to call models: their paths below the folder that holds them all; a run folder for the file that it was made for."""
+    """What to call models: their paths below the folder that holds them all; a run's file by its folder."""
     files = {name: Path(os.path.abspath(name)) for name in given if Path(name).is_file()}
     folders = {name: path.parent if path.name == "model.safetensors" else path for name, path in files.items()}
     if len(folders) < 2 or len({folder.drive for folder in folders.values()}) > 1:

@@ -1,4 +1,4 @@
-"""What is measured of every photograph: its PSNR and its error's spectrum, however R is fed, and those of other models."""
+"""What is measured of every photograph: PSNR and spectrum of its error, however R is fed, and those of other models."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -43,11 +43,11 @@ class ExplainedPhotograph:
         condition: how it was degraded.
         protocol: how the PSNR was made.
         photograph: its name.
-        psnr: in dB, of the input (`DEGRADED`), of the network alone, of R however fed, and of other models, by name; infinite
-            where nothing differs.
+        psnr: in dB, of the input (`DEGRADED`), of the network alone, of R however fed, and of other models, by name;
+            infinite where nothing differs.
         bands: the error's energy in each of `BANDS`, for `SPECTRA`.
-        changes: how far R's result is from that with the picture's own vector, root-mean-square, in levels of 8 bits; for
-            `FED`.
+        changes: how far R's result is from that with the picture's own vector, root-mean-square, in levels of 8 bits;
+            for `FED`.
         likeness: the cosine of the student's vector and the prior's, where there is a student.
     """
 
@@ -96,7 +96,7 @@ class Measurement:
     degradations: Sequence[str] = ()
 
     def cases(self) -> list[Case]:
-        """The photographs, anew: noise on 8 bits is one stream, so they are to be loaded from the first on each time."""
+        """The photographs, anew: noise on 8 bits is one stream, so they are loaded from the first on each time."""
         return self.photographs.cases(self.protocol, self.sigmas, self.seed, self.degradations)
 
     @property

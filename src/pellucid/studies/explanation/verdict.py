@@ -15,11 +15,12 @@ ANSWERS = {
     "no gain": "Not shown: R gains nothing measurable over the network alone.",
     "deaf": "No: R gains, but it does not look at the prior at all.",
     "not content": "Not shown: R gains, but not measurably by what the prior says of the picture.",
-    "control": "Not shown: R gains and listens to the prior, but a model that it was compared with is not clearly worse.",
-    "listens": "In part: R gains, and needs the picture's own vector for that; whether an R trained without the prior would "
-    "gain as much is not answered here.",
-    "helps": "Yes, on these photographs: R gains, needs the picture's own vector for that, and beats every model that it was "
-    "compared with.",
+    "control": "Not shown: R gains and listens to the prior, but a model that it was compared with is not "
+    "clearly worse.",
+    "listens": "In part: R gains, and needs the picture's own vector for that; whether an R trained without the "
+    "prior would gain as much is not answered here.",
+    "helps": "Yes, on these photographs: R gains, needs the picture's own vector for that, and beats every model "
+    "that it was compared with.",
 }
 """The answers to whether the prior helps, on one column."""
 
@@ -124,9 +125,15 @@ def _listening(column: ExplainedColumn, gain: Comparison) -> Iterator[str]:
     own = column.comparison(BOOSTED, ANOTHER)
     moved = column.changes.get(ANOTHER, 0.0)
     if own is not None and own.shown > 0:
-        yield f"With its own vector it is {_said(own)} above another picture's: R uses what the vector says of the picture."
+        yield (
+            f"With its own vector it is {_said(own)} above another picture's: "
+            "R uses what the vector says of the picture."
+        )
     elif own is not None and own.shown < 0:
-        yield f"With its own vector it is below another picture's, {_said(own)}: what the vector says of the picture hurts."
+        yield (
+            f"With its own vector it is below another picture's, {_said(own)}: "
+            "what the vector says of the picture hurts."
+        )
     elif own is not None:
         how = "changes nothing measurable" if _nothing(own) else "is not shown to make a difference"
         yield (
@@ -202,16 +209,18 @@ def fixed_notes(*, student: str | None, jointly: bool) -> Iterator[str]:
         jointly: whether its network was trained together with R.
     """
     yield (
-        "Wrong vectors are fed at inference, to the same weights. They tell whether R listens to its prior, not what an R "
-        "trained without it would have learnt: `pellucid ablate` trains such controls, and --against compares with them."
+        "Wrong vectors are fed at inference, to the same weights. They tell whether R listens to its prior, not what "
+        "an R trained without it would have learnt: `pellucid ablate` trains such controls, and --against compares "
+        "with them."
     )
     if jointly:
         yield (
-            "The network was trained together with R, so alone it may be worse than one that was trained without: a gain over "
-            "it is R's, but not necessarily one over the best that the network could do. --against such a network tells."
+            "The network was trained together with R, so alone it may be worse than one that was trained without: a "
+            "gain over it is R's, but not necessarily one over the best that the network could do. --against such a "
+            "network tells."
         )
     if student:
         yield (
-            f"The prior of this model is a student inside its file ({student}). What that loses against the prior it imitates "
-            "is told by explaining the model that it was distilled from, with this one as --student."
+            f"The prior of this model is a student inside its file ({student}). What that loses against the prior it "
+            "imitates is told by explaining the model that it was distilled from, with this one as --student."
         )
