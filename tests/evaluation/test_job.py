@@ -1,9 +1,8 @@
-"""A whole evaluation: its files, its notes, published tables, folders of other tools' pictures, and bad input."""
+"""A whole evaluation: its files, its notes, published tables, and bad input."""
 
 import csv
 import json
 import os
-import shutil
 
 import pytest
 import torch
@@ -12,12 +11,11 @@ from pellucid import images
 from pellucid.errors import DataError, SettingsError
 from pellucid.evaluation.candidates import DEGRADED, INPUT, Candidate
 from pellucid.evaluation.folders import folder_candidates
-from pellucid.evaluation.further_metrics import find_metrics
 from pellucid.evaluation.job import EvaluationJob
 from pellucid.evaluation.reports.document import as_markdown
 from pellucid.evaluation.score import Failure
-from pellucid.evaluation.sets import TASK_PROTOCOLS, find_set
-from pellucid.metrics import PROTOCOLS, ms_ssim
+from pellucid.evaluation.sets import find_set
+from pellucid.metrics import PROTOCOLS
 
 HALF = Candidate("half", lambda degraded: degraded * 0.5, "half")
 
@@ -81,31 +79,6 @@ def test_a_picture_that_one_candidate_lacks_is_in_nobodys_mean(clean, tmp_path):
     assert outcome.document["summaries"][1]["gain"] == 0
 
 
-def test_folders_of_pictures_score_as_the_model_that_made_them_did(clean, tmp_path):
-    job = EvaluationJob(tmp_path / "out", save_images=True)
-    job.add(find_set(str(clean)), [INPUT, HALF], sigmas=[25], protocol="gaussian-colour-8bit")
-    made = finished(job)
-    (folder,) = (tmp_path / "out/images").rglob("half")
-    again = EvaluationJob()
-    for candidate, pictures in folder_candidates([folder], clean, inputs=folder.with_name("degraded")):
-        again.add(pictures, [candidate], protocol="gaussian-colour-8bit")
-    scores = {summary["model"]: summary["psnr"] for summary in finished(again).document["summaries"]}
-    assert scores == {summary["model"]: summary["psnr"] for summary in made.document["summaries"]}
-
-
-def test_the_same_folder_twice_is_refused(clean):
-    with pytest.raises(SettingsError, match="given twice"):
-        folder_candidates([clean, clean.parent / "clean"], clean)
-
-
-def test_pictures_without_a_partner_are_named(clean, tmp_path):
-    (tmp_path / "A").mkdir()
-    images.write(images.read(clean / "1.png"), tmp_path / "A/1.png")
-    images.write(images.read(clean / "1.png"), tmp_path / "A/è.png")
-    with pytest.raises(DataError, match=r"3 files without a partner .*è\.png.*0\.png.*2\.png"):
-        folder_candidates([tmp_path / "A"], clean)
-
-
 def test_a_published_table_runs_what_is_here_and_quotes_the_rest(shared, monkeypatch):
     monkeypatch.setenv("PELLUCID_DATA", str(shared / "data/eval"))
     job = EvaluationJob()
@@ -125,23 +98,6 @@ def test_a_table_whose_columns_cannot_be_run_is_quoted_whole():
     assert job.finish({}).document["quoted"]
 
 
-def test_metrics_by_name(clean):
-    job = EvaluationJob(metrics=["ms-ssim", "noise", "sharpness", "blockiness"])
-    for index in range(2):
-        pixels = torch.rand(1, 3, 170, 180, generator=torch.Generator().manual_seed(index))
-        images.write(images.Photograph(pixels), clean / f"{index}.png")
-    (clean / "2.png").unlink()
-    job.add(find_set(str(clean)), [INPUT], sigmas=[25])
-    (summary,) = finished(job).document["summaries"]
-    assert summary["extra"].keys() == {"ms-ssim", "noise", "sharpness", "blockiness"}
-    picture = images.read(clean / "0.png").pixels
-    assert find_metrics(["ms-ssim"])["ms-ssim"](picture * 0.9, picture) == float(ms_ssim(picture * 0.9, picture))
-    with pytest.raises(SettingsError, match="did you mean 'ms-ssim'"):
-        find_metrics(["ms-sim"])
-    with pytest.raises(SettingsError, match="lpips:NETWORK"):
-        find_metrics(["lpips"])
-
-
 def test_what_cannot_be_is_refused(clean, tmp_path):
     with pytest.raises(SettingsError, match="give --out"):
         EvaluationJob(save_images=True)
@@ -156,13 +112,6 @@ def test_what_cannot_be_is_refused(clean, tmp_path):
     job.add(find_set(str(clean)), [INPUT], sigmas=[10])
     with pytest.raises(SettingsError, match="unknown baseline"):
         job.check_baseline("defualt")
-
-
-def test_every_task_of_the_registry_has_a_protocol():
-    from pellucid.data.benchmarks import benchmarks
-
-    assert {record.task for record in benchmarks().values()} == TASK_PROTOCOLS.keys()
-    assert set(TASK_PROTOCOLS.values()) <= PROTOCOLS.keys()
 
 
 def test_a_share_says_what_to_do_next(clean, tmp_path):
@@ -186,29 +135,6 @@ def test_a_column_counts_once(clean):
     assert job.total == 2 * 3
     with pytest.raises(SettingsError, match="asked for twice"):
         job.add(find_set(str(clean)), [HALF], sigmas=[25])
-
-
-def test_a_folder_of_a_sets_name_is_not_taken_for_the_set(clean, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PELLUCID_DATA", str(tmp_path / "nothing"))
-    clean.rename(tmp_path / "set12")
-    with pytest.raises(DataError, match="set12: not in"):
-        find_set("set12")
-    assert find_set("./set12").task is None
-
-
-def test_a_folder_called_degraded_is_not_taken_for_the_input(clean, tmp_path):
-    folder = tmp_path / "a/degraded"
-    shutil.copytree(clean, folder)
-    named = [candidate.name for candidate, _ in folder_candidates([folder], clean, inputs=clean)]
-    assert named == [DEGRADED, "a/degraded"]
-
-
-def test_names_that_only_begin_alike_are_no_pair(clean, tmp_path):
-    shutil.copytree(clean, tmp_path / "theirs")
-    shutil.copy(clean / "0.png", tmp_path / "theirs/0_input.png")
-    with pytest.raises(DataError, match=r"1 files without a partner .*0_input\.png"):
-        folder_candidates([tmp_path / "theirs"], clean)
 
 
 def test_what_was_not_scored_stands_in_every_file(clean, tmp_path):

@@ -4,11 +4,11 @@ import struct
 
 import pytest
 import torch
-from pictures import IPTC, XMP, smooth
 from PIL import Image, IptcImagePlugin
 from PIL.PngImagePlugin import PngInfo
 
 from pellucid.images import Metadata, Photograph, read, write
+from support.pictures import IPTC, XMP, smooth
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".webp", ".avif"])
