@@ -139,7 +139,7 @@ def test_results(cli, study_folders):
 
 
 def test_wrong_usage(cli, arguments, study_folders):
-    with pytest.raises(SettingsError, match="give two study_folders A and B, --inputs and --out"):
+    with pytest.raises(SettingsError, match="give two folders A and B, --inputs and --out"):
         cli(*arguments[:2])
     with pytest.raises(SettingsError, match="--results takes the folder"):
         cli(*arguments, "--results", study_folders / "out")
