@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from pellucid.data.sources import Sight
+from pellucid.data.sources import PriorInput
 from pellucid.degradations import KINDS
 from pellucid.errors import SettingsError, unknown_name
 
@@ -150,7 +150,7 @@ class DataSettings(SourceSettings):
     """What is trained on: one source, or several in `sources`."""
 
     sources: Annotated[list[WeightedSource], Field(min_length=1)] | None = None
-    view: Sight = "whole"
+    view: PriorInput = "whole"
     """What the prior is shown in training: the whole photograph, as when it restores, or the training crop."""
     degrade_whole: bool = False
     """Degrade whole photographs, as for a prior that sees them, also where there is none: then both train on the same pixels."""
