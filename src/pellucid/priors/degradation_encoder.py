@@ -1,9 +1,9 @@
 """A prior of our own, which knows what is wrong with a photograph: CLIP in small, taught with degradations and their names.
 
-CLIP's image tower ("Learning Transferable Visual Models From Natural Language Supervision", Radford et al., ICML 2021, arXiv
-2103.00020, section 2.4) sees a `mosaic`; a text tower has read captions such as "strong noise and light blur"; both were
-trained to agree. `pellucid train degradation-encoder` makes it. Its folder is one of transformers' `CLIPModel`, but only the
-image tower is read here, in plain torch: nobody needs transformers to restore.
+CLIP's image tower ("Learning Transferable Visual Models From Natural Language Supervision", Radford et al., ICML 2021,
+arXiv 2103.00020, section 2.4) sees a `composite_view`; a text tower has read captions such as "strong noise and light
+blur"; both were trained to agree. `pellucid train degradation-encoder` makes it. Its folder is one of transformers'
+`CLIPModel`, but only the image tower is read here, in plain torch: nobody needs transformers to restore.
 """
 
 import json
@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from pellucid.checkpoints import read_weights
 from pellucid.errors import ModelError, one_line
-from pellucid.priors.composite import mosaic
+from pellucid.priors.composite import composite_view
 from pellucid.priors.contract import FrozenPrior, Normalise, unit_rms
 
 __all__ = [
@@ -170,7 +170,7 @@ class _Perceptron(nn.Module):
 
 
 class DegradationEncoder(FrozenPrior):
-    """The image embedding of a `mosaic`; `maps` gives the patch tokens of the whole photograph in it.
+    """The image embedding of a `composite_view`; `maps` gives the patch tokens of the whole photograph in it.
 
     Args:
         settings: the tower's shape, as a `TowerSettings` or its fields by name; all of them have defaults.
@@ -192,22 +192,22 @@ class DegradationEncoder(FrozenPrior):
         self.freeze()
 
     def prepare(self, image: Tensor) -> Tensor:
-        """(B, 3, H, W) of any size, in [0, 1], to its mosaic (B, 3, *size), in [0, 1]."""
-        return mosaic(image, self.size[0])
+        """(B, 3, H, W) of any size, in [0, 1], to its composite view (B, 3, *size), in [0, 1]."""
+        return composite_view(image, self.size[0])
 
     @torch.no_grad()
     def encode(self, view: Tensor) -> Tensor:
-        """Mosaics (B, 3, *size) to vectors (B, width), float32, of unit root-mean-square."""
+        """Composite views (B, 3, *size) to vectors (B, width), float32, of unit root-mean-square."""
         return self.look(view)[0]
 
     @torch.no_grad()
     def features(self, view: Tensor) -> Tensor:
-        """Mosaics (B, 3, *size) to what the heads of the diagnosis see, (B, features_width), float32; see `join_features`."""
+        """Views (B, 3, *size) to what the heads of the diagnosis see, (B, features_width), float32; see `join_features`."""
         return self.look(view)[1]
 
     @torch.no_grad()
     def look(self, view: Tensor) -> tuple[Tensor, Tensor]:
-        """What `encode` and what `features` give for mosaics (B, 3, *size), at one glance."""
+        """What `encode` and what `features` give for composite views (B, 3, *size), at one glance."""
         embedding, whole, patches = self.tower(self.normalise(view))
         return unit_rms(embedding), join_features(whole, patches)
 

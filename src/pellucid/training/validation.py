@@ -14,7 +14,8 @@ from pellucid.images.padding import pad_to_multiple
 from pellucid.metrics import psnr
 from pellucid.networks import contract_of
 from pellucid.refinement import Boosted
-from pellucid.training.loop import Run, to_training
+from pellucid.training.loop import to_training
+from pellucid.training.run import Run
 
 __all__ = ["validate"]
 
