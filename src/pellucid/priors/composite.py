@@ -1,7 +1,8 @@
 """The composite view: what a small network must see of a photograph of any size to tell how it is degraded.
 
-Noise, blocks and blur are seen at a photograph's own resolution only, since resizing takes them away; haze, darkness and
-veils of rain lie over all of it. So a view shows the whole photograph small, beside patches of it at its own resolution.
+Noise, blocks and blur are seen at a photograph's own resolution only, since resizing takes them away; haze, darkness
+and veils of rain lie over all of it. So a view shows the whole photograph small, beside patches of it at its own
+resolution.
 """
 
 import torch

@@ -1,4 +1,4 @@
-"""A prior of our own, which knows what is wrong with a photograph: CLIP in small, taught with degradations and their names.
+"""A prior of our own, which knows what is wrong with a photograph: CLIP in small, taught degradations by their names.
 
 CLIP's image tower ("Learning Transferable Visual Models From Natural Language Supervision", Radford et al., ICML 2021,
 arXiv 2103.00020, section 2.4) sees a `composite_view`; a text tower has read captions such as "strong noise and light
@@ -34,7 +34,7 @@ __all__ = [
 EMBEDDED_ENCODER = Path(str(files("pellucid") / "models" / "weights" / "degradation-encoder"))
 """The folder of the encoder that comes with the package."""
 MEAN, DEVIATION = 0.5, 0.25
-"""What is subtracted from, and divides, RGB in [0, 1]; the same for all colours, which would differ otherwise in the dark."""
+"""What is subtracted from, and divides, RGB in [0, 1]; the same for all colours, or the dark would have one."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class ImageTower(nn.Module):
         self.visual_projection = nn.Linear(settings.hidden_size, settings.projection_dim, bias=False)
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Normalised pixels (B, 3, s, s) to the embedding (B, p), the class token (B, d) and the patch tokens (B, n, d).
+        """Normalised pixels (B, 3, s, s) to the embedding (B, p), class token (B, d) and patch tokens (B, n, d).
 
         The class token is layer-normalised at the end, the patch tokens are as the last layer leaves them.
         """
@@ -202,7 +202,7 @@ class DegradationEncoder(FrozenPrior):
 
     @torch.no_grad()
     def features(self, view: Tensor) -> Tensor:
-        """Views (B, 3, *size) to what the heads of the diagnosis see, (B, features_width), float32; see `join_features`."""
+        """Views (B, 3, *size) to what the heads of the diagnosis see, (B, features_width), float32: `join_features`."""
         return self.look(view)[1]
 
     @torch.no_grad()
@@ -221,8 +221,8 @@ class DegradationEncoder(FrozenPrior):
 
 
 def join_features(whole: Tensor, patches: Tensor) -> Tensor:
-    """The class token (B, d), and the mean tokens of the whole photograph and of the patches at its own resolution, which
-    are among the patch tokens (B, n, d), as one vector (B, 3d), float32.
+    """The class token (B, d), and the mean tokens of the whole photograph and of the patches at its own resolution,
+    which are among the patch tokens (B, n, d), as one vector (B, 3d), float32.
     """
     across = math.isqrt(patches.shape[1])
     grid = patches.float().reshape(len(patches), across, across, -1)

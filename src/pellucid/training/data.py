@@ -35,7 +35,7 @@ class SourceSettings(Section):
     degradations: (
         Annotated[list[str], Field(min_length=1)] | Annotated[dict[str, Weight], Field(min_length=1)] | None
     ) = None
-    """Each crop draws one; as a mapping, as often as its weight says. To `pairs` it is done on top of what they have."""
+    """Each crop draws one; as a mapping, as often as its weight says. To `pairs` it is done besides what they have."""
     window: Annotated[int, Field(ge=64)] | None = None
     """Take parts of the photographs of `folder`, of this side in pixels, for whole ones: degrading them is cheaper."""
     grey: Annotated[float, Field(ge=0, le=1)] = 0.0
@@ -44,11 +44,12 @@ class SourceSettings(Section):
     whole: Place | None = None
     """Where the degraded files of `pairs` are crops: the photographs that they are from, perhaps averaged down."""
     match_exposure: bool = False
-    """Bring the dark photographs of `pairs` to the exposure of their clean partners: what is left is the dark's noise."""
+    """Bring the dark photographs of `pairs` to the exposure of their clean partners: what is left of the dark is noise.
+    """
     kind: str | None = None
     """What `pairs` suffer from, of `degradations.KINDS`: for what learns to tell."""
     validation: Annotated[int, Field(ge=0)] = 8
-    """Photographs held out of training (the last by name) to watch progress on. Of pairs: clean ones with all of theirs."""
+    """Photographs held out of training, the last by name, to watch progress on; of pairs, clean ones with all of theirs."""
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
@@ -93,7 +94,7 @@ class DataSettings(SourceSettings):
     view: Sight = "whole"
     """What the prior is shown in training: the whole photograph, as when it restores, or the training crop."""
     degrade_whole: bool = False
-    """Degrade whole photographs where no prior sees them, too: then a network trains on the same pixels with and without."""
+    """Degrade whole photographs where no prior sees them, too: so all arms of an ablation train on the same pixels."""
     crop: Annotated[int, Field(ge=8, le=4096)] = 96
     """Side of a training crop, in pixels."""
 
@@ -113,8 +114,8 @@ class DataSettings(SourceSettings):
 def split_sources(data: DataSettings) -> tuple[Source, Source]:
     """What to train on, and the last photographs by name, which are held out.
 
-    Pairs are ordered as people count, `9` before `10`, since in sets of pairs neighbours often show one scene; pairs that
-    share a clean photograph are never parted. No source trains on a file that any holds out, nor on a part of one.
+    Pairs are ordered as people count, `9` before `10`, since in sets of pairs neighbours often show one scene; pairs
+    that share a clean photograph are never parted. No source trains on a file that any holds out, nor on a part of one.
 
     Raises:
         DataError: a folder is missing or empty, files lack partners, or nothing would be left to train on.
@@ -171,7 +172,7 @@ def _drawn(source: SourceSettings) -> tuple[list[Family], list[float] | None]:
 
 
 def _without(kept_out: set[Path], training: Synthetic | Pairs, source: SourceSettings) -> Synthetic | Pairs:
-    """What a source trains on, without files that are held out: by another source, or as the whole that other crops are of."""
+    """What a source trains on, without files that are held out: by another source, or as the whole of other crops."""
     if not kept_out.intersection(path.resolve() for path in training.files()):
         return training
     smaller = training.without(kept_out)

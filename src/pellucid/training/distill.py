@@ -1,4 +1,4 @@
-"""Distilling: a small student learns the vector that the prior gives, from the degraded photograph, and takes its place.
+"""Distilling: a small student learns the vector that the prior gives of degraded photographs, and takes its place.
 
 What R makes of the vector is all that counts, so the student is trained on two things: the vector itself (cosine
 distance), and T_m(g) and T_c(g), the two projections through which R sees it.

@@ -1,13 +1,14 @@
 """Teaching the gate of `networks.Experts` which expert is for what, before experts and refinement learn together.
 
-Left to the restoration's loss alone, the gate and an expert that still learns settle on a blend: half of one answer, half
-of another, for photographs that call for one. What a training photograph suffers from is known, so the gate is told.
+Left to the restoration's loss alone, the gate and an expert that still learns settle on a blend: half of one answer,
+half of another, for photographs that call for one. What a training photograph suffers from is known, so the gate is
+told.
 
-To know which expert is asked for is not yet to know how much to believe it where one is not sure: light let into a bright
-photograph does more harm than a little noise left. Where all experts have learnt already, the gate is then shown what
-each blend of theirs would have cost. With the errors e of the experts on a photograph, a blend w errs by sum_i w_i e_i,
-and its mean squared error is w' C w with C = <e e'>: so C is found once for each photograph, and the gate learns to make
-the mean of 10 log10(w' C w), a decibel for a decibel, small.
+To know which expert is asked for is not yet to know how much to believe it where one is not sure: light let into a
+bright photograph does more harm than a little noise left. Where all experts have learnt already, the gate is then shown
+what each blend of theirs would have cost. With the errors e of the experts on a photograph, a blend w errs by sum_i w_i
+e_i, and its mean squared error is w' C w with C = <e e'>: so C is found once for each photograph, and the gate learns
+to make the mean of 10 log10(w' C w), a decibel for a decibel, small.
 """
 
 from collections.abc import Callable
@@ -58,7 +59,7 @@ class CostSettings(Section):
 
 
 class GateSettings(Section):
-    """What the gate of experts is taught by, on vectors of the prior that are found once and all shown at every step."""
+    """What the gate of experts is taught by: vectors of the prior, found once, and all of them shown at every step."""
 
     examples: Annotated[int, Field(ge=1)] = 4500
     """Photographs of the recipe's data, degraded as it says."""
@@ -96,7 +97,7 @@ def check_kinds(experts: Experts) -> None:
 
 
 def expert_of(experts: Experts, labels: Labels) -> Tensor:
-    """The expert that each photograph should be given to, (B,): the first for a kind that it has, or the one for the rest.
+    """The expert that each photograph should be given to, (B,): the first for a kind that it has, or that for the rest.
 
     A photograph with which nothing is wrong goes to the first that is for the clean, where there is one.
 

@@ -1,4 +1,4 @@
-"""The training loop, as a generator: each step is handed to the caller, who shows, logs, validates and stops as it likes.
+"""The training loop, as a generator: each step is handed to the caller, who shows, logs, validates and stops.
 
     for step in train(recipe, folder):
         print(step.number, step.loss)
@@ -133,7 +133,10 @@ def _backward(run: Run, module: nn.Module, accelerator: Any, upcoming: Iterator[
 
 
 def to_training(module: nn.Module) -> None:
-    """Sets the mode. Parts of which nothing learns stay in that of evaluation: a frozen normalisation keeps its statistics."""
+    """Sets the mode of training, but of evaluation in parts of which nothing learns.
+
+    So a normalisation that is frozen keeps its statistics.
+    """
     module.train()
     for part in module.modules():
         parameters = list(part.parameters())

@@ -75,8 +75,8 @@ def _find(tree: Any, path: str) -> _Spot:
 def _first(group: dict[Any, Any] | list[Any], path: str) -> tuple[Any, str]:
     """The key of a group that a dotted path begins with, and what of the path follows it.
 
-    A number counts in a list, from 0. A key of a mapping may hold dots of its own; of several the longest is meant. Where
-    none is there the key is None, and the whole path follows.
+    A number counts in a list, from 0. A key of a mapping may hold dots of its own; of several the longest is meant.
+    Where none is there the key is None, and the whole path follows.
     """
     if isinstance(group, list):
         first, _, rest = path.partition(".")

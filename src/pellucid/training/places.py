@@ -4,7 +4,8 @@
     {weights}   the environment variable PELLUCID_WEIGHTS, or else `weights` beside the data
 
 They stand for folders of the machine from the moment that a recipe is read (`Place`), and stand there again where it is
-written: so a recipe says the same wherever its model goes. Other paths are taken as they are, from the working directory.
+written: so a recipe says the same wherever its model goes. Other paths are taken as they are, from the working
+directory.
 """
 
 import os

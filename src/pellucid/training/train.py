@@ -186,7 +186,7 @@ def _freeze(network: nn.Module, recipe: Recipe) -> None:
 
 
 def _without_weights(network: nn.Module, recipe: Recipe) -> list[str]:
-    """The parameters of a network that start at random: not given by `network.weights`, nor those of a gate to teach."""
+    """The parameters of a network that start at random: not given by `network.weights`, nor of a gate to be taught."""
     given = recipe.network.weights
     if isinstance(given, Path):
         return []

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from io import StringIO
@@ -13,6 +12,7 @@ from pellucid.errors import DataError
 from pellucid.evaluation.rows import Row
 from pellucid.evaluation.score import Failure
 from pellucid.evaluation.summary import Summary
+from pellucid.files import written_whole
 from pellucid.metrics import Protocol
 from pellucid.version import __version__
 
@@ -156,10 +156,9 @@ def write_files(folder: Path, files: Mapping[str, str]) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in files.items():
-            partial = folder / f".{name}.{os.getpid()}.partial"  # several processes may finish in one folder
-            # Names of files need not be Unicode.
-            partial.write_bytes(text.encode("utf-8", "backslashreplace"))
-            partial.replace(folder / name)
+            with written_whole(folder / name) as partial:
+                # Names of files need not be Unicode.
+                partial.write_bytes(text.encode("utf-8", "backslashreplace"))
     except OSError as error:
         raise DataError(f"{folder}: results cannot be written ({error.strerror or error})") from error
 

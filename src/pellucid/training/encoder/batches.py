@@ -1,9 +1,9 @@
 """Batches of composite views of degraded photographs, with what is wrong with them, for the degradation encoder.
 
-Degrading a whole photograph costs more than a step of the encoder, so every view is used several times: step n draws from
-the last `size` of a sequence of examples that grows by `fresh` a step. Example i is a pure function of the seed and i, and
-batch n of the seed and n; what is kept between steps only saves time. So a resumed training sees exactly what an
-uninterrupted one would.
+Degrading a whole photograph costs more than a step of the encoder, so every view is used several times: step n draws
+from the last `size` of a sequence of examples that grows by `fresh` a step. Example i is a pure function of the seed
+and i, and batch n of the seed and n; what is kept between steps only saves time. So a resumed training sees exactly
+what an uninterrupted one would.
 """
 
 from collections.abc import Callable, Sequence
@@ -114,7 +114,7 @@ class Examples:
 
 
 def seen_photograph(source: Source, index: int | None, generator: torch.Generator) -> tuple[Tensor, Labels]:
-    """Photograph `index` of a source, whole, degraded as it draws, as `labelled` gives it; None draws the index, too."""
+    """Photograph `index` of a source, whole, degraded as it draws, as `labelled` gives it; None draws the index."""
     if index is None:
         index = int(torch.randint(len(source), (), generator=generator))
     return labelled(source.sample(index, 1, generator, "whole"), generator)
@@ -123,8 +123,8 @@ def seen_photograph(source: Source, index: int | None, generator: torch.Generato
 def labelled(sample: Sample, generator: torch.Generator) -> tuple[Tensor, Labels]:
     """What is seen of a sample, (3, H, W) of 8 bits, and its labels, with a caption that the generator draws.
 
-    Of a real photograph it is known what was done to it here and perhaps one kind that it had before, of which not how strong
-    it was; not what else it has.
+    Of a real photograph it is known what was done to it here and perhaps one kind that it had before, of which not how
+    strong it was; not what else it has.
     """
     assert sample.seen is not None
     found = {} if sample.degradation is None else severities(sample.degradation)
@@ -210,7 +210,7 @@ class EncoderBatches:
 
 
 def rearranged(views: Tensor, order: Tensor, mirrored: Tensor) -> Tensor:
-    """Composite views (B, 3, s, s) with their tiles in another order (B, TILES), some mirrored left to right, (B,) bool.
+    """Composite views (B, 3, s, s), their tiles in another order, int64 (B, TILES), and some mirrored, bool (B,).
 
     It is as if the photograph had been cut at other places, or mirrored: what is wrong with it stays.
     """

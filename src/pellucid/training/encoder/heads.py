@@ -28,7 +28,7 @@ class HeadsSettings(Section):
     batch: Annotated[int, Field(ge=2)] = 64
     """Photographs of a batch."""
     learning_rate: Annotated[float, Field(gt=0)] = 2e-3
-    """The largest of a cycle: it grows from a twenty-fifth of this for three tenths of the steps, then falls to nothing."""
+    """The largest of one cycle: over three tenths of the steps it grows from a 25th of this, then falls to nothing."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.05
     """By which part of itself, times the learning rate, a weight shrinks with each step."""
 

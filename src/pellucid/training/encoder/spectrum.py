@@ -28,10 +28,11 @@ class SpectrumSettings(Section):
 def start_as_spectrum(tower: ImageTower, shape: TowerSettings, settings: SpectrumSettings) -> None:
     """Sets a tower's weights so that before any training it measures the spectrum of its patches.
 
-    Degradations are told apart by how strong which frequencies are, that is by means of absolute values, and a transformer from
-    random weights sees means alone for thousands of steps: noise and blur have none. So the patch embedding is a cosine
-    transform whose coefficients are of one size in photographs, the first layer's perceptron adds their absolute values to
-    them, and one channel is constant and large, so that layer normalisation keeps how strong they are.
+    Degradations are told apart by how strong which frequencies are, that is by means of absolute values, and a
+    transformer from random weights sees means alone for thousands of steps: noise and blur have none. So the patch
+    embedding is a cosine transform whose coefficients are of one size in photographs, the first layer's perceptron adds
+    their absolute values to them, and one channel is constant and large, so that layer normalisation keeps how strong
+    they are.
     """
     width, model = shape.hidden_size, tower.vision_model
     embeddings = model.embeddings
@@ -52,10 +53,10 @@ def start_as_spectrum(tower: ImageTower, shape: TowerSettings, settings: Spectru
 
 
 def frequency_filters(patch: int, count: int, amplitude: float) -> Tensor:
-    """Filters (count, 3, patch, patch) of a cosine transform, scaled so that in photographs their answers are about as large.
+    """Filters (count, 3, patch, patch) of a cosine transform, scaled so that photographs answer all about as strongly.
 
-    A sixth of them sees colour differences at the lowest frequencies; of the rest, which see the brightness, a quarter are its
-    lowest frequencies, the others are spread over all.
+    A sixth of them sees colour differences at the lowest frequencies; of the rest, which see the brightness, a quarter
+    are its lowest frequencies, the others are spread over all.
     """
     places = torch.arange(patch) + 0.5
     waves = torch.cos(math.pi / patch * torch.arange(patch)[:, None] * places) * (2 / patch) ** 0.5

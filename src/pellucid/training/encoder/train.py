@@ -1,10 +1,10 @@
 """Training the degradation encoder, and the heads that diagnose by it.
 
-Three objectives, added up: CLIP's symmetric contrastive loss between composite views and captions (Radford et al., 2021,
-figure 3; captions that mean the same count as one, so the targets are shared among them), cross-entropy of which kinds
-are there, and the pinball loss of how strong they are. The heads that these two need are left behind: those that
-diagnose, which see the photograph's traces, too, are fitted when the encoder is done, calibrated on photographs that were
-held out, and scored on others.
+Three objectives, added up: CLIP's symmetric contrastive loss between composite views and captions (Radford et al.,
+2021, figure 3; captions that mean the same count as one, so the targets are shared among them), cross-entropy of which
+kinds are there, and the pinball loss of how strong they are. The heads that these two need are left behind: those that
+diagnose, which see the photograph's traces, too, are fitted when the encoder is done, calibrated on photographs that
+were held out, and scored on others.
 """
 
 import json
@@ -90,7 +90,10 @@ class Learner(nn.Module):
 
 
 def contrastive_loss(images: Tensor, texts: Tensor, meaning: Tensor, scale: Tensor) -> Tensor:
-    """CLIP's loss of embeddings (n, d) and (n, d), a scalar; pairs whose texts have one meaning (n,) share the target."""
+    """CLIP's loss of embeddings of images (n, d) and texts (n, d), a scalar.
+
+    Pairs whose texts have one `meaning`, int64 (n,), share the target; `scale` is what the cosines are multiplied by.
+    """
     if not len(images):
         return images.sum()
     logits = scale * F.normalize(images.float(), dim=1) @ F.normalize(texts.float(), dim=1).mT
@@ -101,7 +104,7 @@ def contrastive_loss(images: Tensor, texts: Tensor, meaning: Tensor, scale: Tens
 
 
 def train_encoder(recipe: Recipe, folder: Path, *, resume: bool = False) -> Iterator[Step]:
-    """Trains the encoder of a recipe in a run folder, yielding each step; at the end, the folder is that of a diagnoser.
+    """Trains the encoder of a recipe in a run folder, yielding each step; at the end the folder holds a diagnoser.
 
     Half of the held-out photographs calibrate the heads, the other half are scored; what came out is in `card.json`.
 
@@ -187,7 +190,7 @@ def _photographs(held_out: Source) -> list[Path]:
 
 
 def _finish(recipe: Recipe, run: Run, held_out: Source, folder: Path) -> Iterator[float]:
-    """Writes the folder's files: the model as it is after the training, calibrated, with its card; yields how far it is."""
+    """Fits and calibrates the heads, and writes the folder's files: encoder, heads and card; yields how far it is."""
     learner, settings, seed = run.module, recipe.encoder, recipe.train.seed
     assert isinstance(learner, Learner)
     assert settings is not None
@@ -265,7 +268,7 @@ def _card(
 
 
 def _save_clip(learner: Learner, shape: TowerSettings, folder: Path) -> None:
-    """Writes both towers as transformers' `CLIPModel`, in half precision, with tokenizer and pixels' mean and deviation."""
+    """Writes both towers as transformers' `CLIPModel`, in half precision, the tokenizer, and how pixels are scaled."""
     import transformers
 
     logging = transformers.utils.logging
