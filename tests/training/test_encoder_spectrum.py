@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from pellucid.priors.degradation_encoder import ImageTower, TowerSettings, join_features
-from pellucid.training.encoder.spectrum import frequency_filters, start_as_spectrum
+from pellucid.training.encoder.spectrum import SpectrumSettings, frequency_filters, start_as_spectrum
 
 
 def test_the_first_filters_are_waves():

@@ -125,7 +125,7 @@ def test_sci_s_own_loss_on_all_stages_and_on_the_light_that_the_refined_image_im
 
 
 def test_networks_without_what_a_loss_looks_at_are_refused():
-    with pytest.raises(SettingsError, match=r"train\.loss.* the curves of the network; UNet has none such"):
+    with pytest.raises(SettingsError, match=r"train\.loss.* the curves of ZeroDCE; UNet has none such"):
         build_objective(recipe("zero-dce")).check(UNet.tiny())
     with pytest.raises(SettingsError, match=r"train\.loss.* the stages of SCI; RUAS has none such"):
         build_objective(recipe("sci")).check(build_network("ruas"))  # it has stages, but of another kind
