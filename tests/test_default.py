@@ -24,7 +24,7 @@ def restorer():
 def test_the_file_is_small_and_documented(name):
     path = find_model(name)
     assert path.stat().st_size <= (4 * 2**20 if name == "fast" else 16e6)
-    header = describe_model(path)
+    header = describe_model(path).as_dict()
     assert header["card"]["licence"]
     assert header["card"]["numbers"]["rows"]
     assert header["card"]["trained"]["degradations"]
@@ -38,7 +38,7 @@ def test_the_file_is_small_and_documented(name):
 def test_it_is_boosted_by_an_embedded_prior_with_under_a_million_parameters(name, prior):
     model = pellucid.load(name).model
     assert isinstance(model, Boosted)
-    assert prior in describe_model(find_model(name))["prior"]
+    assert prior in describe_model(find_model(name)).as_dict()["prior"]
     assert sum(value.numel() for value in model.refinement.parameters()) < 1_000_000
 
 

@@ -12,7 +12,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "pellucid"
 # Left to right; a room may import rooms of the groups to its left, and of its own group only itself.
 GROUPS = (
     {"errors", "version"},
-    {"guidance", "images", "checkpoints", "devices", "files"},
+    {"guidance", "images", "layers", "checkpoints", "devices", "files"},
     {"degradations", "networks", "priors", "losses", "metrics"},
     {"refinement", "diffusion"},
     {"diagnosis"},

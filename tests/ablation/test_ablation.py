@@ -206,7 +206,7 @@ def test_a_refinement_that_takes_maps_has_its_controls(tree, tmp_path):
         boosted = build_module(recipes[name]).eval()
         assert boosted.refinement.prior_width == 96
         image = torch.rand(1, 3, 16, 20)
-        maps = boosted.feature(image)
+        maps = boosted.look(image).maps
         assert maps.shape[:2] == (1, 96)
         with torch.no_grad():
             assert boosted(image).shape == image.shape

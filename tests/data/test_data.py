@@ -106,7 +106,7 @@ def test_crops_of_small_photographs_are_padded_and_unnoised_ones_are_clean(folde
     batch = batches(folder, crop=40, size=12).at(0)
     assert batch.clean.shape == (12, 3, 40, 40)
     assert torch.equal(batch.clean, batch.degraded)
-    assert batch.view is None
+    assert batch.guidance.view is None
 
 
 def test_the_grid_says_where_the_crop_lies_and_the_view_is_the_whole(folder):
@@ -118,8 +118,8 @@ def test_the_grid_says_where_the_crop_lies_and_the_view_is_the_whole(folder):
         return image.mean((2, 3), keepdim=True)
 
     batch = batches(folder, degradations=["noise sigma=20"], view=view).at(1)
-    assert batch.view.shape == (5, 3, 1, 1)
-    for degraded, grid, whole in zip(batch.degraded, batch.grid, seen, strict=True):
+    assert batch.guidance.view.shape == (5, 3, 1, 1)
+    for degraded, grid, whole in zip(batch.degraded, batch.guidance.grid, seen, strict=True):
         height, width = whole.shape[1:]
         top, left, bottom, right = (grid * torch.tensor([height, width, height, width])).round().int().tolist()
         assert torch.equal(whole[:, top:bottom, left:right], degraded)
@@ -154,7 +154,7 @@ def test_what_the_prior_is_shown_changes_neither_place_nor_strength(folder):
     )
     for other in others:
         assert torch.equal(first.clean, other.clean)
-        assert torch.equal(first.grid, other.grid)
+        assert torch.equal(first.guidance.grid, other.guidance.grid)
         noise, again = ((batch.degraded - batch.clean).std((1, 2, 3)) for batch in (first, other))
         torch.testing.assert_close(noise, again, rtol=0.1, atol=1e-3)
 
@@ -173,7 +173,7 @@ def test_an_example_is_always_the_middle_of_its_photograph(tmp_path):
 
 def test_the_prior_can_be_shown_the_crop_alone(folder):
     batch = batches(folder, degradations=["noise sigma=9"], view=lambda image: image, sight="crop").at(0)
-    assert torch.equal(batch.view, batch.degraded)
+    assert torch.equal(batch.guidance.view, batch.degraded)
 
 
 def test_a_share_of_the_priors_is_withheld_and_nothing_else_changes(folder):

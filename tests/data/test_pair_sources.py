@@ -41,7 +41,7 @@ def test_both_of_a_pair_and_the_view_are_cropped_and_turned_alike(pairs):
     torch.testing.assert_close(batch.degraded * 2, batch.clean, rtol=0, atol=4e-5)
     steps = {(float(crop[1, 0, 7] - crop[1, 0, 0]), float(crop[1, 7, 0] - crop[1, 0, 0])) for crop in batch.clean}
     assert len({tuple(round(700 * step) for step in pair) for pair in steps}) == 8
-    for degraded, grid, whole in zip(batch.degraded, batch.grid, seen, strict=True):
+    for degraded, grid, whole in zip(batch.degraded, batch.guidance.grid, seen, strict=True):
         height, width = whole.shape[1:]
         top, left, bottom, right = (grid * torch.tensor([height, width, height, width])).round().int().tolist()
         assert torch.equal(whole[:, top:bottom, left:right], degraded)
@@ -68,7 +68,7 @@ def test_ugly_pairs_make_batches(tmp_path):
     assert {tuple(sorted(whole.shape[1:])) for whole in seen} == {(1, 1), (5, 9), (37, 53)}
     assert torch.equal(batch.degraded, batch.clean)
     assert batch.degraded.shape == (20, 3, 16, 16)
-    assert batch.grid.isfinite().all()
+    assert batch.guidance.grid.isfinite().all()
     paths[0].write_bytes(paths[0].read_bytes()[:-30])
     with pytest.raises(ImageError, match=re.escape(paths[0].name)):
         Pairs(paths, paths).example(0)
@@ -135,7 +135,7 @@ def test_boxes_turn_with_their_picture():
 def test_crops_of_a_crop_are_placed_in_the_whole_photograph_which_the_prior_sees(cut):
     """Averaged down like the stored whole, the training crop must be what lies there where the grid says."""
     batch, seen = whole_views(Pairs([cut[0]], None, [cut[1]]), 16, 12)
-    for degraded, grid, whole in zip(batch.degraded, batch.grid, seen, strict=True):
+    for degraded, grid, whole in zip(batch.degraded, batch.guidance.grid, seen, strict=True):
         height, width = 2 * whole.shape[1], 2 * whole.shape[2]
         assert {height, width} == {120, 160}
         top, left, bottom, right = (grid * torch.tensor([height, width, height, width])).round().int().tolist()

@@ -57,7 +57,7 @@ def test_it_travels_in_a_model_file(prior, dtype, tmp_path):
     path = tmp_path / "model.safetensors"
     boosted = Boosted(UNet.tiny(), prior, PTGRM(prior.width, width=4, blocks=1)).eval()
     save_model(boosted, path, recipe={}, card={}, dtype=dtype)
-    assert describe_model(path)["prior"] == {"diagnosis": prior.settings}
+    assert describe_model(path).as_dict()["prior"] == {"diagnosis": prior.settings}
     loaded = load_model(path).module.prior
     image = noisy(37, 53)
     torch.testing.assert_close(loaded(image), prior(image), atol=1e-5 if dtype == torch.float32 else 0.05, rtol=0)

@@ -12,10 +12,15 @@ from torch import nn
 from pellucid.degradations import parse
 from pellucid.degradations.kernels import convolve, shake_kernel
 from pellucid.errors import SettingsError
+from pellucid.guidance import NOTHING, Guidance
+from pellucid.images.padding import pad_to_multiple
 from pellucid.models.tables import build_network
-from pellucid.networks import Deconvolution, UNet, seeing_whole
+from pellucid.networks import Deconvolution, Experts, UNet
 from pellucid.networks.blur_kernels import blur_kernels, busiest_part, centres, gradient_spectra, transfer_functions
 from pellucid.networks.deconvolution import deconvolved
+from pellucid.priors import Zeros
+from pellucid.refinement import PTGRM, Boosted
+from pellucid.restoration.restorer import Restorer
 
 
 def photograph(name, side=256):
@@ -37,7 +42,7 @@ def test_a_shaken_photograph_tells_how_it_was_shaken(name, seed):
     """Deconvolved with the kernel that was found it is nearer to the clean one, by decibels."""
     clean = photograph(name)
     blurred, truth = shaken(clean, seed)
-    found = Deconvolution(size=25).whole(blurred[None])
+    found = Deconvolution(size=25).kernels(blurred[None])
     assert found.min() >= 0
     torch.testing.assert_close(found.sum(), torch.tensor(1.0))
     assert centres(found).abs().max() <= 0.51
@@ -114,8 +119,9 @@ def test_plain_pictures_have_a_kernel_of_sum_one_that_leaves_them_plain(sides, v
 def test_a_photograph_in_a_batch_has_the_kernel_that_it_has_alone():
     network = Deconvolution.tiny()
     batch = torch.stack([photograph(name, 96) for name in ("chelsea", "coffee", "astronaut")])
-    alone = torch.cat([network.whole(image[None]) for image in batch])
-    assert torch.equal(network.whole(batch), alone)
+    alone = torch.cat([network.kernels(image[None]) for image in batch])
+    assert torch.equal(network.kernels(batch), alone)
+    assert torch.equal(network.look(batch).own["kernels"], alone)
 
 
 @pytest.mark.parametrize("size", [4, 3, 7.0, "9", None])
@@ -148,15 +154,46 @@ def test_tiles_are_deconvolved_with_the_kernel_of_the_whole():
     asked = []
     network.unet.register_forward_pre_hook(lambda _, given: asked.append(given[0]))
     tile = whole[None, :, :64, :64]
-    holder = nn.Sequential(network)  # as an expert, it is not the network that the restorer knows
-    holder.multiple = network.multiple
-    with torch.no_grad(), seeing_whole(holder, whole[None]):
-        holder(tile)
-        holder(whole[None])
-    kernel = network.whole(whole[None])
-    assert not torch.allclose(kernel, network.whole(tile))
+    # As an expert, it is not the network that the restorer knows.
+    experts = Experts([network, UNet((8, 16), (1, 1))], [None, None], prior_width=4).eval()
+    nn.init.zeros_(experts.gate[2].weight)
+    experts.gate[2].bias.data = torch.tensor([9.0, 0.0])
+    known = Guidance(vector=torch.rand(1, 4))
+    kernel = network.kernels(whole[None])
+    with torch.no_grad():
+        guidance = experts.look(whole[None], known)
+        assert torch.equal(guidance.part("0", torch.tensor([0])).own["kernels"], kernel)
+        experts.restore(tile, guidance)
+        experts.restore(whole[None], guidance)
+        network.restore(tile, network.look(whole[None]))
+        network.restore(tile, NOTHING)
+    assert not torch.allclose(kernel, network.kernels(tile))
     torch.testing.assert_close(asked[0][:, 3:], deconvolved(tile, kernel))
     assert asked[1].shape == (1, 12, 128, 128)
+    torch.testing.assert_close(asked[1][:, 3:], deconvolved(whole[None], kernel))
+    assert torch.equal(asked[2], asked[0])
+    # Nothing of the whole is left behind in the network: who is told nothing has the kernel of the tile.
+    torch.testing.assert_close(asked[3][:, 3:], deconvolved(tile, network.kernels(tile)))
+
+
+@pytest.mark.parametrize("refinement", [None, PTGRM(4, width=4, blocks=1)])
+@pytest.mark.parametrize("tile", [0, 64])
+def test_the_kernel_is_that_of_the_picture_and_not_of_its_padding(refinement, tile):
+    """Mirrored pixels are no photograph: whoever pads the picture has had it looked at before."""
+    picture = parse("shake length=5")(photograph("chelsea", 128), torch.Generator())[None, :, :101, :93]
+    network = Deconvolution((8, 16, 16), (1, 1, 1), size=9).eval()
+    padded = pad_to_multiple(picture, network.contract.multiple)
+    assert padded.shape != picture.shape
+    kernel = network.kernels(picture)
+    assert not torch.allclose(kernel, network.kernels(padded))
+    asked = []
+    network.unet.register_forward_pre_hook(lambda _, given: asked.append(given[0]))
+    model = network if refinement is None else Boosted(network, Zeros(4), refinement)
+    Restorer(model, tile=tile, precision="float32").restore_image(picture)
+    run = [one for one in asked if one[:, :3].any()]  # what is run to learn how much memory it takes is black
+    assert len(run) == (4 if tile else 1)
+    for one in run:
+        torch.testing.assert_close(one[:, 3:], deconvolved(one[:, :3], kernel))
 
 
 def test_a_network_of_images_alone_is_the_start_of_one_with_planes_beside():

@@ -1,5 +1,6 @@
 """Networks: contracts, published sizes, homogeneity, and foreign classes."""
 
+import json
 import sys
 import types
 
@@ -11,8 +12,9 @@ from torch import nn
 
 from pellucid.checkpoints import load_weights, read_weights
 from pellucid.errors import ModelError, SettingsError
+from pellucid.guidance import NOTHING, Guidance
 from pellucid.models.tables import NETWORKS, build_network, network_name
-from pellucid.networks import External, NAFNet, UNet
+from pellucid.networks import Experts, External, NAFNet, UNet
 from pellucid.networks.nafnet import ChannelNorm, NAFBlock
 
 
@@ -24,9 +26,9 @@ def count(module):
 @pytest.mark.parametrize("sides", [(1, 1), (2, 3)])
 def test_sizes_are_kept_at_multiples(kind, sides):
     network = kind.tiny().eval()
-    height, width = (side * network.multiple for side in sides)
+    height, width = (side * network.contract.multiple for side in sides)
     assert network(torch.rand(2, 3, height, width)).shape == (2, 3, height, width)
-    assert network.scale == 1
+    assert network.contract.scale == 1
 
 
 def test_nafnet_has_the_published_size():
@@ -89,7 +91,7 @@ def test_a_smooth_unet_takes_the_mean_of_transposed_taps():
     """With four equal taps both grow alike but for the interpolation, which a plain surface does not show."""
     rough, smooth = (UNet((8, 16, 24), (1, 1, 1), bias=True, smooth=smooth).eval() for smooth in (False, True))
     for name, value in rough.named_parameters():
-        if name.startswith("grows") and name.endswith("weight"):
+        if name.startswith("upsamples") and name.endswith("weight"):
             nn.init.constant_(value, 0.0)
             value.data += torch.randn(*value.shape[:2], 1, 1)
     smooth.load_state_dict(rough.state_dict())
@@ -129,12 +131,15 @@ def test_a_new_naf_block_is_the_identity_and_then_is_not():
 
 @pytest.mark.parametrize("name", sorted(set(NETWORKS) - {"external"}))
 def test_settings_rebuild_the_same_network(name):
-    first = NETWORKS[name].tiny().eval()
-    second = build_network(name, first.settings).eval()
+    first = {**NETWORKS, "experts": Experts}[name].tiny().eval()
+    second = build_network(name, json.loads(json.dumps(first.settings))).eval()
     second.load_state_dict(first.state_dict())
-    given = [torch.rand(1, 3, 2 * first.multiple, first.multiple)]
-    given += [torch.randn(1, first.prior_width)] if hasattr(first, "prior_width") else []
-    assert torch.equal(first(*given), second(*given))
+    assert second.contract == first.contract
+    assert second.settings == first.settings
+    image = torch.rand(1, 3, 2 * first.contract.multiple, first.contract.multiple)
+    width = first.contract.vector
+    told = NOTHING if width is None else Guidance(vector=torch.randn(1, width))
+    assert torch.equal(first(image, told), second(image, told))
     assert network_name(second) == name
 
 

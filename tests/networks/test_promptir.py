@@ -11,13 +11,14 @@ from torch import nn
 import pellucid
 from pellucid import boost
 from pellucid.errors import SettingsError
+from pellucid.guidance import NOTHING, Guidance
 from pellucid.models.file import describe_model
 from pellucid.models.load import load_model
+from pellucid.models.published import recognise
 from pellucid.models.save import save_model
 from pellucid.models.tables import build_network
-from pellucid.networks import PromptIR, Restormer, promptir, seeing_whole
+from pellucid.networks import Experts, PromptIR, Restormer, UNet, promptir
 from pellucid.networks.promptir import PromptGeneration
-from pellucid.models.published import recognise
 from pellucid.recipes import load_tree
 from pellucid.restoration.restorer import Restorer
 from pellucid.training.settings import read_recipe
@@ -93,7 +94,7 @@ def test_channels_are_those_published(published):
     assert [p.interaction.qkv.in_channels for p in published.prompts] == [704, 320, 160]
     assert [p.interaction.heads for p in published.prompts] == [4, 4, 4]
     assert [p.project.out_channels for p in published.prompts] == [192, 192, 96]
-    assert (published.grows[0][0].in_channels, published.joins[0].in_channels) == (192, 288)
+    assert (published.upsamples[0][0].in_channels, published.joins[0].in_channels) == (192, 288)
 
 
 def test_authors_weights_give_the_papers_formulas():
@@ -114,7 +115,7 @@ def test_a_checkpoint_of_lightning_loads_and_is_kept(tmp_path):
     weights = drawn(promptir_shapes(**SMALL))
     checkpoint = {"epoch": 119, "state_dict": {f"net.{key}": value for key, value in weights.items()}}
     torch.save(checkpoint, tmp_path / "model.ckpt")
-    assert describe_model(tmp_path / "model.ckpt")["network"]["name"] == "promptir"
+    assert describe_model(tmp_path / "model.ckpt").network["name"] == "promptir"
     network = load_model(tmp_path / "model.ckpt").module
     assert torch.equal(network.prompts[0].generation.components, weights["prompt3.prompt_param"][0])
     assert torch.equal(network.prompts[2].interaction.qkv.weight, weights["noise_level1.attn.qkv.weight"])
@@ -191,8 +192,9 @@ def test_without_prompts_it_is_restormer():
     image = torch.rand(2, 3, 16, 24)
     assert torch.equal(plain(image), restormer(image))
     assert plain.prompt_weights(image) == []
-    with seeing_whole(plain, image):
-        assert torch.equal(plain(image[..., :16]), restormer(image[..., :16]))
+    assert not plain.contract.looks
+    assert plain.look(image) is NOTHING
+    assert torch.equal(plain.restore(image[..., :16], plain.look(image)), restormer(image[..., :16]))
 
 
 def test_prompts_have_a_control_of_equal_parameters(published):
@@ -220,11 +222,11 @@ def test_tiles_are_given_the_weights_of_the_whole_picture(network):
     image = torch.rand(1, 3, 32, 40)
     image[..., 20:] *= 0.1
     expected, given = network.prompt_weights(image), seen_weights(network)
-    with seeing_whole(network, image):
-        for left in (0, 24):
-            given.clear()
-            network(image[..., left : left + 16])
-            assert all(torch.equal(*pair) for pair in zip(given[-3:], expected, strict=True))
+    guidance = network.look(image)
+    for left in (0, 24):
+        given.clear()
+        network.restore(image[..., left : left + 16], guidance)
+        assert all(torch.equal(*pair) for pair in zip(given[-3:], expected, strict=True))
     given.clear()
     network(image[..., :16])
     assert all((used - whole).abs().max() > 1e-3 for used, whole in zip(given, expected, strict=True))
@@ -234,27 +236,40 @@ def test_a_picture_that_is_not_cut_sees_for_itself(network, monkeypatch):
     image = torch.rand(1, 3, 21, 130)
     padded = nn.functional.pad(image, (0, 6, 0, 3), mode="reflect")
     expected = network(padded)
-    monkeypatch.setattr(network, "whole", lambda _: pytest.fail("asked"))
-    with seeing_whole(network, image):
-        assert torch.equal(network(padded), expected)
+    monkeypatch.setattr(network, "prompt_weights", lambda _: pytest.fail("asked"))
+    known = Guidance(vector=torch.rand(1, 4))
+    assert network.look(image, known, cut=False) is known
+    assert torch.equal(network.restore(padded, network.look(image, cut=False)), expected)
+    restored = Restorer(network, tile=192, precision="float32").restore_image(image)
+    torch.testing.assert_close(restored, expected[:, :, :21, :130].clamp(0, 1), atol=1e-5, rtol=0)
 
 
 def test_the_whole_picture_is_asked_once(network, monkeypatch):
-    asked, ask, image = [], network.whole, torch.rand(1, 3, 16, 40)
-    monkeypatch.setattr(network, "whole", lambda picture: (asked.append(picture), ask(picture))[1])
-    with seeing_whole(network, image):
-        for left in (0, 16, 32):
-            network(image[..., left : left + 16])
+    asked, ask, image = [], network.prompt_weights, torch.rand(1, 3, 80, 200)
+    expected, given = ask(image), seen_weights(network)
+    monkeypatch.setattr(network, "prompt_weights", lambda picture: (asked.append(picture), ask(picture))[1])
+    guidance = network.look(image)
+    for left in (0, 16, 32):
+        network.restore(image[..., left : left + 16], guidance)
     assert len(asked) == 1
     assert asked[0] is image
+    asked.clear()
+    given.clear()
+    Restorer(network, tile=64, precision="float32").restore_image(image)
+    assert [tuple(picture.shape) for picture in asked] == [(1, 3, 80, 200)]
+    of_tiles = given[-3 * 8 :]  # two rows of four tiles; before them the network looked
+    for scale, weights in enumerate(expected):
+        for used in of_tiles[scale::3]:
+            torch.testing.assert_close(used, weights, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("scales", [2, 3, 4])
 def test_any_number_of_scales(scales):
     short = {"blocks": [1] * scales, "heads": [1] * scales, "prompt_widths": [4] * (scales - 1)}
     network = PromptIR(**PromptIR.tiny().settings | short | {"prompt_sides": [2] * (scales - 1)})
-    image = torch.rand(1, 3, 2 * network.multiple, network.multiple)
-    assert network.multiple == 2 ** (scales - 1)
+    multiple = network.contract.multiple
+    image = torch.rand(1, 3, 2 * multiple, multiple)
+    assert multiple == 2 ** (scales - 1)
     assert network(image).shape == image.shape
     assert len(network.prompt_weights(image)) == scales - 1
 
@@ -312,9 +327,20 @@ def test_a_network_for_grey_images_restores_each_colour_on_its_own():
     with torch.no_grad():
         apart = torch.cat([network(image[:, channel : channel + 1]) for channel in range(3)], 1)
         torch.testing.assert_close(network(image), apart)
-        with seeing_whole(network, image):
-            assert network(image[..., :16]).shape == (2, 3, 16, 16)
+        assert network.restore(image[..., :16], network.look(image)).shape == (2, 3, 16, 16)
     assert [tuple(scale.shape) for scale in network.prompt_weights(image)] == [(6, 3)] * 3
+
+
+def test_as_an_expert_a_network_for_grey_images_is_told_of_each_colour():
+    network = PromptIR(**PromptIR.tiny().settings | {"channels": 1}).eval()
+    experts = Experts([network, UNet((4, 8), (1, 1))], [None, None], prior_width=4).eval()
+    nn.init.zeros_(experts.gate[2].weight)
+    experts.gate[2].bias.data = torch.tensor([9.0, 0.0])
+    images = torch.rand(2, 3, 16, 24)
+    with torch.no_grad():
+        expected = network.restore(images[..., :16], network.look(images))
+        found = experts.restore(images[..., :16], experts.look(images, Guidance(vector=torch.rand(2, 4))))
+    torch.testing.assert_close(found, expected)
 
 
 def test_images_of_a_batch_do_not_mix(network):

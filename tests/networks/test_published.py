@@ -164,7 +164,7 @@ def test_authors_keys_are_recognised_and_every_tensor_finds_a_place(name):
         ("promptir", "noise_level3.attn.project_out.weight", "prompts.0.interaction.attention_out.weight"),
         ("promptir", "refinement.1.ffn.dwconv.weight", "refinement.1.gate_depthwise.weight"),
         ("restormer", "decoder_level1.0.attn.temperature", "decoders.2.0.temperature"),
-        ("restormer", "up2_1.body.0.weight", "grows.2.0.weight"),
+        ("restormer", "up2_1.body.0.weight", "upsamples.2.0.weight"),
         ("prenet", "conv_i.0.weight", "input_gate.weight"),
         ("prenet", "conv_f.0.weight", "forget_gate.weight"),
         ("prenet", "conv_g.0.bias", "candidate.bias"),
@@ -215,7 +215,8 @@ def test_files_of_every_kind_load(tmp_path, suffix):
     assert torch.equal(restorer.network.convolutions[4].weight, AUTHORS["aod_net"]["e_conv5.weight"])
     assert restorer(np.zeros((5, 4, 3), np.uint8)).shape == (5, 4, 3)
     header = describe_model(find_model(str(path)))
-    assert header["network"] == {"name": "aod_net", "settings": {}}
+    assert header.network == {"name": "aod_net", "settings": {}}
+    assert (header.refinement, header.prior) == (None, None)
 
 
 def test_files_of_half_precision_load_as_float32(tmp_path):

@@ -8,10 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from pellucid.models.tables import NETWORKS
-from pellucid.networks import IAT, RUAS, SCI, AODNet, DnCNN, PairLIE, PReNet, ZeroDCE, seeing_whole
-from pellucid.networks.iat import ChannelMix
+from pellucid.guidance import NOTHING, Guidance
 from pellucid.models.published import PUBLISHED
+from pellucid.models.tables import NETWORKS
+from pellucid.networks import IAT, RUAS, SCI, AODNet, DnCNN, PairLIE, PReNet, ZeroDCE
+from pellucid.networks.iat import ChannelMix
 
 
 def count(module):
@@ -55,7 +56,7 @@ def test_sizes_are_those_published(network, parameters):
 @pytest.mark.parametrize("sides", [(1, 1), (1, 5), (37, 53)])
 def test_any_size_comes_back_and_images_of_a_batch_do_not_mix(name, sides):
     network = randomised(NETWORKS[name].tiny())
-    assert (network.multiple, network.scale) == (1, 1)
+    assert (network.contract.multiple, network.contract.scale) == (1, 1)
     batch = torch.rand(2, 3, *sides)
     kept = batch.clone()
     with torch.no_grad():
@@ -280,17 +281,23 @@ def test_iat_on_a_tile_is_iat_where_it_has_seen_the_whole_picture():
     tile, inside = image[:, :, 10:40, 15:50], (..., slice(6, -6), slice(6, -6))  # a pixel sees 5 around it
     with torch.no_grad():
         expected = network(image)[:, :, 10:40, 15:50][inside]
-        with seeing_whole(network, image):
-            torch.testing.assert_close(network(tile)[inside], expected)
-        torch.testing.assert_close(network(tile, network.whole(image))[inside], expected)
+        guidance = network.look(image)
+        exponent, matrix = network.global_branch(image)
+        assert torch.equal(guidance.own["exponent"], exponent)
+        assert torch.equal(guidance.own["matrix"], matrix)
+        torch.testing.assert_close(network.restore(tile, guidance)[inside], expected)
+        torch.testing.assert_close(network(tile, guidance)[inside], expected)
         assert (network(tile)[inside] - expected).abs().max() > 1e-3
 
 
 def test_networks_that_need_no_whole_picture_are_left_alone():
     network, image = randomised(ZeroDCE.tiny()), torch.rand(1, 3, 8, 8)
     expected = network(image[:, :, :4])
-    with seeing_whole(network, image):
-        assert torch.equal(network(image[:, :, :4]), expected)
+    assert not network.contract.looks
+    assert network.look(image) is NOTHING
+    known = Guidance(vector=torch.rand(1, 4), seed=3)
+    assert network.look(image, known) is known
+    assert torch.equal(network.restore(image[:, :, :4], network.look(image, known)), expected)
 
 
 @pytest.mark.parametrize(

@@ -142,7 +142,7 @@ def test_bad_folders_say_what_is_wrong(folder, tmp_path):
 
 def test_transformers_is_not_needed(folder):
     code = (
-        "import sys; sys.modules['transformers'] = None; import torch; from pellucid.priors import find_prior; "
+        "import sys; sys.modules['transformers'] = None; import torch; from pellucid.models.priors import find_prior; "
         f"print(find_prior('degradations:{folder}')(torch.rand(1, 3, 9, 9)).shape[1])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -9,8 +9,9 @@ import torch
 from torch import nn
 
 from pellucid.errors import ModelError
+from pellucid.layers import find_layer, watched
 from pellucid.networks import NAFNet, UNet
-from pellucid.priors import ModuleFeatures, Prior, deepest_layer
+from pellucid.priors import ModuleFeatures, Prior
 
 
 class Restorer(nn.Module):
@@ -52,17 +53,18 @@ def test_the_vector_is_the_pooled_bottom_of_the_network(size):
 
 @pytest.mark.parametrize("network", [UNet(widths=(4, 8, 12), blocks=(1, 2, 1)), NAFNet(width=4)])
 def test_the_bottom_of_our_own_networks_is_found(network):
-    side = 4 * network.multiple
+    multiple = network.contract.multiple
+    side = 4 * multiple
     prior = ModuleFeatures(network, name="restorer", size=(side, side))
     maps = prior.maps(torch.rand(1, 3, side, side))
-    assert maps.shape[2:] == (side // network.multiple,) * 2
+    assert maps.shape[2:] == (side // multiple,) * 2
     assert maps.shape[1] == prior.width > 4
     assert prior.layer.count(".") <= 1
 
 
 def test_without_levels_it_is_the_last_features_before_the_image():
     body = nn.Sequential(nn.Conv2d(3, 5, 3, padding=1), nn.ReLU(), nn.Conv2d(5, 5, 3, padding=1), nn.Conv2d(5, 3, 1))
-    assert deepest_layer(nn.Sequential(body, nn.Sigmoid()), (8, 8)) == "0.2"
+    assert find_layer(nn.Sequential(body, nn.Sigmoid())).name == "0.2"
 
 
 def test_a_layer_can_be_named_and_what_follows_in_place_does_not_change_it():
@@ -178,17 +180,31 @@ def test_threads_that_share_a_prior_do_not_mix_their_images():
     assert wrong == []
 
 
+def test_who_watches_a_module_sees_its_own_thread_alone():
+    network = Restorer()
+    with watched({"bottom": network.middle}) as seen:
+        other = threading.Thread(target=network, args=(torch.rand(1, 3, 16, 16),))
+        other.start()
+        other.join()
+        assert seen == []
+        network(torch.rand(2, 3, 8, 8))
+    assert [(name, tuple(output.shape)) for name, _, output in seen] == [("bottom", (2, 10, 4, 4))]
+    assert not any(module._forward_hooks for module in network.modules())
+
+
 def test_what_cannot_be_is_said_in_a_line():
-    with pytest.raises(ModelError, match="Restorer has no layer 'midle'; did you mean 'middle'"):
+    with pytest.raises(ModelError, match="unknown layer of Restorer 'midle'; did you mean 'middle'"):
         ModuleFeatures(Restorer(), "midle", name="restorer", size=(16, 16))
-    with pytest.raises(ModelError, match=r"Restorer has no layer 'xyz'; did you mean 'head' or 'down' or .*'tail'\?"):
+    with pytest.raises(ModelError, match=r"unknown layer of Restorer 'xyz'; known: down, gate, head, middle, tail, up"):
         ModuleFeatures(Restorer(), "xyz", name="restorer", size=(16, 16))
-    with pytest.raises(ModelError, match=r"Conv2d fails on an RGB image of 8 x 16 \(.*1 channels.*\)"):
-        deepest_layer(nn.Conv2d(1, 8, 3), (8, 8))
+    with pytest.raises(ModelError, match=r"Conv2d: cannot be run to find its layers \(.*2 channels.*\)"):
+        find_layer(nn.Conv2d(2, 8, 3))
     with pytest.raises(ModelError, match=r"Conv2d fails on an RGB image of 8 x 8"):
         ModuleFeatures(nn.Conv2d(1, 8, 3), "", name="grey", size=(8, 8))
-    with pytest.raises(ModelError, match=r"found no feature map .*; name a layer"):
-        deepest_layer(nn.Sequential(nn.Conv2d(3, 3, 3), nn.Sigmoid()), (8, 8))
+    with pytest.raises(ModelError, match=r"Sequential: no feature map found .*; name the module"):
+        find_layer(nn.Sequential(nn.Conv2d(3, 3, 3, padding=1), nn.Sigmoid()))
+    with pytest.raises(ModelError, match=r"Sequential: no feature map found .*; name the module"):
+        ModuleFeatures(nn.Sequential(nn.Conv2d(3, 3, 3, padding=1)), name="restorer", size=(8, 8))
     network = Restorer()
     network.spare = nn.Linear(2, 2)
     with pytest.raises(ModelError, match="restorer: layer 'spare' gives no features"):

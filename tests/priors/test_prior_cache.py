@@ -213,7 +213,8 @@ def test_the_identity_is_the_same_in_every_process():
     """Texts are hashed otherwise in each, and so sets and what is made of them come in another order."""
     code = (
         "from pellucid.networks import External, PReNet\n"
-        "from pellucid.priors import ModuleFeatures, find_prior\n"
+        "from pellucid.models.priors import find_prior\n"
+        "from pellucid.priors import ModuleFeatures\n"
         "from pellucid.priors.cache import prior_identity\n"
         "import torch\n"
         "torch.manual_seed(0)\n"

@@ -5,10 +5,17 @@ import sys
 
 import pytest
 import torch
+from torch import nn
 
-from pellucid.errors import SettingsError
+import pellucid
+from pellucid.errors import ModelError, SettingsError
+from pellucid.layers import watched
 from pellucid.models.priors import PRIORS, find_prior
-from pellucid.priors import RandomVectors
+from pellucid.models.save import save_model
+from pellucid.networks import AODNet, Experts, UNet
+from pellucid.priors import ModuleFeatures, Student
+from pellucid.priors.contract import unit_rms
+from pellucid.refinement import PTGRM, Boosted
 
 
 @pytest.mark.parametrize(
@@ -38,7 +45,10 @@ def test_a_priors_name_builds_it_again(spec, width):
         ("random:8:1:2", "expected random:WIDTH"),
         ("statistics:all", "'statistics' takes nothing after a colon, got 'all'"),
         ("snr:5", "'snr' takes nothing after a colon, got '5'"),
-        ("restorer:model.safetensors", r"ModuleFeatures\(network"),
+        ("restoren:x", "unknown prior 'restoren'; did you mean 'restorer'"),
+        ("joined(restoren:x, statistics)", "unknown prior 'restoren'; did you mean 'restorer'"),
+        ("joined", r"malformed prior: expected joined\(A, B, ...\)"),
+        ("quarters:clip", r"malformed prior: expected quarters\(A\)"),
     ],
 )
 def test_wrong_specs_say_what_is_right(spec, message):
@@ -51,19 +61,52 @@ def test_weights_for_a_prior_that_has_none_are_refused():
         find_prior("zeros:8", weights="x.safetensors")
 
 
-def test_other_builders_come_before_our_own_and_into_joined_priors():
-    asked = []
+@pytest.mark.parametrize("name", ["a b.safetensors", "a:b.pth"])
+def test_a_restorers_file_is_a_prior_alone_and_in_joined_ones(tmp_path, name):
+    network, path, image = UNet((4, 8), (1, 1)), tmp_path / name, torch.rand(2, 3, 20, 30)
+    if path.suffix == ".pth":
+        network = AODNet()
+        torch.save(authors_aod_net(network), path)
+    else:
+        save_model(network, path, recipe={}, card={})
+    prior, joined = find_prior(f"restorer:{path}"), find_prior(f"joined(restorer:{path}, statistics)")
+    expected = ModuleFeatures(network.eval(), name="itself")
+    assert (prior.name, prior.layer, prior.width) == (f"restorer:{path}", expected.layer, expected.width)
+    torch.testing.assert_close(prior(image), expected(image))
+    assert joined.width == prior.width + 41
+    torch.testing.assert_close(joined(image)[:, : prior.width], prior(image))
 
-    def restorer(file, weights):
-        asked.append((file, weights))
-        return RandomVectors(5)
 
-    more = {"restorer": restorer}
-    assert find_prior("restorer:C:/a b.safetensors", more=more).width == 5
-    assert find_prior("joined(restorer:model.pth, statistics)", more=more).width == 5 + 41
-    assert asked == [("C:/a b.safetensors", None), ("model.pth", None)]
-    with pytest.raises(SettingsError, match="did you mean 'restorer'"):
-        find_prior("restoren:x", more=more)
+def test_a_file_whose_network_is_told_of_a_prior_gives_features_of_the_network(tmp_path):
+    prior = Student(8, size=32, channels=(4,), texture=(4,)).freeze()
+    model = Boosted(Experts.tiny(), prior, PTGRM(8, width=4, blocks=1)).eval()
+    save_model(model, tmp_path / "model.safetensors", recipe={}, card={})
+    found = find_prior(f"restorer:{tmp_path / 'model.safetensors'}")
+    assert found.layer.startswith("network.")  # what the prior within sees of the picture is not the restorer's
+    image = torch.rand(2, 3, 256, 256)
+    features = []
+    layer = model.network.get_submodule(found.layer.removeprefix("network."))
+    with torch.no_grad(), watched({"it": layer}) as seen:
+        model.unrefined()(image)
+    features = seen[-1][2].mean((2, 3))
+    torch.testing.assert_close(found(image), unit_rms(features), atol=1e-4, rtol=1e-4)
+
+
+def test_a_file_that_is_not_there_or_not_ours_is_no_restorer(tmp_path):
+    with pytest.raises(ModelError, match=r"model\.safetensors: no such model file"):
+        find_prior(f"restorer:{tmp_path / 'model.safetensors'}")
+    own = pellucid.boost(nn.Conv2d(3, 3, 1), "statistics", width=4)
+    save_model(own, tmp_path / "own.safetensors", recipe={}, card={})
+    with pytest.raises(ModelError, match=r"own\.safetensors: is for a network of your own, .*ModuleFeatures"):
+        find_prior(f"restorer:{tmp_path / 'own.safetensors'}")
+
+
+def authors_aod_net(network):
+    return {
+        f"e_conv{number}.{key}": value
+        for number, convolution in enumerate(network.convolutions, 1)
+        for key, value in convolution.state_dict().items()
+    }
 
 
 def test_importing_priors_imports_nothing_heavy():

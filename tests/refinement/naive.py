@@ -146,7 +146,7 @@ def snr_mask(degraded):
         for y in range(h):
             for x in range(w):
                 mean = luma[max(0, y - 2) : y + 3, max(0, x - 2) : x + 3].mean()
-                ratio[y, x] = mean / max(abs(luma[y, x] - mean), 1e-4)
+                ratio[y, x] = mean / (abs(luma[y, x] - mean) + 1e-4)
         places = ratio.reshape(h // 4, 4, w // 4, 4).mean((1, 3))
         masks.append(places / max(places.max(), 1e-4))
     return torch.from_numpy(np.stack(masks))[:, None]

@@ -14,10 +14,10 @@ from pellucid.models.file import describe_model
 from pellucid.models.hub import find_model
 from pellucid.models.refinements import build_refinement, refinement_for, refinement_name
 from pellucid.priors import Statistics, Zeros
+from pellucid.priors.snr import snr_map
 from pellucid.refinement import ABLATIONS, PTGRM, ablations
 from pellucid.refinement.guidance import centres, coordinates, spread
 from pellucid.refinement.latent import LatentSettings
-from pellucid.refinement.snr import signal_to_noise
 from pellucid.refinement.snr import snr_mask as our_snr_mask
 from pellucid.refinement.windows import Windows
 
@@ -156,7 +156,7 @@ def test_its_settings_build_it_again(name):
 
 def test_the_shipped_file_knows_none_of_these_settings_and_gives_the_equations_result():
     path = find_model("denoise")
-    settings = describe_model(path)["refinement"]["settings"]
+    settings = describe_model(path).refinement["settings"]
     assert not {"range_map", "guidance", "position", "channel_attention", "spatial_attention"} & settings.keys()
     module = build_refinement("ptgrm", settings).eval()
     stored = {
@@ -183,9 +183,9 @@ def test_the_ratio_is_high_where_the_picture_is_bright_and_clean():
     picture = torch.full((1, 3, 16, 32), 0.8)
     picture[..., 16:] = 0.1
     picture += torch.randn(1, 1, 16, 32) * 0.02
-    ratio = signal_to_noise(picture)
+    ratio = snr_map(picture)
     assert ratio[..., 2:13].median() > 4 * ratio[..., 19:30].median()
-    assert signal_to_noise(torch.full((1, 3, 4, 4), 0.5)).allclose(torch.tensor(5000.0))
+    assert snr_map(torch.full((1, 3, 4, 4), 0.5)).allclose(torch.tensor(5000.0))
 
 
 @pytest.mark.parametrize(

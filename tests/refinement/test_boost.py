@@ -8,6 +8,7 @@ from torch import nn
 import pellucid
 from pellucid.diagnosis import diagnosis_prior
 from pellucid.errors import ModelError, SettingsError
+from pellucid.guidance import Guidance
 from pellucid.images.padding import pad_to
 from pellucid.models.priors import find_prior
 from pellucid.models.save import save_model
@@ -84,9 +85,9 @@ def test_a_crop_is_refined_with_the_view_of_its_whole():
     image = torch.rand(1, 3, 16, 16)
     whole = torch.tensor([[0.0, 0.0, 1.0, 1.0]])
     with torch.no_grad():
-        same = boosted(image, view=boosted.prior.prepare(image), grid=whole)
-        other = boosted(image, view=boosted.prior.prepare(1 - image), grid=whole)
-        elsewhere = boosted(image, view=boosted.prior.prepare(image), grid=whole / 2)
+        same = boosted(image, Guidance(view=boosted.prior.prepare(image), grid=whole))
+        other = boosted(image, Guidance(view=boosted.prior.prepare(1 - image), grid=whole))
+        elsewhere = boosted(image, Guidance(view=boosted.prior.prepare(image), grid=whole / 2))
         torch.testing.assert_close(same, boosted(image))
     assert (same - other).abs().max() > 1e-6
     assert (same - elsewhere).abs().max() > 1e-6
@@ -189,7 +190,9 @@ def test_a_grey_network_is_refined_in_grey(size):
         refined = boosted(image)
         colours = pellucid.boost(nn.Identity(), prior)
         colours.refinement = boosted.refinement
-        expected = colours.refine(image.repeat(1, 3, 1, 1) / 2, image.repeat(1, 3, 1, 1), torch.zeros(2, 8))
+        expected = colours.refine(
+            image.repeat(1, 3, 1, 1) / 2, image.repeat(1, 3, 1, 1), Guidance(vector=torch.zeros(2, 8))
+        )
     assert refined.shape == image.shape
     torch.testing.assert_close(refined, expected.mean(1, keepdim=True))
 
@@ -204,7 +207,7 @@ def test_two_views_are_refined_to_one_image():
     torch.testing.assert_close(prior.shown, mean)
     randomised(boosted)
     with torch.no_grad():
-        torch.testing.assert_close(boosted(views), boosted.refine(restored, mean, torch.zeros(2, 8)))
+        torch.testing.assert_close(boosted(views), boosted.refine(restored, mean, Guidance(vector=torch.zeros(2, 8))))
 
 
 @pytest.mark.parametrize("shape", [(1, 2, 8, 8), (1, 4, 8, 8), (3, 8, 8)])
@@ -281,12 +284,12 @@ def test_maps_take_the_vectors_place():
     assert boosted.refinement.prior_width == 6
     image = torch.rand(2, 3, 24, 40)
     with torch.no_grad():
-        feature = boosted.feature(image)
+        feature = boosted.look(image).maps
         refined = boosted(image)
         assert feature.shape == (2, 6, 6, 10)
         torch.testing.assert_close(refined, boosted.refinement(image, image, prior.maps(image)))
-        torch.testing.assert_close(boosted(image, view=prior.prepare(image)), refined, atol=1e-5, rtol=0)
-        other = boosted(image, view=prior.prepare(image.flip(3)))
+        torch.testing.assert_close(boosted(image, Guidance(view=prior.prepare(image))), refined, atol=1e-5, rtol=0)
+        other = boosted(image, Guidance(view=prior.prepare(image.flip(3))))
     assert (refined - other).abs().max() > 1e-6
 
 
@@ -307,7 +310,7 @@ def test_a_real_priors_maps_guide(shared):
     image = torch.from_numpy(skimage.data.astronaut()[100:196, 150:310]).permute(2, 0, 1)[None] / 255
     with torch.no_grad():
         refined, restored = boosted(image, both=True)
-        cropped = boosted(image, view=prior.prepare(image))
+        cropped = boosted(image, Guidance(view=prior.prepare(image)))
     assert (refined - restored).abs().max() > 1e-4
     torch.testing.assert_close(cropped, refined, atol=1e-4, rtol=0)
 
@@ -318,7 +321,7 @@ def test_a_real_priors_maps_guide(shared):
 def test_a_diagnosis_guides_by_its_name():
     boosted = pellucid.boost(nn.Identity(), "diagnosis", width=4)
     image = torch.rand(1, 3, 40, 30)
-    assert torch.equal(boosted.feature(image), diagnosis_prior()(image))
+    assert torch.equal(boosted.look(image).vector, diagnosis_prior()(image))
     assert boosted(image).shape == image.shape
 
 
@@ -328,9 +331,9 @@ def test_a_restorer_guides_by_its_file(tmp_path):
     boosted = pellucid.boost(nn.Identity(), f"restorer:{tmp_path / 'model.safetensors'}", width=4)
     image = torch.rand(1, 3, 40, 30)
     expected = ModuleFeatures(network.eval(), name="itself")(image)
-    torch.testing.assert_close(boosted.feature(image), expected)
+    torch.testing.assert_close(boosted.look(image).vector, expected)
     joined = pellucid.boost(nn.Identity(), f"joined(statistics, {boosted.prior.name})", width=4)
-    torch.testing.assert_close(joined.feature(image)[:, 41:], expected)
+    torch.testing.assert_close(joined.look(image).vector[:, 41:], expected)
 
 
 # --- networks and images that are out of the ordinary

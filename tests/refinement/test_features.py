@@ -6,11 +6,12 @@ import threading
 import pytest
 import torch
 from naive import naive_features, randomised
-from pellucid.layers import find_layer, replaced
 from torch import nn
 
 import pellucid
 from pellucid.errors import ModelError, SettingsError
+from pellucid.guidance import Guidance
+from pellucid.layers import find_layer, replaced
 from pellucid.models.refinements import build_refinement, refinement_name
 from pellucid.networks import External, NAFNet, UNet
 from pellucid.priors import Student, Zeros
@@ -225,9 +226,9 @@ def test_it_is_the_network_with_one_map_replaced():
     with torch.no_grad():
         refined, restored = inside(image, both=True)
         head = network.encoders[0](network.head(image))
-        deep = network.encoders[1](network.shrinks[0](head))
+        deep = network.encoders[1](network.downsamples[0](head))
         changed = inside.refinement(deep, inside.prior(image))
-        expected = image + network.tail(network.decoders[0](network.grows[0](changed) + head))
+        expected = image + network.tail(network.decoders[0](network.upsamples[0](changed) + head))
         assert torch.equal(restored, network(image))
     torch.testing.assert_close(refined, expected)
     assert (refined - restored).abs().max() > 1e-4
@@ -306,7 +307,8 @@ def test_a_crop_has_its_place_in_the_whole():
     view = inside.prior.prepare(whole)
     with torch.no_grad():
         here, there = (
-            inside(crop, view=view, grid=torch.tensor([grid])) for grid in ([0.0, 0.0, 0.4, 0.4], [0.6, 0.6, 1.0, 1.0])
+            inside(crop, Guidance(view=view, grid=torch.tensor([grid])))
+            for grid in ([0.0, 0.0, 0.4, 0.4], [0.6, 0.6, 1.0, 1.0])
         )
     assert (here - there).abs().max() > 1e-6
 

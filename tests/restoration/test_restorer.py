@@ -9,15 +9,18 @@ from torch import nn
 from pellucid import images
 from pellucid.diagnosis import Diagnosis, Finding
 from pellucid.errors import ImageError, ModelError, SettingsError
+from pellucid.guidance import NOTHING
+from pellucid.models.header import Policy
 from pellucid.models.refinements import refinement_for
-from pellucid.networks import IAT, Experts, UNet
+from pellucid.models.tables import build_network
+from pellucid.networks import IAT, UNet
 from pellucid.priors import RandomVectors, Student
 from pellucid.priors.contract import FrozenPrior
-from pellucid.refinement import PTGRM, Boosted, Guided
+from pellucid.refinement import PTGRM, Boosted
 from pellucid.restoration.memory import bytes_per_pixel, tiles_within
 from pellucid.restoration.options import parse_memory
 from pellucid.restoration.restorer import Restorer
-from pellucid.restoration.tiles import Tiles, restore_in_tiles
+from pellucid.restoration.tiles import Tiles, over_tiles
 
 
 class Brighten(nn.Module):
@@ -98,18 +101,18 @@ def test_a_path_gives_a_path(tmp_path):
 
 def test_tiles_are_blended_without_a_seam():
     image = torch.rand(1, 3, 150, 331)
-    exact = restore_in_tiles(lambda tile, _: tile, image, Tiles(64, 16))
+    exact = over_tiles(lambda tile, _: tile, image, NOTHING, Tiles(64, 16))
     torch.testing.assert_close(exact, image, atol=1e-6, rtol=0)
     # The reach of 4 pixels is within the quarter of the overlap that does not count, so the result is exact.
     torch.testing.assert_close(
-        restore_in_tiles(lambda tile, _: Blur()(tile), image, Tiles(64, 16)), Blur()(image), atol=1e-6, rtol=0
+        over_tiles(lambda tile, _: Blur()(tile), image, NOTHING, Tiles(64, 16)), Blur()(image), atol=1e-6, rtol=0
     )
 
 
 def test_tiles_scale():
     image = torch.rand(1, 3, 70, 90)
     torch.testing.assert_close(
-        restore_in_tiles(lambda tile, _: Double()(tile), image, Tiles(32, 8), scale=2),
+        over_tiles(lambda tile, _: Double()(tile), image, NOTHING, Tiles(32, 8), scale=2),
         Double()(image),
         atol=1e-6,
         rtol=0,
@@ -125,7 +128,8 @@ def test_tiles_cover_everything_and_weigh_one(length, multiple, side, overlap):
     sides, starts = [], []
     rows = torch.arange(float(length))[None, None, :, None].expand(1, 3, length, 20)
 
-    def note(tile, grid):
+    def note(tile, guidance):
+        grid = guidance.grid
         sides.append(tile.shape[2])
         starts.append(int(tile[0, 0, 0, 0]))
         if grid is not None:  # where the tile says it lies is where its rows are from
@@ -134,7 +138,7 @@ def test_tiles_cover_everything_and_weigh_one(length, multiple, side, overlap):
             assert (left, right) == pytest.approx((0, 20))
         return torch.ones_like(tile)
 
-    result = restore_in_tiles(note, rows, Tiles(side, overlap, multiple))
+    result = over_tiles(note, rows, NOTHING, Tiles(side, overlap, multiple))
     torch.testing.assert_close(result, torch.ones_like(result), atol=1e-6, rtol=0)
     assert max(sides) <= side
     ends = [start + height for start, height in zip(starts, sides, strict=True)]
@@ -245,7 +249,7 @@ def test_less_memory_gives_smaller_tiles():
     network, cpu = UNet.tiny(), torch.device("cpu")
     per_pixel = bytes_per_pixel(network, cpu)
     assert per_pixel == 4 * 8  # eight channels of float32 at the finest scale
-    sides = [tiles_within(memory, per_pixel, network.multiple, cpu).side for memory in (1 << 20, 16 << 20, 1 << 34)]
+    sides = [tiles_within(memory, per_pixel, network.contract.multiple, cpu).side for memory in (1 << 20, 16 << 20, 1 << 34)]
     assert sides == sorted(sides)
     assert sides[0] < sides[-1]
 
@@ -367,13 +371,13 @@ class BrightnessPrior(FrozenPrior):
 def choosing(added, found=("rain", "noise")):
     """For dark images one that adds something, for those between another, and for bright ones one that is for the clean."""
     kinds = [{"kinds": ["noise"]}, {}, {"kinds": ["clean"]}]
-    experts = Experts([{"name": "unet", **one} for one in kinds], 3)
+    experts = build_network("experts", {"experts": [{"name": "unet", **one} for one in kinds], "prior_width": 3})
     for place, amount in enumerate(added):
         experts.experts[place] = Add(amount)
     experts.gate = nn.Linear(3, 3, bias=False)
     experts.gate.weight.data = 40 * torch.eye(3)
     prior = BrightnessPrior(set(found))
-    return Boosted(Guided(experts, prior), prior, PTGRM(3, width=4, blocks=1))
+    return Boosted(experts, prior, PTGRM(3, width=4, blocks=1))
 
 
 class Add(nn.Module):
@@ -398,7 +402,7 @@ class Add(nn.Module):
 )
 def test_another_expert_does_what_one_has_left(added, passes, expected):
     picture = torch.full((1, 3, 16, 16), 0.1)
-    for model in (choosing(added), choosing(added).network):  # the network alone goes the same way
+    for model in (choosing(added), choosing(added).unrefined()):  # the network alone goes the same way
         restored = Restorer(model, passes=passes, precision="float32").restore_image(picture)
         assert torch.allclose(restored, torch.full_like(picture, expected), atol=1e-5)
     half = Restorer(choosing(added), passes=passes, strength=0.5, precision="float32").restore_image(picture)
@@ -408,15 +412,14 @@ def test_another_expert_does_what_one_has_left(added, passes, expected):
 def test_what_was_not_wrong_is_not_undone():
     """The second expert is for the rest, and the picture had only noise."""
     picture = torch.full((1, 3, 16, 16), 0.1)
-    restored = Restorer(choosing((0.3, 0.35, 0), found={"noise"}), precision="float32").restore_image(picture)
+    restored = Restorer(choosing((0.3, 0.35, 0), found={"noise"}), passes=3, precision="float32").restore_image(picture)
     assert restored.mean().item() == pytest.approx(0.4, abs=1e-5)
 
 
 def test_whom_an_expert_is_for():
-    experts = Experts(
-        [{"name": "unet", "kinds": ["haze", "low-light"]}, {"name": "unet"}, {"name": "identity", "kinds": ["clean"]}],
-        3,
-    )
+    kinds = [{"name": "unet", "kinds": ["haze", "low-light"]}, {"name": "unet"}]
+    kinds.append({"name": "identity", "kinds": ["clean"]})
+    experts = build_network("experts", {"experts": kinds, "prior_width": 3})
     assert [experts.is_for(expert, {"haze", "noise"}) for expert in range(3)] == [True, True, False]
     assert [experts.is_for(expert, {"low-light"}) for expert in range(3)] == [True, False, False]
     assert [experts.is_for(expert, set()) for expert in range(3)] == [False, False, False]
@@ -426,6 +429,30 @@ def test_what_needs_no_choice_is_restored_once():
     network = Brighten()
     Restorer(network, tile=0).restore_image(torch.rand(1, 3, 16, 16))
     assert len(network.seen) == 1
-    for passes in (0, 1.5, None):
+    for passes in (0, 1.5, "2"):
         with pytest.raises(SettingsError, match="passes must be a whole number"):
             Restorer(network, passes=passes)
+
+
+def test_how_often_a_model_restores_stands_in_its_policy():
+    picture = torch.full((1, 3, 16, 16), 0.1)
+    for policy, options, expected in (
+        (Policy(), {}, 0.4),
+        (Policy(passes=3), {}, 0.75),
+        (Policy(passes=3), {"passes": 1}, 0.4),
+    ):
+        restorer = Restorer(choosing((0.3, 0.35, 0)), policy=policy, precision="float32", **options)
+        assert restorer.restore_image(picture).mean().item() == pytest.approx(expected, abs=1e-5)
+
+
+def test_what_is_left_alone_stands_in_the_policy_too(monkeypatch):
+    monkeypatch.setattr("pellucid.restoration.restorer.load_diagnoser", Bright)
+    picture = torch.full((1, 3, 8, 8), 0.6)
+    assert Restorer(Brighten(), policy=Policy(leave_alone=True))(picture) is picture
+    for restorer in (Restorer(Brighten()), Restorer(Brighten(), policy=Policy(leave_alone=True), always=True)):
+        assert restorer(picture).mean().item() == pytest.approx(0.7)
+
+
+def test_an_unknown_option_is_named():
+    with pytest.raises(SettingsError, match="unknown option 'strenght'; did you mean 'strength'"):
+        Restorer(Brighten(), strenght=0.5)

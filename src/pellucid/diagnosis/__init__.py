@@ -10,7 +10,7 @@ photograph's `traces`, and what they say is calibrated on photographs that no tr
 of 0.8, four in five are there, and an interval of coverage 0.8 holds the severity four times in five.
 """
 
-from pellucid.diagnosis.blocks import BLOCK, block_offset
+from pellucid.diagnosis.blocks import block_offset
 from pellucid.diagnosis.calibration import conformal_margin, expected_error, fit_temperature, reliability
 from pellucid.diagnosis.diagnoser import Diagnoser, diagnose, features_width, load_diagnoser, save_diagnoser
 from pellucid.diagnosis.findings import Diagnosis, Finding, grade
@@ -19,7 +19,6 @@ from pellucid.diagnosis.prior import DiagnosisPrior, diagnosis_prior
 from pellucid.diagnosis.scoring import NOTHING, Score, Trial, score_singles
 
 __all__ = [
-    "BLOCK",
     "NOTHING",
     "Diagnoser",
     "Diagnosis",

@@ -6,12 +6,10 @@ What has learnt from whole JPEGs knows their 8 x 8 blocks by their place, and wo
 import torch
 from torch import Tensor
 
+from pellucid.images.jpeg_blocks import JPEG_BLOCK
 from pellucid.priors.statistics import luma_of
 
-__all__ = ["BLOCK", "block_offset", "from_first_block"]
-
-BLOCK = 8
-"""Side of JPEG's blocks, in pixels."""
+__all__ = ["block_offset", "from_first_block"]
 
 LARGEST = 0.03
 """Beyond this a step is an edge of what is shown, and counts no more than this."""
@@ -19,7 +17,7 @@ LARGEST = 0.03
 SURE = 3.0
 """Standard errors by which the steps between blocks must exceed the others, along rows and along columns."""
 
-SMALLEST, ENOUGH = 3 * BLOCK, 128 * BLOCK
+SMALLEST, ENOUGH = 3 * JPEG_BLOCK, 128 * JPEG_BLOCK
 """Pixels of a side: below the first a few steps would decide, and no more than the second are looked at, in the middle."""
 
 
@@ -34,7 +32,7 @@ def block_offset(image: Tensor) -> tuple[int, int]:
         image: (1, 3, H, W) or (3, H, W) in [0, 1], any size.
     """
     height, width = image.shape[-2:]
-    top, left = (max(0, length - ENOUGH) // 2 // BLOCK * BLOCK for length in (height, width))
+    top, left = (max(0, length - ENOUGH) // 2 // JPEG_BLOCK * JPEG_BLOCK for length in (height, width))
     part = image.reshape(1, 3, height, width)[:, :, top : top + ENOUGH, left : left + ENOUGH]
     luma = luma_of(part)[0, 0]
     found = [_offset(luma), _offset(luma.T)]
@@ -53,11 +51,11 @@ def _offset(luma: Tensor) -> tuple[int, float]:
         return 0, 0.0
     steps = luma.diff(dim=0).abs()
     excess = (steps[1:-1] - (steps[:-2] + steps[2:]) / 2).clamp(-LARGEST, LARGEST).mean(1)
-    place = (torch.arange(len(excess), device=luma.device) + 2) % BLOCK  # excess[n] is of the step to row n + 2
+    place = (torch.arange(len(excess), device=luma.device) + 2) % JPEG_BLOCK  # excess[n] is of the step to row n + 2
     sure = []
-    for offset in range(BLOCK):
+    for offset in range(JPEG_BLOCK):
         between, within = excess[place == offset], excess[place != offset]
         error = (between.var() / len(between) + within.var() / len(within)).sqrt()
         sure.append(float((between.mean() - within.mean()) / (error + 1e-6)))
-    best = max(range(BLOCK), key=sure.__getitem__)
+    best = max(range(JPEG_BLOCK), key=sure.__getitem__)
     return best, sure[best]

@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from pellucid.images.jpeg_blocks import JPEG_BLOCK
 from pellucid.metrics.colour import grey
 from pellucid.metrics.fidelity import filtered
 
@@ -59,7 +60,7 @@ def blockiness(image: Tensor) -> Tensor:
 
 def _grid_ratio(plane: Tensor) -> Tensor:
     steps = (plane[..., 1:] - plane[..., :-1]).abs().mean(1)
-    on_grid = torch.arange(steps.shape[-1], device=plane.device) % 8 == 7
+    on_grid = torch.arange(steps.shape[-1], device=plane.device) % JPEG_BLOCK == JPEG_BLOCK - 1
     # A thousandth of a grey level keeps a flat picture at 1 instead of 0 / 0.
     least = 1e-3 / 255
     return (steps[:, on_grid].mean(1) + least) / (steps[:, ~on_grid].mean(1) + least)

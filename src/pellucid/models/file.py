@@ -21,6 +21,9 @@ from pellucid.models.published import PUBLISHED, recognise
 
 __all__ = ["describe_model", "fill", "has_header", "open_model", "read_tensors", "write_tensors"]
 
+RENAMED: Mapping[str, str] = {"grows": "upsamples", "shrinks": "downsamples"}
+"""Modules of our networks that format 1 called otherwise."""
+
 
 def describe_model(path: Path) -> Header:
     """The header of a model file, without loading its weights; for weights of a published network, what was recognised.
@@ -99,10 +102,18 @@ def _open(path: Path, *, weights: bool) -> tuple[Header, dict[str, Tensor]]:
         with safe_open(path, "pt") as file:
             text = (file.metadata() or {}).get("pellucid")
         tensors = read_tensors(path) if weights and text is not None else {}
+        tensors = {_present_name(key): value for key, value in tensors.items()}
     except (SafetensorError, OSError) as error:
         raise ModelError(f"{path}: not a readable .safetensors file ({error})".splitlines()[0]) from error
     header = parse_header(text, path)
     return _open_published(path) if header is None else (header, tensors)
+
+
+def _present_name(key: str) -> str:
+    """The name that a tensor of a file of format 1 has now."""
+    for old, new in RENAMED.items():
+        key = key.replace(f".{old}.", f".{new}.")
+    return key
 
 
 def _open_published(path: Path) -> tuple[Header, dict[str, Tensor]]:

@@ -110,6 +110,8 @@ def parse_header(text: str | None, path: Path) -> Header | None:
     for key, kinds in HEADER.items():
         if not isinstance(tree.get(key), kinds):
             raise ModelError(f"{path}: its header does not describe a model ({key} is missing or of a wrong kind)")
+    if not {"name", "sha256"} & tree["network"].keys():
+        raise ModelError(f"{path}: its header does not describe a model (network has neither a name nor a sha256)")
     try:
         policy = Policy(**tree["policy"])
     except (TypeError, ValueError) as error:

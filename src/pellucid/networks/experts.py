@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from pellucid.errors import ModelError
 from pellucid.guidance import NOTHING, Guidance
-from pellucid.networks.contract import Contract, Network
+from pellucid.networks.contract import Contract, Network, Verbs, verbs_of
 from pellucid.networks.unet import UNet
 
 __all__ = ["Experts"]
@@ -139,5 +139,5 @@ class Experts(Network):
             raise ModelError(f"experts: expected a prior's vector (B, {width}), got {got}")
         return vector
 
-    def _experts(self) -> list[Network]:
-        return [expert for expert in self.experts if isinstance(expert, Network)]
+    def _experts(self) -> list[Verbs]:
+        return [verbs_of(expert) for expert in self.experts]

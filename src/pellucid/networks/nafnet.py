@@ -101,9 +101,9 @@ class NAFNet(Network):
         widths = [width * 2**level for level in range(len(encoder_blocks))]
         self.intro = nn.Conv2d(channels, width, 3, padding=1)
         self.encoders = nn.ModuleList(_stage(w, n) for w, n in zip(widths, encoder_blocks, strict=True))
-        self.shrinks = nn.ModuleList(nn.Conv2d(w, 2 * w, 2, stride=2) for w in widths)
+        self.downsamples = nn.ModuleList(nn.Conv2d(w, 2 * w, 2, stride=2) for w in widths)
         self.middle = _stage(widths[-1] * 2 if widths else width, middle_blocks)
-        self.grows = nn.ModuleList(
+        self.upsamples = nn.ModuleList(
             nn.Sequential(nn.Conv2d(2 * w, 4 * w, 1, bias=False), nn.PixelShuffle(2)) for w in reversed(widths)
         )
         self.decoders = nn.ModuleList(_stage(w, n) for w, n in zip(reversed(widths), decoder_blocks, strict=True))
@@ -118,13 +118,13 @@ class NAFNet(Network):
         """Returns degraded + the predicted correction."""
         features = self.intro(tile)
         skips: list[Tensor] = []
-        for encode, shrink in zip(self.encoders, self.shrinks, strict=True):
+        for encode, downsample in zip(self.encoders, self.downsamples, strict=True):
             features = encode(features)
             skips.append(features)
-            features = shrink(features)
+            features = downsample(features)
         features = self.middle(features)
-        for grow, decode in zip(self.grows, self.decoders, strict=True):
-            features = decode(grow(features) + skips.pop())
+        for upsample, decode in zip(self.upsamples, self.decoders, strict=True):
+            features = decode(upsample(features) + skips.pop())
         restored: Tensor = tile + self.ending(features)
         return restored
 

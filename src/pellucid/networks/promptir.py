@@ -17,7 +17,13 @@ from pellucid.guidance import NOTHING, Guidance
 from pellucid.images.padding import pad_to_multiple
 from pellucid.networks.autocast import without_autocast
 from pellucid.networks.published import Published, Weights, upwards
-from pellucid.networks.restormer import RESTORMER_NAMES, Restormer, TransposedAttentionBlock, grow, restormer_settings
+from pellucid.networks.restormer import (
+    RESTORMER_NAMES,
+    Restormer,
+    TransposedAttentionBlock,
+    restormer_settings,
+    upsample,
+)
 
 __all__ = ["PromptBlock", "PromptGeneration", "PromptIR"]
 
@@ -184,7 +190,7 @@ class PromptIR(Restormer):
             )
         if self.joins:
             # The coarsest prompt leaves half the channels, so the first scale of the decoder takes fewer than Restormer's.
-            self.grows[0] = grow(coarsest // 2)
+            self.upsamples[0] = upsample(coarsest // 2)
             self.joins[0] = nn.Conv2d(coarsest // 4 + coarsest // 2, coarsest // 2, 1, bias=bias)
 
     @classmethod

@@ -18,7 +18,7 @@ from pellucid.networks.autocast import without_autocast
 from pellucid.networks.contract import Contract, Network
 from pellucid.networks.published import Names, Published, Weights, count, numbered, upwards
 
-__all__ = ["RESTORMER_NAMES", "Restormer", "TransposedAttentionBlock", "grow", "restormer_settings"]
+__all__ = ["RESTORMER_NAMES", "Restormer", "TransposedAttentionBlock", "restormer_settings", "upsample"]
 
 
 class VarianceNorm(nn.Module):
@@ -190,11 +190,11 @@ class Restormer(Network):
         finer, upper = widths[:-1], list(zip(widths[:-1], heads[:-1], blocks[:-1], strict=True))
         self.embed = nn.Conv2d(channels, width, 3, padding=1, bias=False)
         self.encoders = nn.ModuleList(stage(*each) for each in upper)
-        self.shrinks = nn.ModuleList(
+        self.downsamples = nn.ModuleList(
             nn.Sequential(nn.Conv2d(w, w // 2, 3, padding=1, bias=False), nn.PixelUnshuffle(2)) for w in finer
         )
         self.middle = stage(widths[-1], heads[-1], blocks[-1])
-        self.grows = nn.ModuleList(grow(2 * w) for w in reversed(finer))
+        self.upsamples = nn.ModuleList(upsample(2 * w) for w in reversed(finer))
         # At the finest scale nothing reduces the channels: decoder and refinement work on twice the width.
         self.joins = nn.ModuleList(nn.Conv2d(2 * w, w, 1, bias=bias) for w in reversed(finer[1:]))
         self.decoders = nn.ModuleList(stage(*each) for each in reversed(upper[1:]))
@@ -214,7 +214,7 @@ class Restormer(Network):
     def _restored(self, degraded: Tensor, between: Callable[[int, Tensor], Tensor]) -> Tensor:
         """The restored image, where what enters the decoder's `n`-th scale, coarsest first, first goes through `between`."""
         features, skips = self._encode(self._planes(degraded))
-        for scale in range(len(self.grows)):
+        for scale in range(len(self.upsamples)):
             features = self._decode(scale, between(scale, features), skips)
         restored: Tensor = degraded + self.tail(self.refinement(features)).reshape(degraded.shape)
         return restored
@@ -227,20 +227,20 @@ class Restormer(Network):
         """The coarsest features, and those kept at each finer scale, coarsest first."""
         features = self.embed(degraded)
         skips: list[Tensor] = []
-        for encode, shrink in zip(self.encoders, self.shrinks, strict=True):
+        for encode, downsample in zip(self.encoders, self.downsamples, strict=True):
             features = encode(features)
             skips.insert(0, features)
-            features = shrink(features)
+            features = downsample(features)
         return self.middle(features), skips
 
     def _decode(self, scale: int, features: Tensor, skips: list[Tensor]) -> Tensor:
         """One scale up: what the decoder's `scale`-th scale, coarsest first, makes of the features below and those kept."""
-        joined = torch.cat([self.grows[scale](features), skips[scale]], dim=1)
+        joined = torch.cat([self.upsamples[scale](features), skips[scale]], dim=1)
         decoded: Tensor = self.decoders[scale](self.joins[scale](joined) if scale < len(self.joins) else joined)
         return decoded
 
 
-def grow(width: int) -> nn.Sequential:
+def upsample(width: int) -> nn.Sequential:
     """Twice the sides and half the channels: (B, width, h, w) to (B, width / 2, 2 h, 2 w)."""
     return nn.Sequential(nn.Conv2d(width, 2 * width, 3, padding=1, bias=False), nn.PixelShuffle(2))
 
@@ -277,9 +277,9 @@ def _expansion(weights: Weights) -> float:
 RESTORMER_NAMES: Names = (
     (r"^patch_embed\.proj", "embed"),
     (r"^encoder_level(\d)", numbered("encoders.{}", 1)),
-    (r"^down(\d)_\d\.body", numbered("shrinks.{}", 1)),
+    (r"^down(\d)_\d\.body", numbered("downsamples.{}", 1)),
     (r"^latent", "middle"),
-    (r"^up(\d)_\d\.body", upwards("grows.{}", 4)),
+    (r"^up(\d)_\d\.body", upwards("upsamples.{}", 4)),
     (r"^reduce_chan_level(\d)", upwards("joins.{}", 3)),
     (r"^decoder_level(\d)", upwards("decoders.{}", 3)),
     (r"^output", "tail"),

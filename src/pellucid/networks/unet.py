@@ -85,9 +85,9 @@ class UNet(Network):
             self.settings["margin"] = margin
         self.head = nn.Conv2d(channels + beside, widths[0], 3, padding=1, bias=bias)
         self.encoders = nn.ModuleList(_stage(width, count, bias) for width, count in zip(widths, blocks, strict=True))
-        self.shrinks = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2, bias=bias) for a, b in pairwise(widths))
-        grow = _smooth_growth if smooth else _growth
-        self.grows = nn.ModuleList(grow(coarse, fine, bias) for fine, coarse in pairwise(widths))
+        self.downsamples = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2, bias=bias) for a, b in pairwise(widths))
+        upsample = _smooth_upsampling if smooth else _upsampling
+        self.upsamples = nn.ModuleList(upsample(coarse, fine, bias) for fine, coarse in pairwise(widths))
         self.decoders = nn.ModuleList(
             _stage(width, count, bias) for width, count in zip(widths[:-1], blocks[:-1], strict=True)
         )
@@ -125,13 +125,13 @@ class UNet(Network):
     def _restored(self, degraded: Tensor) -> Tensor:
         features = self.head(degraded)
         skips: list[Tensor] = []
-        for encode, shrink in zip(self.encoders, self.shrinks, strict=False):
+        for encode, downsample in zip(self.encoders, self.downsamples, strict=False):
             features = encode(features)
             skips.append(features)
-            features = shrink(features)
+            features = downsample(features)
         features = self.encoders[-1](features)
-        for grow, decode in zip(reversed(self.grows), reversed(self.decoders), strict=True):
-            features = decode(grow(features) + skips.pop())
+        for upsample, decode in zip(reversed(self.upsamples), reversed(self.decoders), strict=True):
+            features = decode(upsample(features) + skips.pop())
         restored: Tensor = degraded[:, : self.channels] + self.tail(features)
         return restored
 
@@ -140,11 +140,11 @@ def _stage(width: int, count: int, bias: bool) -> nn.Sequential:
     return nn.Sequential(*(ResidualBlock(width, bias=bias) for _ in range(count)))
 
 
-def _growth(coarse: int, fine: int, bias: bool) -> nn.Module:
+def _upsampling(coarse: int, fine: int, bias: bool) -> nn.Module:
     return nn.ConvTranspose2d(coarse, fine, 2, stride=2, bias=bias)
 
 
-def _smooth_growth(coarse: int, fine: int, bias: bool) -> nn.Module:
+def _smooth_upsampling(coarse: int, fine: int, bias: bool) -> nn.Module:
     return nn.Sequential(nn.Conv2d(coarse, fine, 1, bias=bias), nn.Upsample(scale_factor=2, mode="bilinear"))
 
 
@@ -173,9 +173,9 @@ def _without_planes_beside(network: nn.Module, state: dict[str, Tensor], prefix:
 def _with_mean_taps(network: nn.Module, state: dict[str, Tensor], prefix: str, *_: Any) -> None:
     """1x1 convolutions for the transposed ones of a state that has those: the means of their four taps."""
     assert isinstance(network, UNet)
-    for number in range(len(network.grows)):
+    for number in range(len(network.upsamples)):
         for kind in ("weight", "bias"):
-            taps = state.pop(f"{prefix}grows.{number}.{kind}", None)
+            taps = state.pop(f"{prefix}upsamples.{number}.{kind}", None)
             if taps is not None:
                 mean = taps.mean((2, 3), keepdim=True).transpose(0, 1) if kind == "weight" else taps
-                state[f"{prefix}grows.{number}.0.{kind}"] = mean
+                state[f"{prefix}upsamples.{number}.0.{kind}"] = mean

@@ -8,6 +8,7 @@ resolution.
 import torch
 from torch import Tensor
 
+from pellucid.images.jpeg_blocks import JPEG_BLOCK
 from pellucid.priors.contract import check_image, whole_view
 
 __all__ = ["TILES", "composite_view", "join_tiles", "native_patches", "split_tiles"]
@@ -18,8 +19,6 @@ PATCHES = (3, 4)
 """Rows and columns of places that the other tiles are taken from."""
 TILES = PATCHES[0] * PATCHES[1]
 """Tiles at the photograph's own resolution."""
-BLOCK = 8
-"""Side of JPEG's blocks, in pixels."""
 
 
 def composite_view(image: Tensor, size: int) -> Tensor:
@@ -81,7 +80,7 @@ def _samples(side: int, count: int, patch: int, device: torch.device) -> Tensor:
     """The positions along one side that `count` patches show; a side shorter than a patch is reflected."""
     starts = torch.arange(count, device=device) * max(side - patch, 0) // max(count - 1, 1)
     # On multiples of 8 the blocks of a JPEG file lie the same way in every patch.
-    positions = ((starts - starts % BLOCK)[:, None] + torch.arange(patch, device=device)).flatten()
+    positions = ((starts - starts % JPEG_BLOCK)[:, None] + torch.arange(patch, device=device)).flatten()
     period = max(2 * side - 2, 1)
     positions = positions % period
     return torch.minimum(positions, period - positions) if side > 1 else torch.zeros_like(positions)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from pellucid.images.jpeg_blocks import JPEG_BLOCK
 from pellucid.images.luma import LUMA
 from pellucid.priors.contract import FrozenPrior, check_image, unit_rms
 
@@ -21,8 +22,6 @@ COLOURS = ("red", "green", "blue")
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 SCALES = (1, 2, 4, 8)
 AXES = ("across", "down")
-BLOCK = 8
-"""Side of JPEG's blocks, in pixels."""
 SAMPLES = 2**16
 """Quantiles and medians of larger images are those of about so many pixels, spread evenly."""
 
@@ -187,7 +186,7 @@ def _mirrored(plane: Tensor, margin: int) -> Tensor:
 def _blocks(plane: Tensor) -> Tensor:
     """Differences across the edges of blocks, as a part of those plus the ones inside, (B,); 0.5 where both are equal."""
     differences = plane.diff(dim=2).abs()
-    at_edge = torch.arange(differences.shape[2], device=plane.device) % BLOCK == BLOCK - 1
+    at_edge = torch.arange(differences.shape[2], device=plane.device) % JPEG_BLOCK == JPEG_BLOCK - 1
     edges, inside = _mean(differences[:, :, at_edge]), _mean(differences[:, :, ~at_edge])
     if not at_edge.any():
         edges = inside

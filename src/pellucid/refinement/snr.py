@@ -7,34 +7,20 @@ transformer branch with it. Table 3 of PTG-RM (arXiv 2403.06793) compares it wit
 import torch.nn.functional as F
 from torch import Tensor
 
-from pellucid.images.luma import LUMA
+from pellucid.priors.snr import snr_map
 from pellucid.refinement.windows import Windows
 
-__all__ = ["signal_to_noise", "snr_mask"]
+__all__ = ["snr_mask"]
 
-SIDE = 5
-"""Of the mean filter, in pixels."""
 LEAST = 1e-4
-"""Noise is at least this, in units of [0, 1]: a flat area has none."""
-
-
-def signal_to_noise(image: Tensor) -> Tensor:
-    """The luma's 5x5 mean over its absolute difference from it: (B, 3, H, W) in [0, 1] to (B, 1, H, W), 0 to 10,000.
-
-    Values outside [0, 1] are clamped; at the border the mean is that of the pixels there are. A pixel depends on two around it.
-    """
-    red, green, blue = image.float().clamp(0, 1).chunk(3, dim=1)
-    luma = LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue
-    signal = F.avg_pool2d(luma, SIDE, stride=1, padding=SIDE // 2, count_include_pad=False)
-    ratio: Tensor = signal / (luma - signal).abs().clamp_min(LEAST)
-    return ratio
+"""Of the largest ratio, so that the mask of a black image is 0."""
 
 
 def snr_mask(image: Tensor, windows: Windows) -> Tensor:
     """The ratio as a mask for a latent: (B, 3, H, W), sides divisible by 4, to (B, 1, H / 4, W / 4) in [0, 1].
 
-    Each place is the mean over its 4 x 4 pixels, divided by the largest of the image's places, so that the masks of bright and
-    of dark images have one range; 0 where all is black.
+    Each place is the mean over its 4 x 4 pixels, divided by the largest of the image's places, so that the masks of
+    bright and of dark images have one range; 0 where all is black. A pixel of the ratio depends on two around it.
     """
-    places = windows.map(lambda part: F.avg_pool2d(signal_to_noise(part), 4), image, halo=1)
+    places = windows.map(lambda part: F.avg_pool2d(snr_map(part), 4), image, halo=1)
     return places / places.amax((2, 3), keepdim=True).clamp_min(LEAST)

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 from pellucid import images
 from pellucid.devices import channels_last, fast_bfloat16, find_device
-from pellucid.diagnosis import BLOCK, Diagnosis, block_offset, load_diagnoser
+from pellucid.diagnosis import Diagnosis, block_offset, load_diagnoser
 from pellucid.errors import ImageError, ModelError, SettingsError
 from pellucid.guidance import Guidance
+from pellucid.images.jpeg_blocks import JPEG_BLOCK
 from pellucid.images.padding import pad_before, pad_to_multiple
 from pellucid.models.header import ONE_PASS, Policy
 from pellucid.networks import SamplingNetwork, contract_of, verbs_of
@@ -194,7 +195,7 @@ class Restorer:
         That is where a model knows them that has learnt from whole JPEGs.
         """
         offset = block_offset(degraded) if self.policy.align_blocks else (0, 0)
-        top, left = (-length % BLOCK for length in offset)
+        top, left = (-length % JPEG_BLOCK for length in offset)
         image = pad_before(degraded, top, left).to(self.device, memory_format=torch.channels_last)
         return image, top, left
 

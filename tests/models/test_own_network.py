@@ -87,7 +87,7 @@ def same(loaded, boosted):
 
 def test_it_is_imported_only_when_somebody_asks_for_it(made, networks):
     boosted, path = made
-    describe_model(path)
+    describe_model(path).as_dict()
     for load in (load_model, pellucid.load):
         with pytest.raises(ModelError, match=r"your own; --import-network .* pellucid\.load\(file, network=\.\.\.\)"):
             load(path)
@@ -144,7 +144,7 @@ def test_a_model_of_ours_takes_no_other_network(tmp_path):
     save_model(UNet.tiny(), tmp_path / "m.safetensors", recipe={}, card={})
     with pytest.raises(ModelError, match="has a network of its own"):
         pellucid.load(tmp_path / "m.safetensors", network=UNet.tiny())
-    assert load_model(tmp_path / "m.safetensors", import_network=True).header["network"]["name"] == "unet"
+    assert load_model(tmp_path / "m.safetensors", import_network=True).header.network["name"] == "unet"
 
 
 def test_weights_that_are_tied_stay_so(made):
@@ -195,7 +195,7 @@ def test_a_file_whose_recipe_names_no_network_needs_it_from_python(tmp_path):
         with pytest.raises(ModelError, match="does not say which network to import"):
             load_model(path, import_network=True)
         assert load_model(path, network=network).module.network is network
-    header = describe_model(path) | {"network": {}}
+    header = describe_model(path).as_dict() | {"network": {}}
     save_file({"a": torch.zeros(1)}, path, metadata={"pellucid": json.dumps(header)})
     with pytest.raises(ModelError, match="does not describe a model"):
         load_model(path, network=network)

@@ -35,7 +35,7 @@ def test_round_trip(make, tmp_path):
     loaded = load_model(saved(module, tmp_path / "model.safetensors"))
     image = torch.rand(1, 3, 16, 24)
     assert torch.equal(loaded.module(image), module(image))
-    assert loaded.header["card"]["licence"] == "Apache-2.0"
+    assert loaded.header.card["licence"] == "Apache-2.0"
     assert [path.name for path in tmp_path.iterdir()] == ["model.safetensors"]
     (tmp_path / "other").touch()
     assert (tmp_path / "model.safetensors").stat().st_mode == (tmp_path / "other").stat().st_mode
@@ -55,7 +55,7 @@ def test_half_size_files_are_close_and_load_as_float32(tmp_path):
 
 
 def test_the_header_is_plain_json_that_names_all_parts(tmp_path):
-    header = describe_model(saved(boosted(), tmp_path / "m.safetensors"))
+    header = describe_model(saved(boosted(), tmp_path / "m.safetensors")).as_dict()
     assert json.loads(json.dumps(header)) == header
     assert header["network"]["name"] == "unet"
     assert header["refinement"]["settings"]["width"] == 4
@@ -69,17 +69,17 @@ def test_our_own_encoder_travels_in_the_file(tmp_path, monkeypatch):
     )
     module = boosted(prior=encoder)
     path = saved(module, tmp_path / "m.safetensors")
-    assert describe_model(path)["prior"]["encoder"]["projection_dim"] == 8
+    assert describe_model(path).as_dict()["prior"]["encoder"]["projection_dim"] == 8
     monkeypatch.setattr("pellucid.priors.degradation_encoder.EMBEDDED_ENCODER", tmp_path / "nowhere")
     loaded, image = load_model(path).module, torch.rand(1, 3, 20, 30)
-    assert torch.equal(loaded.feature(image), module.feature(image))
+    assert torch.equal(loaded.look(image).vector, module.look(image).vector)
     assert torch.equal(loaded(image), module(image))
     assert not any(value.requires_grad for value in loaded.prior.parameters())
 
 
 def test_a_prior_from_elsewhere_is_named_and_found_again(tmp_path):
     path = saved(boosted(prior=Zeros(8)), tmp_path / "m.safetensors")
-    assert describe_model(path)["prior"] == {"name": "zeros:8"}
+    assert describe_model(path).as_dict()["prior"] == {"name": "zeros:8"}
     assert isinstance(load_model(path).module.prior, Zeros)
 
 
@@ -90,7 +90,7 @@ def test_a_prior_from_elsewhere_with_other_weights_is_refused(tmp_path, shuffled
     guide = Shuffled(prior, torch.randn(5, prior.width)) if shuffled else prior
     module = Boosted(UNet.tiny(), guide, PTGRM(prior.width, width=4, blocks=1)).eval()
     path = saved(module, tmp_path / "m.safetensors")
-    assert set(describe_model(path)["prior"]) == {"name", "sha256"} | ({"shuffled"} if shuffled else set())
+    assert set(describe_model(path).as_dict()["prior"]) == {"name", "sha256"} | ({"shuffled"} if shuffled else set())
     image = torch.rand(1, 3, 8, 8)
     assert torch.equal(load_model(path).module(image), module(image))
     saved(UNet.tiny(), other)
@@ -165,7 +165,7 @@ def test_damage_is_explained(tmp_path):
 def test_a_wrong_header_is_explained(tmp_path, change, message):
     module = boosted()
     path = saved(module, tmp_path / "m.safetensors")
-    header = describe_model(path) | change
+    header = describe_model(path).as_dict() | change
     tensors = {f"network.{key}": value for key, value in module.network.state_dict().items()}
     tensors |= {f"refinement.{key}": value for key, value in module.refinement.state_dict().items()}
     save_file(tensors, path, metadata={"pellucid": json.dumps(header)})
@@ -176,7 +176,7 @@ def test_a_wrong_header_is_explained(tmp_path, change, message):
 def test_weights_that_are_not_finite_are_refused(tmp_path):
     network = UNet.tiny()
     path = saved(network, tmp_path / "m.safetensors")
-    header = describe_model(path)
+    header = describe_model(path).as_dict()
     nn.init.constant_(network.head.weight, float("nan"))
     with pytest.raises(ModelError, match="not finite"):
         saved(network, tmp_path / "n.safetensors")
@@ -191,7 +191,7 @@ def test_a_header_cannot_run_code(tmp_path):
     path = saved(UNet.tiny(), tmp_path / "m.safetensors")
     proof = tmp_path / "proof"
     settings = {"target": "subprocess:check_output", "arguments": {"args": ["touch", str(proof)]}}
-    header = describe_model(path) | {"network": {"name": "external", "settings": settings}}
+    header = describe_model(path).as_dict() | {"network": {"name": "external", "settings": settings}}
     save_file({"a": torch.zeros(1)}, path, metadata={"pellucid": json.dumps(header)})
     with pytest.raises(ModelError, match="not pellucid's own"):
         load_model(path)
@@ -203,7 +203,7 @@ def test_a_header_cannot_run_code(tmp_path):
 def test_a_prior_in_a_header_gets_no_file_that_is_not_weights(tmp_path):
     path = saved(boosted(prior=Zeros(8)), tmp_path / "m.safetensors")
     (tmp_path / "secret").write_text("x")
-    header = describe_model(path) | {"prior": {"name": "mobilenet_v2"}}
+    header = describe_model(path).as_dict() | {"prior": {"name": "mobilenet_v2"}}
     header["recipe"] = {"prior": {"weights": str(tmp_path / "secret")}}
     network = {f"network.{key}": value for key, value in load_model(path).module.network.state_dict().items()}
     refinement = {f"refinement.{key}": value for key, value in load_model(path).module.refinement.state_dict().items()}
