@@ -64,10 +64,10 @@ def train(
         return
     run, held_out = prepare(recipe, folder)
     start(run, recipe.as_tree(), resume=resume)
-    guided = _guided_to_teach(run.module, recipe)
-    if guided is not None and not resume:  # what a checkpoint brings has been taught
-        settled = not _without_weights(guided[0], recipe)
-        teach_gate(*guided, run.batches.source, recipe.gate, seed=recipe.train.seed, by_cost=settled, show=show)
+    to_teach = _gate_to_teach(run.module, recipe)
+    if to_teach is not None and not resume:  # what a checkpoint brings has been taught
+        settled = not _without_weights(to_teach[0], recipe)
+        teach_gate(*to_teach, run.batches.source, recipe.gate, seed=recipe.train.seed, by_cost=settled, show=show)
 
     def scores(step: Step) -> dict[str, Any]:
         due = step.number % recipe.train.validate_steps == 0 or step.last
@@ -86,8 +86,8 @@ def train(
             )
 
 
-def _guided_to_teach(module: nn.Module, recipe: Recipe) -> tuple[Experts, Prior] | None:
-    """Experts that say what they are for, and the prior that guides them; None where no gate is to be taught."""
+def _gate_to_teach(module: nn.Module, recipe: Recipe) -> tuple[Experts, Prior] | None:
+    """Experts that say what they are for, and the prior whose vector they are told; None where no gate is to be taught."""
     if not isinstance(module, Boosted) or not isinstance(module.network, Experts):
         return None
     return (module.network, module.prior) if _is_taught(module.network, recipe) else None
@@ -106,9 +106,9 @@ def prepare(recipe: Recipe, folder: Path) -> tuple[Run, Source]:
     data, settings = recipe.data, recipe.train
     training, held_out = split_sources(data)
     module = build_module(recipe, training)
-    guided = _guided_to_teach(module, recipe)
-    if guided is not None:
-        check_gate(guided[0], training)
+    to_teach = _gate_to_teach(module, recipe)
+    if to_teach is not None:
+        check_gate(to_teach[0], training)
     objective.check(module.network if isinstance(module, Boosted) else module)
     multiple = contract_of(module).multiple
     if data.crop % multiple:
@@ -135,9 +135,9 @@ def build_module(recipe: Recipe, training: Source | None = None) -> nn.Module:
     if recipe.network.weights:
         load_network_weights(network, recipe.network.weights)
     _freeze(network, recipe)
-    guided = network.contract.vector is not None
+    told = network.contract.vector is not None
     if recipe.prior is None or recipe.refinement is None:
-        if guided:
+        if told:
             raise SettingsError(f"network {recipe.network.name!r} is guided by a prior: give prior and refinement")
         return assemble(network)
     try:
@@ -150,7 +150,7 @@ def build_module(recipe: Recipe, training: Source | None = None) -> nn.Module:
             prior = Shuffled(prior, _bank(prior, training or split_sources(recipe.data)[0], maps=maps))
     except (RuntimeError, ValueError, OverflowError) as error:  # a width that no memory holds, a bank of one
         raise SettingsError(f"prior {recipe.prior.name!r}: {one_line(error)}") from error
-    if guided:
+    if told:
         if recipe.train.prior_dropout:
             raise SettingsError("train.prior_dropout: a network that the prior guides cannot do without it")
         if isinstance(network, Experts) and network.specialised:  # its gate is taught, and learns nothing else
