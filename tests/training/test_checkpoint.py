@@ -2,15 +2,21 @@
 
 import sys
 import types
+from pathlib import Path
 
+import pytest
 import torch
-from small_runs import boosted_pairs_tree, boosted_tree, guided_tree, run, tree
+from small_runs import EXPERT, boosted_pairs_tree, boosted_tree, guided_tree, run, tree
 
 from pellucid.checkpoints import load_weights
+from pellucid.errors import DataError, ModelError
 from pellucid.models.load import load_model
 from pellucid.networks import External
 from pellucid.priors import Statistics
 from pellucid.refinement import Boosted
+from pellucid.training.checkpoint import load_checkpoint, save_checkpoint
+from pellucid.training.settings import read_recipe
+from pellucid.training.train import prepare
 
 
 def test_interrupted_and_resumed_equals_uninterrupted(photographs, tmp_path):
@@ -72,3 +78,28 @@ def test_interrupted_and_resumed_equals_uninterrupted_with_all_that_is_drawn(fol
     assert all(resumed[number] == whole[number] for number in resumed)
     first, second = (load_model(tmp_path / name / "model.safetensors").module.state_dict() for name in ("whole", "cut"))
     assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(photographs, tmp_path, monkeypatch):
+    training, _ = prepare(read_recipe(tree(photographs), "test"), tmp_path)
+    save_checkpoint(training)
+    before = training.checkpoint.read_bytes()
+
+    def full(state, file):
+        Path(file).write_bytes(b"half")
+        raise RuntimeError("no space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(DataError, match=r"checkpoint\.pt: the checkpoint cannot be written .*no space left"):
+        save_checkpoint(training)
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.pt"]
+    assert training.checkpoint.read_bytes() == before
+
+
+def test_a_checkpoint_of_another_module_is_refused(photographs, tmp_path):
+    training, _ = prepare(read_recipe(tree(photographs), "test"), tmp_path)
+    save_checkpoint(training)
+    other = tree(photographs) | {"network": EXPERT}
+    another, _ = prepare(read_recipe(other, "test"), tmp_path)
+    with pytest.raises(ModelError, match=r"checkpoint\.pt: not a checkpoint of this recipe"):
+        load_checkpoint(another)

@@ -7,9 +7,10 @@ from small_runs import boosted_pairs_tree, boosted_tree, run
 from pellucid.errors import DataError, ModelError
 from pellucid.models.file import describe_model
 from pellucid.models.load import load_model
-from pellucid.priors import FrozenPrior, unit_rms
-from pellucid.training.distill import distill
+from pellucid.priors import FrozenPrior, Student, unit_rms
+from pellucid.training.distill import StudentLoss, Views, distill
 from pellucid.training.settings import read_recipe
+from pellucid.training.train import build_module
 
 
 class MeanColour(FrozenPrior):
@@ -68,3 +69,22 @@ def test_distilling_a_model_that_was_trained_on_pairs(folders, tmp_path):
     model = load_model(tmp_path / "run/model.safetensors")
     assert len(list(distill(model, read_recipe(recipe, "test"), tmp_path / "distilled"))) == 3
     assert load_model(tmp_path / "distilled/model.safetensors").module.prior.settings["teacher"] == "random:8"
+
+
+def test_a_student_is_judged_by_its_vector_and_by_what_r_makes_of_it(photographs):
+    """1 - cos(v, g), and for T_m and for T_c how far T(v) is from T(g), relative to T(g): written out."""
+    model = build_module(read_recipe(boosted_tree(photographs), "test"))
+    student = Student(8, size=32, channels=[4], texture=[4])
+    views = Views(torch.rand(3, 3, 4, 4), torch.rand(3, 6, 32, 32))
+    loss = StudentLoss(student, model.prior, model.refinement)(views)
+    with torch.no_grad():
+        told, learnt = model.prior.encode(views.teacher), student.encode(views.student)
+        cosine = (told * learnt).sum(1) / (told.norm(dim=1) * learnt.norm(dim=1))
+        expected = (1 - cosine).mean()
+        for projection in (model.refinement.range_prior, model.refinement.attention_prior):
+            difference = projection(learnt) - projection(told)
+            expected += difference.square().mean() / projection(told).square().mean()
+    assert float(loss) == pytest.approx(float(expected), rel=1e-5)
+    loss.backward()
+    assert all(value.grad is not None and value.grad.abs().max() > 0 for value in student.parameters())
+    assert all(value.grad is None for value in model.refinement.parameters())

@@ -3,7 +3,7 @@
 import pytest
 
 from pellucid.errors import SettingsError
-from pellucid.training.overrides import override
+from pellucid.training.overrides import override, put
 
 
 def test_override_reads_yaml_and_refuses_nonsense():
@@ -36,3 +36,13 @@ def test_override_finds_keys_with_equals_signs_and_numbers_for_keys():
     override(values, "name=a=b")
     assert values["degradations"] == {"noise sigma=0..55": 3, "jpeg quality=6": 2, "haze amount": "50=4"}
     assert (values["table"], values["name"]) == ({3: "a", 31: "c"}, "a=b")
+
+
+def test_put_makes_the_groups_that_are_missing_and_fills_empty_ones():
+    values = {"a": None, "list": [None]}
+    put(values, "a.b.c", 1, "test")
+    put(values, "d.e", {}, "test")
+    put(values, "d.e.f", 2, "test")
+    assert values == {"a": {"b": {"c": 1}}, "d": {"e": {"f": 2}}, "list": [None]}
+    with pytest.raises(SettingsError, match="test: 0 holds a value, not a group of keys"):
+        put(values, "list.0.x", 1, "test")

@@ -24,6 +24,12 @@ from pellucid.training.settings import read_recipe
         ("train.refined_weight", 0, r"train\.refined_weight"),
         ("train.prior_dropout", 0.5, "there is no prior"),
         ("refinement.weights", "x", "unknown key 'weights'"),
+        ("train.beta2", 1, r"train\.beta2"),
+        ("gate.exmaples", 3, "unknown key 'exmaples'; did you mean 'examples'.*gate"),
+        ("gate.cost.stps", 3, r"did you mean 'steps'.*gate\.cost"),
+        ("gate.examples", 3, "gate is for network 'experts'; 'unet' has none"),
+        ("encoder.heads.epoch", 3, r"did you mean 'epochs'.*encoder\.heads"),
+        ("encoder.calibration.draws", 0, r"encoder\.calibration\.draws"),
     ],
 )
 def test_wrong_recipes_name_the_key(photographs, path, value, message):

@@ -22,7 +22,7 @@ from pellucid.refinement import Boosted
 from pellucid.training.data import DataSettings, split_sources
 from pellucid.training.distill import distill
 from pellucid.training.settings import read_recipe
-from pellucid.training.train import build_module
+from pellucid.training.train import build_module, prepare
 
 
 def test_a_run_leaves_recipe_log_and_a_model_that_loads(photographs, tmp_path):
@@ -281,3 +281,22 @@ def test_another_restorer_can_be_the_prior(photographs, tmp_path):
     loaded = load_model(tmp_path / "run/model.safetensors").module
     assert loaded.prior.name == tree["prior"]["name"]
     assert loaded(torch.rand(1, 3, 20, 20)).shape == (1, 3, 20, 20)
+
+
+def test_priors_are_withheld_from_as_many_samples_as_the_recipe_says(photographs, tmp_path):
+    """What R is told, in the batches and by the objective of the run that a recipe makes."""
+    training, _ = prepare(read_recipe(boosted_tree(photographs, batch=8, prior_dropout=0.25), "test"), tmp_path)
+    told = []
+    training.module.refinement.register_forward_pre_hook(
+        lambda _, inputs, named: told.append(inputs[2] if len(inputs) > 2 else named["feature"]), with_kwargs=True
+    )
+    batches = [training.batches.at(number) for number in range(25)]
+    for batch in batches[:4]:
+        training.objective(training.module, batch)
+    withheld = torch.cat([batch.withheld for batch in batches])
+    assert float(withheld.float().mean()) == pytest.approx(0.25, abs=0.08)
+    zeros = (torch.cat(told) == 0).all(1)
+    assert torch.equal(zeros, withheld[:32])
+    assert zeros.any()
+    always, _ = prepare(read_recipe(boosted_tree(photographs), "test"), tmp_path)
+    assert always.batches.at(0).withheld is None

@@ -25,8 +25,8 @@ class Student(nn.Module):
     """A trainable prior of plain 3x3 convolutions; 0.9 M parameters for a width of 1280.
 
     Its view has six channels. Three are the whole image resized to size x size: what the picture shows. Resizing takes
-    noise and blocks away, so three more are 4 x 4 patches side by side, at the image's own resolution, spread evenly over
-    it: how it is degraded. Two trunks look at them, are averaged over the view and joined by one linear layer.
+    noise and blocks away, so three more are 4 x 4 patches side by side, at the image's own resolution, spread evenly
+    over it: how it is degraded. Two trunks look at them, are averaged over the view and joined by one linear layer.
 
     Unlike other priors it can train: `encode` lets gradients through, and `train()` works, until `freeze` is called.
     Calling it as a prior, on images, never gives gradients.
