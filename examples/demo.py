@@ -17,7 +17,7 @@ from torch import Tensor
 
 import pellucid
 from pellucid import images
-from pellucid.batch.plan import before_and_after
+from pellucid.batch.change import before_and_after
 from pellucid.degradations import parse_drawn
 from pellucid.degradations.seeding import drawn_for
 from pellucid.errors import PellucidError

@@ -1,6 +1,7 @@
 """The embedded models: what ships is small, whole, and does what its card says."""
 
 import json
+from pathlib import Path
 
 import pytest
 import skimage.data
@@ -28,10 +29,21 @@ def test_the_file_is_small_and_documented(name):
     assert header["card"]["licence"]
     assert header["card"]["numbers"]["rows"]
     assert header["card"]["trained"]["degradations"]
+    documents = Path(__file__).parents[1] / "docs" / "models" / name
     for suffix in (".md", ".yaml", ".log.jsonl"):
-        assert path.with_suffix(suffix).is_file()
-    for line in path.with_suffix(".log.jsonl").read_text().splitlines():
+        assert documents.with_suffix(suffix).is_file()
+    for line in documents.with_suffix(".log.jsonl").read_text().splitlines():
         json.loads(line)
+
+
+@pytest.mark.parametrize("name", EMBEDDED)
+def test_a_model_does_the_same_by_its_name_and_by_its_path(name, tmp_path):
+    copied = tmp_path / "mine.safetensors"
+    copied.write_bytes(find_model(name).read_bytes())
+    named, by_path = pellucid.load(name), pellucid.load(copied)
+    assert named.policy == by_path.policy
+    assert named.policy.leave_alone
+    assert named.diagnoser is by_path.diagnoser is not None
 
 
 @pytest.mark.parametrize(("name", "prior"), [("default", "diagnosis"), ("fast", "diagnosis"), ("denoise", "student")])

@@ -1,6 +1,6 @@
-"""Packs a trained model as an embedded one: float16 weights, a card with measured numbers, its recipe and its log.
+"""Packs a trained model as an embedded one: float16 weights, and beside the documents a card, its recipe and its log.
 
-    python tools/pack_model.py runs/restore/model.safetensors src/pellucid/weights/default.safetensors \
+    python tools/pack_model.py runs/restore/model.safetensors src/pellucid/models/weights/default.safetensors \
         --results runs/evaluation/results.json --row runs/restore/model.safetensors \
         --logs runs/restore-light runs/restore-rain runs/restore-blur runs/restore-jpeg runs/restore-noise runs/restore \
         --good-for "photographs that ..."
@@ -20,6 +20,8 @@ from pellucid.models.load import load_model, load_network_weights
 from pellucid.models.save import save_model
 
 LICENCE = "Apache-2.0"
+DOCUMENTS = Path(__file__).parents[1] / "docs" / "models"
+"""Where cards, recipes and logs go: no code reads them, so they are no part of the package."""
 KEPT = ("data", "condition", "protocol", "photographs", "psnr", "ssim")
 """What a card keeps of a result."""
 CARD = """# {name}
@@ -82,10 +84,12 @@ def main() -> None:
         policy=header.policy,
         dtype=torch.float16,
     )
-    options.target.with_suffix(".md").write_text(written_card(card, module, options), encoding="utf-8")
+    documents = DOCUMENTS / options.target.stem
+    documents.parent.mkdir(parents=True, exist_ok=True)
+    documents.with_suffix(".md").write_text(written_card(card, module, options), encoding="utf-8")
     written = [folder / "recipe.yaml" for folder in options.logs if (folder / "recipe.yaml").exists()]
     recipes = [portable(yaml.safe_load(path.read_text(encoding="utf-8"))) for path in written]
-    options.target.with_suffix(".yaml").write_text(
+    documents.with_suffix(".yaml").write_text(
         "---\n".join(yaml.safe_dump(recipe, sort_keys=False) for recipe in recipes), encoding="utf-8"
     )
     lines = [
@@ -93,7 +97,7 @@ def main() -> None:
         for folder in options.logs
         for line in (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()
     ]
-    options.target.with_suffix(".log.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    documents.with_suffix(".log.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def portable(tree: Any) -> Any:

@@ -1,6 +1,6 @@
 """Teaches the gate of a model of experts anew, by the data of a recipe, and leaves everything else as it is.
 
-python tools/teach_gate.py src/pellucid/weights/default.safetensors restore runs/default/model.safetensors
+python tools/teach_gate.py src/pellucid/models/weights/default.safetensors restore runs/default/model.safetensors
 """
 
 import argparse

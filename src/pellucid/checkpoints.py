@@ -1,9 +1,12 @@
 """Weights files: tensors by name, read without running any code in them, and put where they belong."""
 
-from collections.abc import Mapping
-from pathlib import Path
+import argparse
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PosixPath, PurePosixPath
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -11,35 +14,75 @@ from pellucid.errors import ModelError
 
 __all__ = ["load_weights", "read_weights"]
 
+# What training scripts wrap weights in, the best of several first: averaged weights before those of the last step.
+_WRAPPINGS: tuple[str, ...] = (
+    "params_ema",
+    "ema_state_dict",
+    "state_dict_ema",
+    "model_ema",
+    "ema",
+    "params",
+    "state_dict",
+)
+_WRAPPINGS += ("model_state_dict", "network_state_dict", "model_state", "weights", "generator", "netG", "net_g")
+_WRAPPINGS += ("G", "net", "network", "model", "module")
+# What wrappers put before every name: torch.compile, DataParallel, Lightning, a GAN's generator.
+_PREFIXES: tuple[str, ...] = (
+    "_orig_mod.",
+    "module.",
+    "model.",
+    "netG.",
+    "net_g.",
+    "generator.",
+    "network.",
+    "net.",
+    "params_ema.",
+    "params.",
+)
+_PREFIXES += ("state_dict.", "ema.", "ema_model.")
+_MOST_NAMES = 6
+
+# Beside tensors, scripts save their settings and best scores: plain data, which run no code when they are read.
+_multiarray: Any = np._core.multiarray  # type: ignore[attr-defined]  # where NumPy makes its scalars and arrays again
+_HARMLESS: list[Any] = [argparse.Namespace, PosixPath, PurePosixPath, np.dtype, np.ndarray]
+_HARMLESS += [_multiarray.scalar, _multiarray._reconstruct]
+_HARMLESS += [(_multiarray.scalar, "numpy.core.multiarray.scalar")]
+_HARMLESS += [(_multiarray._reconstruct, "numpy.core.multiarray._reconstruct")]
+_HARMLESS += [
+    type(np.dtype(kind)) for kind in ("?", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8", "S1", "U1")
+]
+
 
 def read_weights(path: str | Path) -> dict[str, Tensor]:
     """The tensors of a .safetensors file, or of a .pth / .pt / .ckpt read without running any code in it.
 
-    The usual wrappings (`params_ema`, `params`, `state_dict`, `model`, a `module.` prefix) are taken off.
+    The usual wrappings (`params_ema`, `params`, `state_dict`, `model`, `netG`) and prefixes (`module.`, `_orig_mod.`, `model.`)
+    are taken off, however they are nested. Plain data beside the tensors (numbers of NumPy, settings of argparse) are allowed.
 
     Raises:
-        ModelError: missing, corrupted, or more than tensors in it.
+        ModelError: missing, corrupted, something else than weights, or more than tensors and plain data in it.
     """
     path = Path(path)
     if not path.is_file():
         raise ModelError(f"{path}: no such weights file")
     try:
-        if path.suffix == ".safetensors":
+        with path.open("rb") as file:
+            head = file.read(1024)
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read ({error.strerror})") from error
+    if text := _no_weights(head):
+        raise ModelError(f"{path}: {text}")
+    try:
+        if path.suffix.lower() == ".safetensors" or _is_safetensors(head):
             from safetensors.torch import load_file
 
             weights: Any = load_file(path)
         else:
-            weights = torch.load(path, map_location="cpu", weights_only=True)
+            with torch.serialization.safe_globals(_HARMLESS):
+                weights = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # every reader fails in its own way; torch's own words give unsafe advice
-        raise ModelError(f"{path}: not a readable weights file, or holds more than tensors") from error
-    for key in ("params_ema", "params", "state_dict", "model"):
-        if isinstance(weights, Mapping) and isinstance(weights.get(key), Mapping):
-            weights = weights[key]
-    if not isinstance(weights, Mapping) or not all(isinstance(value, Tensor) for value in weights.values()):
-        raise ModelError(f"{path}: holds no dictionary of tensors")
-    if weights and all(key.startswith("module.") for key in weights):
-        return {key.removeprefix("module."): value for key, value in weights.items()}
-    return dict(weights)
+        raise ModelError(f"{path}: not a readable weights file, or holds more than tensors{_blamed(error)}") from error
+    return _without_prefixes(_unwrapped(weights, path))
 
 
 def load_weights(module: nn.Module, path: str | Path) -> dict[str, Tensor]:
@@ -49,7 +92,9 @@ def load_weights(module: nn.Module, path: str | Path) -> dict[str, Tensor]:
         ModelError: the file cannot be read, or does not fit; names the first keys that differ.
     """
     weights = read_weights(path)
-    own = module.state_dict()
+    own: Mapping[str, Tensor] = module.state_dict()
+    while prefix := next(_common(own), None):  # the module may itself be a wrapper, or have one part that is called so
+        own = {key.removeprefix(prefix): value for key, value in own.items()}
     missing, surplus = sorted(own.keys() - weights.keys()), sorted(weights.keys() - own.keys())
     misshapen = [
         f"{key} is {tuple(weights[key].shape)}, expected {tuple(own[key].shape)}"
@@ -63,5 +108,70 @@ def load_weights(module: nn.Module, path: str | Path) -> dict[str, Tensor]:
     ]
     if problems:
         raise ModelError(f"{path}: does not fit {type(module).__name__}: {'; '.join(problems)}")
-    module.load_state_dict(weights)
+    names = dict(zip(own, module.state_dict(), strict=True))
+    module.load_state_dict({names[key]: value for key, value in weights.items()})
     return weights
+
+
+def _unwrapped(found: Any, path: Path) -> dict[str, Tensor]:
+    """The dictionary of tensors in what a file holds, at whatever depth of the usual wrappings."""
+    for _ in range(8):
+        if isinstance(found, Mapping) and found and all(isinstance(value, Tensor) for value in found.values()):
+            return {str(key): value for key, value in found.items()}
+        if not isinstance(found, Mapping):
+            break
+        wrapped = [found[key] for key in _WRAPPINGS if isinstance(found.get(key), Mapping)]
+        if not wrapped:
+            break
+        found = wrapped[0]
+    if isinstance(found, Mapping):
+        if not found:
+            return {}
+        tensors = {str(key): value for key, value in found.items() if isinstance(value, Tensor)}
+        others = [value for value in found.values() if not isinstance(value, Tensor)]
+        if tensors and not any(isinstance(value, Mapping | nn.Module) for value in others):
+            return tensors  # a step or a score among the tensors
+    names = [repr(key) for key in found] if isinstance(found, Mapping) else [f"a {type(found).__name__}"]
+    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    raise ModelError(f"{path}: holds no dictionary of tensors; at its top: {', '.join(names[:_MOST_NAMES])}{more}")
+
+
+def _without_prefixes(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors by their names in the network itself."""
+    while prefix := next(_common(weights), None):
+        weights = {key.removeprefix(prefix): value for key, value in weights.items()}
+    return weights
+
+
+def _common(weights: Mapping[str, Tensor]) -> Iterator[str]:
+    """The known prefixes that every name has."""
+    for prefix in _PREFIXES:
+        if weights and all(key.startswith(prefix) for key in weights):
+            yield prefix
+
+
+def _no_weights(head: bytes) -> str:
+    """What a file is, by its first bytes, where it surely holds no weights."""
+    start = head.lstrip().lower()
+    if not head:
+        return "not a readable weights file, for it is empty"
+    if start.startswith(b"version https://git-lfs"):
+        return "a pointer of Git LFS, not the weights: fetch them with `git lfs pull`"
+    if start.startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
+        return "a web page, not the weights: the download gave a page that asks or refuses; open it in a browser"
+    if start.startswith((b'{"error', b'{"message', b"not found", b"404", b"access denied", b"entry not found")):
+        return "an error message of a server, not the weights; download it again"
+    if head.startswith((b"\x1f\x8b", b"7z\xbc\xaf", b"Rar!")):
+        return "a packed archive; unpack it first"
+    return ""
+
+
+def _is_safetensors(head: bytes) -> bool:
+    """Whether a file is one of safetensors, whatever its suffix: a length, then a header in JSON."""
+    return len(head) > 10 and head[8:10] == b'{"' and int.from_bytes(head[:8], "little") < 2**27
+
+
+def _blamed(error: Exception) -> str:
+    """What torch would not load, where it names it."""
+    found = re.search(r"GLOBAL ([\w.]+)", str(error))
+    return f" ({found[1]})" if found else ""

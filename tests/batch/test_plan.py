@@ -6,7 +6,9 @@ from PIL import Image
 from torch import nn
 
 from pellucid import images
-from pellucid.batch.plan import Job, before_and_after, plan, restore_files
+from pellucid.batch.change import before_and_after
+from pellucid.batch.plan import Job, plan
+from pellucid.batch.restore import restore_files
 from pellucid.diagnosis import Diagnosis
 from pellucid.errors import DataError, ImageError, SettingsError
 from pellucid.restoration.restorer import Restorer
@@ -46,7 +48,7 @@ def test_what_is_lost_of_several_pages_is_said(tmp_path):
     source = several_pages(tmp_path / "a.tif")
     (result,) = restore_files(Restorer(nn.Conv2d(3, 3, 1)), plan([source], tmp_path / "b.tif"), overwrite=False)
     assert (result.status, result.pages) == ("restored", 3)
-    assert "of its 3 pages only the first was restored" in result.loss
+    assert "does not keep the other 2 of its 3 pages" in result.loss
     assert images.read(tmp_path / "b.tif").pages == 1
     restorer = Restorer(nn.Identity(), diagnoser=NothingWrong())
     (result,) = restore_files(restorer, plan([source], tmp_path / "c.tif"), overwrite=False)
@@ -59,6 +61,8 @@ def test_a_gif_in_a_folder_is_restored_to_another_format_or_named(tmp_path):
     several_pages(tmp_path / "in/a.gif")
     restorer = Restorer(nn.Identity())
     (result,) = restore_files(restorer, plan([tmp_path / "in"], tmp_path / "out"), overwrite=False)
+    assert (result.status, result.target.name) == ("restored", "a.gif.png")
+    (result,) = restore_files(restorer, [Job(tmp_path / "in/a.gif", tmp_path / "b.gif")], overwrite=False)
     assert result.status == "failed"
     assert "a.gif: cannot be written as .gif" in result.error
     (result,) = restore_files(restorer, plan([tmp_path / "in"], tmp_path / "out", suffix="png"), overwrite=False)

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio
 
+from pellucid import images
 from pellucid.batch.degrade import degrade_files, plan_degraded
 from pellucid.batch.plan import plan
 from pellucid.data.folders import list_photographs
@@ -25,7 +26,6 @@ from pellucid.evaluation.rows import Row, RowStore, key_of
 from pellucid.evaluation.score import Evaluation
 from pellucid.evaluation.sets import find_set
 from pellucid.metrics import find_protocol
-from pellucid import images
 from pellucid.version import __version__
 
 RGB, GREY = find_protocol("synthetic-rgb"), find_protocol("synthetic-grey")

@@ -1,15 +1,19 @@
 """Pictures and metadata made by hand, and decoders that are not those under test."""
 
 import io
+import json
+import shutil
 import struct
+import subprocess
 import zlib
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 import pyvips
 import torch
-from PIL import Image
+from PIL import Image, ImageCms
 
 from pellucid.images import Metadata, read
 
@@ -124,3 +128,71 @@ def read_metadata(folder: Path) -> Metadata:
     """All that a camera and an editor say."""
     Image.fromarray(smooth()).save(folder / "all.jpg", exif=camera_exif(">"), xmp=XMP, icc_profile=p3(), dpi=(300, 300))
     return replace(read(folder / "all.jpg").metadata, iptc=IPTC)
+
+
+def rendered(picture: Image.Image, icc: bytes | None = None) -> Image.Image:
+    """What a colour-managed viewer shows, by littleCMS: sRGB of 8 bits, by the picture's profile or the one given."""
+    picture.load()
+    icc = picture.info.get("icc_profile", b"") if icc is None else icc
+    if not icc:
+        return picture.convert("RGB")
+    return ImageCms.profileToProfile(
+        picture,
+        ImageCms.ImageCmsProfile(io.BytesIO(icc)),
+        ImageCms.createProfile("sRGB"),
+        renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
+        outputMode="RGB",
+    )
+
+
+def exiftool(path: Path, *options: str) -> dict[str, object]:
+    """All that exiftool finds in a file, by group and name, numbers as numbers; but for facts about the file itself."""
+    if shutil.which("exiftool") is None:
+        pytest.skip("exiftool is not installed: apt-get install libimage-exiftool-perl")
+    command = ["exiftool", "-j", "-G1", "-a", "-u", "-n", *options, str(path)]
+    (found,) = json.loads(subprocess.run(command, capture_output=True, check=False, text=True).stdout)
+    others = ("SourceFile", "ExifTool:", "System:", "File:", "Composite:")
+    return {name: value for name, value in found.items() if not name.startswith(others)}
+
+
+def avif_facts(path: Path) -> dict[str, str]:
+    """What avifdec says of an AVIF file."""
+    if shutil.which("avifdec") is None:
+        pytest.skip("avifdec is not installed: apt-get install libavif-bin")
+    said_ = subprocess.run(["avifdec", "--info", str(path)], capture_output=True, check=True, text=True).stdout
+    rows = (
+        line.removeprefix(" * ").split(":", 1) for line in said_.splitlines() if line.startswith(" * ") and ":" in line
+    )
+    return {name.strip(): value.strip() for name, value in rows}
+
+
+def png_with(picture: np.ndarray, *chunks: tuple[bytes, bytes], behind: tuple[tuple[bytes, bytes], ...] = ()) -> bytes:
+    """A PNG file with more chunks behind its header, and others behind its pixels."""
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, "PNG")
+    data = file.getvalue()
+    front, back = (
+        b"".join(
+            struct.pack(">L", len(body)) + name + body + struct.pack(">L", zlib.crc32(name + body))
+            for name, body in some
+        )
+        for some in (chunks, behind)
+    )
+    return data[:33] + front + data[33:-12] + back + data[-12:]
+
+
+def raw_profile(kind: str, profile: bytes) -> bytes:
+    """The text of a raw profile, as ImageMagick writes it."""
+    digits = profile.hex()
+    lines = "\n".join(digits[at : at + 72] for at in range(0, len(digits), 72))
+    return f"\n{kind}\n{len(profile):8}\n{lines}\n".encode()
+
+
+def jpeg_with(picture: np.ndarray, *segments: tuple[int, bytes], behind: bytes = b"", **options: object) -> bytes:
+    """A JPEG file with more segments behind its first one, and bytes behind its end."""
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, "JPEG", **options)
+    data = file.getvalue()
+    at = 4 + struct.unpack_from(">H", data, 4)[0] if data[2:4] == b"\xff\xe0" else 2
+    more = b"".join(struct.pack(">BBH", 0xFF, marker, len(body) + 2) + body for marker, body in segments)
+    return data[:at] + more + data[at:] + behind

@@ -11,10 +11,10 @@ from pellucid.errors import ModelError
 from pellucid.models.file import describe_model
 from pellucid.models.hub import find_model
 from pellucid.models.load import load_model, load_network_weights
+from pellucid.models.published import PUBLISHED, recognise
 from pellucid.models.save import save_model
 from pellucid.models.tables import NETWORKS, build_network
 from pellucid.networks import AODNet, PReNet, UNet, ZeroDCE
-from pellucid.models.published import PUBLISHED, recognise
 
 
 def convolution(name, shape, bias=True):

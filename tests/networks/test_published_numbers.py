@@ -9,8 +9,8 @@ from pellucid import images
 from pellucid.checkpoints import read_weights
 from pellucid.errors import ModelError
 from pellucid.metrics import luma, psnr
-from pellucid.models.tables import NETWORKS, build_network
 from pellucid.models.published import recognise
+from pellucid.models.tables import NETWORKS, build_network
 
 FILES = {
     "aod_net": "aod_net",

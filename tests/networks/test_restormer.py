@@ -7,9 +7,9 @@ from naive_restormer import Naive, drawn, restormer_shapes
 from torch import nn
 
 import pellucid
+from pellucid.models.published import recognise
 from pellucid.models.tables import build_network
 from pellucid.networks import Restormer
-from pellucid.models.published import recognise
 from pellucid.networks.restormer import TransposedAttentionBlock, VarianceNorm
 from pellucid.restoration.restorer import Restorer
 

@@ -12,7 +12,7 @@ from pellucid.errors import ModelError, SettingsError
 from pellucid.layers import watched
 from pellucid.models.priors import PRIORS, find_prior
 from pellucid.models.save import save_model
-from pellucid.networks import AODNet, Experts, UNet
+from pellucid.networks import Experts, UNet
 from pellucid.priors import ModuleFeatures, Student
 from pellucid.priors.contract import unit_rms
 from pellucid.refinement import PTGRM, Boosted
@@ -61,14 +61,10 @@ def test_weights_for_a_prior_that_has_none_are_refused():
         find_prior("zeros:8", weights="x.safetensors")
 
 
-@pytest.mark.parametrize("name", ["a b.safetensors", "a:b.pth"])
+@pytest.mark.parametrize("name", ["a b.safetensors", "a:b.safetensors"])
 def test_a_restorers_file_is_a_prior_alone_and_in_joined_ones(tmp_path, name):
     network, path, image = UNet((4, 8), (1, 1)), tmp_path / name, torch.rand(2, 3, 20, 30)
-    if path.suffix == ".pth":
-        network = AODNet()
-        torch.save(authors_aod_net(network), path)
-    else:
-        save_model(network, path, recipe={}, card={})
+    save_model(network, path, recipe={}, card={})
     prior, joined = find_prior(f"restorer:{path}"), find_prior(f"joined(restorer:{path}, statistics)")
     expected = ModuleFeatures(network.eval(), name="itself")
     assert (prior.name, prior.layer, prior.width) == (f"restorer:{path}", expected.layer, expected.width)
@@ -84,7 +80,6 @@ def test_a_file_whose_network_is_told_of_a_prior_gives_features_of_the_network(t
     found = find_prior(f"restorer:{tmp_path / 'model.safetensors'}")
     assert found.layer.startswith("network.")  # what the prior within sees of the picture is not the restorer's
     image = torch.rand(2, 3, 256, 256)
-    features = []
     layer = model.network.get_submodule(found.layer.removeprefix("network."))
     with torch.no_grad(), watched({"it": layer}) as seen:
         model.unrefined()(image)
@@ -99,14 +94,6 @@ def test_a_file_that_is_not_there_or_not_ours_is_no_restorer(tmp_path):
     save_model(own, tmp_path / "own.safetensors", recipe={}, card={})
     with pytest.raises(ModelError, match=r"own\.safetensors: is for a network of your own, .*ModuleFeatures"):
         find_prior(f"restorer:{tmp_path / 'own.safetensors'}")
-
-
-def authors_aod_net(network):
-    return {
-        f"e_conv{number}.{key}": value
-        for number, convolution in enumerate(network.convolutions, 1)
-        for key, value in convolution.state_dict().items()
-    }
 
 
 def test_importing_priors_imports_nothing_heavy():

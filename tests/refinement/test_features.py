@@ -13,9 +13,10 @@ from pellucid.errors import ModelError, SettingsError
 from pellucid.guidance import Guidance
 from pellucid.layers import find_layer, replaced
 from pellucid.models.refinements import build_refinement, refinement_name
-from pellucid.networks import External, NAFNet, UNet
+from pellucid.networks import IAT, Deconvolution, External, NAFNet, PromptIR, UNet
 from pellucid.priors import Student, Zeros
 from pellucid.refinement import ABLATIONS, Boosted, FeatureRefinement
+from pellucid.restoration.restorer import Restorer
 
 INSIDE = {name: settings for name, settings in ABLATIONS.items() if name != "snr-mask"} | {"default": {}}
 
@@ -311,6 +312,34 @@ def test_a_crop_has_its_place_in_the_whole():
             for grid in ([0.0, 0.0, 0.4, 0.4], [0.6, 0.6, 1.0, 1.0])
         )
     assert (here - there).abs().max() > 1e-6
+
+
+@pytest.mark.parametrize("network", [IAT, PromptIR, Deconvolution])
+@pytest.mark.parametrize("size", [(40, 56), (37, 53)])
+def test_a_network_that_looks_is_refined_inside_as_when_it_is_called(network, size):
+    inside = awake(boosted(network.tiny(), student())).eval()
+    image = torch.rand(1, 3, *size)
+    with torch.no_grad():
+        direct = inside.restore(image, inside.look(image, cut=False)).clamp(0, 1)
+    restored = Restorer(inside, tile=0, precision="float32").restore_image(image)
+    torch.testing.assert_close(restored, direct, atol=1e-5, rtol=0)
+    assert (restored - Restorer(inside.network, tile=0, precision="float32").restore_image(image)).abs().max() > 1e-6
+
+
+@pytest.mark.parametrize("name", ["deconvolution", "promptir"])
+def test_the_network_alone_is_told_of_the_whole_as_the_refined_one_is(name):
+    network = {"deconvolution": Deconvolution, "promptir": PromptIR}[name].tiny().eval()
+    inside = awake(boosted(network, student())).eval()
+    whole = torch.rand(1, 3, 64, 64) * torch.linspace(0, 1, 64)
+    tile = whole[..., :32, :32]
+    with torch.no_grad():
+        guidance = inside.look(whole)
+        refined, restored = inside(tile, guidance, both=True)
+        expected = network.restore(tile, network.look(whole))
+        assert (expected - network(tile)).abs().max() > 1e-5  # what is told makes a difference
+        torch.testing.assert_close(refined, inside.restore(tile, guidance))
+        torch.testing.assert_close(inside.restore(tile, inside.for_network_alone(guidance)), expected)
+    torch.testing.assert_close(restored, expected)
 
 
 def test_grey_networks_and_those_that_see_colours_one_by_one():

@@ -249,7 +249,9 @@ def test_less_memory_gives_smaller_tiles():
     network, cpu = UNet.tiny(), torch.device("cpu")
     per_pixel = bytes_per_pixel(network, cpu)
     assert per_pixel == 4 * 8  # eight channels of float32 at the finest scale
-    sides = [tiles_within(memory, per_pixel, network.contract.multiple, cpu).side for memory in (1 << 20, 16 << 20, 1 << 34)]
+    sides = [
+        tiles_within(memory, per_pixel, network.contract.multiple, cpu).side for memory in (1 << 20, 16 << 20, 1 << 34)
+    ]
     assert sides == sorted(sides)
     assert sides[0] < sides[-1]
 

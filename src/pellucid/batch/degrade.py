@@ -3,11 +3,13 @@
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pellucid import images
-from pellucid.batch.plan import Job, Result, change_files, refuse_collisions, same_file
+from pellucid.batch.change import FileResult, change_files
+from pellucid.batch.plan import Job, refuse_collisions, same_file
 from pellucid.degradations import Clean, parse_drawn, severities
 from pellucid.degradations.seeding import Drawn, drawn_for
 from pellucid.errors import DataError, SettingsError
@@ -16,7 +18,7 @@ __all__ = ["Degraded", "degrade_files", "plan_degraded"]
 
 
 @dataclass(frozen=True)
-class Degraded(Result):
+class Degraded(FileResult):
     """What became of a photograph that was to be degraded.
 
     Attributes:
@@ -85,27 +87,28 @@ def degrade_files(
         if any(same_file(record, path) for job, _ in planned for path in (job.source, job.target)):
             raise DataError(f"{record}: is one of the photographs; choose another record")
         _begin(record)
-    drawn_of = {job.target: drawn for job, drawn in planned}
+    for job, drawn in planned:
+        degrade = partial(_degraded, job, drawn, record)
+        for result in change_files(degrade, [job], "degraded", overwrite=overwrite):
+            told = _told(drawn) if result.status in ("degraded", "unchanged") else {}
+            yield Degraded(**vars(result), **told)
 
-    def degrade(job: Job, photograph: images.Photograph) -> images.Photograph:
-        drawn = drawn_of[job.target]
-        degraded = photograph
-        if not isinstance(drawn.degradation, Clean):
-            degraded = photograph.with_pixels(drawn(photograph.pixels, grey=photograph.grey).clamp(0, 1))
-        if record is not None:
-            told = {
-                "source": str(job.source),
-                "target": str(job.target),
-                "name": job.name,
-                "grey": photograph.grey,
-                **_told(drawn),
-            }
-            _append(record, json.dumps(told) + "\n")
-        return degraded
 
-    for result in change_files(degrade, [job for job, _ in planned], "degraded", overwrite=overwrite):
-        told = _told(drawn_of[result.target]) if result.status in ("degraded", "unchanged") else {}
-        yield Degraded(**vars(result), **told)
+def _degraded(job: Job, drawn: Drawn, record: Path | None, photograph: images.Photograph) -> images.Photograph:
+    """The photograph of a job, degraded; what is done is written down before it is."""
+    degraded = photograph
+    if not isinstance(drawn.degradation, Clean):
+        degraded = photograph.with_pixels(drawn(photograph.pixels, grey=photograph.grey).clamp(0, 1))
+    if record is not None:
+        told = {
+            "source": str(job.source),
+            "target": str(job.target),
+            "name": job.name,
+            "grey": photograph.grey,
+            **_told(drawn),
+        }
+        _append(record, json.dumps(told) + "\n")
+    return degraded
 
 
 def _told(drawn: Drawn) -> dict[str, Any]:

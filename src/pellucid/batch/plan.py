@@ -1,29 +1,14 @@
-"""Restoring many files: what goes where, one after another, a bad one never stopping the others."""
+"""Which file becomes which, before anything is read: nothing is written over an input, and nothing twice."""
 
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
-
-import torch
-from torch import Tensor
 
 from pellucid import images
-from pellucid.errors import DataError, ImageError, PellucidError, SettingsError, one_line, unknown_name
-from pellucid.restoration.restorer import Restorer
+from pellucid.errors import DataError, ImageError, SettingsError, unknown_name
 
-__all__ = [
-    "Job",
-    "Result",
-    "before_and_after",
-    "change_files",
-    "plan",
-    "refuse_collisions",
-    "restore_files",
-    "same_file",
-]
+__all__ = ["Job", "plan", "refuse_collisions", "same_file"]
 
 SUFFIX_OF = {"jpeg": ".jpg", "tiff": ".tif"}
 """The suffix of a format, where it is not the format's own name."""
@@ -42,36 +27,6 @@ class Job:
     target: Path
     compared: Path | None = None
     name: str = ""
-
-
-@dataclass(frozen=True)
-class Result:
-    """What became of a job.
-
-    Attributes:
-        status: `unchanged` where nothing had to be done to the photograph: the target is then a copy of the source.
-        pages: how many the source has; the target has the first alone, unless it is a copy.
-    """
-
-    source: Path
-    target: Path
-    status: Literal["restored", "degraded", "unchanged", "skipped", "failed"]
-    megapixels: float = 0.0
-    seconds: float = 0.0
-    error: str | None = None
-    compared: Path | None = None
-    pages: int = 1
-
-    @property
-    def loss(self) -> str | None:
-        """What the target lacks of the source, in words."""
-        if self.pages == 1 or self.status == "unchanged":
-            return None
-        return f"{self.source}: of its {self.pages} pages only the first was {self.status}; the others are not in {self.target}"
-
-    def as_dict(self) -> dict[str, Any]:
-        """JSON-able."""
-        return {key: str(value) if isinstance(value, Path) else value for key, value in asdict(self).items()}
 
 
 def plan(
@@ -103,10 +58,7 @@ def plan(
     else:
         if out.exists() and not out.is_dir():
             raise SettingsError(f"{out}: is a file; several photographs need a folder to go to")
-        targets = [
-            (path, (out / inside).with_suffix(ending or inside.suffix), inside)
-            for path, inside in _targets(inputs, out, recursive)
-        ]
+        targets = [(path, _target(out / inside, ending), inside) for path, inside in _targets(inputs, out, recursive)]
     pictures = _compared([path_out for _, path_out, _ in targets]) if compare else [None] * len(targets)
     jobs = [
         Job(path, path_out, compared, inside.with_suffix("").as_posix())
@@ -114,67 +66,6 @@ def plan(
     ]
     refuse_collisions(jobs)
     return jobs
-
-
-def restore_files(restorer: Restorer, jobs: Sequence[Job], *, overwrite: bool) -> Iterator[Result]:
-    """Does the jobs in order. An output that exists is skipped unless `overwrite`, so that an interrupted run resumes."""
-    return change_files(lambda _, photograph: restorer(photograph), jobs, "restored", overwrite=overwrite)
-
-
-def change_files(
-    change: Callable[[Job, images.Photograph], images.Photograph],
-    jobs: Sequence[Job],
-    done: Literal["restored", "degraded"],
-    *,
-    overwrite: bool,
-) -> Iterator[Result]:
-    """Does the jobs in order, as `restore_files` does, whatever is done to the photographs.
-
-    Args:
-        change: makes of a job's photograph the one to be written; the very same where nothing has to be done to it.
-        jobs: what to read and what to write.
-        done: the status of a job that is done.
-        overwrite: replace outputs that exist.
-    """
-    for job in jobs:
-        if job.target.is_file() and not overwrite:
-            yield Result(job.source, job.target, "skipped")
-            continue
-        try:
-            yield _change_file(change, job, done)
-        except PellucidError as error:
-            yield Result(job.source, job.target, "failed", error=str(error))
-        except (MemoryError, OSError, RuntimeError) as error:  # torch reports a lack of memory as a RuntimeError
-            yield Result(job.source, job.target, "failed", error=f"{job.source}: {one_line(error)}")
-
-
-def _change_file(
-    change: Callable[[Job, images.Photograph], images.Photograph], job: Job, done: Literal["restored", "degraded"]
-) -> Result:
-    if not images.supported(job.target):
-        known = ", ".join(sorted(images.SUFFIXES))
-        raise ImageError(f"{job.source}: cannot be written as {job.target.suffix}, only as {known}; --format png does")
-    started = time.perf_counter()
-    photograph = images.read(job.source)
-    changed = change(job, photograph)
-    _make_folder(job.target.parent)
-    images.write_change(changed, job.target, photograph, job.source)
-    if job.compared:
-        images.write(images.Photograph(before_and_after(photograph.pixels, changed.pixels)), job.compared)
-    megapixels = photograph.pixels.shape[2] * photograph.pixels.shape[3] / 1e6
-    seconds = time.perf_counter() - started
-    status = "unchanged" if changed is photograph else done
-    return Result(job.source, job.target, status, megapixels, seconds, compared=job.compared, pages=photograph.pages)
-
-
-def before_and_after(degraded: Tensor, restored: Tensor, gap: int = 8) -> Tensor:
-    """Both images (1, 3, H, W) side by side with a white gap, one above the other where they are wide."""
-    if restored.shape != degraded.shape:
-        degraded = torch.nn.functional.interpolate(degraded, restored.shape[2:], mode="nearest")
-    height, width = restored.shape[2:]
-    wide = width > 1.6 * height
-    space = torch.ones(1, 3, gap, width) if wide else torch.ones(1, 3, height, gap)
-    return torch.cat([degraded.clamp(0, 1), space, restored], dim=2 if wide else 3)
 
 
 def _targets(inputs: Sequence[Path], out: Path, recursive: bool) -> Iterator[tuple[Path, Path]]:
@@ -186,10 +77,8 @@ def _targets(inputs: Sequence[Path], out: Path, recursive: bool) -> Iterator[tup
         inside = out.resolve().is_relative_to(source.resolve())
         found = [
             path
-            for path in sorted(source.glob("**/*" if recursive else "*"))
-            if images.readable(path)
-            and path.is_file()
-            and not (inside and path.resolve().is_relative_to(out.resolve()))
+            for path in images.in_folder(source, recursive=recursive).photographs
+            if not (inside and path.resolve().is_relative_to(out.resolve()))
         ]
         if not found:
             raise DataError(
@@ -197,6 +86,12 @@ def _targets(inputs: Sequence[Path], out: Path, recursive: bool) -> Iterator[tup
             )
         for path in found:
             yield path, path.relative_to(source)
+
+
+def _target(path: Path, ending: str | None) -> Path:
+    """Where `path` goes below the output; what cannot be written in its own format gets a second suffix, `a.heic.png`."""
+    other = images.READ_ONLY.get(path.suffix.lower())
+    return path.with_suffix(ending) if ending else path.with_name(path.name + other) if other else path
 
 
 def _compared(targets: Sequence[Path]) -> list[Path]:
@@ -255,10 +150,3 @@ def _suffix(name: str | None) -> str | None:
     if suffix not in images.SUFFIXES:
         raise SettingsError(unknown_name("format", name, known))
     return suffix
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ImageError(f"{folder}: the folder cannot be made ({error.strerror})") from error

@@ -43,6 +43,14 @@ def restore(
         bool, typer.Option("--compare", help="Write a before-and-after picture beside each output.")
     ] = False,
     always: Always = DEFAULTS.always,
+    quality: Annotated[
+        int | None,
+        typer.Option(min=1, max=100, help="Of JPEG, WebP and AVIF; else that of the photograph is followed."),
+    ] = None,
+    strict: Annotated[
+        bool,
+        typer.Option("--strict", help="A photograph of which something cannot be kept is an error, not a warning."),
+    ] = False,
     import_network: ImportNetwork = False,
     tile: Tile = DEFAULTS.tile,
     memory: Memory = None,
@@ -52,8 +60,9 @@ def restore(
     json: Json = False,
 ) -> None:
     """Restore photographs. Size, bit depth, alpha, colour profile and metadata stay as they are."""
-    from pellucid import load
-    from pellucid.batch.plan import plan, restore_files
+    from pellucid import images, load
+    from pellucid.batch.plan import plan
+    from pellucid.batch.restore import restore_files
 
     jobs = plan(inputs, out, recursive=recursive, suffix=format, compare=compare)
     restorer = load(
@@ -69,15 +78,19 @@ def restore(
     )
     results = []
     with progress("restore", len(jobs)) as bar:
-        for result in restore_files(restorer, jobs, overwrite=overwrite):
+        for result in restore_files(restorer, jobs, overwrite=overwrite, quality=quality, strict=strict):
             results.append(result)
             bar(len(results), result.source.name)
             if result.error:
                 warn(result.error)
             if result.loss:
                 warn(result.loss)
+    passed_over = images.passed_over(inputs, recursive=recursive)
+    if passed_over:
+        warn(f"{len(passed_over)} passed over, no photographs by their names: {images.few_names(passed_over)}")
     if json:
-        print_json({"model": model, "photographs": [result.as_dict() for result in results]})
+        documents = [result.as_dict() for result in results]
+        print_json({"model": model, "photographs": documents, "passed_over": [str(path) for path in passed_over]})
     else:
         done = [result for result in results if result.status == "restored"]
         unchanged = sum(result.status == "unchanged" for result in results)

@@ -31,17 +31,24 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pellucid.images.alpha import fill_hidden
-    from pellucid.images.files import SUFFIXES, read, readable, supported, write, write_change
+    from pellucid.images.files import SUFFIXES, read, supported, write, write_change
+    from pellucid.images.folders import READ_ONLY, Folder, few_names, in_folder, passed_over, readable
     from pellucid.images.kinds import like, to_tensor
-    from pellucid.images.photograph import Metadata, Photograph
+    from pellucid.images.photograph import Coding, Metadata, Photograph
     from pellucid.images.values import quantise
 
 __all__ = [
+    "READ_ONLY",
     "SUFFIXES",
+    "Coding",
+    "Folder",
     "Metadata",
     "Photograph",
+    "few_names",
     "fill_hidden",
+    "in_folder",
     "like",
+    "passed_over",
     "quantise",
     "read",
     "readable",
@@ -53,9 +60,10 @@ __all__ = [
 
 _HOME = {
     "alpha": ("fill_hidden",),
-    "files": ("SUFFIXES", "read", "readable", "supported", "write", "write_change"),
+    "files": ("SUFFIXES", "read", "supported", "write", "write_change"),
+    "folders": ("READ_ONLY", "Folder", "few_names", "in_folder", "passed_over", "readable"),
     "kinds": ("like", "to_tensor"),
-    "photograph": ("Metadata", "Photograph"),
+    "photograph": ("Coding", "Metadata", "Photograph"),
     "values": ("quantise",),
 }
 """Where each name is from. Imported on first use: networks need the padding, and no library that reads files."""

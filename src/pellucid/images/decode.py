@@ -1,40 +1,81 @@
 """From the bytes of a file to a photograph."""
 
 import re
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
 
+import numpy as np
 import pyvips
+import torch
+from numpy.typing import NDArray
 
 from pellucid.errors import ImageError
-from pellucid.images.alpha import colours_and_alpha
+from pellucid.images import extras
+from pellucid.images.alpha import fill_hidden
 from pellucid.images.bitmap import load_bitmap
-from pellucid.images.containers import chunks_of_png, exif_and_iptc_of_tiff, iptc_of_photoshop
-from pellucid.images.exif import resolution, tidied
-from pellucid.images.photograph import Metadata, Photograph
-from pellucid.images.values import planes_of_array
+from pellucid.images.colour import ADOBE_RGB, colour_of_cicp, colour_of_png, grey_from_rgb, is_linear
+from pellucid.images.exif import orientation_of, resolution, says_adobe_rgb, tidied, turned
+from pellucid.images.isobmff import parts_of_heif
+from pellucid.images.jpeg import Piece, parts_of_jpeg, replaced, with_segments_of
+from pellucid.images.photograph import Coding, Metadata, Photograph
+from pellucid.images.png import parts_of_png
+from pellucid.images.tiff import parts_of_tiff
+from pellucid.images.values import light_of, planes_of_samples, values_of
+from pellucid.images.webp import parts_of_webp
+from pellucid.images.xmp import joined_xmp, mentions_further, resized_item, turned_xmp, without_further
 
 __all__ = ["decode", "format_of"]
 
 # What a file is, is decided by its first bytes. Only these loaders of libvips are ever called: no SVG, no PDF, nothing
-# that could run code or fetch a file. BMP it does not know.
+# that could run code or fetch a file. The others are read by Pillow, or by what an extra brings.
 _FORMATS = {
     "jpeg": (rb"\xff\xd8\xff", "jpegload_source"),
     "png": (rb"\x89PNG\r\n\x1a\n", "pngload_source"),
     "tiff": (rb"II[*+]\0|MM\0[*+]", "tiffload_source"),
     "webp": (rb"RIFF....WEBP", "webpload_source"),
-    "avif": (rb"....ftyp(avif|avis|mif1|msf1|hei[cxms])", "heifload_source"),
+    "heic": (rb"....ftyp(hei[cxms]|hev[cxms])", None),
+    "raw": (rb"....ftypcrx |FUJIFILMCCD-RAW|IIR[OS]|IIU\0|MMOR|FOVb|\0MRM", None),
+    "avif": (rb"....ftyp(avif|avis|mif1|msf1)", "heifload_source"),
     "gif": (rb"GIF8", "gifload_source"),
+    "jxl": (rb"\xff\x0a|\0\0\0\x0cJXL \r\n\x87\n", None),
     "bmp": (rb"BM", None),
 }
 
-_BITS = {"uchar": 8, "ushort": 16, "float": 32}
+# Camera raw files that look like TIFF; what would be read from them is their little preview.
+_RAW = {".3fr", ".arw", ".cr2", ".dcr", ".dng", ".erf", ".fff", ".iiq", ".kdc", ".mef", ".mos", ".nef", ".nrw", ".pef"}
+_RAW |= {".raw", ".rwl", ".sr2", ".srw"}
 
 
-def format_of(data: bytes, name: str) -> str:
+@dataclass
+class _Parts:
+    """What was found in a file beside its pixels."""
+
+    metadata: Metadata = field(default_factory=Metadata)
+    coding: Coding = field(default_factory=Coding)
+    orientation: int = 1
+    lost: list[str] = field(default_factory=list)
+    pages: int | None = None
+    extra: tuple[int, ...] | None = None
+    """What the channels beside the colours are, as in TIFF; None where a second or fourth one is alpha."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """For the loader of libvips."""
+    by_tifffile: tuple[int, int] | None = None
+    """Page and branch, where libvips cannot read the samples."""
+
+
+def format_of(data: bytes, name: str, suffix: str = "") -> str:
     """The format of the bytes of a file called `name`. Raises `ImageError` where it is none that can be read."""
     for kind, (signature, _) in _FORMATS.items():
         if re.match(signature, data, re.DOTALL):
-            return kind
+            if kind == "tiff" and suffix.lower() in _RAW:
+                return "raw"
+            # Of the brands of HEIF that say nothing about the coding, the others do.
+            return (
+                "heic"
+                if kind == "avif" and b"avi" not in data[8:64] and re.search(rb"he[iv][cxms]", data[8:64])
+                else kind
+            )
     raise ImageError(f"{name}: not a picture that can be read; known: {', '.join(_FORMATS)}")
 
 
@@ -44,33 +85,109 @@ def decode(data: bytes, kind: str, name: str) -> Photograph:
     Raises pyvips.Error or UnicodeDecodeError where they are no such picture, `ImageError` where it has channels or
     values that cannot be read.
     """
-    _, loader = _FORMATS[kind]
-    if loader is None:
-        image = load_bitmap(data, name)
-    else:
-        source = pyvips.Source.new_from_memory(data)
-        image = pyvips.Operation.call(loader, source, fail_on="error", access="sequential")
-    pages = image.get("n-pages") if image.get_typeof("n-pages") else 1
-    if image.get_typeof("orientation") and image.get("orientation") > 1:
-        image = image.copy_memory().autorot()
-    metadata = _metadata(image, data, kind)
+    parts = _FINDERS[kind](data) if kind in _FINDERS else _Parts()
+    image = _load(data, kind, name, parts)
+    if parts.pages is None:
+        parts.pages = image.get("n-pages") if image.get_typeof("n-pages") else 1
+    stored = (image.width, image.height)
+    if parts.orientation > 1:
+        image = image.copy_memory()
+        image.set_type(pyvips.GValue.gint_type, "orientation", parts.orientation)
+        image = image.autorot()
+    metadata = _upright(_completed(image, parts.metadata, kind), parts, *stored)
     shown = _as_rgb(image)
     if shown is not image:
-        metadata = replace(metadata, icc=_blob(shown, "icc-profile-data") if image.interpretation == "cmyk" else b"")
-    if shown.format not in _BITS or not 1 <= shown.bands <= 4:
+        metadata = replace(
+            metadata, icc=_blob(shown, "icc-profile-data") if image.interpretation == "cmyk" else b"", colour=None
+        )
+        parts.lost.append(f"{'CMYK' if image.interpretation == 'cmyk' else 'Lab'} colours (they become sRGB)")
+    linear = shown is image and is_linear(metadata.icc, metadata.colour)
+    photograph = _photograph(shown, parts, name, linear=linear)
+    if metadata.icc[16:20] == b"CMYK":
+        metadata = replace(metadata, icc=b"") if shown is image else metadata
+    metadata, grey = _fitting_profile(metadata, photograph.grey, parts.lost)
+    if parts.pages > 1:
+        parts.lost.append(
+            f"the other {parts.pages - 1} of its {parts.pages} {'pages' if kind == 'tiff' else 'pictures'}"
+        )
+    return replace(
+        photograph,
+        grey=grey,
+        metadata=metadata,
+        format=kind,
+        pages=parts.pages,
+        coding=parts.coding,
+        lost=tuple(dict.fromkeys(parts.lost)),
+    )
+
+
+def _load(data: bytes, kind: str, name: str, parts: _Parts) -> pyvips.Image:
+    """The picture as libvips holds it."""
+    _, loader = _FORMATS[kind]
+    if kind == "bmp":
+        return load_bitmap(data, name)
+    if parts.by_tifffile is not None:
+        return _vips(extras.tiff_samples(data, name, *parts.by_tifffile))
+    if loader is None:
+        array, words = extras.LOADERS[kind](data, name)
+        parts.lost += words
+        return _vips(array)
+    source = pyvips.Source.new_from_memory(data)
+    return pyvips.Operation.call(loader, source, fail_on="error", access="sequential", **parts.options)
+
+
+def _vips(array: NDArray[Any]) -> pyvips.Image:
+    """An array (H, W, C) as a picture of libvips."""
+    height, width, bands = array.shape
+    number = {"uint8": "uchar", "uint16": "ushort", "float32": "float"}[array.dtype.name]
+    grey, colour = {"uchar": ("b-w", "srgb"), "ushort": ("grey16", "rgb16"), "float": ("b-w", "scrgb")}[number]
+    image = pyvips.Image.new_from_memory(np.ascontiguousarray(array), width, height, bands, number)
+    return image.copy(interpretation=grey if bands < 3 else colour)
+
+
+def _photograph(shown: pyvips.Image, parts: _Parts, name: str, *, linear: bool) -> Photograph:
+    """The pixels, alpha and other planes of a grey or RGB picture of libvips."""
+    bits = {"uchar": 8, "ushort": 16, "float": 32}.get(shown.format)
+    if bits is None:
         raise ImageError(
             f"{name}: cannot read {shown.bands} channels of {shown.format}; convert to RGB of 8 or 16 bits"
         )
-    planes = planes_of_array(shown.numpy().reshape(shown.height, shown.width, shown.bands), name)
-    pixels, alpha = colours_and_alpha(planes)
+    grey_kinds = ("b-w", "grey16")
+    colours = 1 if shown.bands < 3 or shown.interpretation in grey_kinds else 3
+    extra = parts.extra if parts.extra is not None else (2,) * (shown.bands - colours)
+    if parts.extra is not None and shown.bands - len(extra) in (1, 3):
+        colours = shown.bands - len(extra)
+    extra = (*extra, *(0,) * shown.bands)[: shown.bands - colours]  # a channel of which nothing is said is not alpha
+    array = shown.numpy().reshape(shown.height, shown.width, shown.bands)
+    # libvips puts the bits of AVIF into the upper ones of 16; the others are empty.
+    depth = parts.coding.depth if bits == 16 and 8 < parts.coding.depth < 16 else bits
+    planes = planes_of_samples(array, depth, bits - depth, name)
+    pixels = planes[:, :3] if colours == 3 else planes[:, :1].repeat(1, 3, 1, 1)
+    place = next((index for index, meaning in enumerate(extra) if meaning in (1, 2)), None)
+    alpha = None if place is None else planes[:, colours + place][:, None].nan_to_num(1).clamp(0, 1)
+    if alpha is not None and bits == 32 and not torch.equal(alpha, planes[:, colours + place][:, None]):
+        parts.lost.append("alpha outside 0 to 1")
+    others = [colours + index for index in range(len(extra)) if index != place]
+    filled = pixels
+    if bits == 32:
+        filled = fill_hidden(pixels.nan_to_num(0, 1, 0), (~pixels.isnan().any(1, keepdim=True)).float()).clamp_(0, 1)
+    if alpha is not None:
+        filled = fill_hidden(filled, alpha)
+    light = filled
+    if linear:
+        filled = values_of(light)
+        light = light_of(filled) if bits == 32 else light  # of integers, rounding takes care
+    beyond = None
+    if light is not pixels and not torch.equal(light, pixels):
+        beyond = torch.where(pixels == light, 0, pixels - light)
     return Photograph(
-        pixels,
+        filled,
         alpha,
-        grey=shown.bands < 3,
-        bits=_BITS[shown.format],
-        metadata=metadata,
-        format=kind,
-        pages=pages,
+        grey=colours == 1,
+        bits=bits,
+        planes=planes[:, others].clone() if others else None,
+        beyond=beyond,
+        linear=linear,
     )
 
 
@@ -90,26 +207,162 @@ def _as_rgb(image: pyvips.Image) -> pyvips.Image:
     return image
 
 
-def _metadata(image: pyvips.Image, data: bytes, kind: str) -> Metadata:
-    """All that the file says beside its pixels, made true for upright pixels without a thumbnail."""
-    exif, iptc = _blob(image, "exif-data").removeprefix(b"Exif\0\0"), b""
-    if kind == "tiff":
-        exif, iptc = exif_and_iptc_of_tiff(data)
-    elif kind == "jpeg":
-        iptc = iptc_of_photoshop(_blob(image, "iptc-data"))
-    exif = tidied(exif)
-    dpi = (image.xres * 25.4, image.yres * 25.4)
-    if image.xres == 1.0:  # libvips' way to say that the container has no resolution
-        dpi = resolution(exif)
-    if not all(1 <= value <= 1e5 for value in dpi):
-        dpi = Metadata.dpi
-    xmp = _blob(image, "xmp-data")
-    xmp = re.sub(rb"(tiff:Orientation(?:=[\"']|>))[2-8]", rb"\g<1>1", xmp)
-    chunks = chunks_of_png(data) if kind == "png" else b""
-    icc = _blob(image, "icc-profile-data")
+def _completed(image: pyvips.Image, metadata: Metadata, kind: str) -> Metadata:
+    """The metadata with what the pixels' own reader knows: profile and resolution."""
+    icc = metadata.icc or _blob(image, "icc-profile-data")
     size = int.from_bytes(icc[:4], "big")
     icc = icc[:size] if 128 < size <= len(icc) else b""  # PNG cannot hold one whose header is wrong about its length
-    return Metadata(exif, xmp, iptc, icc, dpi, chunks)
+    dpi = metadata.dpi or resolution(metadata.exif)
+    if kind == "bmp":
+        dpi = (image.xres * 25.4, image.yres * 25.4)
+    if dpi is None or not all(1 <= value <= 1e5 for value in dpi):
+        dpi = None
+    colour = metadata.colour
+    if kind == "png":
+        colour = colour_of_png(metadata.chunks, icc=bool(icc))
+    elif icc:
+        colour = None
+    elif colour is None and says_adobe_rgb(metadata.exif):
+        colour = ADOBE_RGB
+    return replace(metadata, icc=icc, dpi=dpi, colour=colour)
+
+
+def _upright(metadata: Metadata, parts: _Parts, width: int, height: int) -> Metadata:
+    """The metadata made true for upright pixels without a thumbnail; the picture lay `width` x `height`."""
+    exif = turned(tidied(metadata.exif), parts.orientation, width, height)
+    if metadata.exif and not exif:
+        parts.lost.append("damaged EXIF")
+    xmp = turned_xmp(metadata.xmp, parts.orientation, width, height)
+    pieces = []
+    for piece in metadata.pieces:
+        if parts.orientation > 1 and piece.data.startswith(b"\xff\xd8"):
+            piece = _turned_piece(piece, parts.orientation)
+            if piece.kind == "gain map":
+                xmp = resized_item(xmp, b"GainMap", piece.size)
+        pieces.append(piece)
+    return replace(metadata, exif=exif, xmp=xmp, pieces=tuple(pieces))
+
+
+def _turned_piece(piece: Piece, orientation: int) -> Piece:
+    """A further picture, turned like the first one; as it was where it cannot be read."""
+    try:
+        image = pyvips.Image.jpegload_buffer(piece.data[: piece.size]).copy_memory()
+        image.set_type(pyvips.GValue.gint_type, "orientation", orientation)
+        coded = bytes(image.autorot().jpegsave_buffer(Q=95, subsample_mode="off", keep="none"))
+    except pyvips.Error:
+        return piece
+    return replaced(piece, with_segments_of(coded, piece.data[: piece.size]))
+
+
+def _fitting_profile(metadata: Metadata, grey: bool, lost: list[str]) -> tuple[Metadata, bool]:
+    """The metadata with a profile that fits the number of channels, and whether the picture stays grey."""
+    space = metadata.icc[16:20]
+    if grey and space == b"RGB ":
+        curves = grey_from_rgb(metadata.icc)
+        return (replace(metadata, icc=curves), True) if curves else (metadata, False)
+    if metadata.icc and space != (b"GRAY" if grey else b"RGB "):
+        lost.append(f"an ICC profile for {space.decode('latin-1').strip()}, which does not fit the channels")
+        return replace(metadata, icc=b""), grey
+    return metadata, grey
+
+
+def _find_in_jpeg(data: bytes) -> _Parts:
+    found = parts_of_jpeg(data)
+    xmp = joined_xmp(found.xmp, found.long_xmp) if found.long_xmp else found.xmp
+    lost = list(found.unread)
+    if not found.pieces and mentions_further(xmp):
+        lost.append("what the XMP says of a gain map or a video, for there is none in the file")
+        xmp = without_further(xmp)
+    metadata = Metadata(
+        exif=found.exif,
+        xmp=xmp,
+        iptc=found.iptc,
+        icc=found.icc,
+        resources=found.resources,
+        comments=found.comments,
+        segments=found.segments,
+        pieces=found.pieces,
+        dpi=found.density,
+    )
+    coding = Coding(tables=found.tables, sampling=found.sampling, progressive=found.progressive)
+    return _Parts(metadata, coding, orientation_of(found.exif), lost, pages=1)
+
+
+def _find_in_png(data: bytes) -> _Parts:
+    found = parts_of_png(data)
+    metadata = Metadata(
+        exif=found.exif,
+        xmp=found.xmp,
+        iptc=found.iptc,
+        icc=found.icc,
+        dpi=found.dpi,
+        chunks=found.chunks,
+        resources=found.resources,
+    )
+    return _Parts(metadata, Coding(lossless=True), orientation_of(found.exif), list(found.unread), found.frames)
+
+
+def _find_in_tiff(data: bytes) -> _Parts:
+    found = parts_of_tiff(data)
+    metadata = Metadata(
+        exif=found.exif,
+        xmp=found.xmp,
+        iptc=found.iptc,
+        dpi=found.dpi,
+        resources=found.resources,
+        colour=found.colour,
+    )
+    options = {"page": found.page} | ({"subifd": found.branch} if found.branch >= 0 else {})
+    parts = _Parts(
+        metadata, Coding(lossless=True), found.orientation, list(found.unread), found.pages, found.extra, options
+    )
+    if found.samples in ((64, 3), (32, 1)) or (1 in found.extra and len(found.extra) > 1):
+        parts.by_tifffile = (found.page, found.branch)
+        words = {(64, 3): "64-bit floating values (32 bits are kept)", (32, 1): "32-bit integers (16 bits are kept)"}
+        parts.lost += [words[found.samples]] if found.samples in words else []
+    return parts
+
+
+def _find_in_webp(data: bytes) -> _Parts:
+    found = parts_of_webp(data)
+    metadata = Metadata(exif=found.exif, xmp=found.xmp)
+    return _Parts(metadata, Coding(lossless=found.lossless), orientation_of(found.exif), list(found.unread))
+
+
+def _find_in_heif(data: bytes) -> _Parts:
+    found = parts_of_heif(data)
+    metadata = Metadata(exif=found.exif, xmp=found.xmp, icc=found.icc)
+    lost = list(found.unread)
+    if found.cicp is not None and not found.icc:
+        metadata = replace(metadata, colour=colour_of_cicp(found.cicp))
+        if metadata.colour is None:
+            lost.append(f"colours with the numbers {found.cicp} of H.273, which are not known")
+    coding = Coding(lossless=found.lossless, depth=found.depth, sampling=found.sampling)
+    return _Parts(metadata, coding, lost=lost, pages=found.pictures)
+
+
+def _find_in_raw(data: bytes) -> _Parts:
+    found = parts_of_tiff(data)
+    metadata = Metadata(exif=found.exif, xmp=found.xmp, iptc=found.iptc)
+    return _Parts(metadata, pages=1, lost=[] if found.exif else ["EXIF"])  # LibRaw turns the picture upright
+
+
+def _find_in_jxl(data: bytes) -> _Parts:
+    found = extras.parts_of_jxl(data)
+    metadata = Metadata(exif=found.exif, xmp=found.xmp, colour=found.colour)
+    return _Parts(metadata, Coding(), lost=list(found.unread), pages=1)  # libjxl turns the picture upright
+
+
+_FINDERS: dict[str, Callable[[bytes], _Parts]] = {
+    "jpeg": _find_in_jpeg,
+    "png": _find_in_png,
+    "tiff": _find_in_tiff,
+    "webp": _find_in_webp,
+    "avif": _find_in_heif,
+    "heic": _find_in_heif,
+    "raw": _find_in_raw,
+    "jxl": _find_in_jxl,
+}
 
 
 def _blob(image: pyvips.Image, name: str) -> bytes:

@@ -1,84 +1,364 @@
-"""From a photograph to the bytes of a file."""
+"""From a photograph to the bytes of a file, and what could not go into it."""
 
-from dataclasses import replace
+import hashlib
+import struct
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from io import BytesIO
+from threading import Lock
+from typing import Any
 
+import numpy as np
 import pyvips
 import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageFile
+from torch import Tensor
 
 from pellucid.images.bitmap import save_bitmap
-from pellucid.images.containers import into_jpeg, into_png, into_tiff, photoshop_of_iptc
-from pellucid.images.exif import sized
+from pellucid.images.colour import profile_of, rgb_from_grey
+from pellucid.images.exif import fitted, sized
+from pellucid.images.isobmff import into_heif
+from pellucid.images.jpeg import MOST_EXIF, MOST_XMP, JpegParts, into_jpeg
 from pellucid.images.photograph import Metadata, Photograph
-from pellucid.images.values import array_of_planes
+from pellucid.images.photoshop import resources_with_iptc
+from pellucid.images.png import chunk, into_png, text_profile
+from pellucid.images.tiff import tiff_file
+from pellucid.images.values import array_of_planes, light_of
+from pellucid.images.webp import into_webp
+from pellucid.images.xmp import sized_xmp, split_xmp, with_guid, without_further
 
 __all__ = ["encode"]
 
 _MOST_BITS = {"bmp": 8, "jpeg": 8, "png": 16, "tiff": 32, "webp": 8, "avif": 16}
-# libvips' names by bits: of the numbers, of grey pictures and of colour pictures.
-_VIPS_NAMES = {8: ("uchar", "b-w", "srgb"), 16: ("ushort", "grey16", "rgb16"), 32: ("float", "b-w", "scrgb")}
-_KEPT = "icc|xmp|iptc|other"
-"""The metadata that libvips writes; EXIF too in WebP and AVIF, but not where `containers` puts it in unchanged."""
+_LEAST_QUALITY = 90
+"""Of JPEG, where the photograph was one: what the restoration has brought back should not be coded away again."""
+_QUALITY = 95
+_LUMA = np.array(
+    [
+        [16, 11, 10, 16, 24, 40, 51, 61],
+        [12, 12, 14, 19, 26, 58, 60, 55],
+        [14, 13, 16, 24, 40, 57, 69, 56],
+        [14, 17, 22, 29, 51, 87, 80, 62],
+        [18, 22, 37, 56, 68, 109, 103, 77],
+        [24, 35, 55, 64, 81, 104, 113, 92],
+        [49, 64, 78, 87, 103, 121, 120, 101],
+        [72, 92, 95, 98, 112, 100, 103, 99],
+    ]
+)
+"""The luma table of ITU-T T.81, K.1, which the usual quality of 1 to 100 scales."""
+
+Encoded = tuple[bytes, list[str]]
 
 
-def encode(photograph: Photograph, kind: str, quality: int) -> bytes:
-    """The bytes of the file in the format `kind`. Raises pyvips.Error where the format cannot hold the picture."""
+@dataclass(frozen=True)
+class _Job:
+    """A photograph on its way into a file."""
+
+    photograph: Photograph
+    array: NDArray[Any]
+    """(H, W, C) of uint8, uint16 or float32: grey or RGB, alpha if there is one, other planes."""
+    channels: int
+    """Of grey or RGB, and alpha."""
+    metadata: Metadata
+    quality: int | None
+
+    @property
+    def alpha(self) -> bool:
+        return self.channels in (2, 4)
+
+    @property
+    def picture(self) -> pyvips.Image:
+        """Grey or RGB and alpha for libvips, with the resolution and the profile."""
+        array = np.ascontiguousarray(self.array[..., : self.channels])
+        height, width, bands = array.shape
+        deep = array.dtype.itemsize == 2
+        names = ("grey16", "rgb16") if deep else ("b-w", "srgb")
+        across, down = self.metadata.dpi or (72.0, 72.0)
+        image = pyvips.Image.new_from_memory(array, width, height, bands, "ushort" if deep else "uchar").copy(
+            interpretation=names[bands > 2], xres=across / 25.4, yres=down / 25.4
+        )
+        if self.metadata.icc:
+            image.set_type(pyvips.GValue.blob_type, "icc-profile-data", self.metadata.icc)
+        return image
+
+
+def encode(photograph: Photograph, kind: str, quality: int | None) -> Encoded:
+    """The bytes of the file in the format `kind`, and what could not go into it, in words.
+
+    Raises pyvips.Error, OSError or ValueError where the format cannot hold the picture.
+    """
+    lost: list[str] = []
     bits = min(photograph.bits, _MOST_BITS[kind])
-    image = _picture(photograph, kind, bits)
-    metadata = replace(photograph.metadata, exif=sized(photograph.metadata.exif, image.width, image.height))
-    _attach(image, metadata, kind)
-    if kind in ("webp", "avif") and metadata.icc[16:20] == b"GRAY":
-        # These formats hold no grey, so a grey profile would not fit: the values change so that the colours do not.
-        image = image.icc_transform("srgb", embedded=True, intent="relative", depth=bits)
-    return _saved(image, metadata, kind, bits, quality)
+    planes = _planes(photograph, kind, bits, lost)
+    channels = len(planes) - (0 if photograph.planes is None or kind != "tiff" else photograph.planes.shape[1])
+    array = array_of_planes(planes, bits)
+    metadata, coding = photograph.metadata, photograph.coding
+    height, width = array.shape[:2]
+    further = bool(metadata.pieces) and kind != "jpeg"
+    if further:
+        lost += [piece.kind for piece in metadata.pieces]
+        metadata = replace(metadata, xmp=without_further(metadata.xmp), pieces=())
+    metadata = replace(metadata, exif=sized(metadata.exif, width, height), xmp=sized_xmp(metadata.xmp, width, height))
+    metadata = _with_profile(metadata, photograph, kind, lost)
+    had, kept = coding.depth or photograph.bits, _depth_of_avif(photograph) if kind == "avif" else bits
+    if kept < had:
+        lost.append(f"{had} bits in a value ({kept} are kept)")
+    data, more = _ENCODERS[kind](_Job(photograph, array, channels, metadata, quality))
+    return data, list(dict.fromkeys([*lost, *more, *_homeless(metadata, kind)]))
 
 
-def _picture(photograph: Photograph, kind: str, bits: int) -> pyvips.Image:
-    """The pixels, alpha and resolution of the photograph; over white where the format has no alpha."""
-    pixels, alpha = photograph.pixels[0].detach().float(), photograph.alpha
-    planes = [pixels.mean(0)] if photograph.grey else list(pixels)
+def _planes(photograph: Photograph, kind: str, bits: int, lost: list[str]) -> list[Tensor]:
+    """The channels to be written; over white where the format has no alpha."""
+    pixels, alpha, beyond = photograph.pixels[0].detach().float().cpu(), photograph.alpha, photograph.beyond
+    if photograph.linear:
+        pixels = light_of(pixels.clamp(0, 1))
+    if beyond is not None:
+        whole = pixels + beyond[0]
+        if bits < 32:
+            lost += photograph.beyond_words()
+            whole = torch.where(beyond[0].isfinite(), whole, pixels)
+        pixels = whole
+    planes = [pixels[0] if _equal(pixels) else pixels.mean(0)] if photograph.grey else list(pixels)
     if alpha is not None and kind in ("bmp", "jpeg"):
         planes = [torch.lerp(torch.ones_like(plane), plane, alpha[0, 0].to(plane)) for plane in planes]
+        if bool((alpha < 1).any()):
+            lost.append("transparency (laid over white)")
     elif alpha is not None:
         planes.append(alpha[0, 0])
-    array = array_of_planes(planes, bits)
-    height, width, bands = array.shape
-    number, grey, colour = _VIPS_NAMES[bits]
-    across, down = photograph.metadata.dpi
-    return pyvips.Image.new_from_memory(array, width, height, bands, number).copy(
-        interpretation=grey if photograph.grey else colour, xres=across / 25.4, yres=down / 25.4
+    if photograph.planes is not None:
+        if kind == "tiff":
+            planes += list(photograph.planes[0])
+        else:
+            lost.append(
+                f"{photograph.planes.shape[1]} channels beside colour and alpha"
+                if photograph.planes.shape[1] > 1
+                else "a channel beside colour and alpha"
+            )
+    return planes
+
+
+def _equal(pixels: Tensor) -> bool:
+    """Whether the channels (3, H, W) are the same, NaN or not: the mean of three would round."""
+    return bool(((pixels == pixels[:1]) | (pixels.isnan() & pixels[:1].isnan())).all())
+
+
+def _with_profile(metadata: Metadata, photograph: Photograph, kind: str, lost: list[str]) -> Metadata:
+    """The metadata with an ICC profile where the format has no other way to say what the colours mean."""
+    colour, icc = metadata.colour, metadata.icc
+    grey = photograph.grey and kind in ("jpeg", "png", "tiff", "bmp")
+    if photograph.grey and not grey and icc[16:20] == b"GRAY":
+        icc = rgb_from_grey(icc)
+        if not icc:
+            lost.append("the ICC profile for grey")
+    native = (
+        (kind == "png" and photograph.format == "png")
+        or (kind in ("png", "avif") and colour is not None and colour.cicp is not None and not icc)
+        or (kind == "jpeg" and photograph.format == "jpeg")
+    )
+    if colour is not None and not icc and not native and not colour.is_srgb:
+        if kind != "bmp":
+            icc = profile_of(colour, grey=grey)
+        if colour.is_hdr:
+            lost.append(f"the brightest part of {str(colour.transfer).upper()} (the profile ends at white)")
+    if kind == "bmp" and (icc or (colour is not None and not colour.is_srgb)):
+        lost.append("the ICC profile")
+    return replace(metadata, icc=icc)
+
+
+def _homeless(metadata: Metadata, kind: str) -> list[str]:
+    """What of the metadata the format has no place for."""
+    lost = []
+    if kind == "bmp":
+        names = {"EXIF": metadata.exif, "XMP": metadata.xmp}
+        lost += [name for name, blob in names.items() if blob]
+    if kind in ("bmp", "webp", "avif"):
+        names = {"IPTC": metadata.iptc, "Photoshop's clipping paths and flags": metadata.resources}
+        lost += [name for name, blob in names.items() if blob]
+    if metadata.comments and kind not in ("jpeg", "png"):
+        lost.append("the comment")
+    if metadata.segments and kind != "jpeg":
+        names_ = (
+            f"APP{marker - 0xE0} ({body.split(bytes(1))[0][:20].decode('latin-1')})"
+            for marker, body in metadata.segments
+        )
+        lost += [f"JPEG segment {name}" if name.isprintable() else "a JPEG segment" for name in names_]
+    if metadata.chunks and kind != "png":
+        words = [name for name in _texts(metadata.chunks) if kind != "jpeg" or name != "Comment"]
+        lost += [f"PNG texts ({', '.join(dict.fromkeys(words))})"] if words else []
+    return lost
+
+
+def _texts(chunks: bytes) -> list[str]:
+    """The keywords of texts in chunks of PNG."""
+    found, at = [], 0
+    while at + 12 <= len(chunks):
+        size, name = struct.unpack_from(">L4s", chunks, at)
+        if name in (b"tEXt", b"zTXt", b"iTXt"):
+            found.append(chunks[at + 8 : at + 8 + size].split(b"\0")[0].decode("latin-1"))
+        at += 12 + size
+    return found
+
+
+def _jpeg(job: _Job) -> Encoded:
+    lost: list[str] = []
+    metadata, coding = job.metadata, job.photograph.coding
+    array = job.array[..., 0] if job.channels == 1 else job.array[..., :3]
+    options: dict[str, Any] = {"quality": job.quality or _QUALITY}
+    if job.quality is None and coding.tables:
+        options["quality"] = max(_LEAST_QUALITY, _quality_of(coding.tables[0]))
+        if _quality_of(coding.tables[0]) >= _LEAST_QUALITY:
+            options = {"qtables": [list(table) for table in coding.tables]}
+    if job.channels > 2:
+        options["subsampling"] = coding.sampling or "4:4:4"
+    coded = _coded(np.ascontiguousarray(array), progressive=coding.progressive, **options)
+    exif, dropped = fitted(metadata.exif, MOST_EXIF)
+    lost += [f"{name} (it does not fit into a JPEG)" for name in dropped]
+    xmp = split_xmp(metadata.xmp, MOST_XMP)
+    if xmp is None:
+        lost.append("XMP (it does not fit into a JPEG)")
+    main, extension = xmp or (b"", b"")
+    if extension:
+        main = with_guid(main, hashlib.md5(extension, usedforsecurity=False).hexdigest().upper().encode())
+    comments = metadata.comments
+    if metadata.chunks:
+        comments += tuple(_comments(metadata.chunks))
+    parts = JpegParts(
+        iptc=metadata.iptc,
+        resources=metadata.resources,
+        comments=comments,
+        segments=metadata.segments,
+        pieces=metadata.pieces,
+    )
+    return into_jpeg(coded, metadata.dpi, exif, (main, extension), metadata.icc, parts), lost
+
+
+_coding = Lock()
+
+
+def _coded(array: NDArray[Any], **options: Any) -> bytes:
+    """A JPEG file of the array, with Huffman tables of its own."""
+    buffer = BytesIO()
+    with _coding:
+        usual = ImageFile.MAXBLOCK
+        try:
+            # Pillow guesses how much room the whole file needs, and fails where that is too little, as for noise.
+            ImageFile.MAXBLOCK = max(usual, 2 * array.nbytes + 2**16)
+            Image.fromarray(array).save(buffer, "JPEG", optimize=True, **options)
+        finally:
+            ImageFile.MAXBLOCK = usual
+    return buffer.getvalue()
+
+
+def _quality_of(table: tuple[int, ...]) -> int:
+    """The quality, 1 to 100, that the usual luma table has to be scaled by to come near this one (libjpeg's rule)."""
+    percent = 100 * sum(table) / float(_LUMA.sum())
+    return round(min(max(100 - percent / 2 if percent <= 100 else 5000 / percent, 1), 100))
+
+
+def _comments(chunks: bytes) -> list[bytes]:
+    """The plain texts called Comment in chunks of PNG."""
+    found, at = [], 0
+    while at + 12 <= len(chunks):
+        size, name = struct.unpack_from(">L4s", chunks, at)
+        body = chunks[at + 8 : at + 8 + size]
+        if name == b"tEXt" and body.startswith(b"Comment\0"):
+            found.append(body[8:])
+        at += 12 + size
+    return found
+
+
+def _png(job: _Job) -> Encoded:
+    metadata = job.metadata
+    chunks = metadata.chunks
+    if (
+        metadata.colour is not None
+        and metadata.colour.cicp is not None
+        and job.photograph.format != "png"
+        and not metadata.icc
+    ):
+        primaries, transfer, _, full = metadata.colour.cicp
+        chunks = chunk(b"cICP", bytes((primaries, transfer, 0, full or 1))) + chunks
+    if metadata.exif:
+        chunks += chunk(b"eXIf", metadata.exif)
+    resources = resources_with_iptc(metadata.resources, metadata.iptc)
+    if resources:
+        chunks += text_profile(b"iptc", resources)
+    for comment in metadata.comments:
+        chunks += chunk(b"tEXt", b"Comment\0" + comment.rstrip(b"\0"))
+    if metadata.xmp:
+        chunks += chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + metadata.xmp)
+    if metadata.dpi is not None:
+        across, down = (min(round(value / 0.0254), 2**32 - 1) for value in metadata.dpi)
+        chunks += chunk(b"pHYs", struct.pack(">LLB", across, down, 1))
+    return into_png(job.picture.pngsave_buffer(keep="icc"), chunks), []
+
+
+def _tiff(job: _Job) -> Encoded:
+    metadata, grey = job.metadata, job.channels < 3
+    return tiff_file(
+        job.array,
+        grey=grey,
+        extra=((2,) if job.alpha else ()) + (0,) * (job.array.shape[2] - job.channels),
+        dpi=metadata.dpi,
+        exif=metadata.exif,
+        xmp=metadata.xmp,
+        icc=metadata.icc,
+        iptc=metadata.iptc,
+        resources=metadata.resources,
     )
 
 
-def _attach(image: pyvips.Image, metadata: Metadata, kind: str) -> None:
-    """Gives `image` what libvips writes of the metadata."""
-    blobs = {"xmp-data": metadata.xmp, "icc-profile-data": metadata.icc}
-    if kind == "jpeg" and metadata.iptc:
-        blobs["iptc-data"] = photoshop_of_iptc(metadata.iptc)
-    if kind in ("webp", "avif") and metadata.exif:
-        blobs["exif-data"] = b"Exif\0\0" + metadata.exif
-    for name, blob in blobs.items():
-        if blob:
-            image.set_type(pyvips.GValue.blob_type, name, blob)
+def _webp(job: _Job) -> Encoded:
+    metadata = job.metadata
+    lossless = job.photograph.coding.lossless and job.photograph.format == "webp" and job.quality is None
+    options = {"lossless": True, "exact": True} if lossless else {"Q": job.quality or _QUALITY}
+    saved = bytes(job.picture.webpsave_buffer(keep="none", **options))
+    height, width = job.array.shape[:2]
+    return into_webp(saved, metadata.exif, metadata.xmp, metadata.icc, width, height, alpha=job.alpha), []
 
 
-def _saved(image: pyvips.Image, metadata: Metadata, kind: str, bits: int, quality: int) -> bytes:
-    """`image` as a file of the format, with the metadata that libvips would drop or change."""
-    if kind == "jpeg":
-        saved = image.jpegsave_buffer(Q=quality, subsample_mode="off", optimize_coding=True, keep=_KEPT)
-        return into_jpeg(saved, metadata.exif, metadata.dpi)
-    if kind == "bmp":
-        return save_bitmap(image)
-    if kind == "png":
-        return into_png(image.pngsave_buffer(keep=_KEPT), metadata.exif, metadata.chunks)
-    if kind == "tiff":
-        predictor = "none" if bits == 32 else "horizontal"  # few readers know the one for floats
-        size = image.width * image.height * image.bands * bits // 8
-        saved = image.tiffsave_buffer(
-            compression="deflate", predictor=predictor, resunit="inch", bigtiff=size > 2**31, keep=_KEPT
+def _avif(job: _Job) -> Encoded:
+    metadata, coding = job.metadata, job.photograph.coding
+    follows = job.photograph.format in ("avif", "heic")
+    depth = _depth_of_avif(job.photograph)
+    lossless = follows and coding.lossless and job.quality is None
+    image = job.picture
+    if depth > 8:  # libvips takes the upper bits only, and does not round
+        scaled = np.rint(job.array[..., : job.channels] * ((2**depth - 1) / 65535)).astype(np.uint16) << (16 - depth)
+        image = replace(job, array=scaled).picture
+    subsampled = follows and coding.sampling in ("4:2:0", "4:2:2") and not lossless
+    saved = bytes(
+        image.heifsave_buffer(
+            Q=job.quality or _QUALITY,
+            lossless=lossless,
+            bitdepth=depth,
+            compression="av1",
+            subsample_mode="on" if subsampled else "off",
+            keep="icc",
         )
-        return into_tiff(saved, metadata.exif, metadata.iptc)
-    keep = _KEPT + "|exif" if metadata.exif else _KEPT
-    if kind == "webp":
-        return bytes(image.webpsave_buffer(Q=quality, keep=keep))
-    depth = 8 if bits == 8 else 10
-    return bytes(image.heifsave_buffer(Q=quality, bitdepth=depth, compression="av1", subsample_mode="off", keep=keep))
+    )
+    colour = metadata.colour
+    cicp = colour.cicp if colour is not None and not metadata.icc else None
+    return into_heif(saved, metadata.exif, metadata.xmp, cicp), []
+
+
+def _depth_of_avif(photograph: Photograph) -> int:
+    """Bits of a value in AVIF: those of the source where it was one, else 10 for what has more than 8."""
+    if photograph.bits == 8:
+        return 8
+    return max(photograph.coding.depth, 10) if photograph.format in ("avif", "heic") else 10
+
+
+def _bmp(job: _Job) -> Encoded:
+    return save_bitmap(job.picture), []
+
+
+_ENCODERS: Mapping[str, Callable[[_Job], Encoded]] = {
+    "jpeg": _jpeg,
+    "png": _png,
+    "tiff": _tiff,
+    "webp": _webp,
+    "avif": _avif,
+    "bmp": _bmp,
+}

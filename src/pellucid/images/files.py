@@ -15,11 +15,13 @@ from pellucid.images.messages import name_of, reason
 from pellucid.images.photograph import Photograph
 from pellucid.images.values import check_pixels
 
-__all__ = ["SUFFIXES", "read", "readable", "supported", "write", "write_change"]
+__all__ = ["SUFFIXES", "read", "supported", "write", "write_change"]
 
 SUFFIXES: Mapping[str, str] = {
     ".avif": "avif",
     ".bmp": "bmp",
+    ".jfif": "jpeg",
+    ".jpe": "jpeg",
     ".jpeg": "jpeg",
     ".jpg": "jpeg",
     ".png": "png",
@@ -28,14 +30,6 @@ SUFFIXES: Mapping[str, str] = {
     ".webp": "webp",
 }
 """Suffixes of the files that are read and written, in small letters, and their formats."""
-
-# Camera raw files look like TIFF; what would be read from them is their little preview.
-_RAW = {".3fr", ".arw", ".cr2", ".dcr", ".dng", ".erf", ".iiq", ".kdc", ".nef", ".nrw", ".pef", ".sr2", ".srw"}
-
-
-def readable(path: str | os.PathLike[str]) -> bool:
-    """Whether the suffix of `path` is that of a picture that is read, and perhaps not written; the file is not looked at."""
-    return supported(path) or Path(path).suffix.lower() == ".gif"
 
 
 def supported(path: str | os.PathLike[str]) -> bool:
@@ -55,9 +49,7 @@ def read(path: str | os.PathLike[str]) -> Photograph:
         raise ImageError(f"{name}: cannot be read: {reason(error)}") from error
     if not data:
         raise ImageError(f"{name}: the file is empty")
-    kind = format_of(data, name)
-    if kind == "tiff" and Path(path).suffix.lower() in _RAW:
-        raise ImageError(f"{name}: a camera raw file cannot be read; develop it to TIFF first")
+    kind = format_of(data, name, Path(path).suffix)
     try:
         return decode(data, kind, name)
     except (pyvips.Error, UnicodeDecodeError) as error:  # the second where libvips quotes the damaged bytes
@@ -66,28 +58,41 @@ def read(path: str | os.PathLike[str]) -> Photograph:
         raise ImageError(f"{name}: the picture is too large for the memory of this machine") from error
 
 
-def write(photograph: Photograph, path: str | os.PathLike[str], *, quality: int = 95, overwrite: bool = True) -> None:
-    """Writes `photograph` to the file at `path`, in the format of its suffix.
+def write(
+    photograph: Photograph,
+    path: str | os.PathLike[str],
+    *,
+    quality: int | None = None,
+    overwrite: bool = True,
+    strict: bool = False,
+) -> tuple[str, ...]:
+    """Writes `photograph` to the file at `path`, in the format of its suffix, and returns what could not be kept, in words.
 
-    `quality` (1 to 100) is that of JPEG (chroma at full resolution), WebP and AVIF; PNG and TIFF are lossless. The file
-    appears whole or not at all: it is written beside its place under another name and then moved there. With
-    `overwrite=False` an existing file is left alone, and that is an error.
+    `quality` (1 to 100) is that of JPEG, WebP and AVIF; PNG and TIFF are lossless. Without it, a format follows the
+    photograph's own coding where it was read from that format: the quantisation tables (of a quality of 90 at least), the
+    sampling of the chroma and the progressive order of JPEG, the lossless coding of WebP, the depth and the sampling of AVIF;
+    else it is 95, chroma at full resolution. The file appears whole or not at all: it is written beside its place under
+    another name and then moved there. With `overwrite=False` an existing file is left alone, and that is an error.
 
-    Raises `ImageError` where the suffix is unknown, the pixels hold NaN, or the file cannot be written, and
-    `SettingsError` for a wrong quality.
+    Raises `ImageError` where the suffix is unknown, the pixels hold NaN, the file cannot be written, or `strict` is set and
+    something of the file that was read could not be kept; and `SettingsError` for a wrong quality.
     """
     name, target = name_of(path), Path(path)
     kind = SUFFIXES.get(target.suffix.lower())
     if kind is None:
         raise ImageError(f"{name}: cannot write files with the suffix {target.suffix!r}; known: {', '.join(SUFFIXES)}")
-    if not 1 <= quality <= 100:
+    if quality is not None and not 1 <= quality <= 100:
         raise SettingsError(f"the quality must lie in 1 to 100, got {quality}")
     check_pixels(photograph.pixels, name)
     try:
-        data = encode(photograph, kind, quality)
-    except pyvips.Error as error:
+        data, words = encode(photograph, kind, quality)
+    except (pyvips.Error, OSError, ValueError) as error:
         raise ImageError(f"{name}: cannot be written as {kind}: {reason(error)}") from error
+    lost = tuple(dict.fromkeys([*photograph.lost, *words]))
+    if strict and lost:
+        raise ImageError(f"{name}: not written, for it would not keep {'; '.join(lost)}")
     _put(target, data, overwrite)
+    return lost
 
 
 def write_change(
@@ -96,22 +101,24 @@ def write_change(
     photograph: Photograph,
     source: str | os.PathLike[str],
     *,
+    quality: int | None = None,
     overwrite: bool = True,
-) -> None:
-    """Writes what became of a photograph that was read from `source`, as `write` does.
+    strict: bool = False,
+) -> tuple[str, ...]:
+    """Writes what became of a photograph that was read from `source`, as `write` does, and returns what could not be kept.
 
     Where nothing was done to it, so that `changed` is the very photograph, and the format is the same, the file is copied:
     written anew, a JPEG would lose a little more.
     """
-    same = SUFFIXES.get(Path(path).suffix.lower()) == SUFFIXES.get(Path(source).suffix.lower())
-    if changed is not photograph or not same:
-        write(changed, path, overwrite=overwrite)
-        return
+    kind = SUFFIXES.get(Path(path).suffix.lower())
+    if changed is not photograph or kind != photograph.format or kind != SUFFIXES.get(Path(source).suffix.lower()):
+        return write(changed, path, quality=quality, overwrite=overwrite, strict=strict)
     try:
         data = Path(source).read_bytes()
     except OSError as error:
         raise ImageError(f"{name_of(source)}: cannot be read: {reason(error)}") from error
     _put(Path(path), data, overwrite)
+    return ()
 
 
 def _put(target: Path, data: bytes, overwrite: bool) -> None:

@@ -2,12 +2,15 @@
 
 from dataclasses import dataclass, field, replace
 
+import torch
 from torch import Tensor
 
 from pellucid.images.alpha import resized
+from pellucid.images.colour import Colour
+from pellucid.images.jpeg import Piece
 from pellucid.images.values import check_pixels
 
-__all__ = ["Metadata", "Photograph"]
+__all__ = ["Coding", "Metadata", "Photograph"]
 
 
 @dataclass(frozen=True)
@@ -17,15 +20,39 @@ class Metadata:
     exif: bytes = b""
     """A TIFF structure (without the leading `Exif\\0\\0`): orientation 1 or absent, no thumbnail."""
     xmp: bytes = b""
-    """The XMP packet."""
+    """The XMP packet, whole."""
     iptc: bytes = b""
     """The IPTC-IIM records, without the Photoshop block around them."""
     icc: bytes = b""
     """The ICC profile of the pixels."""
-    dpi: tuple[float, float] = (72.0, 72.0)
-    """Horizontal and vertical resolution, in dots per inch."""
+    dpi: tuple[float, float] | None = None
+    """Horizontal and vertical resolution, in dots per inch; None where the file tells none."""
     chunks: bytes = b""
     """What only PNG has a place for, as it lies in the file: texts, and tags of the colour that are no ICC profile."""
+    resources: bytes = b""
+    """What Photoshop says beside IPTC, as it lies in the file: clipping paths, the copyright flag."""
+    comments: tuple[bytes, ...] = ()
+    """The comments of a JPEG file."""
+    segments: tuple[tuple[int, bytes], ...] = ()
+    """Application segments of a JPEG file that are not known, by their markers."""
+    pieces: tuple[Piece, ...] = ()
+    """What lies behind the picture in a JPEG file: a gain map, a second picture, the video of a motion photo."""
+    colour: Colour | None = None
+    """What the colours mean, where the file says it in another way than by an ICC profile."""
+
+
+@dataclass(frozen=True)
+class Coding:
+    """How the pixels were coded, which is followed when they are written in the same format."""
+
+    lossless: bool = False
+    depth: int = 0
+    """Bits of a value in AVIF and HEIF; 0 where it is that of the photograph."""
+    tables: tuple[tuple[int, ...], ...] = ()
+    """The quantisation tables of a JPEG file, luma first, each of 64 numbers row by row."""
+    sampling: str = ""
+    """Of the chroma: `4:4:4`, `4:2:2`, `4:2:0`, or empty where it is not known."""
+    progressive: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,14 +68,43 @@ class Photograph:
     bits: int = 8
     """8, 16, or 32 for float: the depth it is written with where the format allows."""
     metadata: Metadata = field(default_factory=Metadata)
-    """EXIF, XMP, IPTC, ICC, resolution, PNG chunks."""
+    """EXIF, XMP, IPTC, ICC, resolution, PNG chunks, and so on."""
     format: str = "png"
-    """The format of the file it was read from: avif, bmp, gif, jpeg, png, tiff or webp."""
+    """The format of the file it was read from: avif, bmp, gif, jpeg, png, tiff or webp; heic, jxl or raw with their extras."""
     pages: int = 1
     """How many pages or frames the file has; the first is here."""
+    planes: Tensor | None = None
+    """float32 (1, K, H, W): channels that are neither colour nor alpha, such as the infrared of a scanner; never restored."""
+    beyond: Tensor | None = None
+    """float32 (1, 3, H, W): what the file holds beyond the pixels, to be added again when it is written: values outside [0, 1],
+    NaN, and the colours hidden under alpha 0. None where that is nothing."""
+    linear: bool = False
+    """Whether the file holds light: the pixels are then that light in the encoding of sRGB, and become light again when they
+    are written. A network knows pictures for screens; light it would take for a picture far too dark."""
+    coding: Coding = field(default_factory=Coding)
+    """How the pixels were coded."""
+    lost: tuple[str, ...] = ()
+    """What the file had and the photograph has not, in words."""
 
     def with_pixels(self, pixels: Tensor) -> "Photograph":
-        """The same photograph with other pixels, (1, 3, H, W); the alpha is resized where the size changed."""
+        """The same photograph with other pixels, (1, 3, H, W); the alpha and other planes are resized where the size changed."""
         check_pixels(pixels, "the new pixels")
         height, width = pixels.shape[-2:]
-        return replace(self, pixels=pixels, alpha=None if self.alpha is None else resized(self.alpha, height, width))
+        if pixels.shape[-2:] == self.pixels.shape[-2:]:
+            return replace(self, pixels=pixels)
+        return replace(
+            self,
+            pixels=pixels,
+            alpha=None if self.alpha is None else resized(self.alpha, height, width),
+            planes=None if self.planes is None else resized(self.planes, height, width),
+            beyond=None,
+            lost=(*self.lost, *self.beyond_words()),
+        )
+
+    def beyond_words(self) -> list[str]:
+        """What is visible of the values beyond the pixels, in words."""
+        if self.beyond is None:
+            return []
+        shown = self.beyond if self.alpha is None else torch.where(self.alpha > 0, self.beyond, 0)
+        words = ["values that are not numbers (NaN)"] if bool(shown.isnan().any()) else []
+        return [*words, "values outside 0 to 1"] if bool((shown.nan_to_num().abs() > 1e-6).any()) else words

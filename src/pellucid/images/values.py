@@ -1,6 +1,6 @@
 """The values of a picture: which are allowed, and their way from integers to [0, 1] and back."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,16 @@ from torch import Tensor
 
 from pellucid.errors import ImageError
 
-__all__ = ["array_of_planes", "check_pixels", "check_range", "planes_of_array", "quantise"]
+__all__ = [
+    "array_of_planes",
+    "check_pixels",
+    "check_range",
+    "light_of",
+    "planes_of_array",
+    "planes_of_samples",
+    "quantise",
+    "values_of",
+]
 
 _FARTHEST = 4.0
 """How far outside [0, 1] a value may lie and still be noise, not a picture in 0..255."""
@@ -23,6 +32,24 @@ def quantise(image: Tensor, bits: int = 8) -> Tensor:
     """
     steps = 2**bits - 1
     return image.clamp(0, 1).mul(steps).round().div(steps)
+
+
+def light_of(values: Tensor) -> Tensor:
+    """Values in [0, 1] of the encoding of sRGB (IEC 61966-2-1) as light, (..., H, W)."""
+    return _by_planes(values, lambda x: torch.where(x <= 0.04045, x / 12.92, ((x + 0.055) / 1.055) ** 2.4))
+
+
+def values_of(light: Tensor) -> Tensor:
+    """Light in [0, 1] in the encoding of sRGB, (..., H, W)."""
+    return _by_planes(light, lambda x: torch.where(x <= 0.0031308, x * 12.92, 1.055 * x ** (1 / 2.4) - 0.055))
+
+
+def _by_planes(planes: Tensor, curve: Callable[[Tensor], Tensor]) -> Tensor:
+    """A curve in double precision, so that 16 bits come back; one plane at a time, for that takes memory."""
+    out = torch.empty_like(planes)
+    for source, target in zip(planes.reshape(-1, *planes.shape[-2:]), out.view(-1, *planes.shape[-2:]), strict=True):
+        target.copy_(curve(source.double()))
+    return out
 
 
 def check_pixels(pixels: Tensor, what: str) -> None:
@@ -65,6 +92,31 @@ def planes_of_array(array: NDArray[Any], what: str) -> Tensor:
     else:
         # Divided, not multiplied by the inverse: k / 255 is then the float32 nearest to the true value.
         np.divide(out, np.iinfo(array.dtype).max, out=out)
+    return planes
+
+
+def planes_of_samples(array: NDArray[Any], bits: int, empty: int, what: str) -> Tensor:
+    """Samples of a file, (H, W, C) of uint8, uint16 or float32, as float32 (1, C, H, W).
+
+    Floats stay as they are. Of integers the lowest `empty` bits are left out; the rest is divided by 2^bits - 1. Raises
+    `ImageError` about `what` where most floats are clearly not in [0, 1].
+    """
+    planes = torch.empty(1, array.shape[2], *array.shape[:2])
+    out = planes[0].numpy()
+    if array.dtype.kind == "f":
+        out[...] = array.transpose(2, 0, 1)
+        if not np.isfinite(out).any():
+            raise ImageError(f"{what}: holds no finite number")
+        outside = np.count_nonzero((out < -_FARTHEST) | (out > 1 + _FARTHEST))
+        if 2 * outside > out.size:
+            raise ImageError(
+                f"{what}: values from {np.nanmin(out):.4g} to {np.nanmax(out):.4g}, expected [0, 1]; "
+                "divide values of 8 bits by 255, of 16 bits by 65535"
+            )
+        return planes
+    out[...] = (array >> empty if empty else array).transpose(2, 0, 1)
+    # Divided, not multiplied by the inverse: k / 255 is then the float32 nearest to the true value.
+    np.divide(out, 2**bits - 1, out=out)
     return planes
 
 

@@ -118,11 +118,13 @@ def _present_name(key: str) -> str:
 
 def _open_published(path: Path) -> tuple[Header, dict[str, Tensor]]:
     """The header and the tensors that a model file of the same network would have."""
-    found = recognise(read_weights(path))
+    read = read_weights(path)
+    found = recognise(read)
     if found is None:
+        named = ", ".join(list(read)[:4]) or "none"
         raise ModelError(
-            f"{path}: not a pellucid model file, nor the published weights of a network known here: "
-            f"{', '.join(PUBLISHED)}"
+            f"{path}: not a pellucid model file, nor (its first tensors: {named}) the published weights of a network "
+            f"known here: {', '.join(PUBLISHED)}"
         )
     name, settings, weights = found
     card = {

@@ -55,7 +55,7 @@ def find_model(name: str) -> Path:
         return _from_hub(name.removeprefix("hf:"))
     path = Path(name)
     if path.is_file():
-        if path.suffix in SUFFIXES:
+        if path.suffix.lower() in SUFFIXES:
             return path
         raise ModelError(f"{name}: not a file of weights; known: {', '.join(SUFFIXES)}")
     if path.suffix or len(path.parts) > 1:

@@ -157,4 +157,4 @@ def _shrunk(image: Tensor, factor: int) -> Tensor:
 
 
 def _uri(pixels: Tensor) -> str:
-    return as_uri(encode(Photograph(pixels.float().clamp(0, 1)), "png", quality=95))
+    return as_uri(encode(Photograph(pixels.float().clamp(0, 1)), "png", quality=None)[0])

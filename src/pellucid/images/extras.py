@@ -1,0 +1,118 @@
+"""Formats and samples that libvips' wheel cannot read, by the packages that can; those of an extra are imported when needed.
+
+- HEIC by pi-heif (libheif and libde265, no encoder): 8 to 12 bits.
+- JPEG XL by imagecodecs (libjxl).
+- Camera raw files by rawpy (LibRaw): developed to 16 bits in sRGB, with the white balance of the camera.
+- 64-bit floating and 32-bit integer samples of TIFF by tifffile.
+"""
+
+from collections.abc import Callable, Mapping
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pellucid.errors import ImageError, MissingExtraError, one_line
+from pellucid.images.jxl import parts_of_jxl
+
+__all__ = ["LOADERS", "parts_of_jxl", "tiff_samples"]
+
+Samples = tuple[NDArray[Any], list[str]]
+"""(H, W, C) of uint8, uint16 or float32, upright but for TIFF; and what is lost by reading, in words."""
+
+
+def _heic(data: bytes, name: str) -> Samples:
+    try:
+        import pi_heif
+    except ImportError as error:
+        raise _missing(name, "pi-heif", "heic") from error
+    try:
+        picture = pi_heif.open_heif(BytesIO(data), convert_hdr_to_8bit=False, hdr_to_16bit=True)
+        array = np.asarray(picture)
+    except (OSError, ValueError, SyntaxError, RuntimeError, EOFError) as error:
+        raise ImageError(f"{name}: truncated, damaged or of an unknown sort of heic ({one_line(error)})") from error
+    return array[..., None] if array.ndim == 2 else array, []
+
+
+def _jxl(data: bytes, name: str) -> Samples:
+    try:
+        import imagecodecs
+    except ImportError as error:
+        raise _missing(name, "imagecodecs", "jxl") from error
+    try:
+        array = imagecodecs.jpegxl_decode(data, index=0)
+    except (imagecodecs.JpegxlError, ValueError, RuntimeError, IndexError) as error:
+        raise ImageError(f"{name}: truncated, damaged or of an unknown sort of jxl ({one_line(error)})") from error
+    array = array[..., None] if array.ndim == 2 else array
+    if array.dtype.kind == "f":
+        array = array.astype(np.float32)
+    if array.ndim != 3 or array.shape[2] > 4:
+        raise ImageError(f"{name}: cannot read samples of shape {array.shape}")
+    return array, []
+
+
+def _raw(data: bytes, name: str) -> Samples:
+    try:
+        import rawpy
+    except ImportError as error:
+        raise _missing(name, "rawpy", "raw") from error
+    try:
+        with rawpy.imread(BytesIO(data)) as raw:
+            array = raw.postprocess(
+                use_camera_wb=True,
+                no_auto_bright=True,
+                output_bps=16,
+                output_color=rawpy.ColorSpace.sRGB,
+                gamma=(2.4, 12.92),
+            )
+    except (rawpy.LibRawError, OSError, ValueError) as error:
+        raise ImageError(f"{name}: a camera raw file that cannot be developed ({_reason(error)})") from error
+    return array, ["the raw values (developed to 16 bits with the white balance of the camera)"]
+
+
+LOADERS: Mapping[str, Callable[[bytes, str], Samples]] = {"heic": _heic, "jxl": _jxl, "raw": _raw}
+"""Readers of the formats that need an extra, by the format's name."""
+
+
+def tiff_samples(data: bytes, name: str, page: int, branch: int) -> NDArray[Any]:
+    """The samples of a TIFF page as (H, W, C), floats as float32, integers of 32 bits as 16; alpha no longer associated."""
+    import tifffile
+
+    try:
+        with tifffile.TiffFile(BytesIO(data)) as file:
+            found: Any = file.pages[page]
+            found = found if branch < 0 else found.pages[branch]
+            array: NDArray[Any] = found.asarray()
+            if array.ndim == 3 and found.planarconfig == tifffile.PLANARCONFIG.SEPARATE:
+                array = np.moveaxis(array, 0, -1)
+            associated = [
+                index for index, kind in enumerate(found.extrasamples) if kind == tifffile.EXTRASAMPLE.ASSOCALPHA
+            ]
+            count, inverted = len(found.extrasamples), found.photometric == tifffile.PHOTOMETRIC.MINISWHITE
+    except (ValueError, KeyError, IndexError, OSError, TypeError, tifffile.TiffFileError) as error:
+        raise ImageError(f"{name}: truncated, damaged or of an unknown sort of tiff ({one_line(error)})") from error
+    array = array[..., None] if array.ndim == 2 else array
+    if array.ndim != 3:
+        raise ImageError(f"{name}: cannot read samples of shape {array.shape}")
+    if array.dtype.kind == "f":
+        array = array.astype(np.float32)
+    elif array.dtype.itemsize == 4:
+        array = np.rint(array / (2**32 - 1) * 65535).astype(np.uint16)
+    array = ~array if inverted and array.dtype.kind == "u" else array
+    if associated:
+        colours = array.shape[2] - count
+        most = 1 if array.dtype.kind == "f" else np.iinfo(array.dtype).max
+        alpha = array[..., colours + associated[0]].astype(np.float64)[..., None] / most
+        free = np.minimum(array[..., :colours] / np.where(alpha > 0, alpha, 1), most)
+        array[..., :colours] = np.where(alpha > 0, free if array.dtype.kind == "f" else np.rint(free), 0)
+    return array
+
+
+def _missing(name: str, package: str, extra: str) -> ImageError:
+    return ImageError(f"{name}: {MissingExtraError(package, extra)}")
+
+
+def _reason(error: Exception) -> str:
+    text = error.args[0] if error.args else error
+    return text.decode("latin-1") if isinstance(text, bytes) else str(text)

@@ -1,0 +1,289 @@
+"""TIFF files, table by table: what they hold beside their pixels, which page is the picture, and writing one.
+
+The specifications: TIFF 6.0, its supplements, and BigTIFF.
+"""
+
+import struct
+import zlib
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pellucid.images.colour import Colour
+from pellucid.images.exif import (
+    DESCRIPTIVE,
+    EXIF_TABLE,
+    GPS_TABLE,
+    MAKER_NOTE,
+    ExifTables,
+    exif_block,
+    exif_tables,
+    laid_tables,
+    movable_note,
+)
+from pellucid.images.photoshop import sorted_resources
+from pellucid.images.tiff_tables import Structure, Table, numbers, packed, table_bytes
+
+__all__ = ["TiffParts", "parts_of_tiff", "tiff_file"]
+
+_SUBFILE, _BITS, _COMPRESSION, _PHOTOMETRIC, _DESCRIPTION, _SAMPLES = 254, 258, 259, 262, 270, 277
+_SUB_TABLES, _EXTRA_SAMPLES, _SAMPLE_FORMAT = 330, 338, 339
+_XMP, _IPTC, _PHOTOSHOP, _ICC, _LAYERS = 700, 33723, 34377, 34675, 37724
+# How pixels lie, and how they were printed or scanned: made anew.
+_LAYOUT = {
+    254,
+    255,
+    *range(256, 267),
+    273,
+    274,
+    *range(277, 285),
+    *range(286, 304),
+    317,
+    318,
+    319,
+    *range(320, 336),
+    338,
+}
+_LAYOUT |= {*range(339, 348), *range(512, 533), 32781, 32932, 32995, 32996, 32997, 32998, 34016, 34022, 40965, 50341}
+_ELSEWHERE = {_XMP, _IPTC, _PHOTOSHOP, _ICC, EXIF_TABLE, GPS_TABLE}
+_STRIP = 2**18  # bytes of pixels in a strip, about
+_MOST_CLASSIC = 2**32 - 2**20
+
+
+@dataclass
+class TiffParts:
+    """What a TIFF file holds beside its pixels, and where its picture is."""
+
+    page: int = 0
+    """Number of the picture among the pages in a row."""
+    branch: int = -1
+    """Number of the picture among the tables below that page; -1 for the page itself."""
+    pages: int = 1
+    """How many pictures the file has, without thumbnails and masks."""
+    orientation: int = 1
+    dpi: tuple[float, float] | None = None
+    exif: bytes = b""
+    xmp: bytes = b""
+    iptc: bytes = b""
+    resources: bytes = b""
+    extra: tuple[int, ...] = ()
+    """What the channels beside the colours are: 0 not said, 1 associated alpha, 2 alpha."""
+    colour: Colour | None = None
+    """What the colours mean, by the tags for primaries and a table of light for each value."""
+    samples: tuple[int, int] = (8, 1)
+    """Bits of a sample, and its format: 1 unsigned, 2 signed, 3 floating."""
+    unread: tuple[str, ...] = ()
+
+
+def parts_of_tiff(data: bytes) -> TiffParts:
+    """What is in a TIFF file; what is damaged is left out."""
+    found = TiffParts()
+    try:
+        structure = Structure(data)
+        start = _choose(structure, found)
+        first = structure.table(start)
+    except struct.error:
+        return found
+    _describe(first, found)
+    try:
+        tables = exif_tables(structure, start)
+        if start != structure.first:  # a page behind a thumbnail: the first table may say more about the photograph
+            other = exif_tables(structure)
+            tables = replace(
+                tables,
+                first={**other.first, **tables.first},
+                below=tables.below or other.below,
+                note_at=tables.note_at or other.note_at,
+            )
+    except struct.error:
+        tables = ExifTables(structure.order)
+    said = {tag: entry for tag, entry in tables.first.items() if tag in DESCRIPTIVE}
+    if said.get(_DESCRIPTION, (0, 0, b""))[2].startswith((b'{"shape"', b"ImageJ=")):
+        del said[_DESCRIPTION]  # a program's own description of how the pixels lie
+    lost: list[str] = []
+    if said or tables.below:
+        found.exif, lost = exif_block(replace(tables, first=said))
+    unknown = sorted(tables.first.keys() - DESCRIPTIVE - _LAYOUT - _ELSEWHERE - {_LAYERS})
+    lost += ["Photoshop layers"] if _LAYERS in tables.first else []
+    lost += [f"TIFF tags {', '.join(map(str, unknown))}"] if unknown else []
+    found.unread = tuple(lost)
+    return found
+
+
+def tiff_file(
+    array: NDArray[Any],
+    *,
+    grey: bool,
+    extra: tuple[int, ...],
+    dpi: tuple[float, float] | None,
+    exif: bytes,
+    xmp: bytes,
+    icc: bytes,
+    iptc: bytes,
+    resources: bytes,
+) -> tuple[bytes, list[str]]:
+    """A TIFF file, and what could not go into it, in words.
+
+    The EXIF block is its beginning, byte for byte but for the offset of its first table, so that the offsets in maker notes stay
+    right. The samples are compressed by deflate, integers after the horizontal predictor.
+
+    Args:
+        array: (H, W, C) of uint8, uint16 or float32; grey or RGB, then the extra channels.
+        grey: whether the first channel is all of the picture.
+        extra: what each further channel is: 0 not said, 2 alpha.
+        dpi: resolution; None for none.
+        exif: an EXIF block; its descriptive tags, EXIF, GPS and interoperability tables are taken.
+        xmp: the packet.
+        icc: the profile.
+        iptc: the records.
+        resources: those of Photoshop.
+    """
+    lost: list[str] = []
+    try:
+        tables = exif_tables(Structure(exif)) if exif else ExifTables()
+    except struct.error:
+        tables, exif = ExifTables(), b""
+    big = array.nbytes > _MOST_CLASSIC
+    order = tables.order
+    if big:
+        note = tables.below.get(EXIF_TABLE, {}).get(MAKER_NOTE)
+        if note and not movable_note(note[2]):
+            lost.append("maker notes")
+            del tables.below[EXIF_TABLE][MAKER_NOTE]
+        head = (b"II+\0" if order == "<" else b"MM\0+") + struct.pack(order + "HHQ", 8, 0, 0)
+    else:
+        head = exif or b"II*\0" + bytes(4)
+    head += b"\0" * (len(head) % 2)
+    height, width, channels = array.shape
+    rows = max(1, _STRIP // (width * channels * array.itemsize))
+    parts, begins, sizes, at = [head], [], [], len(head)
+    for top in range(0, height, rows):
+        packed_strip = zlib.compress(_predicted(array[top : top + rows], order), 6)
+        begins.append(at)
+        sizes.append(len(packed_strip))
+        parts.append(packed_strip + b"\0" * (len(packed_strip) % 2))
+        at += len(parts[-1])
+    long = 16 if big else 4
+    floating = array.dtype.kind == "f"
+    first: Table = {tag: entry for tag, entry in tables.first.items() if tag in DESCRIPTIVE}
+    first |= {
+        _SUBFILE: packed(4, 0),
+        256: packed(4, width),
+        257: packed(4, height),
+        _BITS: packed(3, *[8 * array.itemsize] * channels),
+        _COMPRESSION: packed(3, 8),
+        _PHOTOMETRIC: packed(3, 1 if grey else 2),
+        273: packed(long, *begins),
+        274: packed(3, 1),
+        _SAMPLES: packed(3, channels),
+        278: packed(4, rows),
+        279: packed(long, *sizes),
+        282: (5, 1, _ratio(dpi[0] if dpi else 1)),
+        283: (5, 1, _ratio(dpi[1] if dpi else 1)),
+        284: packed(3, 1),
+        296: packed(3, 2 if dpi else 1),
+        317: packed(3, 1 if floating else 2),
+        _SAMPLE_FORMAT: packed(3, *[3 if floating else 1] * channels),
+    }
+    if extra:
+        first[_EXTRA_SAMPLES] = packed(3, *extra)
+    for tag, kind, blob in ((_XMP, 1, xmp), (_IPTC, 7, iptc), (_PHOTOSHOP, 1, resources), (_ICC, 7, icc)):
+        if blob:
+            first[tag] = (kind, len(blob), blob)
+    if big:
+        tail, start = laid_tables(replace(tables, first=first), at, big=True)
+        parts[0] = head[:8] + struct.pack(order + "Q", start) + head[16:]
+    else:
+        links = Structure(exif).integers(Structure(exif).first) if exif else {}
+        first |= {tag: packed(4, links[tag]) for tag in (EXIF_TABLE, GPS_TABLE) if tag in links and tag in tables.below}
+        tail = table_bytes(first, at, order)
+        parts[0] = head[:4] + struct.pack(order + "L", at) + head[8:]
+    return b"".join([*parts, tail]), lost
+
+
+def _choose(structure: Structure, found: TiffParts) -> int:
+    """The table of the picture: the first page that is no thumbnail and no mask, or one below a page; counts the pages."""
+    pages = structure.chain()
+    kinds = [structure.integers(page) for page in pages]
+    full = [number for number, tags in enumerate(kinds) if not _reduced(tags)]
+    found.pages = max(1, len(full))
+    if full:
+        found.page = full[0]
+        return pages[full[0]]
+    for number, page in enumerate(pages):
+        for branch, start in enumerate(numbers(structure.table(page).get(_SUB_TABLES, (4, 0, b"")))):
+            try:
+                tags = structure.integers(start)
+            except struct.error:
+                continue
+            if 256 in tags and not _reduced(tags):
+                found.page, found.branch = number, branch
+                return start
+    return structure.first
+
+
+def _reduced(tags: dict[int, int]) -> bool:
+    """Whether a table is of a smaller version or of a mask, by the new tag or the old one."""
+    return bool(tags.get(_SUBFILE, 0) & 0b101) or (_SUBFILE not in tags and tags.get(255) == 2)
+
+
+def _describe(first: Table, found: TiffParts) -> None:
+    found.orientation = next(iter(numbers(first.get(274, packed(3, 1)))), 1)
+    if not 1 <= found.orientation <= 8:
+        found.orientation = 1
+    inch = {2: 1.0, 3: 2.54}.get((numbers(first.get(296, packed(3, 2))) or [2])[0])
+    across, down = (_ratios(first.get(tag)) for tag in (282, 283))
+    if inch and across and down:
+        found.dpi = (across[0] * inch, down[0] * inch)
+    found.extra = tuple(numbers(first.get(_EXTRA_SAMPLES, (3, 0, b""))))
+    colours = {0: 1, 1: 1, 2: 3}.get((numbers(first.get(_PHOTOMETRIC, packed(3, 9))) or [9])[0])
+    samples = (numbers(first.get(_SAMPLES, packed(3, 1))) or [1])[0]
+    if colours is not None and samples >= colours:  # the tag may be missing or too short
+        found.extra = (*found.extra, *(0,) * samples)[: samples - colours]
+    bits, kind = numbers(first.get(_BITS, packed(3, 1))), numbers(first.get(_SAMPLE_FORMAT, packed(3, 1)))
+    found.samples = (bits[0] if bits else 1, kind[0] if kind else 1)
+    found.xmp = first.get(_XMP, (1, 0, b""))[2]
+    found.iptc = first.get(_IPTC, (7, 0, b""))[2]
+    found.colour = _colour(first)
+    inner, found.resources = sorted_resources(first.get(_PHOTOSHOP, (1, 0, b""))[2])
+    if found.iptc and found.iptc[0] != 0x1C and found.iptc[3:4] == b"\x1c":  # written as numbers of four bytes
+        found.iptc = np.frombuffer(found.iptc, ">u4").astype("<u4").tobytes()
+    found.iptc = found.iptc or inner
+
+
+def _colour(first: Table) -> Colour | None:
+    """The colours by the tags WhitePoint, PrimaryChromaticities and TransferFunction; None where they are not there."""
+    white, primaries = (_ratios(first.get(tag)) for tag in (318, 319))
+    table = numbers(first.get(301, (4, 0, b"")))
+    if not table and len(primaries) != 6:
+        return None
+    base = Colour().chromaticities
+    a, b = white if len(white) == 2 and white[1] > 0 else base[:2]
+    c, d, e, f, g, h = primaries if len(primaries) == 6 and min(primaries[1::2]) > 0 else base[2:]
+    levels = 1 << min((numbers(first.get(_BITS, packed(3, 8))) or [8])[0], 16)
+    if len(table) not in (levels, 3 * levels):
+        return Colour((a, b, c, d, e, f, g, h))
+    return Colour((a, b, c, d, e, f, g, h), tuple(table[:levels]))
+
+
+def _ratios(entry: tuple[int, int, bytes] | None) -> list[float]:
+    """The values of a RATIONAL entry."""
+    if entry is None or entry[0] != 5:
+        return []
+    values = struct.unpack(f"<{2 * entry[1]}L", entry[2])
+    return [above / below if below else 0.0 for above, below in zip(values[::2], values[1::2], strict=True)]
+
+
+def _predicted(strip: NDArray[Any], order: str) -> bytes:
+    """A strip (rows, W, C) in the order of bytes; integers as differences to the pixel before."""
+    if strip.dtype.kind != "f":
+        strip = np.concatenate([strip[:, :1], np.diff(strip, axis=1)], 1)  # wraps around, as it must
+    return strip.astype(strip.dtype.newbyteorder(">" if order == ">" else "<")).tobytes()
+
+
+def _ratio(value: float) -> bytes:
+    """A RATIONAL near the value."""
+    below = 1 if value == int(value) else 10000
+    return struct.pack("<LL", min(round(value * below), 2**32 - 1), below)

@@ -1,0 +1,199 @@
+"""What lies behind the picture in one file: gain maps, second pictures, videos, frames, pages and thumbnails."""
+
+import io
+import struct
+
+import numpy as np
+import pytest
+import tifffile
+from pictures import camera_exif, exiftool, integers, jpeg_with, noise, smooth
+from PIL import Image
+
+from pellucid.images import read, write
+
+RDF = (
+    b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+    b'<rdf:Description rdf:about="" xmlns:xmp="http://ns.adobe.com/xap/1.0/" xmp:Rating="4" '
+    b'xmlns:hdrgm="http://ns.adobe.com/hdr-gain-map/1.0/" xmlns:GCamera="http://ns.google.com/photos/1.0/camera/" '
+    b'xmlns:Container="http://ns.google.com/photos/1.0/container/" '
+    b'xmlns:Item="http://ns.google.com/photos/1.0/container/item/" %s>'
+    b"<Container:Directory><rdf:Seq>%s</rdf:Seq></Container:Directory></rdf:Description></rdf:RDF></x:xmpmeta>"
+)
+ITEM = b'<rdf:li rdf:parseType="Resource"><Container:Item Item:Semantic="%s" Item:Mime="%s"%s/></rdf:li>'
+VIDEO = b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom" + bytes(range(256)) * 8
+
+
+def jpeg(array, **options):
+    file = io.BytesIO()
+    Image.fromarray(array).save(file, "JPEG", quality=95, **options)
+    return file.getvalue()
+
+
+def listing(primary, sizes, kinds, at):
+    """An MPF segment at `at`, for a first picture of `primary` bytes and others behind it."""
+    entries, begin = struct.pack(">LLLHH", 0x030000, primary, 0, 0, 0), primary
+    for size, kind in zip(sizes, kinds, strict=True):
+        entries += struct.pack(">LLLHH", kind, size, max(begin - at - 8, 0), 0, 0)
+        begin += size
+    rows = struct.pack(">HHHL4s", 3, 0xB000, 7, 4, b"0100") + struct.pack(">HHLL", 0xB001, 4, 1, len(sizes) + 1)
+    rows += struct.pack(">HHLLL", 0xB002, 7, len(entries), 50, 0)
+    return b"MPF\0MM\0*" + struct.pack(">L", 8) + rows + entries
+
+
+def with_pictures(*pictures, kinds, xmp=b"", exif=b"", extra=b""):
+    """A JPEG file with others behind it, listed as cameras do."""
+    segments = [(0xE1, exif)] if exif else []
+    segments += [(0xE1, b"http://ns.adobe.com/xap/1.0/\0" + xmp)] if xmp else []
+    first = jpeg_with(smooth(), *segments, quality=95)
+    at = 20 + sum(4 + len(body) for _, body in segments)
+    length = len(listing(0, [0] * len(pictures), kinds, 0)) + 4
+    segment = (0xE2, listing(len(first) + length, [len(picture) for picture in pictures], kinds, at))
+    return jpeg_with(smooth(), *segments, segment, behind=b"".join(pictures) + extra, quality=95)
+
+
+def gain_map():
+    array = np.zeros((12, 20), np.uint8)
+    array[:6, :10] = 200
+    return jpeg(
+        array,
+        xmp=b'<x:xmpmeta xmlns:x="adobe:ns:meta/" xmlns:hdrgm="http://ns.adobe.com/hdr-gain-map/1.0/" hdrgm:Version="1.0"/>',
+    )
+
+
+def ultra_hdr(exif=b""):
+    picture = gain_map()
+    items = ITEM % (b"Primary", b"image/jpeg", b"") + ITEM % (
+        b"GainMap",
+        b"image/jpeg",
+        b' Item:Length="%d"' % len(picture),
+    )
+    return with_pictures(picture, kinds=[0], xmp=RDF % (b'hdrgm:Version="1.0"', items), exif=exif), picture
+
+
+def second(path):
+    """The second picture that the list of a file tells, as the list places it."""
+    data = path.read_bytes()
+    at = data.index(b"MPF\0") + 4
+    order = "<" if data[at : at + 2] == b"II" else ">"
+    start = at + struct.unpack_from(order + "L", data, at + 4)[0]
+    rows = [struct.unpack_from(order + "HHLL", data, start + 2 + 12 * k) for k in range(3)]
+    entries = at + next(value for tag, _, _, value in rows if tag == 0xB002)
+    _, primary, *_ = struct.unpack_from(order + "LLL", data, entries)
+    _, size, offset = struct.unpack_from(order + "LLL", data, entries + 16)
+    assert data[primary - 2 : primary] == b"\xff\xd9"
+    return data[at + offset :][:size]
+
+
+def test_a_gain_map_is_kept_where_the_lists_say(tmp_path):
+    data, picture = ultra_hdr()
+    (tmp_path / "a.jpg").write_bytes(data)
+    assert second(tmp_path / "a.jpg") == picture
+    photograph = read(tmp_path / "a.jpg")
+    assert [piece.kind for piece in photograph.metadata.pieces] == ["gain map"]
+    assert write(photograph, tmp_path / "b.jpg", quality=70) == ()
+    assert second(tmp_path / "b.jpg") == picture
+    assert (tmp_path / "b.jpg").read_bytes().endswith(picture)
+    found = exiftool(tmp_path / "b.jpg")
+    assert found["XMP-Container:DirectoryItemLength"] == len(picture)
+    assert found["MPF0:NumberOfImages"] == 2
+
+
+@pytest.mark.parametrize("orientation", [3, 6, 7])
+def test_a_gain_map_is_turned_with_its_picture(tmp_path, orientation):
+    data, _ = ultra_hdr(exif=camera_exif("<", orientation))
+    (tmp_path / "a.jpg").write_bytes(data)
+    write(read(tmp_path / "a.jpg"), tmp_path / "b.jpg")
+    turned = second(tmp_path / "b.jpg")
+    with Image.open(io.BytesIO(turned)) as picture:
+        array = np.asarray(picture)
+        assert b"hdrgm" in picture.info["xmp"]
+    truth = np.zeros((12, 20))
+    truth[:6, :10] = 200
+    expected = {3: np.rot90(truth, 2), 6: np.rot90(truth, -1), 7: np.rot90(truth, 2).T}[orientation]
+    assert np.abs(array.astype(int) - expected).mean() < 5
+    assert exiftool(tmp_path / "b.jpg")["XMP-Container:DirectoryItemLength"] == len(turned)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".webp", ".avif"])
+def test_what_other_formats_cannot_hold_is_named_and_not_claimed(tmp_path, suffix):
+    (tmp_path / "a.jpg").write_bytes(ultra_hdr()[0])
+    assert write(read(tmp_path / "a.jpg"), tmp_path / f"b{suffix}") == ("gain map",)
+    found = exiftool(tmp_path / f"b{suffix}")
+    assert found["XMP-xmp:Rating"] == 4
+    assert not any(name.startswith(("XMP-hdrgm", "XMP-Container", "XMP-GCamera")) for name in found)
+
+
+def motion_photo():
+    items = ITEM % (b"Primary", b"image/jpeg", b"") + ITEM % (
+        b"MotionPhoto",
+        b"video/mp4",
+        b' Item:Length="%d"' % len(VIDEO),
+    )
+    xmp = RDF % (b'GCamera:MotionPhoto="1" GCamera:MicroVideo="1" GCamera:MicroVideoOffset="%d"' % len(VIDEO), items)
+    return jpeg_with(smooth(), (0xE1, b"http://ns.adobe.com/xap/1.0/\0" + xmp), behind=VIDEO)
+
+
+def test_a_motion_photo_keeps_its_video_or_says_so(tmp_path):
+    (tmp_path / "a.jpg").write_bytes(motion_photo())
+    assert write(read(tmp_path / "a.jpg"), tmp_path / "b.jpg") == ()
+    data = (tmp_path / "b.jpg").read_bytes()
+    offset = exiftool(tmp_path / "b.jpg")["XMP-GCamera:MicroVideoOffset"]
+    assert data[-offset:] == VIDEO
+    assert data[-offset - 2 : -offset] == b"\xff\xd9"
+    assert write(read(tmp_path / "b.jpg"), tmp_path / "c.png") == ("video of a motion photo",)
+    assert not any("GCamera" in name for name in exiftool(tmp_path / "c.png"))
+
+
+def test_xmp_that_claims_what_is_not_there_is_cleaned(tmp_path):
+    data = motion_photo().removesuffix(VIDEO)
+    (tmp_path / "a.jpg").write_bytes(data)
+    (word,) = write(read(tmp_path / "a.jpg"), tmp_path / "b.jpg")
+    assert "there is none in the file" in word
+    assert not any("GCamera" in name for name in exiftool(tmp_path / "b.jpg"))
+
+
+def test_a_second_view_is_kept_and_stale_previews_are_not(tmp_path):
+    view, preview = jpeg(smooth() // 2), jpeg(smooth()[::2, ::2])
+    (tmp_path / "a.jpg").write_bytes(with_pictures(preview, view, kinds=[0x010002, 0x020002]))
+    photograph = read(tmp_path / "a.jpg")
+    assert [piece.kind for piece in photograph.metadata.pieces] == ["second picture"]
+    assert write(photograph, tmp_path / "b.jpg") == ()
+    assert second(tmp_path / "b.jpg") == view
+    assert preview not in (tmp_path / "b.jpg").read_bytes()
+    with Image.open(tmp_path / "b.jpg") as again:
+        assert again.n_frames == 2
+
+
+def test_frames_are_counted(tmp_path):
+    frames = [Image.fromarray(noise(16, 16, 3) // (k + 1)) for k in range(3)]
+    for suffix in (".png", ".gif", ".webp", ".tif", ".avif"):
+        frames[0].save(tmp_path / f"m{suffix}", save_all=True, append_images=frames[1:])
+        photograph = read(tmp_path / f"m{suffix}")
+        assert photograph.pages == 3
+        assert any("the other 2 of its 3" in word for word in write(photograph, tmp_path / "o.png"))
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_the_page_that_is_no_thumbnail_is_read(tmp_path, old):
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        tags = [(255, 3, 1, 2, True)] if old else []
+        file.write(
+            smooth()[::3, ::3].copy(), photometric="rgb", subfiletype=0 if old else 1, extratags=tags, metadata=None
+        )
+        file.write(smooth(), photometric="rgb", metadata=None)
+    if old:  # the old tag alone says it
+        data = bytearray((tmp_path / "a.tif").read_bytes())
+        data[data.index(struct.pack("<HHL", 254, 4, 1)) :][:2] = b""
+        at = data.index(struct.pack("<HHL", 254, 4, 1))
+        data[at : at + 2] = struct.pack("<H", 253)
+        (tmp_path / "a.tif").write_bytes(data)
+    photograph = read(tmp_path / "a.tif")
+    np.testing.assert_array_equal(integers(photograph.pixels), smooth())
+    assert photograph.pages == 1
+
+
+def test_a_picture_below_its_thumbnail_is_read(tmp_path):
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        file.write(smooth()[::3, ::3].copy(), photometric="rgb", subfiletype=1, subifds=1, metadata=None)
+        file.write(smooth(), photometric="rgb", subfiletype=0, metadata=None)
+    np.testing.assert_array_equal(integers(read(tmp_path / "a.tif").pixels), smooth())

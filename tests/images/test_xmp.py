@@ -1,0 +1,95 @@
+"""Places in the picture that turn with it, against the eight orientations of Pillow."""
+
+import numpy as np
+import pytest
+from pictures import exiftool, jpeg_with
+from PIL import Image, ImageOps
+
+from pellucid.images import read, write
+from pellucid.images.xmp import turned_xmp
+
+HEAD = (
+    b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+    b'<rdf:Description rdf:about="" xmlns:%s="http://www.metadataworkinggroup.com/schemas/regions/" '
+    b'xmlns:stDim="http://ns.adobe.com/xap/1.0/sType/Dimensions#" xmlns:stArea="http://ns.adobe.com/xmp/sType/Area#" '
+    b'xmlns:tiff="http://ns.adobe.com/tiff/1.0/" xmlns:exif="http://ns.adobe.com/exif/1.0/" '
+    b'xmlns:MP="http://ns.microsoft.com/photo/1.2/" xmlns:MPRI="http://ns.microsoft.com/photo/1.2/t/RegionInfo#" '
+    b'xmlns:MPReg="http://ns.microsoft.com/photo/1.2/t/Region#" '
+)
+ATTRIBUTES = (
+    HEAD % b"mwg-rs" + b'tiff:Orientation="%d" tiff:ImageWidth="90" tiff:ImageLength="60" exif:PixelXDimension="90" '
+    b'exif:PixelYDimension="60"><mwg-rs:Regions rdf:parseType="Resource">'
+    b'<mwg-rs:AppliedToDimensions stDim:w="90" stDim:h="60" stDim:unit="pixel"/><mwg-rs:RegionList><rdf:Bag>'
+    b'<rdf:li rdf:parseType="Resource"><mwg-rs:Area stArea:x="0.2" stArea:y="0.25" stArea:w="0.2" stArea:h="0.1" '
+    b'stArea:unit="normalized"/><mwg-rs:Name>Zoe</mwg-rs:Name></rdf:li></rdf:Bag></mwg-rs:RegionList></mwg-rs:Regions>'
+    b'<MP:RegionInfo rdf:parseType="Resource"><MPRI:Regions><rdf:Bag>'
+    b'<rdf:li MPReg:Rectangle="0.1, 0.2, 0.2, 0.1" MPReg:PersonDisplayName="Zoe"/></rdf:Bag></MPRI:Regions></MP:RegionInfo>'
+    b"</rdf:Description></rdf:RDF></x:xmpmeta>"
+)
+ELEMENTS = (
+    HEAD % b"r" + b"><tiff:Orientation>%d</tiff:Orientation><tiff:ImageWidth>90</tiff:ImageWidth>"
+    b"<tiff:ImageLength>60</tiff:ImageLength><exif:PixelXDimension>90</exif:PixelXDimension>"
+    b"<exif:PixelYDimension>60</exif:PixelYDimension>"
+    b'<r:Regions rdf:parseType="Resource"><r:AppliedToDimensions rdf:parseType="Resource"><stDim:w>90</stDim:w>'
+    b"<stDim:h>60</stDim:h><stDim:unit>pixel</stDim:unit></r:AppliedToDimensions><r:RegionList><rdf:Bag>"
+    b'<rdf:li rdf:parseType="Resource"><r:Area rdf:parseType="Resource"><stArea:x>0.2</stArea:x><stArea:y>0.25</stArea:y>'
+    b"<stArea:w>0.2</stArea:w><stArea:h>0.1</stArea:h><stArea:unit>normalized</stArea:unit></r:Area><r:Name>Zoe</r:Name>"
+    b"</rdf:li></rdf:Bag></r:RegionList></r:Regions>"
+    b'<MP:RegionInfo rdf:parseType="Resource"><MPRI:Regions><rdf:Bag><rdf:li rdf:parseType="Resource">'
+    b"<MPReg:Rectangle>0.1, 0.2, 0.2, 0.1</MPReg:Rectangle></rdf:li></rdf:Bag></MPRI:Regions></MP:RegionInfo>"
+    b"</rdf:Description></rdf:RDF></x:xmpmeta>"
+)
+
+
+@pytest.mark.parametrize("form", [ATTRIBUTES, ELEMENTS], ids=["attributes", "elements"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("suffix", [".jpg", ".webp"])
+def test_faces_and_subjects_stay_where_they_are(tmp_path, form, orientation, suffix):
+    """Each region is painted into the picture; where the turned picture is bright, the turned region must be."""
+    array = np.zeros((60, 90, 3), np.uint8)
+    array[12:18, 9:27] = 255  # centre (0.2, 0.25), sides 0.2 and 0.1; left 0.1, top 0.2
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    exif.get_ifd(0x8769)[0x9214] = (18, 15, 18, 6)
+    segments = [(0xE1, exif.tobytes()), (0xE1, b"http://ns.adobe.com/xap/1.0/\0" + form % orientation)]
+    (tmp_path / "a.jpg").write_bytes(jpeg_with(array, *segments, quality=100, subsampling=0))
+    with Image.open(tmp_path / "a.jpg") as picture:
+        upright = np.asarray(ImageOps.exif_transpose(picture))[..., 0] > 127
+    rows, columns = np.flatnonzero(upright.any(1)), np.flatnonzero(upright.any(0))
+    top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
+    height, width = upright.shape
+    write(read(tmp_path / "a.jpg"), tmp_path / f"b{suffix}")
+    found = exiftool(tmp_path / f"b{suffix}")
+    area = [found[f"XMP-mwg-rs:RegionArea{name}"] for name in "XYWH"]
+    expected = [
+        (left + right) / 2 / width,
+        (top + bottom) / 2 / height,
+        (right - left) / width,
+        (bottom - top) / height,
+    ]
+    assert area == pytest.approx(expected, abs=1e-6)
+    rectangle = [float(part) for part in found["XMP-MP:RegionRectangle"].split(",")]
+    expected = [left / width, top / height, (right - left) / width, (bottom - top) / height]
+    assert rectangle == pytest.approx(expected, abs=1e-6)
+    subject = [int(part) for part in str(found["ExifIFD:SubjectArea"]).split()]
+    assert subject == [(left + right) // 2, (top + bottom) // 2, right - left, bottom - top]
+    sizes = ("XMP-tiff:Image", "XMP-exif:ExifImage")
+    assert all((found[f"{name}Width"], found[f"{name}Height"]) == (width, height) for name in sizes)
+    applied = found["XMP-mwg-rs:RegionAppliedToDimensionsW"], found["XMP-mwg-rs:RegionAppliedToDimensionsH"]
+    assert applied == (width, height)
+    assert found["XMP-tiff:Orientation"] == 1
+
+
+@pytest.mark.parametrize(
+    "form", [ATTRIBUTES % 1, ELEMENTS % 1, b"", b"<x/>", b"\xff\xfe<\0", b"<mwg-rs:Area stArea:x='a'/>"]
+)
+def test_upright_and_strange_packets_stay_byte_for_byte(form):
+    assert turned_xmp(form, 1, 90, 60) == form
+    if b"RDF" not in form:
+        assert turned_xmp(form, 6, 90, 60) == form
+
+
+def test_turning_twice_by_half_comes_back():
+    form = ATTRIBUTES % 1
+    again = turned_xmp(turned_xmp(form, 3, 90, 60), 3, 90, 60)
+    assert again == form

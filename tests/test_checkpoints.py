@@ -1,0 +1,128 @@
+"""Weights as other people wrap them, and files that are none."""
+
+import argparse
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from pellucid.checkpoints import load_weights, read_weights
+from pellucid.errors import ModelError
+
+
+def network():
+    torch.manual_seed(1)
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
+
+
+WEIGHTS = network().state_dict()
+
+
+def prefixed(prefix):
+    return {prefix + key: value for key, value in WEIGHTS.items()}
+
+
+WRAPPED = {
+    "plain": WEIGHTS,
+    "compiled": prefixed("_orig_mod."),
+    "parallel": prefixed("module."),
+    "compiled and parallel": {"state_dict": prefixed("module._orig_mod.")},
+    "the other way round": {"model": {"state_dict": prefixed("_orig_mod.module.model.")}},
+    "Lightning": {"state_dict": prefixed("model."), "epoch": 3, "hyper_parameters": {"lr": 0.1}},
+    "GAN": {"netG": prefixed("netG."), "netD": {"weight": torch.zeros(1)}},
+    "average first": {"params": {key: value + 1 for key, value in WEIGHTS.items()}, "params_ema": WEIGHTS},
+    "NumPy scalars": {"state_dict": WEIGHTS, "best": np.float64(31.5), "step": np.int64(7), "curve": np.zeros(3)},
+    "argparse": {"model": WEIGHTS, "args": argparse.Namespace(lr=0.1, folder=Path("a"), scores=[np.float32(1)])},
+    "a score among the tensors": {**WEIGHTS, "epoch": 4},
+}
+
+
+@pytest.mark.parametrize("wrapping", WRAPPED)
+@pytest.mark.parametrize("suffix", [".pth", ".PTH", ".ckpt"])
+def test_every_wrapping_is_taken_off(tmp_path, wrapping, suffix):
+    torch.save(WRAPPED[wrapping], tmp_path / f"w{suffix}")
+    found = read_weights(tmp_path / f"w{suffix}")
+    assert found.keys() == WEIGHTS.keys()
+    assert all(torch.equal(found[key], value) for key, value in WEIGHTS.items())
+
+
+def test_safetensors_are_known_by_what_is_in_them(tmp_path):
+    save_file({key: value.clone() for key, value in prefixed("module.").items()}, tmp_path / "w.pth")
+    assert read_weights(tmp_path / "w.pth").keys() == WEIGHTS.keys()
+
+
+def test_a_module_with_a_part_that_is_called_like_a_wrapper_is_filled(tmp_path):
+    class Holder(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.model = network()
+
+        def forward(self, image):
+            return self.model(image)
+
+    holder = Holder()
+    torch.save(holder.state_dict(), tmp_path / "w.pth")
+    other = Holder()
+    nn.init.zeros_(other.model[0].weight)
+    load_weights(other, tmp_path / "w.pth")
+    assert torch.equal(other.model[0].weight, holder.model[0].weight)
+    assert torch.equal(other.model[1].running_var, holder.model[1].running_var)
+
+
+class Evil:
+    def __reduce__(self):
+        return os.system, ("touch evil",)
+
+
+@pytest.mark.parametrize("extra", [Evil(), {"deep": [Evil()]}, argparse.Namespace(inner=Evil())])
+def test_no_code_is_run(tmp_path, monkeypatch, extra):
+    monkeypatch.chdir(tmp_path)
+    torch.save({"state_dict": WEIGHTS, "extra": extra}, "w.pth")
+    with pytest.raises(ModelError, match="more than tensors") as caught:
+        read_weights("w.pth")
+    assert "system" in str(caught.value)
+    assert os.listdir(tmp_path) == ["w.pth"]
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", "pointer of Git LFS"),
+        (b"<!DOCTYPE html><html><title>Virus scan warning</title></html>", "a web page"),
+        (b"\n <HTML>", "a web page"),
+        (b'{"error":"Repository not found"}', "error message of a server"),
+        (b"", "is empty"),
+        (b"\x1f\x8b\x08\0\0", "packed archive"),
+        (b"PK\x03\x04 damaged", "not a readable weights file"),
+        (b"\x80\x02}q\0.", "not a readable weights file"),
+    ],
+)
+def test_what_is_no_weights_is_said(tmp_path, content, reason):
+    (tmp_path / "w.pth").write_bytes(content)
+    with pytest.raises(ModelError, match=reason) as caught:
+        read_weights(tmp_path / "w.pth")
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unknown_file_lists_its_top_keys(tmp_path):
+    torch.save({"optimizer": {"state": {}}, "step": 4, "foo": {"a": {"b": torch.zeros(1)}}}, tmp_path / "w.pth")
+    with pytest.raises(ModelError, match=r"at its top: 'optimizer', 'step', 'foo'"):
+        read_weights(tmp_path / "w.pth")
+    torch.save([torch.zeros(1)], tmp_path / "w.pth")
+    with pytest.raises(ModelError, match=r"at its top: a list"):
+        read_weights(tmp_path / "w.pth")
+
+
+def test_the_wrappings_of_shared_weights(shared):
+    folder = shared / "cases/weights"
+    if not folder.is_dir():
+        pytest.skip("no cases of weights in the shared folder")
+    for name in ("torch-compile.pth", "numpy-scalar.pth", "netG.pth", "PLAIN.PTH"):
+        assert "e_conv1.weight" in read_weights(folder / name)
+    for name in ("git-lfs-pointer.pth", "html-from-drive.pth"):
+        with pytest.raises(ModelError, match="not the weights"):
+            read_weights(folder / name)
