@@ -22,7 +22,7 @@ from pellucid.training.settings import read_recipe
 
 
 def teach(model: Path, name: str, target: Path) -> None:
-    """Teaches, and writes the model file in float16, with the header of before and the recipe's data.
+    """Teaches, and writes the model file in float16, with the header of before and the recipe's data and gate.
 
     Raises:
         ModelError: the file is missing, damaged, or not of experts that a prior guides.
@@ -41,13 +41,13 @@ def teach(model: Path, name: str, target: Path) -> None:
             layer.reset_parameters()
     training, _ = split_sources(recipe.data)
     with progress("teaching the gate", 1) as bar:
-        teach_gate(experts.train(), module.prior, training, seed=recipe.train.seed, by_cost=True, show=bar)
-    data = recipe.model_dump(mode="json")["data"]
+        teach_gate(experts.train(), module.prior, training, recipe.gate, seed=recipe.train.seed, by_cost=True, show=bar)
+    taught = {name: part.as_tree(travelling=True) for name, part in (("data", recipe.data), ("gate", recipe.gate))}
     target.parent.mkdir(parents=True, exist_ok=True)
     save_model(
         module,
         target,
-        recipe=dict(header.recipe) | {"data": data},
+        recipe=dict(header.recipe) | taught,
         card=header.card,
         policy=header.policy,
         dtype=torch.float16,
@@ -58,7 +58,7 @@ def main() -> None:
     """Reads the arguments."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("model", type=Path)
-    parser.add_argument("recipe", help="by name or as a YAML file; only its data and its seed count")
+    parser.add_argument("recipe", help="by name or as a YAML file; only its data, its gate and its seed count")
     parser.add_argument("target", type=Path)
     options = parser.parse_args()
     try:

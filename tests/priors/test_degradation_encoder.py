@@ -12,7 +12,7 @@ from contract import assert_frozen_and_sees_any_size, assert_half_precision_give
 from pellucid.errors import ModelError, SettingsError
 from pellucid.models.priors import find_prior
 from pellucid.priors import DegradationEncoder
-from pellucid.priors.composite import mosaic
+from pellucid.priors.composite import composite_view
 from pellucid.priors.degradation_encoder import ImageTower, TowerSettings
 
 SMALL = {
@@ -66,10 +66,10 @@ def test_the_spec_reads_the_folder_and_the_clip_prior_reads_it_too(folder):
     torch.testing.assert_close(prior.encode(view), clip.encode(view), rtol=1e-5, atol=1e-5)
 
 
-def test_the_view_is_a_mosaic_and_maps_are_the_tokens_of_the_whole_in_it(folder):
+def test_the_view_is_composite_and_maps_are_the_tokens_of_the_whole_in_it(folder):
     prior = find_prior(f"degradations:{folder}")
     image = torch.rand(2, 3, 37, 53)
-    assert torch.equal(prior.prepare(image), mosaic(image, 32))
+    assert torch.equal(prior.prepare(image), composite_view(image, 32))
     tokens = prior.tower(prior.normalise(prior.prepare(image)))[2]
     maps = prior.maps(image)
     assert maps.shape == (2, 16, 2, 2)

@@ -5,7 +5,8 @@ import torch
 from torch.nn import functional as F
 
 from pellucid.priors import whole_view
-from pellucid.priors.composite import TILES, join_tiles, mosaic, native_patches, split_tiles
+from pellucid.priors.composite import TILES, join_tiles, native_patches, split_tiles
+from pellucid.priors.composite import composite_view as mosaic
 
 
 def test_a_mosaic_is_the_whole_and_its_own_pixels_on_multiples_of_8():

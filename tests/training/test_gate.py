@@ -14,21 +14,14 @@ from pellucid.networks import Experts
 from pellucid.priors import Statistics, Zeros
 from pellucid.training.encoder.batches import Labels
 from pellucid.training.encoder.captions import LENGTH
-from pellucid.training.gate import FLOOR, blend_costs, blend_decibels, expert_of, teach_gate
+from pellucid.training.gate import GateSettings, blend_costs, blend_decibels, expert_of, teach_gate
 from pellucid.training.settings import read_recipe
 from pellucid.training.train import build_module, train
 
 SHAPE = {"name": "unet", "settings": {"widths": [4], "blocks": [1]}}
 
-
 EXAMPLES = 600
-
-
-@pytest.fixture(autouse=True)
-def _fewer_examples(monkeypatch):
-    monkeypatch.setattr("pellucid.training.gate.EXAMPLES", EXAMPLES)
-    monkeypatch.setattr("pellucid.training.gate.PLAIN", EXAMPLES // 10)
-    monkeypatch.setattr("pellucid.training.gate.GRAPHICS", EXAMPLES // 10)
+FEWER = GateSettings(examples=EXAMPLES, plain=EXAMPLES // 10, graphics=EXAMPLES // 10)
 
 
 def experts(*kinds, width=8):
@@ -93,7 +86,7 @@ def test_a_taught_gate_knows_the_dark(tmp_path):
     prior, gate = Statistics(), experts(None, ["low-light"], width=Statistics().width)
     assert isinstance(gate, Experts)
     shown = []
-    teach_gate(gate, prior, source, seed=1, show=lambda part, doing: shown.append((part, doing)))
+    teach_gate(gate, prior, source, FEWER, seed=1, show=lambda part, doing: shown.append((part, doing)))
     assert shown[0] == (1 / 720, "teaching the gate, photograph 1")
     assert shown[-1][0] == 1
     assert not any(value.requires_grad for value in gate.gate.parameters())
@@ -104,7 +97,7 @@ def test_a_taught_gate_knows_the_dark(tmp_path):
     assert weights.tolist() == [[1, 0], [0, 1]]
 
 
-def test_a_taught_gate_does_not_take_a_blank_page_for_haze(tmp_path, monkeypatch):
+def test_a_taught_gate_does_not_take_a_blank_page_for_haze(tmp_path):
     generator = torch.Generator().manual_seed(0)
     for name in range(4):
         images.write(images.Photograph(ramp(generator)[None]), tmp_path / f"{name}.png")
@@ -112,17 +105,16 @@ def test_a_taught_gate_does_not_take_a_blank_page_for_haze(tmp_path, monkeypatch
     source, prior = Synthetic(Photographs(list_photographs(tmp_path)), drawn), Statistics()
     blank = torch.cat([prior(torch.full((1, 3, 60, 90), value)) for value in (0.5, 0.75, 1)])
 
-    def given_to_haze():
+    def given_to_haze(settings=FEWER):
         gate = experts(None, ["haze"], ["clean"], width=prior.width)
-        teach_gate(gate, prior, source, seed=1)
+        teach_gate(gate, prior, source, settings, seed=1)
         return gate.eval().weights(blank)[:, 1]
 
     assert given_to_haze().mean() < 0.5
-    monkeypatch.setattr("pellucid.training.gate.PLAIN", 0)
-    assert given_to_haze().mean() > 0.9
+    assert given_to_haze(FEWER.model_copy(update={"plain": 0})).mean() > 0.9
 
 
-def test_a_taught_gate_does_not_take_a_dark_screen_for_the_night(tmp_path, monkeypatch):
+def test_a_taught_gate_does_not_take_a_dark_screen_for_the_night(tmp_path):
     generator = torch.Generator().manual_seed(0)
     for name in range(4):
         images.write(images.Photograph(ramp(generator)[None]), tmp_path / f"{name}.png")
@@ -131,14 +123,13 @@ def test_a_taught_gate_does_not_take_a_dark_screen_for_the_night(tmp_path, monke
     screen = torch.full((3, 120, 160), 0.12)
     screen[:, 20:100:10, 10:120] = 0.8  # lines of something bright
 
-    def given_to_the_night():
+    def given_to_the_night(settings=FEWER):
         gate = experts(None, ["low-light"], ["clean"], width=prior.width)
-        teach_gate(gate, prior, source, seed=1)
+        teach_gate(gate, prior, source, settings, seed=1)
         return float(gate.eval().weights(prior(screen[None]))[0, 1])
 
     assert given_to_the_night() < 0.3
-    monkeypatch.setattr("pellucid.training.gate.GRAPHICS", 0)
-    assert given_to_the_night() > 0.7
+    assert given_to_the_night(FEWER.model_copy(update={"graphics": 0})) > 0.7
 
 
 def test_a_prior_of_another_width_is_refused_before_anything_is_drawn(tmp_path):
@@ -166,7 +157,7 @@ def test_pairs_of_which_nothing_is_known_are_refused(tmp_path):
     gate = experts(None, ["haze"], width=Statistics().width)
     for source in (Pairs(files, files), noisy, Mixture([photographs, Pairs(files, files)], [1e9, 1])):
         with pytest.raises(SettingsError, match="give their kind"):
-            teach_gate(gate, Statistics(), source)
+            teach_gate(gate, Statistics(), source, FEWER)
 
 
 def test_a_recipe_whose_gate_cannot_be_taught_leaves_no_run_folder(tmp_path):
@@ -206,7 +197,7 @@ def test_the_gate_is_taught_whole_photographs_whatever_the_window(tmp_path):
         images.Photograph(torch.rand(1, 3, 37, 53, generator=torch.Generator().manual_seed(0))), tmp_path / "a.png"
     )
     source = Synthetic(Photographs(list_photographs(tmp_path)), [parse_drawn("noise sigma=10")], window=16)
-    teach_gate(experts(None, ["haze"], width=Statistics().width), Watching(), Mixture([source], [1]), seed=1)
+    teach_gate(experts(None, ["haze"], width=Statistics().width), Watching(), Mixture([source], [1]), FEWER, seed=1)
     assert {tuple(sorted(size)) for size in sizes[:EXAMPLES]} == {(37, 53)}
 
 
@@ -221,12 +212,9 @@ class Off(torch.nn.Module):
         return degraded + self.amount
 
 
-def test_where_one_cannot_know_the_gate_believes_what_costs_less(tmp_path, monkeypatch):
+def test_where_one_cannot_know_the_gate_believes_what_costs_less(tmp_path):
     """Half of the photographs are hazy, and the prior sees nothing of it: then only the costs can tell the experts apart."""
-    monkeypatch.setattr("pellucid.training.gate.COST_STEPS", 1500)
-    monkeypatch.setattr("pellucid.training.gate.COST_LEARNING_RATE", 5e-3)
-    monkeypatch.setattr("pellucid.training.gate.PLAIN", 0)
-    monkeypatch.setattr("pellucid.training.gate.GRAPHICS", 0)
+    settings = GateSettings(examples=EXAMPLES, plain=0, graphics=0, cost={"steps": 1500, "learning_rate": 5e-3})
     for name in range(4):
         images.write(images.Photograph(torch.full((1, 3, 40, 40), 0.4)), tmp_path / f"{name}.png")
     drawn = [parse_drawn("clean"), parse_drawn("haze amount=50")]
@@ -235,7 +223,7 @@ def test_where_one_cannot_know_the_gate_believes_what_costs_less(tmp_path, monke
     def believed(*, by_cost):
         gate = experts(None, ["haze"])
         gate.experts = torch.nn.ModuleList([Off(0.02), Off(-0.2)])
-        teach_gate(gate, Zeros(8), source, seed=1, by_cost=by_cost)
+        teach_gate(gate, Zeros(8), source, settings, seed=1, by_cost=by_cost)
         assert not any(value.requires_grad for value in gate.gate.parameters())
         return float(gate.gate(torch.zeros(8)).softmax(0)[0])
 
@@ -245,7 +233,7 @@ def test_where_one_cannot_know_the_gate_believes_what_costs_less(tmp_path, monke
     hazy = float(parse("haze amount=50")(torch.full((3, 128, 128), 0.4), torch.Generator()).mean()) - 0.4
     first = torch.linspace(0, 1, 1001)
     blend = 0.02 * first - 0.2 * (1 - first)
-    costs = torch.stack([blend.square(), (blend + hazy).square()]).add(FLOOR).log10().mean(0)
+    costs = torch.stack([blend.square(), (blend + hazy).square()]).add(settings.cost.floor).log10().mean(0)
     assert believed(by_cost=True) == pytest.approx(float(first[costs.argmin()]), abs=0.05)
 
 
@@ -264,8 +252,8 @@ def test_the_costs_are_those_of_the_blends():
     with torch.no_grad():
         answers = torch.stack([expert(seen[:, :, :32, :32]) for expert in made.experts], 1)
     blends = (opened.softmax(1)[:, :, None, None, None] * answers).sum(1)
-    expected = [10 * (error.square().mean() + FLOOR).log10() for error in blends - clean[:, :, :32, :32]]
-    assert float(blend_decibels(opened, torch.stack(costs))) == pytest.approx(float(sum(expected)) / 2, abs=1e-4)
+    expected = [10 * (error.square().mean() + 1e-4).log10() for error in blends - clean[:, :, :32, :32]]
+    assert float(blend_decibels(opened, torch.stack(costs), 1e-4)) == pytest.approx(float(sum(expected)) / 2, abs=1e-4)
 
 
 @pytest.mark.parametrize("given", [["experts.0", "experts.1"], ["experts.1"]])

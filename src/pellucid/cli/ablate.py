@@ -60,7 +60,7 @@ def ablate(
     from pellucid.studies.ablation.arms import arms_of
     from pellucid.studies.ablation.report import check, score, write
     from pellucid.studies.ablation.runs import Runs
-    from pellucid.training.settings import override
+    from pellucid.training.overrides import override
 
     if degraded is not None and len(data) != 1:
         raise SettingsError("ablate: --degraded goes with one --data, the folder of its clean photographs")

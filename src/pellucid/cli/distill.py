@@ -27,8 +27,9 @@ def distill(
     from pellucid.models.load import load_model
     from pellucid.models.own_network import NETWORK_FILE
     from pellucid.training.distill import distill as steps_of
+    from pellucid.training.overrides import override
     from pellucid.training.run_folder import is_main_process
-    from pellucid.training.settings import override, read_recipe
+    from pellucid.training.settings import read_recipe
 
     loaded = load_model(model, import_network=import_network, prior_weights=prior_weights)
     tree = deepcopy(dict(loaded.header.recipe))

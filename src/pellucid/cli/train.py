@@ -19,8 +19,9 @@ def train(
 ) -> None:
     """Train a recipe; the folder gets the resolved recipe, a log in JSON lines, a checkpoint and the model file."""
     from pellucid import recipes
+    from pellucid.training.overrides import override
     from pellucid.training.run_folder import is_main_process
-    from pellucid.training.settings import override, read_recipe
+    from pellucid.training.settings import read_recipe
     from pellucid.training.train import train as steps_of
 
     tree = recipes.load_tree(recipe)

@@ -1,7 +1,8 @@
-"""Mosaics: what a small network must see of a photograph of any size to tell how it is degraded.
+"""The composite view: what a small network must see of a photograph of any size to tell how it is degraded.
 
-Noise, blocks and blur are seen at a photograph's own resolution only, since resizing takes them away; haze, darkness and veils
-of rain lie over all of it. So a view holds patches as they are, spread over the photograph, beside the whole resized.
+Noise, blocks and blur are seen at a photograph's own resolution only, since resizing takes them away; haze, darkness
+and veils of rain lie over all of it. So a view shows the whole photograph small, beside patches of it at its own
+resolution.
 """
 
 import torch
@@ -10,24 +11,24 @@ from torch import Tensor
 from pellucid.images.jpeg_blocks import JPEG_BLOCK
 from pellucid.priors.contract import check_image, whole_view
 
-__all__ = ["TILES", "join_tiles", "mosaic", "native_patches", "split_tiles"]
+__all__ = ["TILES", "composite_view", "join_tiles", "native_patches", "split_tiles"]
 
 GRID = 4
-"""A mosaic is a square of 4 x 4 tiles; the whole photograph takes the first 2 x 2 of them."""
+"""A composite view is a square of 4 x 4 tiles; the whole photograph takes the first 2 x 2 of them."""
 PATCHES = (3, 4)
 """Rows and columns of places that the other tiles are taken from."""
 TILES = PATCHES[0] * PATCHES[1]
 """Tiles at the photograph's own resolution."""
 
 
-def mosaic(image: Tensor, size: int) -> Tensor:
+def composite_view(image: Tensor, size: int) -> Tensor:
     """The whole image and twelve patches of it: (B, 3, H, W) of any size, in [0, 1], to (B, 3, size, size), in [0, 1].
 
     The whole, resized to half the side with antialias, lies at the top left; the patches fill the rest row by row.
 
     Args:
         image: any size from 1 x 1; a side shorter than a patch is reflected.
-        size: side of the mosaic in pixels, a multiple of 4.
+        size: side of the view in pixels, a multiple of 4.
 
     Raises ValueError when `image` is not (B, 3, H, W).
     """
@@ -37,16 +38,16 @@ def mosaic(image: Tensor, size: int) -> Tensor:
 
 
 def join_tiles(whole: Tensor, tiles: Tensor) -> Tensor:
-    """The mosaic (B, 3, 4t, 4t) of a whole (B, 3, 2t, 2t) and tiles (B, 12, 3, t, t); `split_tiles` goes back."""
+    """The view (B, 3, 4t, 4t) of a whole (B, 3, 2t, 2t) and tiles (B, 12, 3, t, t); `split_tiles` goes back."""
     beside, below = _laid(tiles[:, :4], 2), _laid(tiles[:, 4:], GRID)
     return torch.cat([torch.cat([whole, beside], 3), below], 2)
 
 
-def split_tiles(mosaic: Tensor) -> tuple[Tensor, Tensor]:
-    """The whole (B, 3, 2t, 2t) and the tiles (B, 12, 3, t, t) of a mosaic (B, 3, 4t, 4t)."""
-    tile = mosaic.shape[2] // GRID
-    beside, below = mosaic[:, :, : 2 * tile, 2 * tile :], mosaic[:, :, 2 * tile :]
-    return mosaic[:, :, : 2 * tile, : 2 * tile], torch.cat([_cut(beside, tile), _cut(below, tile)], 1)
+def split_tiles(view: Tensor) -> tuple[Tensor, Tensor]:
+    """The whole (B, 3, 2t, 2t) and the tiles (B, 12, 3, t, t) of a view (B, 3, 4t, 4t)."""
+    tile = view.shape[2] // GRID
+    beside, below = view[:, :, : 2 * tile, 2 * tile :], view[:, :, 2 * tile :]
+    return view[:, :, : 2 * tile, : 2 * tile], torch.cat([_cut(beside, tile), _cut(below, tile)], 1)
 
 
 def _cut(picture: Tensor, tile: int) -> Tensor:
@@ -64,7 +65,7 @@ def _laid(tiles: Tensor, columns: int) -> Tensor:
 
 
 def native_patches(image: Tensor, rows: int, columns: int, patch: int) -> Tensor:
-    """Patches at the image's own resolution, spread evenly over it: (B, 3, H, W) to (B, 3, rows * patch, columns * patch).
+    """Patches at the image's own resolution, spread evenly: (B, 3, H, W) to (B, 3, rows * patch, columns * patch).
 
     Clamped to [0, 1]. Raises ValueError when `image` is not (B, 3, H, W).
     """

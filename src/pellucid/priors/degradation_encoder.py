@@ -1,9 +1,9 @@
-"""A prior of our own, which knows what is wrong with a photograph: CLIP in small, taught with degradations and their names.
+"""A prior of our own, which knows what is wrong with a photograph: CLIP in small, taught degradations by their names.
 
-CLIP's image tower ("Learning Transferable Visual Models From Natural Language Supervision", Radford et al., ICML 2021, arXiv
-2103.00020, section 2.4) sees a `mosaic`; a text tower has read captions such as "strong noise and light blur"; both were
-trained to agree. `pellucid train degradation-encoder` makes it. Its folder is one of transformers' `CLIPModel`, but only the
-image tower is read here, in plain torch: nobody needs transformers to restore.
+CLIP's image tower ("Learning Transferable Visual Models From Natural Language Supervision", Radford et al., ICML 2021,
+arXiv 2103.00020, section 2.4) sees a `composite_view`; a text tower has read captions such as "strong noise and light
+blur"; both were trained to agree. `pellucid train degradation-encoder` makes it. Its folder is one of transformers'
+`CLIPModel`, but only the image tower is read here, in plain torch: nobody needs transformers to restore.
 """
 
 import json
@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from pellucid.checkpoints import read_weights
 from pellucid.errors import ModelError, one_line
-from pellucid.priors.composite import mosaic
+from pellucid.priors.composite import composite_view
 from pellucid.priors.contract import FrozenPrior, Normalise, unit_rms
 
 __all__ = [
@@ -34,7 +34,7 @@ __all__ = [
 EMBEDDED_ENCODER = Path(str(files("pellucid") / "models" / "weights" / "degradation-encoder"))
 """The folder of the encoder that comes with the package."""
 MEAN, DEVIATION = 0.5, 0.25
-"""What is subtracted from, and divides, RGB in [0, 1]; the same for all colours, which would differ otherwise in the dark."""
+"""What is subtracted from, and divides, RGB in [0, 1]; the same for all colours, or the dark would have one."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class ImageTower(nn.Module):
         self.visual_projection = nn.Linear(settings.hidden_size, settings.projection_dim, bias=False)
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Normalised pixels (B, 3, s, s) to the embedding (B, p), the class token (B, d) and the patch tokens (B, n, d).
+        """Normalised pixels (B, 3, s, s) to the embedding (B, p), class token (B, d) and patch tokens (B, n, d).
 
         The class token is layer-normalised at the end, the patch tokens are as the last layer leaves them.
         """
@@ -170,7 +170,7 @@ class _Perceptron(nn.Module):
 
 
 class DegradationEncoder(FrozenPrior):
-    """The image embedding of a `mosaic`; `maps` gives the patch tokens of the whole photograph in it.
+    """The image embedding of a `composite_view`; `maps` gives the patch tokens of the whole photograph in it.
 
     Args:
         settings: the tower's shape, as a `TowerSettings` or its fields by name; all of them have defaults.
@@ -192,22 +192,22 @@ class DegradationEncoder(FrozenPrior):
         self.freeze()
 
     def prepare(self, image: Tensor) -> Tensor:
-        """(B, 3, H, W) of any size, in [0, 1], to its mosaic (B, 3, *size), in [0, 1]."""
-        return mosaic(image, self.size[0])
+        """(B, 3, H, W) of any size, in [0, 1], to its composite view (B, 3, *size), in [0, 1]."""
+        return composite_view(image, self.size[0])
 
     @torch.no_grad()
     def encode(self, view: Tensor) -> Tensor:
-        """Mosaics (B, 3, *size) to vectors (B, width), float32, of unit root-mean-square."""
+        """Composite views (B, 3, *size) to vectors (B, width), float32, of unit root-mean-square."""
         return self.look(view)[0]
 
     @torch.no_grad()
     def features(self, view: Tensor) -> Tensor:
-        """Mosaics (B, 3, *size) to what the heads of the diagnosis see, (B, features_width), float32; see `join_features`."""
+        """Views (B, 3, *size) to what the heads of the diagnosis see, (B, features_width), float32: `join_features`."""
         return self.look(view)[1]
 
     @torch.no_grad()
     def look(self, view: Tensor) -> tuple[Tensor, Tensor]:
-        """What `encode` and what `features` give for mosaics (B, 3, *size), at one glance."""
+        """What `encode` and what `features` give for composite views (B, 3, *size), at one glance."""
         embedding, whole, patches = self.tower(self.normalise(view))
         return unit_rms(embedding), join_features(whole, patches)
 
@@ -221,8 +221,8 @@ class DegradationEncoder(FrozenPrior):
 
 
 def join_features(whole: Tensor, patches: Tensor) -> Tensor:
-    """The class token (B, d), and the mean tokens of the whole photograph and of the patches at its own resolution, which
-    are among the patch tokens (B, n, d), as one vector (B, 3d), float32.
+    """The class token (B, d), and the mean tokens of the whole photograph and of the patches at its own resolution,
+    which are among the patch tokens (B, n, d), as one vector (B, 3d), float32.
     """
     across = math.isqrt(patches.shape[1])
     grid = patches.float().reshape(len(patches), across, across, -1)

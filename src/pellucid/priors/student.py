@@ -18,15 +18,15 @@ from pellucid.priors.contract import unit_rms, whole_view
 __all__ = ["Student"]
 
 PATCHES = 4
-"""The mosaic holds 4 x 4 patches."""
+"""Rows and columns of patches in a view."""
 
 
 class Student(nn.Module):
     """A trainable prior of plain 3x3 convolutions; 0.9 M parameters for a width of 1280.
 
     Its view has six channels. Three are the whole image resized to size x size: what the picture shows. Resizing takes
-    noise and blocks away, so three more are a mosaic of 4 x 4 patches at the image's own resolution, spread evenly over
-    it: how it is degraded. Two trunks look at them, are averaged over the view and joined by one linear layer.
+    noise and blocks away, so three more are 4 x 4 patches side by side, at the image's own resolution, spread evenly
+    over it: how it is degraded. Two trunks look at them, are averaged over the view and joined by one linear layer.
 
     Unlike other priors it can train: `encode` lets gradients through, and `train()` works, until `freeze` is called.
     Calling it as a prior, on images, never gives gradients.
@@ -35,7 +35,7 @@ class Student(nn.Module):
         width: length of the vector, the imitated prior's.
         size: side of the view in pixels; a multiple of 32.
         channels: of the trunk that sees the whole image; each entry halves the sides.
-        texture: channels of the trunk that sees the mosaic; each entry halves the sides.
+        texture: channels of the trunk that sees the patches; each entry halves the sides.
         teacher: name of the imitated prior, for `name`.
 
     Raises ValueError for sizes that make no network.
@@ -70,7 +70,7 @@ class Student(nn.Module):
         self.join = nn.Linear(channels[-1] + texture[-1], width)
 
     def prepare(self, image: Tensor) -> Tensor:
-        """(B, 3, H, W) of any size, in [0, 1], to (B, 6, size, size): the whole image resized, and the mosaic."""
+        """(B, 3, H, W) of any size, in [0, 1], to (B, 6, size, size): the whole image resized, and the patches."""
         patches = native_patches(image, PATCHES, PATCHES, self.size[0] // PATCHES)
         return torch.cat([whole_view(image, self.size), patches], 1)
 

@@ -1,4 +1,7 @@
-"""The recipes that come with the package: one page of YAML each, complete, and nothing else is hidden in code."""
+"""The recipes that come with the package: one page of YAML each, complete, and nothing else is hidden in code.
+
+Where photographs and weights lie is said by `{data}` and `{weights}`, for which see `training.places`.
+"""
 
 from importlib.resources import files
 from pathlib import Path

@@ -1,28 +1,127 @@
-"""From the data section of a recipe to what is trained on and what is held out."""
+"""The data section of a recipe, and from it to what is trained on and what is held out."""
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
 
 from pellucid.data.benchmarks.layouts import natural
 from pellucid.data.folders import Photographs, by_name, list_pairs, list_photographs, partner_name
-from pellucid.data.sources import Mixture, Pairs, Source, Synthetic
-from pellucid.degradations import Family, parse_drawn
-from pellucid.errors import DataError
-from pellucid.training.settings import DataSettings, PairSettings, SourceSettings, WeightedSource
+from pellucid.data.sources import Mixture, Pairs, PriorInput, Source, Synthetic
+from pellucid.degradations import KINDS, Family, parse_drawn
+from pellucid.errors import DataError, unknown_name
+from pellucid.training.places import Place, check_places
+from pellucid.training.section import Section, Weight
 
-__all__ = ["describe_data", "split_sources"]
+__all__ = ["DataSettings", "PairSettings", "SourceSettings", "WeightedSource", "describe_data", "split_sources"]
+
+
+class PairSettings(Section):
+    """Folders of photographs as they were taken; partners have the same name, or `1400_2` and `1400_5` share `1400`."""
+
+    degraded: Place
+    clean: Place | None = None
+    """May be left out where the loss needs no clean photographs."""
+
+
+class SourceSettings(Section):
+    """Either clean photographs (`folder`) and the `degradations` drawn for them, or real `pairs`.
+
+    To pairs more may be done.
+    """
+
+    folder: Place | None = None
+    degradations: (
+        Annotated[list[str], Field(min_length=1)] | Annotated[dict[str, Weight], Field(min_length=1)] | None
+    ) = None
+    """Each crop draws one; as a mapping, as often as its weight says. To `pairs` it is done besides what they have."""
+    window: Annotated[int, Field(ge=64)] | None = None
+    """Take parts of the photographs of `folder`, of this side in pixels, for whole ones: degrading them is cheaper."""
+    grey: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Part of the crops that are made grey: noise in grey photographs is the same in all channels."""
+    pairs: PairSettings | None = None
+    whole: Place | None = None
+    """Where the degraded files of `pairs` are crops: the photographs that they are from, perhaps averaged down."""
+    match_exposure: bool = False
+    """Bring the dark photographs of `pairs` to the exposure of their clean partners: what is left of the dark is noise.
+    """
+    kind: str | None = None
+    """What `pairs` suffer from, of `degradations.KINDS`: for what learns to tell."""
+    validation: Annotated[int, Field(ge=0)] = 8
+    """Photographs held out of training, the last by name, to watch progress on; of pairs, clean ones with all of theirs."""
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        if getattr(self, "sources", None) is not None:
+            return self
+        if (self.pairs is None) == (self.folder is None):
+            raise ValueError("give either folder with degradations, or pairs")
+        if self.folder is not None and self.degradations is None:
+            raise ValueError("folder and degradations go together: clean photographs, and what is done to them")
+        for name in ("whole", "kind", "match_exposure") if self.folder is not None else ("grey", "window"):
+            if getattr(self, name):
+                raise ValueError(_MISPLACED[name])
+        if self.whole is not None and self.degradations is not None:
+            raise ValueError("whole: degradations are done to crops, not to the photographs that they are from")
+        if self.match_exposure and (self.whole is not None or (self.pairs is not None and self.pairs.clean is None)):
+            raise ValueError("match_exposure: needs clean partners, and photographs that are whole themselves")
+        if self.kind is not None and self.kind not in KINDS:
+            raise ValueError(unknown_name("kind of degradation", self.kind, KINDS))
+        return self
+
+
+_MISPLACED = {
+    "whole": "whole is for pairs; the photographs of folder are whole themselves",
+    "kind": "kind is for pairs; the degradations of folder say theirs",
+    "match_exposure": "match_exposure is for pairs; the photographs of folder are clean",
+    "grey": "grey is for folder with degradations; pairs keep their colours",
+    "window": "window is for folder with degradations; pairs are whole, or have `whole`",
+}
+
+
+class WeightedSource(SourceSettings):
+    """One of several sources."""
+
+    weight: Weight = 1.0
+    """How often a crop is from this source, in proportion."""
+
+
+class DataSettings(SourceSettings):
+    """What is trained on: one source, or several in `sources`."""
+
+    sources: Annotated[list[WeightedSource], Field(min_length=1)] | None = None
+    view: PriorInput = "whole"
+    """What the prior is shown in training: the whole photograph, as when it restores, or the training crop."""
+    degrade_whole: bool = False
+    """Degrade whole photographs where no prior sees them, too: so all arms of an ablation train on the same pixels."""
+    crop: Annotated[int, Field(ge=8, le=4096)] = 96
+    """Side of a training crop, in pixels."""
+
+    @model_validator(mode="after")
+    def _alone(self) -> Self:
+        # By value, not by what was written: a resolved recipe, read back, has every key.
+        given = [name for name, key in SourceSettings.model_fields.items() if getattr(self, name) != key.default]
+        if self.sources is not None and given:
+            raise ValueError(f"{', '.join(given)}: with sources, each of them says it for itself")
+        return self
+
+    def parts(self) -> Sequence[SourceSettings]:
+        """The sources: this one, or the several."""
+        return self.sources or (self,)
 
 
 def split_sources(data: DataSettings) -> tuple[Source, Source]:
     """What to train on, and the last photographs by name, which are held out.
 
-    Pairs are ordered as people count, `9` before `10`, since in sets of pairs neighbours often show one scene; pairs that
-    share a clean photograph are never parted. No source trains on a file that any holds out, nor on a part of one.
+    Pairs are ordered as people count, `9` before `10`, since in sets of pairs neighbours often show one scene; pairs
+    that share a clean photograph are never parted. No source trains on a file that any holds out, nor on a part of one.
 
     Raises:
         DataError: a folder is missing or empty, files lack partners, or nothing would be left to train on.
         SettingsError: a degradation does not parse.
     """
+    check_places(data)
     sources: Sequence[SourceSettings] = [data] if data.sources is None else data.sources
     halves = [_split(source) for source in sources]
     kept_out = {path.resolve() for _, held_out in halves for path in held_out.files()}
@@ -73,7 +172,7 @@ def _drawn(source: SourceSettings) -> tuple[list[Family], list[float] | None]:
 
 
 def _without(kept_out: set[Path], training: Synthetic | Pairs, source: SourceSettings) -> Synthetic | Pairs:
-    """What a source trains on, without files that are held out: by another source, or as the whole that other crops are of."""
+    """What a source trains on, without files that are held out: by another source, or as the whole of other crops."""
     if not kept_out.intersection(path.resolve() for path in training.files()):
         return training
     smaller = training.without(kept_out)

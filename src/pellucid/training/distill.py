@@ -1,7 +1,7 @@
-"""Distilling: a small student learns the vector that the prior gives, from the degraded photograph, and takes its place.
+"""Distilling: a small student learns the vector that the prior gives of degraded photographs, and takes its place.
 
-What R makes of the vector is all that counts, so the student is trained on two things: the vector itself (cosine distance),
-and T_m(g) and T_c(g), the two projections through which R sees it.
+What R makes of the vector is all that counts, so the student is trained on two things: the vector itself (cosine
+distance), and T_m(g) and T_c(g), the two projections through which R sees it.
 """
 
 from collections.abc import Callable, Iterator
@@ -25,9 +25,10 @@ from pellucid.priors import Prior, Student
 from pellucid.refinement import Boosted
 from pellucid.refinement.guidance import PriorMap
 from pellucid.training.data import split_sources
-from pellucid.training.loop import Run, Step
+from pellucid.training.loop import Step
+from pellucid.training.run import Run, TrainSettings
 from pellucid.training.run_folder import is_main_process, logged_steps, start
-from pellucid.training.settings import Recipe, TrainSettings
+from pellucid.training.settings import Recipe
 
 __all__ = ["distill"]
 
@@ -70,7 +71,11 @@ class ViewBatches:
 
 
 class StudentLoss(nn.Module):
-    """A student beside its teacher: how far the student's vectors are off, for R and by themselves."""
+    """A student beside its teacher: how far the student's vectors are off, for R and by themselves.
+
+    The loss is 1 - cos(v, g) for the teacher's vector g and the student's v, both (B, width), and for each projection T
+    of R, which is T_m or T_c, the mean square of T(v) - T(g) over that of T(g).
+    """
 
     def __init__(self, student: Student, teacher: Prior, refinement: nn.Module) -> None:
         super().__init__()
@@ -133,7 +138,7 @@ def distill(model: LoadedModel, recipe: Recipe, folder: Path, *, resume: bool = 
         seed=recipe.train.seed,
     )
     run = Run(learner, _loss, batches, optimisation, folder / "checkpoint.pt")
-    start(run, recipe.model_dump(mode="json"), resume=resume)
+    start(run, recipe.as_tree(), resume=resume)
     yield from logged_steps(run, lambda _: {})
     if is_main_process():
         card: dict[str, Any] = dict(model.header.card)
@@ -141,7 +146,9 @@ def distill(model: LoadedModel, recipe: Recipe, folder: Path, *, resume: bool = 
             "teacher": boosted.prior.name,
             "steps": run.step,
             "minutes": round(run.seconds / 60, 1),
-            "recipe": recipe.model_dump(mode="json", include={"data", "distill"}),
+            "recipe": {
+                name: part.as_tree(travelling=True) for name, part in (("data", recipe.data), ("distill", settings))
+            },
         }
         with run.average.applied():
             distilled = assemble(boosted.network, student.freeze(), boosted.refinement)

@@ -1,19 +1,22 @@
-"""Teaching the gate of `networks.Experts` which expert is for what, before the experts and the refinement learn together.
+"""Teaching the gate of `networks.Experts` which expert is for what, before experts and refinement learn together.
 
-Left to the restoration's loss alone, the gate and an expert that still learns settle on a blend: half of one answer, half of
-another, for photographs that call for one. What a training photograph suffers from is known, so the gate is told.
+Left to the restoration's loss alone, the gate and an expert that still learns settle on a blend: half of one answer,
+half of another, for photographs that call for one. What a training photograph suffers from is known, so the gate is
+told.
 
-To know which expert is asked for is not yet to know how much to believe it where one is not sure: light let into a bright
-photograph does more harm than a little noise left. Where all experts have learnt already, the gate is then shown what each
-blend of theirs would have cost. With the errors e of the experts on a photograph, a blend w errs by sum_i w_i e_i, and its mean
-squared error is w' C w with C = <e e'>: so C is found once for each photograph, and the gate learns to make the mean of
-10 log10(w' C w), a decibel for a decibel, small.
+To know which expert is asked for is not yet to know how much to believe it where one is not sure: light let into a
+bright photograph does more harm than a little noise left. Where all experts have learnt already, the gate is then shown
+what each blend of theirs would have cost. With the errors e of the experts on a photograph, a blend w errs by sum_i w_i
+e_i, and its mean squared error is w' C w with C = <e e'>: so C is found once for each photograph, and the gate learns
+to make the mean of 10 log10(w' C w), a decibel for a decibel, small.
 """
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Annotated
 
 import torch
+from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -26,23 +29,52 @@ from pellucid.images import quantise
 from pellucid.networks import Experts, verbs_of
 from pellucid.priors import Prior
 from pellucid.training.encoder.batches import Labels, generator_of, labelled
+from pellucid.training.section import Section
 
-__all__ = ["blend_costs", "blend_decibels", "check_gate", "expert_of", "teach_gate"]
+__all__ = [
+    "CostSettings",
+    "GateSettings",
+    "blend_costs",
+    "blend_decibels",
+    "check_gate",
+    "expert_of",
+    "teach_gate",
+]
 
 CLEAN = "clean"
 """What an expert that is for photographs with which nothing is wrong has among its kinds."""
 
-EXAMPLES, STEPS, LEARNING_RATE, WEIGHT_DECAY, DROPOUT = 4500, 400, 5e-3, 0.1, 0.3
 
-COSTED, COST_STEPS, COST_LEARNING_RATE, COST_SIDE = 3, 200, 3e-4, 128
-"""Of every so many examples one is shown with its costs, which are found on a crop of that side, in pixels."""
+class CostSettings(Section):
+    """The second lesson of a gate, from what each blend of experts that have learnt already would have cost."""
 
-FLOOR = 1e-4
-"""Mean squared errors are told apart from here on: what is above 40 dB is as good as clean."""
+    every: Annotated[int, Field(ge=1)] = 3
+    """Of every so many photographs one is shown with its costs."""
+    side: Annotated[int, Field(ge=8)] = 128
+    """Of the crop that costs are found on, in pixels; rounded up to what the experts take."""
+    floor: Annotated[float, Field(gt=0)] = 1e-4
+    """Mean squared errors are told apart from here on: what is above 40 dB is as good as clean."""
+    steps: Annotated[int, Field(ge=0)] = 200
+    learning_rate: Annotated[float, Field(gt=0)] = 3e-4
 
-PLAIN, GRAPHICS = 450, 450
-"""Examples of pictures that show nothing, and of pages and screens, beside those: they are like no photograph, and a white page
-must not be taken for a haze, nor a dark screen for the night."""
+
+class GateSettings(Section):
+    """What the gate of experts is taught by: vectors of the prior, found once, and all of them shown at every step."""
+
+    examples: Annotated[int, Field(ge=1)] = 4500
+    """Photographs of the recipe's data, degraded as it says."""
+    plain: Annotated[int, Field(ge=0)] = 450
+    """Pictures that show nothing, beside those: a white page must not be taken for a haze."""
+    graphics: Annotated[int, Field(ge=0)] = 450
+    """Pages and screens: they are like no photograph, and a dark screen must not be taken for the night."""
+    steps: Annotated[int, Field(ge=0)] = 400
+    """Of AdamW, each on all of the examples."""
+    learning_rate: Annotated[float, Field(gt=0)] = 5e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 0.1
+    """By which part of itself, times the learning rate, a weight shrinks with each step."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.3
+    """Part of the numbers of each vector that is left out, anew at every step."""
+    cost: CostSettings = CostSettings()
 
 
 def check_gate(experts: Experts, source: Source) -> None:
@@ -65,7 +97,7 @@ def check_kinds(experts: Experts) -> None:
 
 
 def expert_of(experts: Experts, labels: Labels) -> Tensor:
-    """The expert that each photograph should be given to, (B,): the first for a kind that it has, or else the one for the rest.
+    """The expert that each photograph should be given to, (B,): the first for a kind that it has, or that for the rest.
 
     A photograph with which nothing is wrong goes to the first that is for the clean, where there is one.
 
@@ -88,6 +120,7 @@ def teach_gate(
     experts: Experts,
     prior: Prior,
     source: Source,
+    settings: GateSettings,
     *,
     seed: int = 0,
     by_cost: bool = False,
@@ -98,8 +131,9 @@ def teach_gate(
     Args:
         experts: each for some kinds of degradations, one of them for the rest.
         prior: whose vectors open the gate.
-        source: of photographs. They are seen whole, without a window: in a part of one the prior sees other things, and a
-            gate that has learnt from parts is sure and wrong about photographs that are shaken.
+        source: of photographs. They are seen whole, without a window: in a part of one the prior sees other things, and
+            a gate that has learnt from parts is sure and wrong about photographs that are shaken.
+        settings: how many photographs, how many steps, ...
         seed: of the draws.
         by_cost: then also by what each blend of the experts would have cost; for experts that have learnt already.
         show: told how far it is: the part that is done, and what is being done.
@@ -111,53 +145,56 @@ def teach_gate(
     source = _without_windows(source)
     device = next(experts.gate.parameters()).device
     multiple = experts.contract.multiple
-    side = -(-COST_SIDE // multiple) * multiple if by_cost else 1
+    side = -(-settings.cost.side // multiple) * multiple if by_cost else 1
     vectors, labels, costed, costs = [], [], [], []
-    total = EXAMPLES + PLAIN + GRAPHICS
+    total = settings.examples + settings.plain + settings.graphics
     for number in range(total):  # one picture at a time: a thousand of them would fill any memory
         generator = generator_of(seed, 0, number, 4)
-        if number < EXAMPLES:
+        if number < settings.examples:
             index = int(torch.randint(len(source), (), generator=generator))
             sample = source.sample(index, side, generator, "whole")
         else:
-            sample = (plain_sample if number < EXAMPLES + PLAIN else graphic_sample)(generator)
+            sample = (plain_sample if number < settings.examples + settings.plain else graphic_sample)(generator)
         image, known = labelled(sample, generator)
         vectors.append(prior(image[None].to(device)).float())
         labels.append(known)
-        if by_cost and number % COSTED == 0 and sample.clean is not None:
+        if by_cost and number % settings.cost.every == 0 and sample.clean is not None:
             costed.append(number)
             costs.append(blend_costs(experts, image[None], sample, side))
         if show is not None:
             show((number + 1) / total, f"teaching the gate, photograph {number + 1}")
-    target, given = expert_of(experts, Labels.join(labels)).to(device), torch.cat(vectors)
+    asked, given = expert_of(experts, Labels.join(labels)).to(device), torch.cat(vectors)
     generator = generator_of(seed, 0, total, 4)
-    _fit(experts, given, lambda opened: F.cross_entropy(opened, target), STEPS, LEARNING_RATE, generator)
+    _fit(experts, given, lambda opened: F.cross_entropy(opened, asked), settings, settings, generator)
     if costs:
-        products = torch.stack(costs)
+        cost, products = settings.cost, torch.stack(costs)
         _fit(
             experts,
             given[costed],
-            lambda opened: blend_decibels(opened, products),
-            COST_STEPS,
-            COST_LEARNING_RATE,
+            lambda opened: blend_decibels(opened, products, cost.floor),
+            settings,
+            cost,
             generator,
         )
 
 
 def _fit(
     experts: Experts,
-    given: Tensor,
+    vectors: Tensor,
     loss_of: Callable[[Tensor], Tensor],
-    steps: int,
-    learning_rate: float,
+    settings: GateSettings,
+    pace: GateSettings | CostSettings,
     generator: torch.Generator,
 ) -> None:
-    """Lowers a loss of what the gate makes of vectors (N, prior_width), with dropout of their numbers; leaves the gate frozen."""
+    """Lowers a loss of what the gate makes of a prior's vectors (N, prior_width), and leaves the gate frozen.
+
+    `pace` has the steps and the learning rate of this lesson.
+    """
     experts.gate.requires_grad_(True)
-    optimizer = torch.optim.AdamW(experts.gate.parameters(), learning_rate, weight_decay=WEIGHT_DECAY)
-    for _ in range(steps):
-        kept = (torch.rand(given.shape, generator=generator) >= DROPOUT).to(given)
-        loss = loss_of(experts.gate(given * kept / (1 - DROPOUT)))
+    optimizer = torch.optim.AdamW(experts.gate.parameters(), pace.learning_rate, weight_decay=settings.weight_decay)
+    for _ in range(pace.steps):
+        kept = (torch.rand(vectors.shape, generator=generator) >= settings.dropout).to(vectors)
+        loss = loss_of(experts.gate(vectors * kept / (1 - settings.dropout)))
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
@@ -187,10 +224,13 @@ def blend_costs(experts: Experts, image: Tensor, sample: Sample, side: int) -> T
     return flat @ flat.T / flat.shape[1]
 
 
-def blend_decibels(opened: Tensor, costs: Tensor) -> Tensor:
-    """The mean error, in decibels, of blends by what the gate gives (N, experts), with their costs (N, experts, experts)."""
+def blend_decibels(opened: Tensor, costs: Tensor, floor: float) -> Tensor:
+    """The mean error, in decibels, of blends by what the gate gives (N, experts); costs (N, experts, experts).
+
+    To every mean squared error `floor` is added: how far it lies below that does not count.
+    """
     weights = opened.softmax(1)
-    return 10 * torch.log10(torch.einsum("bi,bij,bj->b", weights, costs, weights).clamp_min(0) + FLOOR).mean()
+    return 10 * torch.log10(torch.einsum("bi,bij,bj->b", weights, costs, weights).clamp_min(0) + floor).mean()
 
 
 def _without_windows(source: Source) -> Source:

@@ -1,7 +1,7 @@
 """What training minimises: a weighted sum of losses, written as text, on what is restored and on what is refined.
 
-Equation (8) of PTG-RM (arXiv 2403.06793): L(restored) + lambda_1 L(refined), where L is whatever the network is trained with.
-It may be a loss that needs no clean image, such as a network's own:
+Equation (8) of PTG-RM (arXiv 2403.06793): L(restored) + lambda_1 L(refined), where L is whatever the network is trained
+with. It may be a loss that needs no clean image, such as a network's own:
 
     charbonnier + 0.1 ssim      compares with the clean image
     zero-dce level=0.4, sci     the networks' own losses; they also look at what the network computes on its way
@@ -52,7 +52,8 @@ class Term:
     Attributes:
         measure: from what is judged, and options, to a scalar.
         needs_clean: whether it compares with a clean image.
-        trace_of: the class of network whose trace (`Network.traced`) the loss looks at; None where it sees images alone.
+        trace_of: the class of network whose trace (`Network.traced`) the loss looks at; None where it sees images
+            alone.
         trace_name: what that trace is called.
         shared: whether it belongs to the refined image as much as to the restored one.
         smallest: side of the smallest image it takes, in pixels.

@@ -17,10 +17,10 @@ WEIGHTS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1)
 
 
 class Perceptual(nn.Module):
-    """Mean absolute differences of five feature maps of VGG-16, the last convolutions of its stages, the deepest counting most.
+    """Mean absolute differences of five feature maps of VGG-16: the last of each stage, the deepest counting most.
 
-    Source: Johnson et al., ECCV 2016 (arXiv 1603.08155), section 3.2; L1 and the weights 1/32 ... 1 are those of pix2pixHD
-    (Wang et al., CVPR 2018, arXiv 1711.11585).
+    Source: Johnson et al., ECCV 2016 (arXiv 1603.08155), section 3.2; L1 and the weights 1/32 ... 1 are those of
+    pix2pixHD (Wang et al., CVPR 2018, arXiv 1711.11585).
 
     Args:
         weights: torchvision's file of VGG-16; the classifier's keys are ignored.

@@ -10,7 +10,9 @@ from typing import Any
 import yaml
 
 from pellucid.errors import DataError, SettingsError
-from pellucid.training.loop import Run, Step, optimise
+from pellucid.training.checkpoint import load_checkpoint
+from pellucid.training.loop import Step, optimise
+from pellucid.training.run import Run
 from pellucid.training.settings import read_recipe
 
 __all__ = ["is_main_process", "logged_steps", "start"]
@@ -40,7 +42,7 @@ def start(run: Run, recipe: Mapping[str, Any], *, resume: bool) -> None:
     record = folder / "recipe.yaml"
     if resume:
         _require_same(record, recipe)
-        run.resume()
+        load_checkpoint(run)
     elif run.checkpoint.exists():
         raise SettingsError(f"{folder}: holds a run already; resume it (--resume) or choose another folder")
     try:
@@ -57,7 +59,7 @@ def _require_same(record: Path, recipe: Mapping[str, Any]) -> None:
     except (OSError, yaml.YAMLError):
         return  # the checkpoint itself will say what is missing
     with suppress(SettingsError):  # keys that are younger than the run have their defaults
-        before = read_recipe(before, str(record)).model_dump(mode="json")
+        before = read_recipe(before, str(record)).as_tree()
     for section in before.keys() | recipe.keys():
         old, new = before.get(section), recipe.get(section)
         keys = old.keys() | new.keys() if isinstance(old, dict) and isinstance(new, dict) else ()

@@ -27,8 +27,10 @@ from pellucid.refinement.latent import LatentRefinement
 from pellucid.training.data import describe_data, split_sources
 from pellucid.training.encoder.train import train_encoder
 from pellucid.training.gate import check_gate, teach_gate
-from pellucid.training.loop import Run, Step
+from pellucid.training.loop import Step
 from pellucid.training.objective import build_objective
+from pellucid.training.places import check_places
+from pellucid.training.run import Run
 from pellucid.training.run_folder import is_main_process, logged_steps, start
 from pellucid.training.settings import Recipe
 from pellucid.training.validation import validate
@@ -41,8 +43,9 @@ def train(
 ) -> Iterator[Step]:
     """Trains a recipe in a run folder, yielding each step; the model file is there when the generator has ended.
 
-    Every 50 steps a line of JSON goes to `log.jsonl`, and every `validate_steps` one with the PSNR on held-out photographs.
-    The weights of an external network are no part of a model file: they are written to `network.safetensors` beside it.
+    Every 50 steps a line of JSON goes to `log.jsonl`, and every `validate_steps` one with the PSNR on held-out
+    photographs. The weights of an external network are no part of a model file: they are written to
+    `network.safetensors` beside it. The recipe in the model file names no absolute path of this machine.
 
     Args:
         recipe: the experiment.
@@ -52,19 +55,19 @@ def train(
 
     Raises:
         SettingsError: the recipe asks for what does not exist, or the run folder holds another recipe.
-        DataError: the folder of photographs is missing, or too small to hold any out.
+        DataError: what the recipe names below `{data}` or `{weights}` is missing, or another folder of photographs is,
+            or it is too small to hold any out.
         ModelError: a weights file or the checkpoint does not fit, or training diverged.
     """
     if recipe.encoder is not None:
         yield from train_encoder(recipe, folder, resume=resume)
         return
     run, held_out = prepare(recipe, folder)
-    tree = recipe.model_dump(mode="json")
-    start(run, tree, resume=resume)
-    guided = _guided_to_teach(run.module, recipe)
-    if guided is not None and not resume:  # what a checkpoint brings has been taught
-        settled = not _without_weights(guided[0], recipe)
-        teach_gate(*guided, run.batches.source, seed=recipe.train.seed, by_cost=settled, show=show)
+    start(run, recipe.as_tree(), resume=resume)
+    to_teach = _gate_to_teach(run.module, recipe)
+    if to_teach is not None and not resume:  # what a checkpoint brings has been taught
+        settled = not _without_weights(to_teach[0], recipe)
+        teach_gate(*to_teach, run.batches.source, recipe.gate, seed=recipe.train.seed, by_cost=settled, show=show)
 
     def scores(step: Step) -> dict[str, Any]:
         due = step.number % recipe.train.validate_steps == 0 or step.last
@@ -73,17 +76,18 @@ def train(
     yield from logged_steps(run, scores)
     if is_main_process():
         with run.average.applied():
-            _save(run, folder, tree, card(recipe, run), Policy(**recipe.policy.model_dump()))
+            save_own_network(run.module, folder)  # first: a run is complete where its model file is
+            save_model(
+                run.module,
+                folder / "model.safetensors",
+                recipe=recipe.as_tree(travelling=True),
+                card=card(recipe, run),
+                policy=Policy(**recipe.policy.as_tree()),
+            )
 
 
-def _save(run: Run, folder: Path, tree: dict[str, Any], written: dict[str, Any], policy: Policy) -> None:
-    """Writes the model file; the weights of a network that is not ours go to a file of their own, `network.safetensors`."""
-    save_own_network(run.module, folder)  # first: a run is complete where its model file is
-    save_model(run.module, folder / "model.safetensors", recipe=tree, card=written, policy=policy)
-
-
-def _guided_to_teach(module: nn.Module, recipe: Recipe) -> tuple[Experts, Prior] | None:
-    """Experts that say what they are for, and the prior that guides them; None where no gate is to be taught."""
+def _gate_to_teach(module: nn.Module, recipe: Recipe) -> tuple[Experts, Prior] | None:
+    """Experts that say what they are for, and the prior whose vector they are told; None where no gate is to be taught."""
     if not isinstance(module, Boosted) or not isinstance(module.network, Experts):
         return None
     return (module.network, module.prior) if _is_taught(module.network, recipe) else None
@@ -95,15 +99,16 @@ def _is_taught(experts: Experts, recipe: Recipe) -> bool:
 
 
 def prepare(recipe: Recipe, folder: Path) -> tuple[Run, Source]:
-    """The run of a recipe, and the photographs held out for validation."""
+    """The run of a recipe, and the photographs held out for validation; raises as `train` does."""
+    check_places(recipe)
     objective = build_objective(recipe)
     torch.manual_seed(recipe.train.seed)
     data, settings = recipe.data, recipe.train
     training, held_out = split_sources(data)
     module = build_module(recipe, training)
-    guided = _guided_to_teach(module, recipe)
-    if guided is not None:
-        check_gate(guided[0], training)
+    to_teach = _gate_to_teach(module, recipe)
+    if to_teach is not None:
+        check_gate(to_teach[0], training)
     objective.check(module.network if isinstance(module, Boosted) else module)
     multiple = contract_of(module).multiple
     if data.crop % multiple:
@@ -120,14 +125,19 @@ def prepare(recipe: Recipe, folder: Path) -> tuple[Run, Source]:
 
 
 def build_module(recipe: Recipe, training: Source | None = None) -> nn.Module:
-    """The network of a recipe, boosted where the recipe says so; `training` are photographs for a shuffled, normalised prior."""
+    """The network of a recipe, boosted where the recipe says so.
+
+    Args:
+        recipe: the experiment.
+        training: its photographs, for a prior that is shuffled or standardised; None reads them where they are needed.
+    """
     network = build_network(recipe.network.name, recipe.network.settings)
     if recipe.network.weights:
         load_network_weights(network, recipe.network.weights)
     _freeze(network, recipe)
-    guided = network.contract.vector is not None
+    told = network.contract.vector is not None
     if recipe.prior is None or recipe.refinement is None:
-        if guided:
+        if told:
             raise SettingsError(f"network {recipe.network.name!r} is guided by a prior: give prior and refinement")
         return assemble(network)
     try:
@@ -140,7 +150,7 @@ def build_module(recipe: Recipe, training: Source | None = None) -> nn.Module:
             prior = Shuffled(prior, _bank(prior, training or split_sources(recipe.data)[0], maps=maps))
     except (RuntimeError, ValueError, OverflowError) as error:  # a width that no memory holds, a bank of one
         raise SettingsError(f"prior {recipe.prior.name!r}: {one_line(error)}") from error
-    if guided:
+    if told:
         if recipe.train.prior_dropout:
             raise SettingsError("train.prior_dropout: a network that the prior guides cannot do without it")
         if isinstance(network, Experts) and network.specialised:  # its gate is taught, and learns nothing else
@@ -164,7 +174,7 @@ def _freeze(network: nn.Module, recipe: Recipe) -> None:
         if recipe.train.freeze_network or not network.get_parameter(name).requires_grad
     ]
     if isinstance(network, External):
-        # It may be meant: what its own constructor does to its weights, such as to load or to fix them, is not seen from here.
+        # It may be meant: what its own constructor does to its weights, to load or to fix them, is not seen from here.
         if missing and (recipe.train.freeze_network or recipe.train.frozen):
             warnings.warn(
                 f"network.weights: {missing[0]} of {network.settings['target']} is frozen and no weights are given; "
@@ -176,7 +186,7 @@ def _freeze(network: nn.Module, recipe: Recipe) -> None:
 
 
 def _without_weights(network: nn.Module, recipe: Recipe) -> list[str]:
-    """The parameters of a network that start at random: `network.weights` does not give them, nor is a gate taught them."""
+    """The parameters of a network that start at random: not given by `network.weights`, nor of a gate to be taught."""
     given = recipe.network.weights
     if isinstance(given, Path):
         return []

@@ -1,4 +1,4 @@
-"""Watching a training: scores on held-out photographs, whole and in colour, under the degradations that it learns from."""
+"""Watching a training: scores on held-out photographs, whole and in colour, degraded as those that it learns from."""
 
 import math
 from collections.abc import Sequence
@@ -14,7 +14,8 @@ from pellucid.images.padding import pad_to_multiple
 from pellucid.metrics import psnr
 from pellucid.networks import contract_of
 from pellucid.refinement import Boosted
-from pellucid.training.loop import Run, to_training
+from pellucid.training.loop import to_training
+from pellucid.training.run import Run
 
 __all__ = ["validate"]
 
@@ -23,10 +24,11 @@ __all__ = ["validate"]
 def validate(run: Run, held_out: Source) -> dict[str, Any]:
     """Mean PSNR in dB over all channels of held-out examples, clamped to [0, 1], by the averaged weights.
 
-    `psnr` is that of the final image, `psnr_network` that of the network alone where it is boosted; `psnr_sources` is `psnr` of
-    each source in the recipe's order, where there are several, None where nothing of one is scored. The prior sees whole
-    photographs, as it does when it restores. Pairs are scored whole; nothing is scored where no clean photographs exist, nor
-    where one of the images is the clean one itself, whose PSNR is infinite: a network may leave clean photographs alone.
+    `psnr` is that of the final image, `psnr_network` that of the network alone where it is boosted; `psnr_sources` is
+    `psnr` of each source in the recipe's order, where there are several, None where nothing of one is scored. The prior
+    sees whole photographs, as it does when it restores. Pairs are scored whole; nothing is scored where no clean
+    photographs exist, nor where one of the images is the clean one itself, whose PSNR is infinite: a network may leave
+    clean photographs alone.
     """
     run.module.eval()
     with run.average.applied():

@@ -125,10 +125,8 @@ def test_equal_parameters_see_no_prior_whatever_the_recipes_own_refinement_does(
         assert torch.equal(boosted.refinement(*images, one), boosted.refinement(*images, other))
 
 
-def test_a_guided_network_is_told_what_its_arm_sees(tree, tmp_path, monkeypatch):
-    monkeypatch.setattr("pellucid.training.gate.EXAMPLES", 20)
-    monkeypatch.setattr("pellucid.training.gate.PLAIN", 2)
-    monkeypatch.setattr("pellucid.training.gate.GRAPHICS", 2)
+def test_a_guided_network_is_told_what_its_arm_sees(tree, tmp_path):
+    tree["gate"] = {"examples": 20, "plain": 2, "graphics": 2}
     shape = {"name": "unet", "settings": {"widths": [8, 8], "blocks": [1, 1]}}
     expert = saved(shape, tmp_path / "expert.safetensors")
     tree["network"] = {

@@ -1,6 +1,5 @@
 """The files of an evaluation: one document, in every form that people and programs ask for."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from pellucid.errors import DataError
 from pellucid.evaluation.reports.document import as_csv, as_json, as_markdown
 from pellucid.evaluation.reports.html import as_html
 from pellucid.evaluation.reports.latex import as_latex
+from pellucid.files import written_whole
 
 __all__ = ["write_files", "write_reports"]
 
@@ -45,9 +45,8 @@ def write_files(folder: Path, files: Mapping[str, str]) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in files.items():
-            partial = folder / f".{name}.{os.getpid()}.partial"  # several processes may finish in one folder
-            # Names of files need not be Unicode.
-            partial.write_bytes(text.encode("utf-8", "backslashreplace"))
-            partial.replace(folder / name)
+            with written_whole(folder / name) as partial:
+                # Names of files need not be Unicode.
+                partial.write_bytes(text.encode("utf-8", "backslashreplace"))
     except OSError as error:
         raise DataError(f"{folder}: results cannot be written ({error.strerror or error})") from error

@@ -18,7 +18,8 @@ from pellucid.models.refinements import build_refinement, feature_width, has_map
 from pellucid.models.tables import build_network
 from pellucid.priors import Prior
 from pellucid.refinement import ABLATIONS
-from pellucid.training.settings import Recipe, put, read_recipe
+from pellucid.training.overrides import put
+from pellucid.training.settings import Recipe, read_recipe
 
 __all__ = ["BASE", "CONTROLS", "GRIDS", "NETWORK", "STUDENT", "Arm", "arms_of"]
 

@@ -130,7 +130,7 @@ class Runs:
         if run.model.exists():
             with _said_of(run):
                 kept = describe_model(run.model).recipe
-            if kept != recipe.model_dump(mode="json"):
+            if kept != recipe.as_tree(travelling=True):
                 raise SettingsError(f"{run.folder}: holds a model of another recipe; choose another folder")
             return
         resume = (run.folder / "checkpoint.pt").exists()

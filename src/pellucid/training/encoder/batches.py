@@ -1,9 +1,9 @@
-"""Batches of mosaics of degraded photographs, with what is wrong with them, for the degradation encoder.
+"""Batches of composite views of degraded photographs, with what is wrong with them, for the degradation encoder.
 
-Degrading a whole photograph costs more than a step of the encoder, so every mosaic is used several times: step n draws from
-the last `size` of a sequence of examples that grows by `fresh` a step. Example i is a pure function of the seed and i, and batch
-n of the seed and n; what is kept between steps only saves time. So a resumed training sees exactly what an uninterrupted
-one would.
+Degrading a whole photograph costs more than a step of the encoder, so every view is used several times: step n draws
+from the last `size` of a sequence of examples that grows by `fresh` a step. Example i is a pure function of the seed
+and i, and batch n of the seed and n; what is kept between steps only saves time. So a resumed training sees exactly
+what an uninterrupted one would.
 """
 
 from collections.abc import Callable, Sequence
@@ -75,7 +75,7 @@ class Labels:
 
 @dataclass(frozen=True)
 class Example:
-    """What the encoder is shown of a photograph, (1, 3, s, s) uint8, and what is known of it."""
+    """What the encoder is shown of a photograph, a composite view (1, 3, s, s) uint8, and what is known of it."""
 
     view: Tensor
     labels: Labels
@@ -114,7 +114,7 @@ class Examples:
 
 
 def seen_photograph(source: Source, index: int | None, generator: torch.Generator) -> tuple[Tensor, Labels]:
-    """Photograph `index` of a source, whole, degraded as it draws, as `labelled` gives it; None draws the index, too."""
+    """Photograph `index` of a source, whole, degraded as it draws, as `labelled` gives it; None draws the index."""
     if index is None:
         index = int(torch.randint(len(source), (), generator=generator))
     return labelled(source.sample(index, 1, generator, "whole"), generator)
@@ -123,8 +123,8 @@ def seen_photograph(source: Source, index: int | None, generator: torch.Generato
 def labelled(sample: Sample, generator: torch.Generator) -> tuple[Tensor, Labels]:
     """What is seen of a sample, (3, H, W) of 8 bits, and its labels, with a caption that the generator draws.
 
-    Of a real photograph it is known what was done to it here and perhaps one kind that it had before, of which not how strong
-    it was; not what else it has.
+    Of a real photograph it is known what was done to it here and perhaps one kind that it had before, of which not how
+    strong it was; not what else it has.
     """
     assert sample.seen is not None
     found = {} if sample.degradation is None else severities(sample.degradation)
@@ -153,7 +153,7 @@ class Pool:
     def __init__(self, make: Callable[[int], Example], *, first: int, fresh: int, size: int) -> None:
         self.make, self.first, self.fresh, self.size = make, first, fresh, size
         self._kept: dict[int, Future[Example]] = {}
-        self._thread = ThreadPoolExecutor(1, "mosaics")
+        self._thread = ThreadPoolExecutor(1, "examples")
 
     def window(self, step: int) -> range:
         """The numbers of the examples that a step draws from."""
@@ -209,12 +209,12 @@ class EncoderBatches:
         return EncoderBatch(rearranged(views, order, mirrored), Labels.join([example.labels for example in examples]))
 
 
-def rearranged(mosaics: Tensor, order: Tensor, mirrored: Tensor) -> Tensor:
-    """Mosaics (B, 3, s, s) with their tiles in another order (B, TILES), some of them with left and right changed (B,).
+def rearranged(views: Tensor, order: Tensor, mirrored: Tensor) -> Tensor:
+    """Composite views (B, 3, s, s), their tiles in another order, int64 (B, TILES), and some mirrored, bool (B,).
 
     It is as if the photograph had been cut at other places, or mirrored: what is wrong with it stays.
     """
-    whole, tiles = split_tiles(mosaics)
+    whole, tiles = split_tiles(views)
     tiles = tiles[torch.arange(len(tiles))[:, None], order]
     return torch.where(
         mirrored[:, None, None, None], join_tiles(whole.flip(3), tiles.flip(4)), join_tiles(whole, tiles)
@@ -222,8 +222,10 @@ def rearranged(mosaics: Tensor, order: Tensor, mirrored: Tensor) -> Tensor:
 
 
 def generator_of(seed: int, rank: int, number: int, stream: int = 0) -> torch.Generator:
-    """A generator of its own for every example (stream 0), every batch (1), every draw of the calibration (2), and every
-    photograph that the heads are fitted to (3) and that a gate is taught by (4).
+    """A generator of its own for each number of each process, in one of several streams.
+
+    They are: examples (0), batches (1), draws of the calibration (2), photographs that the heads are fitted to (3), and
+    those that a gate is taught by (4).
     """
     entropy = np.random.SeedSequence([seed, rank, number], spawn_key=(stream,)).generate_state(1, np.uint64)[0]
     return torch.Generator().manual_seed(int(entropy >> 1))

@@ -1,7 +1,7 @@
 """Captions of degradations, for the text tower of the degradation encoder: few words, many ways to say the same.
 
-A caption names the kinds that are there and grades their severity: "strong noise and light blur", "a photograph with jpeg
-artefacts 40, slight haze", "nothing wrong". Its vocabulary is closed, so the tokenizer is a list of words.
+A caption names the kinds that are there and grades their severity: "strong noise and light blur", "a photograph with
+jpeg artefacts 40, slight haze", "nothing wrong". Its vocabulary is closed, so the tokenizer is a list of words.
 """
 
 from collections.abc import Mapping, Sequence
@@ -76,7 +76,7 @@ def caption(severities: Mapping[str, float], generator: torch.Generator) -> str:
 
 
 def meaning(severities: Mapping[str, float]) -> int:
-    """One number for all captions that say the same: which kinds, and which grades; below 2²⁴, so float32 holds it."""
+    """One number for all captions that say the same, which kinds and which grades; below 2²⁴: float32 holds it."""
     words = [word for _, word in GRADES]
     digits = (words.index(grade(severities[kind])) + 1 if kind in severities else 0 for kind in KINDS)
     return sum(digit * (len(GRADES) + 1) ** place for place, digit in enumerate(digits))

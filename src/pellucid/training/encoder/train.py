@@ -1,10 +1,10 @@
 """Training the degradation encoder, and the heads that diagnose by it.
 
-Three objectives, added up: CLIP's symmetric contrastive loss between mosaics and captions (Radford et al., 2021, figure 3;
-captions that mean the same count as one, so the targets are shared among them), cross-entropy of which kinds are there, and
-the pinball loss of how strong they are. The heads that these two need are left behind: those that diagnose, which see the
-photograph's traces, too, are fitted when the encoder is done, calibrated on photographs that were held out, and scored on
-others.
+Three objectives, added up: CLIP's symmetric contrastive loss between composite views and captions (Radford et al.,
+2021, figure 3; captions that mean the same count as one, so the targets are shared among them), cross-entropy of which
+kinds are there, and the pinball loss of how strong they are. The heads that these two need are left behind: those that
+diagnose, which see the photograph's traces, too, are fitted when the encoder is done, calibrated on photographs that
+were held out, and scored on others.
 """
 
 import json
@@ -46,19 +46,17 @@ from pellucid.training.encoder.batches import (
 )
 from pellucid.training.encoder.captions import END, LENGTH, NUMBERS, PAD, START, VOCABULARY, save_tokenizer
 from pellucid.training.encoder.heads import fit_heads, heads_losses
-from pellucid.training.loop import Run, Step
+from pellucid.training.encoder.settings import EncoderSettings
+from pellucid.training.encoder.spectrum import SpectrumSettings, start_as_spectrum
+from pellucid.training.loop import Step
+from pellucid.training.run import Run
 from pellucid.training.run_folder import is_main_process, logged_steps, start
-from pellucid.training.settings import EncoderSettings, Recipe
+from pellucid.training.settings import Recipe
 
-__all__ = ["Learner", "contrastive_loss", "frequency_filters", "start_as_spectrum", "train_encoder"]
+__all__ = ["Learner", "contrastive_loss", "train_encoder"]
 
-WARMEST = math.log(100)
-"""The contrastive logits are scaled by at most 100, as in CLIP."""
-CONSTANT, STEEPNESS, SIZE = 10.0, 4.0, 25.0
-"""Of the spectrum that the tower starts as: the constant channel, the sharpness of the absolute value, and the amplitude of
-photographs at the lowest frequency, normalised, in patches of 16."""
-CALIBRATIONS = 40
-"""Degradations of each held-out photograph that the heads are calibrated on."""
+LARGEST_LOGIT_SCALE = math.log(100)
+"""The contrastive logits are cosines times exp(logit_scale), at most 100, as in CLIP."""
 
 
 class Learner(nn.Module):
@@ -66,11 +64,12 @@ class Learner(nn.Module):
 
     Args:
         shape: of the image tower.
+        spectrum: the weights that it starts from.
         text: of the text tower, a `CLIPTextConfig` of transformers.
         hidden: units of the heads.
     """
 
-    def __init__(self, shape: TowerSettings, text: Any, hidden: int) -> None:
+    def __init__(self, shape: TowerSettings, spectrum: SpectrumSettings, text: Any, hidden: int) -> None:
         import transformers
 
         super().__init__()
@@ -78,20 +77,23 @@ class Learner(nn.Module):
         self.text: Any = transformers.CLIPTextModelWithProjection(text)
         self.heads = Heads(3 * shape.hidden_size, hidden)
         self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
-        start_as_spectrum(self.tower, shape)
+        start_as_spectrum(self.tower, shape, spectrum)
 
-    def forward(self, mosaics: Tensor, labels: Labels) -> tuple[Tensor, Tensor, Tensor]:
-        """The contrastive, presence and severity losses of mosaics (B, 3, s, s) in [0, 1], three scalars."""
-        embedding, whole, patches = self.tower((mosaics - MEAN) / DEVIATION)
+    def forward(self, views: Tensor, labels: Labels) -> tuple[Tensor, Tensor, Tensor]:
+        """The contrastive, presence and severity losses of composite views (B, 3, s, s) in [0, 1], three scalars."""
+        embedding, whole, patches = self.tower((views - MEAN) / DEVIATION)
         presence, severity = heads_losses(self.heads, join_features(whole, patches), labels)
         named = labels.meaning != UNSAID
         written = self.text(input_ids=labels.tokens[named]).text_embeds
-        scale = self.logit_scale.clamp(max=WARMEST).exp()
+        scale = self.logit_scale.clamp(max=LARGEST_LOGIT_SCALE).exp()
         return contrastive_loss(embedding[named], written, labels.meaning[named], scale), presence, severity
 
 
 def contrastive_loss(images: Tensor, texts: Tensor, meaning: Tensor, scale: Tensor) -> Tensor:
-    """CLIP's loss of embeddings (n, d) and (n, d), a scalar; pairs whose texts have one meaning (n,) share the target."""
+    """CLIP's loss of embeddings of images (n, d) and texts (n, d), a scalar.
+
+    Pairs whose texts have one `meaning`, int64 (n,), share the target; `scale` is what the cosines are multiplied by.
+    """
     if not len(images):
         return images.sum()
     logits = scale * F.normalize(images.float(), dim=1) @ F.normalize(texts.float(), dim=1).mT
@@ -101,67 +103,8 @@ def contrastive_loss(images: Tensor, texts: Tensor, meaning: Tensor, scale: Tens
     return (F.cross_entropy(logits, target) + F.cross_entropy(logits.mT, target)) / 2
 
 
-@torch.no_grad()
-def start_as_spectrum(tower: ImageTower, shape: TowerSettings) -> None:
-    """Sets a tower's weights so that before any training it measures the spectrum of its patches.
-
-    Degradations are told apart by how strong which frequencies are, that is by means of absolute values, and a transformer from
-    random weights sees means alone for thousands of steps: noise and blur have none. So the patch embedding is a cosine
-    transform whose coefficients are of one size in photographs, the first layer's perceptron adds their absolute values to
-    them, and one channel is constant and large, so that layer normalisation keeps how strong they are.
-    """
-    width, model = shape.hidden_size, tower.vision_model
-    embeddings = model.embeddings
-    first: Any = model.encoder.layers[0]
-    embeddings.patch_embedding.weight[0] = 0
-    embeddings.patch_embedding.weight[1:] = frequency_filters(shape.patch_size, width - 1)
-    embeddings.position_embedding.weight *= 0.3
-    embeddings.position_embedding.weight[:, 0] = CONSTANT
-    first.self_attn.out_proj.weight *= 0.2
-    # gelu(s z) + gelu(-s z) = s |z| but for the smallest z; needs twice as many units as channels.
-    pairs = min(width, shape.intermediate_size // 2)
-    unit = torch.eye(pairs, width)
-    first.mlp.fc1.weight[: 2 * pairs] = STEEPNESS * torch.cat([unit, -unit])
-    first.mlp.fc1.bias[: 2 * pairs] = 0
-    first.mlp.fc2.weight *= 0.2
-    first.mlp.fc2.weight[:, : 2 * pairs] = torch.cat([unit, unit]).mT / STEEPNESS
-    first.mlp.fc2.bias[:] = 0
-
-
-def frequency_filters(patch: int, count: int) -> Tensor:
-    """Filters (count, 3, patch, patch) of a cosine transform, scaled so that in photographs their answers are about as large.
-
-    A sixth of them sees colour differences at the lowest frequencies; of the rest, which see the brightness, a quarter are its
-    lowest frequencies, the others are spread over all.
-    """
-    places = torch.arange(patch) + 0.5
-    waves = torch.cos(math.pi / patch * torch.arange(patch)[:, None] * places) * (2 / patch) ** 0.5
-    waves[0] *= 0.5**0.5
-    order = sorted((math.hypot(u, v), u, v) for u in range(patch) for v in range(patch))
-    colours = torch.tensor([[1.0, 1.0, 1.0], [1.0, -1.0, 0.0], [-0.5, -0.5, 1.0]])
-    colours /= colours.norm(dim=1, keepdim=True)
-    coloured = min(count // 12, len(order))
-    bright = min(count - 2 * coloured, len(order))
-    lowest = bright // 4
-    rest = order[lowest:]
-    chosen = [(0, entry) for entry in order[:lowest]]
-    chosen += [(0, rest[place * len(rest) // (bright - lowest)]) for place in range(bright - lowest)]
-    chosen += [(colour, entry) for colour in (1, 2) for entry in order[:coloured]]
-    filters = [
-        # Amplitudes fall with the square of the frequency, and colour differences are an eighth of the brightness.
-        colours[colour][:, None, None]
-        * torch.outer(waves[u], waves[v])
-        * (1 + radius) ** 2
-        * (8 if colour else 1)
-        / SIZE
-        for colour, (radius, u, v) in chosen
-    ]
-    filters += [torch.randn(3, patch, patch) / patch for _ in range(count - len(filters))]
-    return torch.stack(filters)
-
-
 def train_encoder(recipe: Recipe, folder: Path, *, resume: bool = False) -> Iterator[Step]:
-    """Trains the encoder of a recipe in a run folder, yielding each step; when it has ended, the folder is that of a diagnoser.
+    """Trains the encoder of a recipe in a run folder, yielding each step; at the end the folder holds a diagnoser.
 
     Half of the held-out photographs calibrate the heads, the other half are scored; what came out is in `card.json`.
 
@@ -175,7 +118,7 @@ def train_encoder(recipe: Recipe, folder: Path, *, resume: bool = False) -> Iter
     if settings is None:
         raise SettingsError(f"{recipe.name}: the recipe has no encoder section")
     run, held_out = _prepare(recipe, settings, folder)
-    start(run, recipe.model_dump(mode="json"), resume=resume)
+    start(run, recipe.as_tree(), resume=resume)
     step = None
     for step in logged_steps(run, lambda _: {}):
         yield step
@@ -198,7 +141,7 @@ def _prepare(recipe: Recipe, settings: EncoderSettings, folder: Path) -> tuple[R
     photographs = _photographs(held_out)
     if len(photographs) < 2:
         raise SettingsError(
-            "data.validation: an encoder needs two clean photographs or more held out, to calibrate on and to be scored on"
+            "data.validation: an encoder needs two clean photographs or more held out, to calibrate and to be scored on"
         )
     try:
         shape = TowerSettings(**settings.tower)
@@ -215,7 +158,7 @@ def _prepare(recipe: Recipe, settings: EncoderSettings, folder: Path) -> tuple[R
             bos_token_id=NUMBERS[START],
             eos_token_id=NUMBERS[END],
         )
-        learner = Learner(shape, text, settings.hidden)
+        learner = Learner(shape, settings.spectrum, text, settings.heads.hidden)
     except (TypeError, ValueError) as error:
         raise SettingsError(f"encoder: {one_line(error)}") from error
     examples = Examples(training, DegradationEncoder(shape).prepare, recipe.train.seed)
@@ -247,7 +190,7 @@ def _photographs(held_out: Source) -> list[Path]:
 
 
 def _finish(recipe: Recipe, run: Run, held_out: Source, folder: Path) -> Iterator[float]:
-    """Writes the folder's files: the model as it is after the training, calibrated, with its card; yields how far it is."""
+    """Fits and calibrates the heads, and writes the folder's files: encoder, heads and card; yields how far it is."""
     learner, settings, seed = run.module, recipe.encoder, recipe.train.seed
     assert isinstance(learner, Learner)
     assert settings is not None
@@ -255,39 +198,40 @@ def _finish(recipe: Recipe, run: Run, held_out: Source, folder: Path) -> Iterato
     _save_clip(learner, TowerSettings(**settings.tower), folder)
     # What was stored, rounded to half precision, is what the heads are fitted to, calibrated on and scored by.
     encoder = degradation_encoder(folder)
-    heads = Heads(features_width(encoder), settings.hidden, settings.dropout)
+    heads = Heads(features_width(encoder), settings.heads.hidden, settings.heads.dropout)
     diagnoser = Diagnoser(encoder, heads)
     features, labels = [], []
-    for number in range(settings.examples):
+    for number in range(settings.heads.examples):
         image, known = seen_photograph(run.batches.source, None, generator_of(seed, 0, number, 3))
         features.append(diagnoser.features(image))
         labels.append(known)
-        yield (number + 1) / settings.examples
+        yield (number + 1) / settings.heads.examples
     heads.requires_grad_(True)
     fit_heads(
         heads,
         torch.cat(features),
         Labels.join(labels),
+        settings.heads,
         presence=settings.presence,
         severity=settings.severity,
         seed=seed,
     )
     heads.requires_grad_(False)
     photographs = _photographs(held_out)
-    _calibrate(diagnoser, held_out, photographs[::2], seed)
+    _calibrate(diagnoser, held_out, photographs[::2], settings.calibration.draws, seed)
     scored = Photographs(photographs[1::2], memory=0)
     trials = score_singles(diagnoser, (scored[index] for index in range(len(scored))), seed=seed)
-    diagnoser.card = _card(recipe, run, Score(tuple(trials)), len(photographs) - len(scored), heads)
+    diagnoser.card = _card(recipe, settings, run, Score(tuple(trials)), len(photographs) - len(scored), heads)
     save_diagnoser(diagnoser, folder)
     learner.train()
 
 
-def _calibrate(diagnoser: Diagnoser, held_out: Source, photographs: Sequence[Path], seed: int) -> None:
-    """Calibrates the heads on some of the held-out photographs, degraded as in training."""
+def _calibrate(diagnoser: Diagnoser, held_out: Source, photographs: Sequence[Path], draws: int, seed: int) -> None:
+    """Calibrates the heads on some of the held-out photographs, each degraded as in training, `draws` times."""
     features, labels = [], []
     for source in _synthetic(held_out):
         for index, path in enumerate(source.photographs.paths):
-            for place in range(CALIBRATIONS if path in photographs else 0):
+            for place in range(draws if path in photographs else 0):
                 image, known = seen_photograph(source, index, generator_of(seed, index, place, 2))
                 features.append(diagnoser.features(image))
                 labels.append(known)
@@ -295,7 +239,9 @@ def _calibrate(diagnoser: Diagnoser, held_out: Source, photographs: Sequence[Pat
     diagnoser.heads.calibrate(torch.cat(features), known.present, known.severity)
 
 
-def _card(recipe: Recipe, run: Run, score: Score, calibrated_on: int, heads: Heads) -> dict[str, Any]:
+def _card(
+    recipe: Recipe, settings: EncoderSettings, run: Run, score: Score, calibrated_on: int, heads: Heads
+) -> dict[str, Any]:
     return {
         "name": recipe.name,
         "summary": recipe.summary,
@@ -310,7 +256,7 @@ def _card(recipe: Recipe, run: Run, score: Score, calibrated_on: int, heads: Hea
         },
         "calibration": {
             "photographs": calibrated_on,
-            "draws_of_each": CALIBRATIONS,
+            "draws_of_each": settings.calibration.draws,
             "temperature": dict(zip(KINDS, (round(one, 3) for one in heads.temperature.tolist()), strict=True)),
             "margin": dict(zip(KINDS, (round(one, 2) for one in heads.margin.tolist()), strict=True)),
         },
@@ -322,7 +268,7 @@ def _card(recipe: Recipe, run: Run, score: Score, calibrated_on: int, heads: Hea
 
 
 def _save_clip(learner: Learner, shape: TowerSettings, folder: Path) -> None:
-    """Writes both towers as transformers' `CLIPModel`, in half precision, with tokenizer and pixels' mean and deviation."""
+    """Writes both towers as transformers' `CLIPModel`, in half precision, the tokenizer, and how pixels are scaled."""
     import transformers
 
     logging = transformers.utils.logging

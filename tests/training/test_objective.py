@@ -2,18 +2,18 @@
 
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from pellucid.data.batches import Batch
-from pellucid.errors import ModelError, SettingsError
+from pellucid.errors import SettingsError
+from pellucid.guidance import Guidance
 from pellucid.losses import charbonnier, dissimilarity, sci, zero_dce
 from pellucid.models.refinements import refinement_for
 from pellucid.models.tables import build_network
 from pellucid.networks import UNet
 from pellucid.priors import RandomVectors
 from pellucid.refinement import PTGRM, Boosted
-from pellucid.training.objective import build_objective, through
+from pellucid.training.objective import build_objective
 from pellucid.training.settings import read_recipe
 
 
@@ -31,7 +31,8 @@ def recipe(loss, **changes):
 @pytest.fixture
 def batch():
     degraded, clean = torch.rand(2, 3, 16, 16) * 0.3, torch.rand(2, 3, 16, 16)
-    return Batch(degraded, clean, torch.tensor([[0, 0, 1, 1.0]] * 2), torch.rand(2, 3, 8, 8))
+    known = Guidance(grid=torch.tensor([[0, 0, 1, 1.0]] * 2), view=torch.rand(2, 3, 8, 8))
+    return Batch(degraded, clean, known)
 
 
 def boosted(network, **options):
@@ -62,7 +63,7 @@ def test_losses_have_options(batch):
 
 def test_equation_eight(batch):
     module = boosted(UNet.tiny())
-    refined, restored = module(batch.degraded, both=True, view=batch.view, grid=batch.grid)
+    refined, restored = module(batch.degraded, batch.guidance, both=True)
     assert not torch.allclose(refined, restored)
     first, second = ((image - batch.clean).abs().mean().item() for image in (restored, refined))
     weighted = build_objective(recipe("absolute", train={"refined_weight": 0.25}))
@@ -71,7 +72,7 @@ def test_equation_eight(batch):
 
 def test_a_frozen_network_is_left_out(batch):
     module = boosted(UNet.tiny(), freeze_network=True)
-    refined = module(batch.degraded, view=batch.view, grid=batch.grid)
+    refined = module(batch.degraded, batch.guidance)
     settings = {"prior": {"name": "random:8"}, "refinement": {}, "train": {"freeze_network": True}}
     loss = build_objective(recipe("absolute", **settings))(module, batch)
     assert loss.item() == pytest.approx((refined - batch.clean).abs().mean().item(), rel=1e-5)
@@ -80,7 +81,7 @@ def test_a_frozen_network_is_left_out(batch):
 def test_zero_dce_s_own_loss_on_both_images(batch):
     network = build_network("zero_dce", {"width": 4, "iterations": 2})
     module = boosted(network)
-    refined, restored = module(batch.degraded, both=True, view=batch.view, grid=batch.grid)
+    refined, restored = module(batch.degraded, batch.guidance, both=True)
     curves = network.curves(batch.degraded)
     expected = [zero_dce(image, batch.degraded, curves) for image in (restored, refined)]
     objective = build_objective(recipe("zero-dce"))
@@ -101,7 +102,7 @@ def test_a_network_refined_inside_has_curves_for_each_image(batch):
     module = Boosted(network, prior, inside)
     curves = []
     hook = network.decoder[-1].register_forward_hook(lambda _, inputs, output: curves.append(-output.tanh()))
-    refined, restored = module(batch.degraded, both=True, view=batch.view, grid=batch.grid)
+    refined, restored = module(batch.degraded, batch.guidance, both=True)
     hook.remove()
     assert not torch.allclose(*curves)
     expected = zero_dce(refined, batch.degraded, curves[0]) + zero_dce(restored, batch.degraded, curves[1])
@@ -111,7 +112,7 @@ def test_a_network_refined_inside_has_curves_for_each_image(batch):
 def test_sci_s_own_loss_on_all_stages_and_on_the_light_that_the_refined_image_implies(batch):
     network = build_network("sci", {"calibration_width": 4}).eval()
     module = boosted(network).eval()
-    refined = module(batch.degraded, view=batch.view, grid=batch.grid)
+    refined = module(batch.degraded, batch.guidance)
     of_stages = sci([(stage.input, stage.illumination) for stage in network.stages(batch.degraded)])
     light = (batch.degraded / refined.clamp_min(1e-4)).clamp(1e-4, 1)
     objective = build_objective(recipe("sci"))
@@ -124,7 +125,7 @@ def test_sci_s_own_loss_on_all_stages_and_on_the_light_that_the_refined_image_im
 
 
 def test_networks_without_what_a_loss_looks_at_are_refused():
-    with pytest.raises(SettingsError, match=r"train\.loss.* the curves of the network; UNet has none such"):
+    with pytest.raises(SettingsError, match=r"train\.loss.* the curves of ZeroDCE; UNet has none such"):
         build_objective(recipe("zero-dce")).check(UNet.tiny())
     with pytest.raises(SettingsError, match=r"train\.loss.* the stages of SCI; RUAS has none such"):
         build_objective(recipe("sci")).check(build_network("ruas"))  # it has stages, but of another kind
@@ -132,7 +133,7 @@ def test_networks_without_what_a_loss_looks_at_are_refused():
 
 def test_withheld_priors_are_zeros_and_the_others_stay(batch):
     module = boosted(UNet.tiny())
-    features = module.prior.encode(batch.view)
+    features = module.prior.encode(batch.guidance.view)
     seen = []
     hook = module.refinement.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[2]))
     withheld = Batch(**(vars(batch) | {"withheld": torch.tensor([True, False])}))
@@ -142,19 +143,6 @@ def test_withheld_priors_are_zeros_and_the_others_stay(batch):
     assert torch.equal(seen[0], features)
     assert torch.equal(seen[1], torch.stack([torch.zeros(8), features[1]]))
     assert losses[0] != losses[1]
-
-
-def test_through_ends_with_its_block_whatever_happens():
-    network = UNet.tiny()
-
-    def interrupted():
-        with through(network, "forward", lambda result: result):
-            assert "forward" in vars(network)
-            raise RuntimeError("stop")
-
-    with pytest.raises(RuntimeError, match="stop"):
-        interrupted()
-    assert "forward" not in vars(network)
 
 
 @pytest.mark.parametrize(
@@ -185,43 +173,3 @@ def test_losses_that_the_data_cannot_feed_are_refused():
         build_objective(recipe("zero-dce + absolute", data=dark))
     with pytest.raises(SettingsError, match=r"data\.crop: 'ssim' needs crops of 11 pixels, got 8"):
         build_objective(recipe("ssim", data={"crop": 8}))
-
-
-VGG = (64, 64, "pool", 128, 128, "pool", 256, 256, 256, "pool", 512, 512, 512, "pool", 512, 512, 512)
-
-
-def test_the_perceptual_loss_is_that_of_vgg(tmp_path, batch):
-    """With random weights under torchvision's keys, against convolutions written out."""
-    weights, place, before = {"classifier.0.weight": torch.zeros(1)}, 0, 3
-    for width in VGG:
-        if width == "pool":
-            place += 1
-            continue
-        weights[f"features.{place}.weight"] = torch.randn(width, before, 3, 3) * (2 / (9 * before)) ** 0.5
-        weights[f"features.{place}.bias"] = torch.randn(width) * 0.1
-        place, before = place + 2, width
-    torch.save(weights, tmp_path / "vgg.pth")
-    chosen = {"perceptual_weights": str(tmp_path / "vgg.pth")}
-    objective = build_objective(recipe("perceptual", train=chosen))
-    network = UNet.tiny()
-    mean, deviation = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
-    images = torch.stack([network(batch.degraded), batch.clean])
-    maps = ((images - mean.view(3, 1, 1)) / deviation.view(3, 1, 1)).flatten(0, 1)
-    place, stages = 0, []
-    for index, width in enumerate(VGG):
-        if width == "pool":
-            maps, place = F.max_pool2d(maps, 2), place + 1
-            continue
-        maps = F.conv2d(maps, weights[f"features.{place}.weight"], weights[f"features.{place}.bias"], padding=1).relu()
-        place += 2
-        if index + 1 == len(VGG) or VGG[index + 1] == "pool":
-            first, second = maps.unflatten(0, (2, 2))
-            stages.append((first - second).abs().mean().item())
-    expected = sum(2.0**-power * stage for power, stage in zip((5, 4, 3, 2, 0), stages, strict=True))
-    loss = objective(network, batch)
-    assert loss.item() == pytest.approx(expected, rel=1e-4)
-    loss.backward()
-    assert network.head.weight.grad.abs().max() > 0
-    torch.save({"features.0.weight": torch.zeros(3)}, tmp_path / "other.pth")
-    with pytest.raises(ModelError, match=r"other\.pth: not torchvision's weights of VGG-16"):
-        build_objective(recipe("perceptual", train={"perceptual_weights": str(tmp_path / "other.pth")}))

@@ -1,0 +1,133 @@
+"""A training under way, and the settings of its optimisation."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal, Protocol, Self
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from pellucid.data.sources import Source
+from pellucid.errors import SettingsError
+from pellucid.training.average import Average
+from pellucid.training.places import Place
+from pellucid.training.section import Section
+
+__all__ = ["Batch", "Batches", "Run", "TrainSettings"]
+
+
+class TrainSettings(Section):
+    """The optimisation, by AdamW. It ends at `steps` or after `minutes`, whichever comes first.
+
+    The learning rate grows linearly over `warmup_steps`, and falls by half a cosine from `learning_rate` to
+    `final_learning_rate` at the end, of the two the nearer one.
+    """
+
+    steps: Annotated[int, Field(ge=1)] | None = None
+    minutes: Annotated[float, Field(gt=0)] | None = None
+    batch: Annotated[int, Field(ge=1)] = 8
+    """Crops of a batch, for each process."""
+    learning_rate: Annotated[float, Field(gt=0)] = 5e-4
+    final_learning_rate: Annotated[float, Field(ge=0)] = 1e-6
+    warmup_steps: Annotated[int, Field(ge=0)] = 200
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    """By which part of itself, times the learning rate, a weight shrinks with each step."""
+    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.99
+    """Decay of AdamW's mean of squared gradients; that of its mean of gradients is 0.9."""
+    gradient_clip: Annotated[float, Field(gt=0)] = 1.0
+    """Largest norm of the gradient of all parameters."""
+    average: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    """Decay of the exponential moving average of the weights, which is what a model file holds."""
+    accumulate: Annotated[int, Field(ge=1)] = 1
+    """Batches whose gradients are averaged for one step: a larger batch in the same memory."""
+    loss: str = "charbonnier"
+    """What is minimised: a loss, or a weighted sum such as `charbonnier + 0.1 ssim` (see `objective.TERMS`)."""
+    perceptual_weights: Place | None = None
+    """torchvision's weights of VGG-16, for the loss `perceptual`."""
+    refined_weight: Annotated[float, Field(gt=0)] = 1.0
+    """lambda_1 of PTG-RM's equation (8); with 0 R would learn nothing."""
+    freeze_network: bool = False
+    """Train R alone and leave F as it is."""
+    frozen: tuple[str, ...] = ()
+    """Modules within the network, by their names there, such as `experts.0`, whose weights are left as they are."""
+    prior_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Part of the samples in which the prior's vector is replaced by zeros, so that R does not lean on it alone."""
+    precision: Literal["auto", "bfloat16", "float32"] = "auto"
+    """`auto` takes bfloat16 where the device is faster with it: emulated, it takes ten times as long as float32."""
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    """Of the weights that are drawn, of the batches, and of whatever else is drawn."""
+    checkpoint_minutes: Annotated[float, Field(gt=0)] = 5.0
+    """Between two checkpoints."""
+    validate_steps: Annotated[int, Field(ge=1)] = 1000
+    """Between two scores on the photographs that are held out."""
+
+    @model_validator(mode="after")
+    def _has_an_end(self) -> Self:
+        if self.steps is None and self.minutes is None:
+            raise ValueError("train needs steps, minutes, or both")
+        return self
+
+
+class Batch(Protocol):
+    """What a step learns from."""
+
+    def to(self, device: torch.device) -> Self:
+        """The same on a device."""
+        ...
+
+
+class Batches(Protocol):
+    """Batches by their number."""
+
+    @property
+    def source(self) -> Source:
+        """What they are drawn from."""
+        ...
+
+    def at(self, number: int, *, rank: int = 0) -> Batch:
+        """Batch `number` of process `rank`: a pure function of both."""
+        ...
+
+
+@dataclass
+class Run:
+    """A training under way: everything that must be saved for it to resume exactly.
+
+    Args:
+        module: what is trained; only parameters that require a gradient are.
+        objective: (module, batch) to the scalar loss.
+        batches: batch n for process `rank`, a pure function of both.
+        settings: the optimisation.
+        checkpoint: the file to save to and to resume from.
+    """
+
+    module: nn.Module
+    objective: Callable[[nn.Module, Any], Tensor]
+    batches: Batches
+    settings: TrainSettings
+    checkpoint: Path
+    step: int = 0
+    seconds: float = 0.0
+    trainable: list[nn.Parameter] = field(init=False)
+    average: Average = field(init=False)
+    optimizer: torch.optim.Optimizer = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.trainable = [value for value in self.module.parameters() if value.requires_grad]
+        if not self.trainable:
+            raise SettingsError("nothing to train: every parameter is frozen")
+        self.average = Average(self.module, self.settings.average)
+        self.optimizer = torch.optim.AdamW(
+            self.trainable,
+            lr=self.settings.learning_rate,
+            weight_decay=self.settings.weight_decay,
+            betas=(0.9, self.settings.beta2),
+        )
+
+    def progress(self) -> float:
+        """The part of the training that is done, by steps or by time, whichever is further."""
+        by_steps = self.step / self.settings.steps if self.settings.steps else 0.0
+        by_time = self.seconds / (60 * self.settings.minutes) if self.settings.minutes else 0.0
+        return min(1.0, max(by_steps, by_time))

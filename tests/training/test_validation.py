@@ -1,0 +1,34 @@
+"""Scores on photographs that are held out."""
+
+import json
+
+import pytest
+import torch
+from small_runs import logged, paired_tree, run, tree
+
+from pellucid import images
+from pellucid.data.folders import list_photographs
+from pellucid.models.file import describe_model
+from pellucid.models.load import load_model
+
+
+def test_validation_is_as_often_as_asked(photographs, tmp_path):
+    run(tree(photographs, steps=5, validate_steps=2), tmp_path / "run")
+    lines = [json.loads(line) for line in (tmp_path / "run/log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines if "psnr" in line] == [2, 4, 5]
+
+
+def test_the_score_is_that_of_the_held_out_pairs_whole(folders, tmp_path):
+    run(paired_tree(folders, average=0.0), tmp_path / "run")
+    network = load_model(tmp_path / "run/model.safetensors").module
+    scores = []
+    for path in list_photographs(folders / "dark"):
+        if int(path.stem.split("_")[0]) >= 10:
+            clean = images.read(folders / f"clean/{path.stem.split('_')[0]}.png").pixels
+            with torch.no_grad():
+                error = (network(images.read(path).pixels).clamp(0, 1) - clean).square().mean()
+            scores.append(float(-10 * error.log10()))
+    assert logged(tmp_path / "run")[-1]["psnr"] == pytest.approx(sum(scores) / len(scores), abs=2e-3)
+    trained = describe_model(tmp_path / "run/model.safetensors").card["trained"]
+    assert trained["photographs"] == 18
+    assert trained["degradations"] == ["real photographs, paired"]
