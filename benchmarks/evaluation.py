@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from pellucid.evaluation.candidates import INPUT, candidates_of
-from pellucid.evaluation.job import Job
+from pellucid.evaluation.job import EvaluationJob
 from pellucid.evaluation.rows import Row
 from pellucid.evaluation.sets import find_set
 
@@ -33,7 +33,7 @@ def main() -> None:
     for label, keeps in (("scores only", False), ("with --out", True)):
         with tempfile.TemporaryDirectory() as folder:
             started = time.perf_counter()
-            job = Job(Path(folder) if keeps else None)
+            job = EvaluationJob(Path(folder) if keeps else None)
             job.add(photographs, [INPUT, candidate], sigmas=options.sigma, protocol=options.protocol)
             rows = [row for row in job.run() if isinstance(row, Row)]
             job.finish({})

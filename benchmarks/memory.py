@@ -1,7 +1,7 @@
 """Peak memory and seconds per megapixel of `pellucid restore` on a large JPEG, in a process of its own.
 
-The photograph is a scikit-image photograph, repeated to size and degraded. Which experts are asked depends on what is wrong
-with it: a shaken one, whose kernel is to be found, costs more than a noisy one.
+The photograph is a scikit-image photograph, repeated to size and degraded. Which experts are asked depends on what is
+wrong with it: a shaken one, whose kernel is to be found, costs more than a noisy one.
 """
 
 import argparse

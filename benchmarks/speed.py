@@ -1,6 +1,7 @@
 """How fast the embedded model is, as ratios within one run: absolute times depend on the machine and its load.
 
-Every pair is run in turn, A B A B, and the median of the ratios is printed, with the expectation written down beforehand.
+Every pair is run in turn, A B A B, and the median of the ratios is printed, with the expectation written down
+beforehand.
 """
 
 import argparse

@@ -1,8 +1,8 @@
 """The main job, on real photographs: degrade them, restore them with the embedded model, show and measure the result.
 
-Without arguments it takes photographs that come with scikit-image, does three things to each that happen to photographs, and
-writes what the model makes of them, one contact sheet and a small table to `demo/`. The model is not told what was done. With
-`--photo` it restores that file as it is.
+Without arguments it takes photographs that come with scikit-image, does three things to each that happen to
+photographs, and writes what the model makes of them, one contact sheet and a small table to `demo/`. The model is not
+told what was done. With `--photo` it restores that file as it is.
 """
 
 import argparse

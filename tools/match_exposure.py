@@ -1,7 +1,8 @@
-"""Makes real noisy photographs of pairs of dark and bright ones: each dark one at its partner's exposure, beside the partner.
+"""Makes real noisy photographs of pairs of dark and bright ones: each dark one at its partner's exposure.
 
 python tools/match_exposure.py DARK BRIGHT runs/real-noise
-pellucid evaluate --model default --alone --data runs/real-noise/clean --degraded runs/real-noise/noisy --task "real denoising"
+pellucid evaluate --model default --alone --task "real denoising" \\
+    --data runs/real-noise/clean --degraded runs/real-noise/noisy
 """
 
 import argparse

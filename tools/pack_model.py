@@ -2,7 +2,8 @@
 
     python tools/pack_model.py runs/restore/model.safetensors src/pellucid/models/weights/default.safetensors \
         --results runs/evaluation/results.json --row runs/restore/model.safetensors \
-        --logs runs/restore-light runs/restore-rain runs/restore-blur runs/restore-jpeg runs/restore-noise runs/restore \
+        --logs runs/restore-light runs/restore-rain runs/restore-blur runs/restore-jpeg \
+            runs/restore-noise runs/restore \
         --good-for "photographs that ..."
 """
 
@@ -28,8 +29,8 @@ CARD = """# {name}
 
 {summary}
 
-- **Licence of the weights**: {licence}. The photographs that they learnt from were published for non-commercial research; judge
-  for yourself whether that binds you.
+- **Licence of the weights**: {licence}. The photographs that they learnt from were published for non-commercial
+  research; judge for yourself whether that binds you.
 - **Trained on**: {photographs} photographs, without the scenes of any test set. Degradations: {degradations}.
 - **How**: {how}.
 - **Good for**: {good_for}

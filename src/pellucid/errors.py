@@ -7,7 +7,8 @@
     ├── DataError                 a folder of photographs is missing, empty or does not pair up
     └── MissingExtraError         an optional dependency is not installed; names the extra to install
 
-The command line turns a `PellucidError` into one line on stderr. `SettingsError` ends it with status 2, the others with 1.
+The command line turns a `PellucidError` into one line on stderr. `SettingsError` ends it with status 2, the others with
+1.
 """
 
 from collections.abc import Iterable

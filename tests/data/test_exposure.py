@@ -1,8 +1,8 @@
 """Matching exposures: a power law is undone exactly, noise stays, ugly input ends in an image."""
 
 import sys
-from pathlib import Path
 
+import match_exposure
 import pytest
 import torch
 
@@ -10,9 +10,6 @@ from pellucid import images
 from pellucid.data.exposure import matched_exposure
 from pellucid.data.sources import Pairs
 from pellucid.errors import DataError
-
-sys.path.append(str(Path(__file__).parents[2] / "tools"))
-import match_exposure
 
 
 def test_another_exposure_is_undone_channel_by_channel():

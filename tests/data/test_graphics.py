@@ -1,4 +1,4 @@
-"""Drawn pages: what they show, that they are the same for the same draw, and that both the dark and the bright are among them."""
+"""Drawn pages: what they show, the same for the same draw, both dark and bright among them."""
 
 import torch
 

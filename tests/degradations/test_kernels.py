@@ -58,7 +58,8 @@ def test_every_kernel_is_odd_positive_centred_and_of_sum_one(kernel):
 def test_line_lies_as_told(slant):
     (along_x, mixed), (_, along_y) = moments(line_kernel(30, slant))[1]
     turn = math.radians(slant)
-    # A uniform line of length L has the variance L² / 12 along itself; sharing between pixels adds at most 1/4 per axis.
+    # A uniform line of length L has the variance L² / 12 along itself; sharing between pixels adds at most 1/4 per
+    # axis.
     assert along_x == pytest.approx(30**2 / 12 * math.sin(turn) ** 2, abs=0.3)
     assert along_y == pytest.approx(30**2 / 12 * math.cos(turn) ** 2, abs=0.3)
     assert mixed == pytest.approx(30**2 / 12 * math.sin(turn) * math.cos(turn), abs=0.3)

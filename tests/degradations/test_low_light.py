@@ -7,7 +7,7 @@ import pytest
 import torch
 from skimage.color import rgb2xyz
 
-from pellucid.degradations.light import linear
+from pellucid.degradations.linear_light import linear
 from pellucid.degradations.low_light import LowLight
 from pellucid.errors import SettingsError
 

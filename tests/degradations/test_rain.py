@@ -30,7 +30,7 @@ def night(rain, seed=0, size=(200, 200)):
 
 
 def lean(plane):
-    """The prevailing direction of streaks, in degrees from the vertical, right at the top positive, and its coherence."""
+    """The prevailing direction of streaks, in degrees from the vertical, right at the top positive; its coherence."""
     rows, mixed, columns = (float(part.mean()) for part in structure_tensor(plane, sigma=1))
     # The gradient lies across the streaks: (cos a, sin a), rows downwards, for streaks along (sin a, -cos a).
     angle = math.degrees(0.5 * math.atan2(2 * mixed, columns - rows))

@@ -10,7 +10,16 @@ from safetensors.torch import load_file, save_file
 
 from pellucid import images
 from pellucid.degradations import KINDS, Chain, Clean, parse, severities
-from pellucid.diagnosis import NOTHING, Diagnosis, Finding, Score, Trial, diagnose, load_diagnoser, score_singles
+from pellucid.diagnosis import (
+    NOTHING,
+    Diagnosis,
+    DiagnosisTrial,
+    Finding,
+    Score,
+    diagnose,
+    load_diagnoser,
+    score_singles,
+)
 from pellucid.diagnosis.diagnoser import _embedded
 from pellucid.diagnosis.scoring import single_degradations
 from pellucid.diagnosis.traces import TRACES, traces
@@ -92,11 +101,11 @@ def test_the_score_counts_what_was_told():
     strength = {one: next(iter(severities(one).values())) for one in (noise, jpeg)}
     score = Score(
         (
-            Trial(Clean(), told()),
-            Trial(Clean(), told(blur=0.6)),
-            Trial(noise, told(noise=0.9, jpeg=0.8)),
-            Trial(noise, told(noise=0.3)),
-            Trial(jpeg, told(noise=0.9, jpeg=0.8)),
+            DiagnosisTrial(Clean(), told()),
+            DiagnosisTrial(Clean(), told(blur=0.6)),
+            DiagnosisTrial(noise, told(noise=0.9, jpeg=0.8)),
+            DiagnosisTrial(noise, told(noise=0.3)),
+            DiagnosisTrial(jpeg, told(noise=0.9, jpeg=0.8)),
         )
     )
     assert score.accuracy == pytest.approx(2 / 5)

@@ -1,4 +1,4 @@
-"""The diagnosis as a prior: its numbers are the diagnosis' own, of any size, alone or in a batch, and travel in a model file."""
+"""The diagnosis as a prior: the diagnosis' own numbers, of any size, alone or in a batch, also from a model file."""
 
 import pytest
 import torch

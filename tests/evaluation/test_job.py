@@ -1,9 +1,8 @@
-"""A whole evaluation: its files, its notes, published tables, folders of other tools' pictures, and bad input."""
+"""A whole evaluation: its files, its notes, published tables, and bad input."""
 
 import csv
 import json
 import os
-import shutil
 
 import pytest
 import torch
@@ -11,11 +10,12 @@ import torch
 from pellucid import images
 from pellucid.errors import DataError, SettingsError
 from pellucid.evaluation.candidates import DEGRADED, INPUT, Candidate
-from pellucid.evaluation.job import Job, find_metrics, folder_candidates
+from pellucid.evaluation.folders import folder_candidates
+from pellucid.evaluation.job import EvaluationJob
 from pellucid.evaluation.reports.document import as_markdown
 from pellucid.evaluation.score import Failure
-from pellucid.evaluation.sets import TASK_PROTOCOLS, find_set
-from pellucid.metrics import PROTOCOLS, ms_ssim
+from pellucid.evaluation.sets import find_set
+from pellucid.metrics import PROTOCOLS
 
 HALF = Candidate("half", lambda degraded: degraded * 0.5, "half")
 
@@ -31,7 +31,7 @@ def test_several_sets_are_several_columns_each_by_its_protocol(clean, tmp_path):
     for path in clean.iterdir():
         images.write(images.Photograph(images.read(path).pixels * 0.9), tmp_path / "rain" / path.name)
         images.write(images.read(path), tmp_path / "other" / path.name)
-    job = Job(tmp_path / "out")
+    job = EvaluationJob(tmp_path / "out")
     job.add(find_set(str(clean)), [INPUT, HALF], sigmas=[15, 25])
     job.add(find_set(str(tmp_path / "other"), degraded=tmp_path / "rain", task="deraining"), [INPUT, HALF])
     assert job.total == 2 * 3 * 3
@@ -46,7 +46,7 @@ def test_several_sets_are_several_columns_each_by_its_protocol(clean, tmp_path):
 
 
 def test_results_are_files_that_agree(clean, tmp_path):
-    job = Job(tmp_path / "out")
+    job = EvaluationJob(tmp_path / "out")
     job.add(find_set(str(clean)), [INPUT, HALF], sigmas=[15])
     outcome = finished(job)
     document = json.loads((tmp_path / "out/results.json").read_text())
@@ -67,7 +67,7 @@ def test_a_picture_that_one_candidate_lacks_is_in_nobodys_mean(clean, tmp_path):
         for path in clean.iterdir():
             images.write(images.Photograph(images.read(path).pixels * 0.9), folder / path.name)
     images.write(images.Photograph(torch.rand(1, 3, 7, 9)), folders[1] / "1.png")
-    job = Job()
+    job = EvaluationJob()
     for candidate, pictures in folder_candidates(folders, clean):
         job.add(pictures, [candidate])
     outcome = finished(job)
@@ -79,34 +79,9 @@ def test_a_picture_that_one_candidate_lacks_is_in_nobodys_mean(clean, tmp_path):
     assert outcome.document["summaries"][1]["gain"] == 0
 
 
-def test_folders_of_pictures_score_as_the_model_that_made_them_did(clean, tmp_path):
-    job = Job(tmp_path / "out", save_images=True)
-    job.add(find_set(str(clean)), [INPUT, HALF], sigmas=[25], protocol="gaussian-colour-8bit")
-    made = finished(job)
-    (folder,) = (tmp_path / "out/images").rglob("half")
-    again = Job()
-    for candidate, pictures in folder_candidates([folder], clean, inputs=folder.with_name("degraded")):
-        again.add(pictures, [candidate], protocol="gaussian-colour-8bit")
-    scores = {summary["model"]: summary["psnr"] for summary in finished(again).document["summaries"]}
-    assert scores == {summary["model"]: summary["psnr"] for summary in made.document["summaries"]}
-
-
-def test_the_same_folder_twice_is_refused(clean):
-    with pytest.raises(SettingsError, match="given twice"):
-        folder_candidates([clean, clean.parent / "clean"], clean)
-
-
-def test_pictures_without_a_partner_are_named(clean, tmp_path):
-    (tmp_path / "A").mkdir()
-    images.write(images.read(clean / "1.png"), tmp_path / "A/1.png")
-    images.write(images.read(clean / "1.png"), tmp_path / "A/è.png")
-    with pytest.raises(DataError, match=r"3 files without a partner .*è\.png.*0\.png.*2\.png"):
-        folder_candidates([tmp_path / "A"], clean)
-
-
 def test_a_published_table_runs_what_is_here_and_quotes_the_rest(shared, monkeypatch):
     monkeypatch.setenv("PELLUCID_DATA", str(shared / "data/eval"))
-    job = Job()
+    job = EvaluationJob()
     job.add_table("ptgrm-8", [INPUT])
     outcome = finished(job)
     run = {(summary["data"], summary["condition"]) for summary in outcome.document["summaries"]}
@@ -118,35 +93,18 @@ def test_a_published_table_runs_what_is_here_and_quotes_the_rest(shared, monkeyp
 
 
 def test_a_table_whose_columns_cannot_be_run_is_quoted_whole():
-    job = Job()
+    job = EvaluationJob()
     job.add_table("ptgrm-9", [INPUT])
     assert job.finish({}).document["quoted"]
 
 
-def test_metrics_by_name(clean):
-    job = Job(metrics=["ms-ssim", "noise", "sharpness", "blockiness"])
-    for index in range(2):
-        pixels = torch.rand(1, 3, 170, 180, generator=torch.Generator().manual_seed(index))
-        images.write(images.Photograph(pixels), clean / f"{index}.png")
-    (clean / "2.png").unlink()
-    job.add(find_set(str(clean)), [INPUT], sigmas=[25])
-    (summary,) = finished(job).document["summaries"]
-    assert summary["extra"].keys() == {"ms-ssim", "noise", "sharpness", "blockiness"}
-    picture = images.read(clean / "0.png").pixels
-    assert find_metrics(["ms-ssim"])["ms-ssim"](picture * 0.9, picture) == float(ms_ssim(picture * 0.9, picture))
-    with pytest.raises(SettingsError, match="did you mean 'ms-ssim'"):
-        find_metrics(["ms-sim"])
-    with pytest.raises(SettingsError, match="lpips:NETWORK"):
-        find_metrics(["lpips"])
-
-
 def test_what_cannot_be_is_refused(clean, tmp_path):
     with pytest.raises(SettingsError, match="give --out"):
-        Job(save_images=True)
+        EvaluationJob(save_images=True)
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="cannot be written"):
-        Job(tmp_path / "file")
-    job = Job()
+        EvaluationJob(tmp_path / "file")
+    job = EvaluationJob()
     with pytest.raises(SettingsError, match="give --sigma"):
         job.add(find_set(str(clean)), [INPUT])
     with pytest.raises(SettingsError, match="did you mean 'deraining'"):
@@ -156,21 +114,14 @@ def test_what_cannot_be_is_refused(clean, tmp_path):
         job.check_baseline("defualt")
 
 
-def test_every_task_of_the_registry_has_a_protocol():
-    from pellucid.data.benchmarks import benchmarks
-
-    assert {record.task for record in benchmarks().values()} == TASK_PROTOCOLS.keys()
-    assert set(TASK_PROTOCOLS.values()) <= PROTOCOLS.keys()
-
-
 def test_a_share_says_what_to_do_next(clean, tmp_path):
-    job = Job(tmp_path / "out", share=(1, 2))
+    job = EvaluationJob(tmp_path / "out", share=(1, 2))
     job.add(find_set(str(clean)), [INPUT], sigmas=[10])
     outcome = finished(job)
     assert job.total == 2
     assert "without --share" in outcome.notes[-1]
     assert not (tmp_path / "out/results.json").exists()
-    whole = Job(tmp_path / "out")
+    whole = EvaluationJob(tmp_path / "out")
     whole.add(find_set(str(clean)), [INPUT], sigmas=[10])
     assert not [result for result in whole.run() if isinstance(result, Failure)]
     whole.finish({})
@@ -179,39 +130,16 @@ def test_a_share_says_what_to_do_next(clean, tmp_path):
 
 
 def test_a_column_counts_once(clean):
-    job = Job()
+    job = EvaluationJob()
     job.add(find_set(str(clean)), [INPUT, HALF], sigmas=[25, 25.0])
     assert job.total == 2 * 3
     with pytest.raises(SettingsError, match="asked for twice"):
         job.add(find_set(str(clean)), [HALF], sigmas=[25])
 
 
-def test_a_folder_of_a_sets_name_is_not_taken_for_the_set(clean, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PELLUCID_DATA", str(tmp_path / "nothing"))
-    clean.rename(tmp_path / "set12")
-    with pytest.raises(DataError, match="set12: not in"):
-        find_set("set12")
-    assert find_set("./set12").task is None
-
-
-def test_a_folder_called_degraded_is_not_taken_for_the_input(clean, tmp_path):
-    folder = tmp_path / "a/degraded"
-    shutil.copytree(clean, folder)
-    named = [candidate.name for candidate, _ in folder_candidates([folder], clean, inputs=clean)]
-    assert named == [DEGRADED, "a/degraded"]
-
-
-def test_names_that_only_begin_alike_are_no_pair(clean, tmp_path):
-    shutil.copytree(clean, tmp_path / "theirs")
-    shutil.copy(clean / "0.png", tmp_path / "theirs/0_input.png")
-    with pytest.raises(DataError, match=r"1 files without a partner .*0_input\.png"):
-        folder_candidates([tmp_path / "theirs"], clean)
-
-
 def test_what_was_not_scored_stands_in_every_file(clean, tmp_path):
     (clean / "1.png").write_bytes(b"no picture")
-    job = Job(tmp_path / "out")
+    job = EvaluationJob(tmp_path / "out")
     job.add(find_set(str(clean)), [INPUT, HALF], sigmas=[25, 50])
     outcome = finished(job)
     assert [failure.photograph for failure in outcome.failures] == ["1.png", "1.png"]
@@ -223,9 +151,9 @@ def test_what_was_not_scored_stands_in_every_file(clean, tmp_path):
 
 
 def test_a_model_on_another_task_is_noted(clean):
-    job = Job()
-    job.add(find_set(str(clean), task="deraining"), [Candidate("dncnn", lambda x: x, details={"task": "denoising"})], sigmas=[5],
-            protocol="gaussian-colour")  # fmt: skip
+    job = EvaluationJob()
+    candidate = Candidate("dncnn", lambda x: x, details={"task": "denoising"})
+    job.add(find_set(str(clean), task="deraining"), [candidate], sigmas=[5], protocol="gaussian-colour")
     assert "dncnn was made for denoising" in finished(job).document["notes"][0]
 
 
@@ -235,7 +163,7 @@ def test_names_with_odd_letters_are_written(tmp_path):
     name = os.fsdecode(b"a\xff.png")
     images.write(images.Photograph(torch.rand(1, 3, 20, 20)), folder / "a.png")
     (folder / "a.png").rename(folder / name)
-    job = Job(tmp_path / "out")
+    job = EvaluationJob(tmp_path / "out")
     job.add(find_set(str(folder)), [INPUT, Candidate("=1+1", lambda x: x)], sigmas=[25])
     finished(job)
     assert "'=1+1" in (tmp_path / "out/results.csv").read_text()

@@ -2,10 +2,10 @@
 
 import numpy as np
 import torch
-from pictures import SIZE
 from PIL import Image
 
 from pellucid.images import fill_hidden, read, write
+from support.pictures import SIZE
 
 
 def test_hidden_colours_do_not_bleed():

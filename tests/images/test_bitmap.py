@@ -4,10 +4,10 @@ import struct
 
 import numpy as np
 import pytest
-from pictures import SIZE, integers, noise
 
 from pellucid import images
 from pellucid.errors import ImageError
+from support.pictures import SIZE, integers, noise
 
 
 def bitmap(array: np.ndarray, palette: bytes = b"") -> bytes:

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import tifffile
 import torch
-from pictures import avif_facts, exiftool, grey_profile, integers, p3, png_values, png_with, rendered, smooth
 from PIL import Image, ImageCms
 
 from pellucid.images import Photograph, read, write
@@ -20,6 +19,7 @@ from pellucid.images.colour import (
     profile_of,
     rgb_from_grey,
 )
+from support.pictures import avif_facts, exiftool, grey_profile, integers, p3, png_values, png_with, rendered, smooth
 
 WITH_PROFILE = [".jpg", ".tif", ".webp", ".avif"]
 D65 = np.array([0.3127, 0.3290])

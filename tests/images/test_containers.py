@@ -8,7 +8,12 @@ import numpy as np
 import pytest
 import tifffile
 import torch
-from pictures import (
+from PIL import Image, IptcImagePlugin
+from PIL.PngImagePlugin import PngInfo
+
+from pellucid.errors import ImageError
+from pellucid.images import Metadata, Photograph, read, write
+from support.pictures import (
     IPTC,
     XMP,
     camera_exif,
@@ -20,11 +25,6 @@ from pictures import (
     raw_profile,
     smooth,
 )
-from PIL import Image, IptcImagePlugin
-from PIL.PngImagePlugin import PngInfo
-
-from pellucid.errors import ImageError
-from pellucid.images import Metadata, Photograph, read, write
 
 RESOURCES = (
     b"8BIM\x04\x0a\0\0\0\0\0\x01\x01\0"  # the copyright flag

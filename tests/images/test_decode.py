@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import tifffile
 import torch
-from pictures import LOSSLESS, SIZE, integers, noise, p3, png_values, profile_of, smooth
 from PIL import Image, ImageCms, ImageOps
 
 from pellucid.errors import ImageError
 from pellucid.images import read, write
+from support.pictures import LOSSLESS, SIZE, integers, noise, p3, png_values, profile_of, smooth
 
 
 @pytest.mark.parametrize("suffix", LOSSLESS)

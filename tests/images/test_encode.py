@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import tifffile
 import torch
-from pictures import LOSSLESS, SIZE, grey_profile, integers, noise, p3, png_values, rendered, smooth
 from PIL import Image
 
 from pellucid.images import Photograph, read, write
+from support.pictures import LOSSLESS, SIZE, grey_profile, integers, noise, p3, png_values, rendered, smooth
 
 
 @pytest.mark.parametrize("suffix", LOSSLESS)

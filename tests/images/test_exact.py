@@ -11,11 +11,11 @@ import tifffile
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pictures import avif_facts, noise, png_values, smooth
 from PIL import Image
 
 from pellucid.errors import ImageError
 from pellucid.images import Photograph, read, write, write_change
+from support.pictures import avif_facts, noise, png_values, smooth
 
 SIDES = st.integers(1, 67)
 

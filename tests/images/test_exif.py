@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from pictures import camera_exif, integers, said, smooth
 from PIL import Image
 
 from pellucid import images
 from pellucid.images import read, write
+from support.pictures import camera_exif, integers, said, smooth
 
 
 @pytest.mark.parametrize("order", ["<", ">"])

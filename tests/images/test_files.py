@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import tifffile
 import torch
-from pictures import SIZE, encoded, noise, read_metadata
 
 from pellucid.errors import ImageError, SettingsError
 from pellucid.images import Photograph, read, supported, write
+from support.pictures import SIZE, encoded, noise, read_metadata
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,10 @@ import struct
 import numpy as np
 import pytest
 import tifffile
-from pictures import camera_exif, exiftool, integers, jpeg_with, noise, smooth
 from PIL import Image
 
 from pellucid.images import read, write
+from support.pictures import camera_exif, exiftool, integers, jpeg_with, noise, smooth
 
 RDF = (
     b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'

@@ -5,11 +5,11 @@ import io
 import numpy as np
 import pytest
 import torch
-from pictures import SIZE, encoded, integers, noise, smooth
 from PIL import Image
 
 from pellucid.errors import ImageError
 from pellucid.images import Photograph, like, to_tensor
+from support.pictures import SIZE, encoded, integers, noise, smooth
 
 
 @pytest.mark.parametrize("shape", [SIZE, (*SIZE, 1), (*SIZE, 2), (*SIZE, 3), (*SIZE, 4), (1, 1, 3)])

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from pictures import exiftool, jpeg_with
 from PIL import Image, ImageOps
 
 from pellucid.images import read, write
 from pellucid.images.xmp import turned_xmp
+from support.pictures import exiftool, jpeg_with
 
 HEAD = (
     b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'

@@ -1,4 +1,4 @@
-"""The command line: one verb, one file, no logic. Ends 0 when all went well, 1 when some item failed, 2 on wrong usage."""
+"""The command line: one verb, one file, no logic. Ends 0 when all went well, 1 when some item failed, 2 on misuse."""
 
 import os
 import sys

@@ -54,7 +54,7 @@ def ablate(
     assignments: Assignments = None,
     json: Json = False,
 ) -> None:
-    """Train variants of recipes on equal seeds and steps, and say what each part is worth; goes on where it was stopped."""
+    """Train variants of recipes on equal seeds and steps, and say what each part is worth; goes on where it stopped."""
     from pellucid import recipes
     from pellucid.evaluation.sets import find_set
     from pellucid.studies.ablation.arms import arms_of

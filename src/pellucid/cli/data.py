@@ -5,14 +5,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pellucid.cli.data_output import (
+    print_published_table,
+    print_set,
+    print_sets,
+    tell_checked,
+    tell_coverage,
+    tell_fetched,
+)
 from pellucid.cli.options import Json
 from pellucid.cli.terminal import print_json, progress, say, warn
 from pellucid.errors import DataError, SettingsError
 
 if TYPE_CHECKING:
-    from pellucid.data.benchmarks import Benchmark, Check, Outcome
+    from pellucid.data.benchmarks import Benchmark
     from pellucid.data.benchmarks.overlap import Overlap
-    from pellucid.evaluation.published import Table
 
 __all__ = ["app"]
 
@@ -48,9 +55,9 @@ def list_sets(
         print_json({"root": str(data_root()), "sets": rows})
     elif names:
         for benchmark, row in zip(chosen, rows, strict=True):
-            _show_record(benchmark, row)
+            print_set(benchmark, row)
     else:
-        _show_table(chosen, rows)
+        print_sets(chosen, rows)
 
 
 def _row(benchmark: "Benchmark", *, with_files: bool) -> dict[str, Any]:
@@ -65,59 +72,6 @@ def _row(benchmark: "Benchmark", *, with_files: bool) -> dict[str, Any]:
             for file in benchmark.files
         ]
     return row
-
-
-def _show_table(chosen: "list[Benchmark]", rows: list[dict[str, Any]]) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Column, Table
-
-    from pellucid.data.benchmarks import data_root
-
-    table = Table(*(Column(name, no_wrap=True) for name in ("set", "task", "split")), box=box.SIMPLE, padding=(0, 1))
-    for name, justify in (("count", "right"), ("MB", "right"), ("here", "left"), ("licence", "left")):
-        table.add_column(name, justify=justify)  # type: ignore[arg-type]
-    for benchmark, row in zip(chosen, rows, strict=True):
-        here = "" if not row["here"] else "yes" if row["here"] == benchmark.count else f"{row['here']} of them"
-        size = f"{benchmark.bytes / 1e6:.1f}" if benchmark.fetchable else "by hand"
-        table.add_row(
-            benchmark.name, benchmark.task, benchmark.split, f"{benchmark.count} {benchmark.unit}", size, here,
-            benchmark.licence,
-        )  # fmt: skip
-    console = Console()
-    if not console.is_terminal:  # nothing is known of the width of a file or a pipe
-        console = Console(width=120)
-    console.print(table)
-    console.print(
-        f"They lie in {data_root()} (PELLUCID_DATA chooses another folder). Sets marked 'by hand' have no stable "
-        "address; `pellucid data list NAME` says where to get them.",
-        highlight=False,
-        soft_wrap=True,
-    )
-
-
-def _show_record(benchmark: "Benchmark", row: dict[str, Any]) -> None:
-    from pellucid.data.benchmarks.places import how_to_get
-
-    source = f"{benchmark.repository} at {benchmark.commit} on GitHub" if benchmark.fetchable else benchmark.get
-    lines = {
-        "title": benchmark.title,
-        "task": benchmark.task,
-        "split": f"{benchmark.split}, {benchmark.count} {benchmark.unit}",
-        "files": f"{row['files']}, {benchmark.bytes / 1e6:.1f} MB" if benchmark.fetchable else "",
-        "paper": benchmark.paper,
-        "source": source,
-        "licence": benchmark.licence,
-        "layout": " or ".join(row["layouts"]),
-        "shares pictures with": ", ".join(benchmark.overlaps),
-        "notes": benchmark.notes,
-        "folder": row["folder"] + (f" ({row['here']} {benchmark.unit} here)" if row["here"] else " (not here)"),
-        "to get it": "" if row["here"] == benchmark.count else how_to_get(benchmark, Path(row["folder"])),
-    }
-    say(benchmark.name)
-    for label, text in lines.items():
-        if text:
-            say(f"  {label}: {text}")
 
 
 @app.command()
@@ -155,31 +109,11 @@ def fetch(
             documents.append({"name": benchmark.name, "error": str(error)})
             continue
         documents.append(outcome.as_dict() | {"error": None})
-        _tell(outcome, quiet=json)
+        tell_fetched(outcome, quiet=json)
     if json:
         print_json({"sets": documents})
     if any(document["error"] or document["failed"] for document in documents):
         raise typer.Exit(1)
-
-
-def _tell(outcome: "Outcome", *, quiet: bool) -> None:
-    benchmark = outcome.benchmark
-    if outcome.unreachable:
-        warn(f"{benchmark.name}: {outcome.unreachable}; {len(outcome.failed)} files are still to be fetched")
-    for failure in outcome.failed:
-        if failure.reason != outcome.unreachable:
-            warn(f"{benchmark.name}: {failure.path}: {failure.reason}")
-    if quiet:
-        return
-    text = f"{benchmark.name}: {outcome.added} files new ({outcome.bytes / 1e6:.1f} MB), {outcome.present} were there"
-    if outcome.failed:
-        text += f", {len(outcome.failed)} still missing or wrong"
-    say(f"{text}; in {outcome.folder}; licence: {benchmark.licence}")
-    if outcome.added and benchmark.overlaps and benchmark.split != "test":
-        warn(
-            f"{benchmark.name} shares pictures with {', '.join(benchmark.overlaps)}: "
-            "a model trained on all of it must not be scored on these"
-        )
 
 
 @app.command()
@@ -206,26 +140,11 @@ def verify(
         with progress(f"verify {benchmark.name}", benchmark.bytes or None) as bar:
             checks.append(check_set(benchmark.name, report=bar))
         if not json:
-            _tell_check(checks[-1])
+            tell_checked(checks[-1])
     if json:
         print_json({"root": str(data_root()), "sets": [check.as_dict() for check in checks]})
     if not all(check.right for check in checks):
         raise typer.Exit(1)
-
-
-def _tell_check(check: "Check") -> None:
-    from pellucid.data.benchmarks.places import how_to_get
-
-    name = check.benchmark.name
-    if not check.there:
-        warn(f"{name}: not in {check.folder}; {how_to_get(check.benchmark, check.folder)}")
-        return
-    for what, paths in (("missing", check.missing), ("wrong", check.wrong), ("extra", check.extra)):
-        for path in paths:
-            warn(f"{name}: {what} {path}")
-    say(check.summary())
-    if not check.right and not (check.extra and not check.missing and not check.wrong):
-        warn(f"{name}: {how_to_get(check.benchmark, check.folder)}")
 
 
 @app.command()
@@ -280,21 +199,9 @@ def overlap(
     else:
         for one in found:
             say(f"{one.file}: is {one.image} of {one.benchmark} ({one.difference} of 143 bits differ)")
-        _tell_coverage(len(paths), len({one.file for one in found}), known.coverage)
+        tell_coverage(len(paths), len({one.file for one in found}), known.coverage)
     if found or unreadable:
         raise typer.Exit(1)
-
-
-def _tell_coverage(photographs: int, found: int, coverage: dict[str, tuple[int, int]]) -> None:
-    compared = [
-        f"{name} ({part})" if part == whole else f"{name} ({part} of {whole})"
-        for name, (part, whole) in coverage.items()
-        if part
-    ]
-    unknown = [name for name, (part, _) in coverage.items() if not part]
-    say(f"{found} of {photographs} photographs are in a test set; compared with {', '.join(compared) or 'none'}")
-    if unknown:
-        say(f"not compared with {', '.join(unknown)}: fetch them first, as their fingerprints are not in the registry")
 
 
 @app.command("tables")
@@ -315,39 +222,8 @@ def list_tables(
         )
     elif names:
         for table in chosen:
-            _show_published(table)
+            print_published_table(table)
     else:
         for table in chosen:
             runnable = sum(column.runnable for column in table.columns)
             say(f"{table.name:<26}{table.title} ({runnable} of {len(table.columns)} columns can be run)")
-
-
-def _show_published(table: "Table") -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table as Grid
-
-    grid = Grid(box=box.SIMPLE, padding=(0, 1), title=f"{table.name}: {table.title}", title_justify="left")
-    grid.add_column("model")
-    for column in table.columns:
-        grid.add_column(
-            "\n".join(filter(None, (column.data or column.title, column.condition, column.part))), justify="right"
-        )
-    for row in table.rows:
-        numbers = [
-            " / ".join(
-                "" if value is None else f"{value:.2f}" if metric == "psnr" else f"{value:.3f}"
-                for metric, value in zip(table.metrics, values, strict=True)
-            )
-            for values in row.values
-        ]
-        grid.add_row(escape(row.label), *numbers)
-    console = Console()
-    if not console.is_terminal:  # nothing is known of the width of a file or a pipe
-        console = Console(width=200)
-    console.print(grid)
-    missing = f"Not in it: {table.missing}" if table.missing else None
-    for note in (f"Source: {table.source}. Metrics: {', '.join(table.metrics)}.", table.notes, missing):
-        if note:
-            console.print(note, highlight=False, markup=False)

@@ -31,7 +31,7 @@ def diagnose(
     seed: Annotated[int, typer.Option(min=0, help="Of the degradations that --score draws.")] = 0,
     json: Json = False,
 ) -> None:
-    """Say what is wrong with photographs, and how much: noise, blur, weather, low light, JPEG, low resolution, ringing."""
+    """Say what is wrong with photographs, and how much: noise, blur, weather, darkness, JPEG, small size, ringing."""
     from pellucid.diagnosis import load_diagnoser
 
     diagnoser = load_diagnoser(model)
@@ -70,7 +70,7 @@ def _diagnose(diagnoser: "Diagnoser", paths: list[Path], json: bool) -> bool:
 
 
 def _score(diagnoser: "Diagnoser", paths: list[Path], seed: int, json: bool) -> bool:
-    """The numbers and the confusion matrix; never fails a part, since a score of fewer photographs would be another score."""
+    """The numbers and the confusion matrix; fails as a whole, since fewer photographs would have another score."""
     from pellucid.data.folders import Photographs
     from pellucid.degradations import KINDS
     from pellucid.diagnosis import NOTHING, Score, score_singles

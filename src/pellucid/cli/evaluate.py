@@ -17,13 +17,13 @@ from pellucid.cli.options import (
     With,
     require_clean,
 )
-from pellucid.cli.terminal import print_json, progress, warn
+from pellucid.cli.terminal import print_json, progress, warn, wide_console
 from pellucid.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pellucid.evaluation.job import Job, Outcome
+    from pellucid.evaluation.job import EvaluationJob, EvaluationOutcome
 
 __all__ = ["compare", "evaluate"]
 
@@ -31,7 +31,8 @@ Metrics = Annotated[
     list[str] | None,
     typer.Option(
         "--metric",
-        help="Further metrics, one each: ms-ssim, sharpness, noise, blockiness, lpips:NETWORK:BACKBONE_FILE:HEADS_FILE.",
+        help="Further metrics, one each: ms-ssim, sharpness, noise, blockiness, "
+        "lpips:NETWORK:BACKBONE_FILE:HEADS_FILE.",
     ),
 ]
 Task = Annotated[str | None, typer.Option(help="What a folder is for, such as deraining: its usual protocol is taken.")]
@@ -101,7 +102,7 @@ def evaluate(
     Every photograph is restored, also those that `pellucid restore` would find nothing wrong with and copy.
     """
     from pellucid.evaluation.candidates import INPUT, candidates_of
-    from pellucid.evaluation.job import Job
+    from pellucid.evaluation.job import EvaluationJob
     from pellucid.evaluation.sets import find_set
 
     if not (data or table):
@@ -129,7 +130,7 @@ def evaluate(
             passes=passes,
         ),
     ]
-    job = Job(out, seed=seed, metrics=metric or [], save_images=save_images, share=_share(share, out))
+    job = EvaluationJob(out, seed=seed, metrics=metric or [], save_images=save_images, share=_share(share, out))
     if table:
         job.add_table(table, candidates)
     for photographs in sets:
@@ -154,9 +155,10 @@ def compare(
     json: Json = False,
 ) -> None:
     """Score folders of pictures that other tools have restored: pictures pair by name, gains by picture."""
-    from pellucid.evaluation.job import Job, folder_candidates
+    from pellucid.evaluation.folders import folder_candidates
+    from pellucid.evaluation.job import EvaluationJob
 
-    job = Job(out, metrics=metric or [])
+    job = EvaluationJob(out, metrics=metric or [])
     for candidate, pictures in folder_candidates(folders, clean, inputs, task):
         job.add(pictures, [candidate], protocol=protocol)
     _run(job, "compare", baseline, {"folders": [str(folder) for folder in folders]}, json)
@@ -171,7 +173,7 @@ def _share(text: str, out: Path | None) -> tuple[int, int]:
     return int(number), int(processes)
 
 
-def _run(job: "Job", label: str, baseline: str | None, made: dict[str, Any], json: bool) -> None:
+def _run(job: "EvaluationJob", label: str, baseline: str | None, made: dict[str, Any], json: bool) -> None:
     job.check_baseline(baseline)
     with progress(label, job.total) as bar:
         for done, row in enumerate(job.run(), start=1):
@@ -189,17 +191,14 @@ def _run(job: "Job", label: str, baseline: str | None, made: dict[str, Any], jso
         raise typer.Exit(1)
 
 
-def _show(outcome: "Outcome") -> None:
+def _show(outcome: "EvaluationOutcome") -> None:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     from pellucid.evaluation.reports.document import closing_notes, described, headings_of, lines_of
 
-    console = Console()
-    if not console.is_terminal:  # nothing is known of the width of a file or a pipe
-        console = Console(width=200)
+    console = wide_console(200)
     headings = headings_of(outcome.document)
     for protocol, description in described(outcome.document).items():
         table = Table(box=box.SIMPLE, padding=(0, 1))

@@ -14,7 +14,7 @@ from pellucid.errors import SettingsError
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from pellucid.studies.preference.results import Preference, Results
+    from pellucid.studies.preference.results import Preference, StudyResults
     from pellucid.studies.preference.session import Study
 
 __all__ = ["study"]
@@ -55,12 +55,12 @@ def study(
         raise SettingsError(
             "study: give two folders A and B, --inputs and --out; or --results and the folder of a study"
         )
+    from pellucid.studies.preference.files import list_study_files
     from pellucid.studies.preference.plan import plan_of
     from pellucid.studies.preference.session import open_study
-    from pellucid.studies.preference.sources import list_sources
     from pellucid.web.preference.server import addresses, listen, make_app, serve
 
-    sources = list_sources(a, b, inputs, clean)
+    sources = list_study_files(a, b, inputs, clean)
     plan = plan_of(sources, a, b, question=question, seed=seed, repeat=repeat, ties=ties)
     with listen(host, port) as listening:
         with progress("prepare", len(sources)) as bar:
@@ -101,7 +101,7 @@ def _show(folder: Path, json: bool) -> None:
         _print_tables(results)
 
 
-def _print_tables(results: "Results") -> None:
+def _print_tables(results: "StudyResults") -> None:
     from rich.console import Console
 
     from pellucid.studies.preference.results import METHOD

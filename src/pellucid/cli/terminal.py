@@ -4,9 +4,12 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["print_json", "progress", "say", "train_with_progress", "warn"]
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["print_json", "progress", "say", "train_with_progress", "warn", "wide_console"]
 
 
 def print_json(document: Any) -> None:
@@ -22,6 +25,14 @@ def say(text: str) -> None:
 def warn(text: str) -> None:
     """A line about something that went wrong, on stderr."""
     sys.stderr.write(f"pellucid: {text}\n")
+
+
+def wide_console(width: int) -> "Console":
+    """Where tables go: as wide as the terminal; `width` letters for a file or a pipe, of which nothing is known."""
+    from rich.console import Console
+
+    console = Console()
+    return console if console.is_terminal else Console(width=width)
 
 
 @contextmanager
@@ -59,7 +70,8 @@ def train_with_progress(training: Callable[[Callable[[float, str], None]], Itera
     """Takes every step of a training, showing how far it is; the last step, or None where nothing was left to do.
 
     Args:
-        training: makes the steps, given what shows how far it is before the first of them: a part of 1, and what is being done.
+        training: makes the steps, given what shows how far it is before the first of them: a part of 1, and what is
+            being done.
         label: what is trained.
     """
     last = None

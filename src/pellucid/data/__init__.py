@@ -1,1 +1,1 @@
-"""Where photographs come from: folders of clean ones, folders of pairs, crops and their places, batches for training."""
+"""Where photographs come from: folders of clean ones and of pairs, crops and their places, batches for training."""

@@ -1,7 +1,7 @@
 """Batches of degraded and clean crops; batch `n` is a pure function of the seed and `n`.
 
-That makes an interrupted training resume exactly, and gives every rank and every control of an ablation the same pictures,
-without storing the state of a sampler.
+That makes an interrupted training resume exactly, and gives every rank and every control of an ablation the same
+pictures, without storing the state of a sampler.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pellucid.data.sources import Sample, Sight, Source
+from pellucid.data.sources import PriorInput, Sample, Source
 from pellucid.errors import DataError
 from pellucid.guidance import Guidance
 
@@ -25,8 +25,8 @@ class Batch:
     Attributes:
         degraded: (B, 3, crop, crop).
         clean: the same places, (B, 3, crop, crop); None where no clean pictures exist.
-        guidance: what is known of the whole photographs: where each crop lies (`grid`), and with a prior what it is shown
-            of them, prepared by it (`view`).
+        guidance: what is known of the whole photographs: where each crop lies (`grid`), and with a prior what it is
+            shown of them, prepared by it (`view`).
         withheld: the samples whose prior must be taken for unknown, (B,) bool; None for none.
     """
 
@@ -59,8 +59,8 @@ class Batches:
         size: crops in a batch.
         seed: the batches' seed.
         view: the prior's `prepare`, from a photograph (1, 3, H, W) to what the prior sees; None without a prior.
-        sight: what it is called with, the whole photograph or the crop; that is also what is degraded. None degrades the crop
-            and shows it to nobody; without a prior, "whole" gives the same crops as with one.
+        prior_input: what it is called with, the whole photograph or the crop; that is also what is degraded. None
+            degrades the crop and shows it to nobody; without a prior, "whole" gives the same crops as with one.
         dropout: part of the samples whose prior is withheld.
     """
 
@@ -69,7 +69,7 @@ class Batches:
     size: int
     seed: int = 0
     view: Callable[[Tensor], Tensor] | None = None
-    sight: Sight | None = "whole"
+    prior_input: PriorInput | None = "whole"
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
@@ -97,7 +97,7 @@ class Batches:
         generators = [self._generator(number, rank, place) for place in range(self.size)]
         return [
             self.source.sample(
-                int(torch.randint(len(self.source), (), generator=generator)), self.crop, generator, self.sight
+                int(torch.randint(len(self.source), (), generator=generator)), self.crop, generator, self.prior_input
             )
             for generator in generators
         ]

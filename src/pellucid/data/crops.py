@@ -29,8 +29,8 @@ def find_crop(crop: Tensor, whole: Tensor) -> Box | None:
         whole: (3, H, W) in [0, 1].
 
     Returns:
-        The one place where both differ by less than storing to 8 bits explains (root-mean-square); None where there is no
-        such place, or where another one, more than two pixels away, is nearly as good.
+        The one place where both differ by less than storing to 8 bits explains (root-mean-square); None where there is
+        no such place, or where another one, more than two pixels away, is nearly as good.
     """
     small, large = crop.double().mean(0), whole.double().mean(0)
     for factor in FACTORS:
@@ -58,7 +58,8 @@ def turned_box(box: Box, turns: int, mirrored: bool) -> Box:
 def _places(crop: Tensor, whole: Tensor, factor: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Tops and lefts in pixels of the crop's scale, and the mean squared difference there; (N,) each.
 
-    The cells that were averaged start at multiples of the factor, so each offset of the crop to them is tried by itself.
+    The cells that were averaged start at multiples of the factor, so each offset of the crop to them is tried by
+    itself.
     """
     if min(crop.shape) < factor * (LEAST + 1):
         return

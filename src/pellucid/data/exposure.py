@@ -1,4 +1,4 @@
-"""A dark photograph brought to the exposure of its bright partner: what then differs is what the darkness did, its noise."""
+"""A dark photograph brought to the exposure of its bright partner: what then differs is the noise."""
 
 import torch
 from torch import Tensor
@@ -17,8 +17,8 @@ DARKEST, BRIGHTEST = 2 / 255, 0.98
 def matched_exposure(degraded: Tensor, clean: Tensor) -> Tensor:
     """A degraded image with the tones of its clean partner, both (3, H, W) in [0, 1].
 
-    Each channel becomes a x^γ, with the a and γ > 0 that fit the logarithms of the means of blocks in the least squares; where
-    fewer than two blocks tell, a alone, from the means of all.
+    Each channel becomes a x^γ, with the a and γ > 0 that fit the logarithms of the means of blocks in the least
+    squares; where fewer than two blocks tell, a alone, from the means of all.
 
     Raises:
         DataError: they differ in size.

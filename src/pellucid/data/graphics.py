@@ -7,7 +7,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from pellucid.data.sources import Sample, below
+from pellucid.data.sources import Sample, random_below
 from pellucid.degradations import Clean, Degradation, parse_drawn
 
 __all__ = ["graphic_sample"]
@@ -34,12 +34,17 @@ def _drawn(generator: torch.Generator) -> Tensor:
     ground = _colour(generator)
     page = Image.new("RGB", (WIDTH, HEIGHT), ground)
     draw = ImageDraw.Draw(page)
-    for _ in range(below(4, generator)):
-        left, top = below(WIDTH, generator), below(HEIGHT, generator)
-        box = (left, top, left + 20 + below(WIDTH // 2, generator), top + 10 + below(HEIGHT // 2, generator))
+    for _ in range(random_below(4, generator)):
+        left, top = random_below(WIDTH, generator), random_below(HEIGHT, generator)
+        box = (
+            left,
+            top,
+            left + 20 + random_below(WIDTH // 2, generator),
+            top + 10 + random_below(HEIGHT // 2, generator),
+        )
         draw.rectangle(box, fill=_colour(generator))
     ink = _beside(ground, generator)
-    if below(4, generator):
+    if random_below(4, generator):
         _write(draw, ink, generator)
     else:
         _sketch(draw, ink, generator)
@@ -48,20 +53,22 @@ def _drawn(generator: torch.Generator) -> Tensor:
 
 def _write(draw: ImageDraw.ImageDraw, ink: tuple[int, ...], generator: torch.Generator) -> None:
     """Lines of letters, of one size, from somewhere near the top."""
-    size = 8 + below(20, generator)
+    size = 8 + random_below(20, generator)
     font = ImageFont.load_default(size)
-    for top in range(below(60, generator), HEIGHT, size + 2 + below(size, generator)):
+    for top in range(random_below(60, generator), HEIGHT, size + 2 + random_below(size, generator)):
         if _uniform(0, 1, generator) < 0.8:
-            letters = "".join(LETTERS[below(len(LETTERS), generator)] for _ in range(5 + below(50, generator)))
-            draw.text((below(40, generator), top), letters, fill=ink, font=font)
+            letters = "".join(
+                LETTERS[random_below(len(LETTERS), generator)] for _ in range(5 + random_below(50, generator))
+            )
+            draw.text((random_below(40, generator), top), letters, fill=ink, font=font)
 
 
 def _sketch(draw: ImageDraw.ImageDraw, ink: tuple[int, ...], generator: torch.Generator) -> None:
     """Straight and round lines."""
-    for _ in range(3 + below(20, generator)):
-        ends = [(below(WIDTH, generator), below(HEIGHT, generator)) for _ in range(2)]
-        thick = 1 + below(4, generator)
-        if below(2, generator):
+    for _ in range(3 + random_below(20, generator)):
+        ends = [(random_below(WIDTH, generator), random_below(HEIGHT, generator)) for _ in range(2)]
+        thick = 1 + random_below(4, generator)
+        if random_below(2, generator):
             draw.line(ends, fill=ink, width=thick)
         else:
             (left, right), (top, bottom) = (sorted(side) for side in zip(*ends, strict=True))
@@ -69,11 +76,11 @@ def _sketch(draw: ImageDraw.ImageDraw, ink: tuple[int, ...], generator: torch.Ge
 
 
 def _colour(generator: torch.Generator) -> tuple[int, ...]:
-    """Levels of red, green and blue: mostly greys, and of these mostly the darkest and the brightest, as screens have them."""
+    """Levels of red, green and blue: mostly greys, of these mostly the darkest and brightest, as on screens."""
     shade = _uniform(0, 1, generator)
     end = _uniform(0, 0.2, generator)
     value = (end if shade < 0.4 else 1 - end) if shade < 0.8 else _uniform(0, 1, generator)
-    tint = 0.0 if below(2, generator) else 0.15
+    tint = 0.0 if random_below(2, generator) else 0.15
     return tuple(round(255 * min(max(value + _uniform(-tint, tint, generator), 0), 1)) for _ in range(3))
 
 

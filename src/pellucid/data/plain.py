@@ -1,4 +1,4 @@
-"""Pictures that show nothing: a blank page, a wall, a cloudless sky; to learn that nothing can be concluded from them."""
+"""Pictures that show nothing: a blank page, a wall, a cloudless sky; to learn that nothing follows from them."""
 
 import torch
 from torch import Tensor
@@ -16,7 +16,8 @@ NOISE = parse_drawn("noise sigma=2..55 bits=8")
 def plain_sample(generator: torch.Generator) -> Sample:
     """A picture of one colour, or of one that shades into another, seen whole; every second one is noisy.
 
-    Half of the colours are greys, of which some are white. None is dark: a dark picture may well be a photograph of the night.
+    Half of the colours are greys, of which some are white. None is dark: a dark picture may well be a photograph of the
+    night.
     """
     drawn = torch.rand(3, generator=generator).tolist()
     first, second = (_colour(generator) for _ in range(2))

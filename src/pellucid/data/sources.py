@@ -18,9 +18,9 @@ from pellucid.degradations import Degradation, Family
 from pellucid.errors import DataError
 from pellucid.images.padding import pad_to
 
-__all__ = ["Mixture", "Pairs", "Sample", "Sight", "Source", "Synthetic", "below"]
+__all__ = ["Mixture", "Pairs", "PriorInput", "Sample", "Source", "Synthetic", "random_below"]
 
-Sight = Literal["whole", "crop"]
+PriorInput = Literal["whole", "crop"]
 """What a prior is shown of a photograph: all of it, as when it restores, or the training crop alone."""
 
 WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
@@ -58,7 +58,7 @@ class Source(Protocol):
         """How many there are."""
         ...
 
-    def sample(self, index: int, side: int, generator: torch.Generator, sight: Sight | None) -> Sample:
+    def sample(self, index: int, side: int, generator: torch.Generator, prior_input: PriorInput | None) -> Sample:
         """A crop of `side` x `side` pixels at a random place, turned and mirrored; smaller photographs are padded."""
         ...
 
@@ -93,7 +93,7 @@ class Synthetic:
         """How many photographs there are."""
         return len(self.photographs)
 
-    def sample(self, index: int, side: int, generator: torch.Generator, sight: Sight | None) -> Sample:
+    def sample(self, index: int, side: int, generator: torch.Generator, prior_input: PriorInput | None) -> Sample:
         """See `Source`. Noise is drawn last, so that place and strength do not depend on what the prior is shown."""
         clean = pad_to(_turned(self._clean(index, side, generator), *_turn(generator)), side, side)
         top, left = _corner(clean, side, generator)
@@ -103,14 +103,14 @@ class Synthetic:
             # One channel is degraded and then repeated: three would get noise that averages out.
             clean = clean.mean(0, keepdim=True)
         grid = torch.tensor(_inner(WHOLE, top, left, side, clean.shape))
-        if sight == "whole":
+        if prior_input == "whole":
             # The prior sees the photograph that the crop is from, whole and with the very same noise.
             seen = degrade(clean.contiguous(), generator).expand(3, -1, -1)
             degraded = seen[place]
         else:
             degraded = degrade(clean[place].contiguous(), generator).expand(3, -1, -1)
             seen = degraded
-        return Sample(degraded, clean[place].expand(3, -1, -1), grid, seen if sight else None, degrade)
+        return Sample(degraded, clean[place].expand(3, -1, -1), grid, seen if prior_input else None, degrade)
 
     def example(self, index: int) -> Sample:
         """The middle of a photograph under a degradation whose strength and noise are drawn by `index` alone."""
@@ -140,7 +140,7 @@ class Synthetic:
             return self.photographs[index]
         rows, columns = self.photographs.size(index)
         height, width = (min(max(self.window, side), length) for length in (rows, columns))
-        top, left = below(rows - height + 1, generator), below(columns - width + 1, generator)
+        top, left = random_below(rows - height + 1, generator), random_below(columns - width + 1, generator)
         return self.photographs.part(index, top, left, height, width)
 
 
@@ -161,10 +161,10 @@ class Mixture:
         """How many photographs there are, over all sources."""
         return sum(map(len, self.sources))
 
-    def sample(self, index: int, side: int, generator: torch.Generator, sight: Sight | None) -> Sample:
-        """See `Source`. Which source is drawn by weight, and which of its photographs from the generator: not by `index`."""
+    def sample(self, index: int, side: int, generator: torch.Generator, prior_input: PriorInput | None) -> Sample:
+        """See `Source`. Which source is drawn by weight, and which of its photographs by the generator, not `index`."""
         source = self.sources[_weighted(self.weights, generator)]
-        return source.sample(below(len(source), generator), side, generator, sight)
+        return source.sample(random_below(len(source), generator), side, generator, prior_input)
 
     def example(self, index: int) -> Sample:
         """The examples of the sources, one source after the other."""
@@ -183,9 +183,9 @@ class Mixture:
 class Pairs:
     """Real degraded photographs, with clean partners where there are any.
 
-    The files may be crops of larger photographs. Then `wholes` holds these, perhaps averaged down: the prior is shown them,
-    and the place of each crop is found in them (`crops.find_crop`). A file whose place is not found, or that has no whole,
-    counts as a whole photograph by its position.
+    The files may be crops of larger photographs. Then `wholes` holds these, perhaps averaged down: the prior is shown
+    them, and the place of each crop is found in them (`crops.find_crop`). A file whose place is not found, or that has
+    no whole, counts as a whole photograph by its position.
 
     Args:
         degraded: files of degraded photographs.
@@ -193,11 +193,11 @@ class Pairs:
         wholes: the photographs that the degraded files are crops of, in the same order, or None.
         memory: bytes that decoded photographs may take, all together.
         kind: what the photographs suffer from, where that is known.
-        degradations: one of them is drawn for each crop, and done to the degraded photograph on top of what it has: there are
-            few pairs, and each is then another one every time. Not together with `wholes`.
+        degradations: one of them is drawn for each crop, and done to the degraded photograph on top of what it has:
+            there are few pairs, and each is then another one every time. Not together with `wholes`.
         weights: how often each degradation is drawn, in proportion; None for all alike.
-        match_exposure: bring each degraded photograph to the exposure of its clean partner (`exposure.matched_exposure`), so
-            that of a dark one the noise is left. Not together with `wholes`.
+        match_exposure: bring each degraded photograph to the exposure of its clean partner
+            (`exposure.matched_exposure`), so that of a dark one the noise is left. Not together with `wholes`.
     """
 
     def __init__(
@@ -231,7 +231,7 @@ class Pairs:
         """How many pairs there are."""
         return len(self.degraded)
 
-    def sample(self, index: int, side: int, generator: torch.Generator, sight: Sight | None) -> Sample:
+    def sample(self, index: int, side: int, generator: torch.Generator, prior_input: PriorInput | None) -> Sample:
         """See `Source`; degraded, clean and what the prior is shown are turned alike."""
         turns, mirrored = _turn(generator)
         degraded, clean = (None if image is None else _turned(image, turns, mirrored) for image in self._pair(index))
@@ -246,9 +246,9 @@ class Pairs:
         box = turned_box(self._box(index), turns, mirrored)
         crop = pad_to(degraded, side, side)[place].contiguous()
         seen = None
-        if sight == "whole":
+        if prior_input == "whole":
             seen = _turned(self.wholes[index], turns, mirrored) if self.wholes is not None else degraded
-        elif sight:
+        elif prior_input:
             seen = crop
         partner = None if clean is None else pad_to(clean, side, side)[place].contiguous()
         grid = torch.tensor(_inner(box, top, left, side, shape))
@@ -308,7 +308,7 @@ class Pairs:
 def _family(families: Sequence[Family], weights: Sequence[float] | None, generator: torch.Generator) -> Family:
     """One of them: each as often, or as often as its weight says."""
     if weights is None:
-        return families[below(len(families), generator)]
+        return families[random_below(len(families), generator)]
     return families[_weighted(weights, generator)]
 
 
@@ -317,14 +317,14 @@ def _weighted(weights: Sequence[float], generator: torch.Generator) -> int:
     return int(torch.multinomial(torch.tensor(weights, dtype=torch.float64), 1, generator=generator))
 
 
-def below(bound: int, generator: torch.Generator) -> int:
+def random_below(bound: int, generator: torch.Generator) -> int:
     """A whole number from 0 to `bound` - 1."""
     return int(torch.randint(bound, (), generator=generator))
 
 
 def _turn(generator: torch.Generator) -> tuple[int, bool]:
     """Quarter turns, and whether left and right change places: one of eight positions."""
-    return below(4, generator), bool(below(2, generator))
+    return random_below(4, generator), bool(random_below(2, generator))
 
 
 def _turned(image: Tensor, turns: int, mirrored: bool) -> Tensor:
@@ -334,7 +334,7 @@ def _turned(image: Tensor, turns: int, mirrored: bool) -> Tensor:
 
 def _corner(image: Tensor, side: int, generator: torch.Generator) -> tuple[int, int]:
     """Top and left of a random crop; 0 where the image is no longer than the crop."""
-    top, left = (below(max(length - side, 0) + 1, generator) for length in image.shape[1:])
+    top, left = (random_below(max(length - side, 0) + 1, generator) for length in image.shape[1:])
     return top, left
 
 

@@ -2,7 +2,8 @@
 
 A degradation is written as text, `noise sigma=25 bits=8`, prints itself as that text, and is read back from it; several
 make a chain, `blur sigma=2, noise sigma=25, jpeg quality=40`. In a recipe a number may be a range, `noise sigma=0..55`:
-each photograph then draws its own value. `DEGRADATIONS` has the single ones, `MIXTURES` the families that are drawn from.
+each photograph then draws its own value. `DEGRADATIONS` has the single ones, `MIXTURES` the families that are drawn
+from.
 """
 
 from pellucid.degradations.chains import KINDS, Chain, Clean, Degradation, severities

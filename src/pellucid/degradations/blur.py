@@ -1,7 +1,7 @@
 """Blur: what a lens out of focus, a shaking hand or a bad resampling does to a photograph.
 
-The severity of all of them is 100 min(1, s / 5), with s the standard deviation of the kernel in pixels (root of half the trace
-of its covariance), so that blurs of different shapes that spread light as far are as severe.
+The severity of all of them is 100 min(1, s / 5), with s the standard deviation of the kernel in pixels (root of half
+the trace of its covariance), so that blurs of different shapes that spread light as far are as severe.
 """
 
 import math
@@ -12,10 +12,10 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from pellucid.degradations.fields import smooth_fields
+from pellucid.degradations.batching import degrade_each
 from pellucid.degradations.kernels import aperture_kernel, convolve, gaussian_kernel, shake_kernel
-from pellucid.degradations.light import encoded, linear
-from pellucid.degradations.members import one_by_one
+from pellucid.degradations.linear_light import encoded, linear
+from pellucid.degradations.random_fields import smooth_fields
 from pellucid.errors import SettingsError
 
 __all__ = ["DefocusBlur", "GaussianBlur", "ShakeBlur"]
@@ -40,8 +40,8 @@ class GaussianBlur:
         ratio: shorter axis over longer axis, 0.2..1.
         angle: of the longer axis, in degrees, counter-clockwise from the horizontal, -180..180.
         shape: 0.5 (a sharp peak, long tails) over 1 (Gaussian) to 8 (a plateau).
-        vary: how much of its strength the blur loses where it is weakest, 0 (nowhere) to 1 (sharp); the strength changes
-            smoothly over the picture, at random, as with depth.
+        vary: how much of its strength the blur loses where it is weakest, 0 (nowhere) to 1 (sharp); the strength
+            changes smoothly over the picture, at random, as with depth.
         light: what is blurred: encoded values, as in most benchmarks, or linear light, as in a camera.
     """
 
@@ -72,12 +72,12 @@ class GaussianBlur:
         if self.sigma == 0:
             return clean
         kernels = [gaussian_kernel(self.sigma * part, self.ratio, self.angle, self.shape) for part in _parts(self.vary)]
-        return one_by_one(clean, lambda picture: _blurred(picture, kernels, self.vary, self.light, generator))
+        return degrade_each(clean, lambda picture: _blurred(picture, kernels, self.vary, self.light, generator))
 
 
 @dataclass(frozen=True)
 class DefocusBlur:
-    """A lens out of focus: every point becomes the image of the aperture, a disk or a polygon (see `kernels.aperture_kernel`).
+    """A lens out of focus: every point becomes an image of the aperture, a disk or a polygon (`aperture_kernel`).
 
     A radius under half a pixel changes nothing: the disk then lies within its pixel.
 
@@ -116,7 +116,7 @@ class DefocusBlur:
             return clean
         turn = 360 * float(torch.rand((), generator=generator)) if self.blades else 0.0
         kernels = [aperture_kernel(self.radius * part, self.blades, turn) for part in _parts(self.vary)]
-        return one_by_one(clean, lambda picture: _blurred(picture, kernels, self.vary, self.light, generator))
+        return degrade_each(clean, lambda picture: _blurred(picture, kernels, self.vary, self.light, generator))
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ class ShakeBlur:
         def shaken(picture: Tensor) -> Tensor:
             return _blurred(picture, [shake_kernel(self.length, self.curvature, generator)], 0.0, self.light, generator)
 
-        return one_by_one(clean, shaken)
+        return degrade_each(clean, shaken)
 
 
 def _parts(vary: float) -> list[float]:
@@ -186,7 +186,7 @@ def _blurred(
 
 
 def _smooth_map(height: int, width: int, generator: torch.Generator) -> Tensor:
-    """A smooth random map (H, W) that reaches from 0 to 1: a slope, as of the ground, and a few bumps, as of things on it."""
+    """A smooth random map (H, W) that reaches from 0 to 1: a slope, as of the ground, with bumps, as things on it."""
     turn = 2 * math.pi * float(torch.rand((), generator=generator))
     x, y = torch.linspace(-1, 1, width), torch.linspace(-1, 1, height)[:, None]
     bumps = smooth_fields(1, height, width, max(height, width) / 4, generator)[0]

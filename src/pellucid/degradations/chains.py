@@ -18,8 +18,8 @@ KINDS = ("noise", "blur", "rain", "snow", "haze", "low-light", "jpeg", "low-reso
 class Degradation(Protocol):
     """y = D(x): clean (..., C, H, W) in [0, 1] to degraded of the same shape, drawing from the generator alone.
 
-    Degradations of one kind (of `KINDS`) have that `kind`, and a `severity` from 0, nothing happens, to 100, as bad as pellucid
-    trains for: a fixed function of their parameters. A `Chain` has neither; `severities` tells what it holds.
+    Degradations of one kind (of `KINDS`) have that `kind`, and a `severity` from 0, nothing happens, to 100, as bad as
+    pellucid trains for: a fixed function of their parameters. A `Chain` has neither; `severities` tells what it holds.
     """
 
     def __call__(self, clean: Tensor, generator: torch.Generator, /) -> Tensor:
@@ -40,7 +40,7 @@ class Clean:
 
 @dataclass(frozen=True)
 class Chain:
-    """Degradations in order; after each of them the image is stored, clipped and rounded to 8 bits, as between real devices.
+    """Degradations in order; after each the image is stored, clipped and rounded to 8 bits, as between real devices.
 
     Args:
         steps: two or more degradations, none of them `Clean`, and none a chain itself.

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from pellucid.degradations.members import one_by_one
+from pellucid.degradations.batching import degrade_each
 from pellucid.errors import ImageError, SettingsError
 
 __all__ = ["Jpeg"]
@@ -51,7 +51,7 @@ class Jpeg:
         """
         if max(clean.shape[-2:]) > _LONGEST:
             raise ImageError(f"jpeg: a side may have {_LONGEST} pixels, got {max(clean.shape[-2:])}")
-        return one_by_one(clean, self._compressed)
+        return degrade_each(clean, self._compressed)
 
     def _compressed(self, clean: Tensor) -> Tensor:
         levels = clean.detach().cpu().clamp(0, 1).mul_(255).round_().to(torch.uint8)

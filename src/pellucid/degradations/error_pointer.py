@@ -9,7 +9,7 @@ __all__ = ["pointer"]
 
 
 def pointer(text: str, message: str) -> str:
-    """The text, indented, and below it carets under the word that a message of `parse_drawn` is about; empty for no text.
+    """The text, indented, and carets under the word that a message of `parse_drawn` is about; empty for no text.
 
     Args:
         text: what does not parse.

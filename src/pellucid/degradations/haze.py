@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pellucid.degradations.fields import smooth_fields
-from pellucid.degradations.members import one_by_one
+from pellucid.degradations.batching import degrade_each
+from pellucid.degradations.random_fields import smooth_fields
 from pellucid.errors import SettingsError
 
 __all__ = ["Haze"]
@@ -28,13 +28,13 @@ _SMOOTH = 0.02
 class Haze:
     """The scattering model of Narasimhan and Nayar (IJCV 2002): I = J t + A (1 - t), with t = exp(-beta d).
 
-    On encoded values, as RESIDE and the other data sets compose it. A photograph has no distance d, so a plausible one is drawn:
-    it grows from the bottom of the image to the top, in layers that keep to regions of like colour and place, as things in a
-    scene do, with slow changes as in drifting mist. beta follows from `amount`.
+    On encoded values, as RESIDE and the other data sets compose it. A photograph has no distance d, so a plausible one
+    is drawn: it grows from the bottom of the image to the top, in layers that keep to regions of like colour and place,
+    as things in a scene do, with slow changes as in drifting mist. beta follows from `amount`.
 
     Args:
-        amount: how much of the light is haze, in percent of the mean over the image, 0..95: 100 (1 - mean of t). 25 looks
-            like mist, 50 like haze, 80 like fog.
+        amount: how much of the light is haze, in percent of the mean over the image, 0..95: 100 (1 - mean of t). 25
+            looks like mist, 50 like haze, 80 like fog.
         airlight: A, the grey of the haze, 0.5..1; 0 draws it for each photograph from 0.75 to 1, slightly warm or cold.
     """
 
@@ -56,7 +56,7 @@ class Haze:
 
     def __call__(self, clean: Tensor, generator: torch.Generator) -> Tensor:
         """Clean (..., C, H, W) in [0, 1], C = 1 or 3, to degraded, same shape, in [0, 1]."""
-        return one_by_one(clean, lambda image: self._hazy(image, generator))
+        return degrade_each(clean, lambda image: self._hazy(image, generator))
 
     def _hazy(self, clean: Tensor, generator: torch.Generator) -> Tensor:
         if not self.amount:

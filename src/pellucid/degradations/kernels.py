@@ -27,9 +27,9 @@ _MOMENTS = 400
 def gaussian_kernel(sigma: float, ratio: float = 1.0, angle: float = 0.0, shape: float = 1.0) -> Tensor:
     """A generalised Gaussian, sampled at the pixels' centres: exp(-½ (d / a)^(2 shape)), with d the elliptic distance.
 
-    The scale a is such that sigma is the standard deviation for every shape: with E[d²] = 2^(1/b) Γ(2/b) / Γ(1/b) a² for the
-    shape b in two dimensions. The family of Wang et al., "Real-ESRGAN", ICCVW 2021 (arXiv 2107.10833, section 3.1), where
-    sigma instead is a, and its spread depends on the shape.
+    The scale a is such that sigma is the standard deviation for every shape: with E[d²] = 2^(1/b) Γ(2/b) / Γ(1/b) a²
+    for the shape b in two dimensions. The family of Wang et al., "Real-ESRGAN", ICCVW 2021 (arXiv 2107.10833, section
+    3.1), where sigma instead is a, and its spread depends on the shape.
 
     Args:
         sigma: standard deviation along the longer axis, in pixels, above 0.
@@ -48,7 +48,7 @@ def gaussian_kernel(sigma: float, ratio: float = 1.0, angle: float = 0.0, shape:
 
 
 def aperture_kernel(radius: float, blades: int = 0, rotation: float = 0.0) -> Tensor:
-    """The image of a point out of focus: a disk, or a regular polygon of the disk's area, by the part of each pixel it covers.
+    """The image of a point out of focus: a disk, or a regular polygon of its area, by the part of each pixel it covers.
 
     Args:
         radius: in pixels, any positive number; the variance along each axis is radius² / 4 (polygons: 0 to 2 % more).
@@ -78,9 +78,9 @@ def shake_kernel(length: float, curvature: float, generator: torch.Generator) ->
     """The path of a shaking camera during the exposure: a random motion with inertia and impulses.
 
     After Boracchi and Foi, "Modeling the performance of image restoration from motion blur", IEEE TIP 21(8), 2012: the
-    velocity drifts at random, is pulled back to where the motion began, and now and then is thrown into another direction.
-    The path is scaled so that its standard deviation is that of straight motion at constant speed, length / √24, whatever
-    its curvature; it is drawn at sub-pixel places, each shared by its four pixels.
+    velocity drifts at random, is pulled back to where the motion began, and now and then is thrown into another
+    direction. The path is scaled so that its standard deviation is that of straight motion at constant speed, length /
+    √24, whatever its curvature; it is drawn at sub-pixel places, each shared by its four pixels.
 
     Args:
         length: of the straight motion that blurs as much, in pixels, 0 or more.

@@ -6,8 +6,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from pellucid.degradations.light import encoded, linear
-from pellucid.degradations.members import one_by_one
+from pellucid.degradations.batching import degrade_each
+from pellucid.degradations.linear_light import encoded, linear
 from pellucid.errors import SettingsError
 from pellucid.images import quantise
 
@@ -22,16 +22,16 @@ _GREEN = (-0.35, 0.70, -0.35)
 class LowLight:
     """A darker exposure with the noise of few photons, stored in 8 bits.
 
-    In linear light: L' = exposure L^gamma times the cast, plus Gaussian noise of variance a L' + b, then encoded and rounded.
-    Shot noise, a L', and read noise, b, are as strong as each other where the clean image is mid-grey (0.5 encoded), so the
-    shadows have the worst ratio of signal to noise.
+    In linear light: L' = exposure L^gamma times the cast, plus Gaussian noise of variance a L' + b, then encoded and
+    rounded. Shot noise, a L', and read noise, b, are as strong as each other where the clean image is mid-grey (0.5
+    encoded), so the shadows have the worst ratio of signal to noise.
 
     Args:
-        exposure: the factor on linear light, 0.001..0.9; each half is one stop. Below 0.1 photographs look like those of the
-            data set LOL, whose mean is 0.03 to 0.15.
+        exposure: the factor on linear light, 0.001..0.9; each half is one stop. Below 0.1 photographs look like those
+            of the data set LOL, whose mean is 0.03 to 0.15.
         gamma: the power on linear light, 1..3; above 1 shadows sink deeper than lights.
-        noise: the standard deviation, on the scale 0..255, that mid-grey would have were the photograph brightened again,
-            0..100. Said so, it does not depend on the exposure.
+        noise: the standard deviation, on the scale 0..255, that mid-grey would have were the photograph brightened
+            again, 0..100. Said so, it does not depend on the exposure.
         cast: how much the light is coloured, 0..1; 0.2 makes red and blue differ by a third or so. The colour is drawn,
             mostly between amber and blue.
     """
@@ -61,7 +61,7 @@ class LowLight:
 
     def __call__(self, clean: Tensor, generator: torch.Generator) -> Tensor:
         """Clean (..., C, H, W) in [0, 1] to degraded, same shape, of 8 bits; a cast is for C = 3 only."""
-        return one_by_one(clean, lambda image: self._darkened(image, generator))
+        return degrade_each(clean, lambda image: self._darkened(image, generator))
 
     def _darkened(self, clean: Tensor, generator: torch.Generator) -> Tensor:
         light = linear(clean.clamp(0, 1))

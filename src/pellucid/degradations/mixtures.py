@@ -1,8 +1,9 @@
 """Mixtures: families of degradations that no single text with ranges describes.
 
-`real-world` draws what may have happened to a photograph of unknown origin: one to four degradations in the order in which
-a scene, a lens, a sensor and a file add theirs, sometimes in another order, sometimes a second round of processing after the
-first (as the second order of Real-ESRGAN, Wang et al., ICCVW 2021, arXiv 2107.10833, section 3.3), and now and then nothing.
+`real-world` draws what may have happened to a photograph of unknown origin: one to four degradations in the order in
+which a scene, a lens, a sensor and a file add theirs, sometimes in another order, sometimes a second round of
+processing after the first (as the second order of Real-ESRGAN, Wang et al., ICCVW 2021, arXiv 2107.10833, section 3.3),
+and now and then nothing.
 """
 
 from collections.abc import Callable, Mapping
@@ -38,7 +39,7 @@ SINGLE: dict[str, tuple[str, ...]] = {
     "ringing": ("ringing cutoff=0.8..2.2",),
     "jpeg": ("jpeg quality=8..90",),
 }
-"""Every kind with its families, in the order in which they befall a photograph: scene, lens, sensor, processing, file."""
+"""Every kind with its families, in the order in which they happen: scene, lens, sensor, processing, file."""
 
 WEATHER = ("rain", "snow", "haze")
 """Of these a mixture has one at most."""
@@ -66,14 +67,15 @@ class Single:
 
 @dataclass(frozen=True)
 class RealWorld:
-    """One to four degradations of different kinds, in an order that is usually the natural one; sometimes a second round.
+    """One to four degradations of different kinds, usually in their natural order; sometimes a second round.
 
     Args:
         fewest, most: how many kinds the first round has, each number as likely as any other.
         clean: how often there is none at all.
         shuffled: how often the order of the first round is random.
-        second: how often a second round follows a first one of fewer than `most` kinds: blur, resampling, noise and JPEG,
-            each with a probability of 0.4, whether they came before or not, as when a photograph is edited and sent on.
+        second: how often a second round follows a first one of fewer than `most` kinds: blur, resampling, noise and
+            JPEG, each with a probability of 0.4, whether they came before or not, as when a photograph is edited and
+            sent on.
     """
 
     fewest: int = 1

@@ -20,8 +20,8 @@ class GaussianNoise:
         sigma: standard deviation on the scale 0..255.
         bits: 0 leaves the result as it is, float and unclipped (the protocol of DnCNN, DRUNet and Restormer);
             8 or 16 clips it to [0, 1] and rounds it, as a stored file would be.
-        rounding: of stored values: `nearest`, or `truncate` to the value below, as a cast to integers does. With `bits=8`
-            the latter is the noise that PromptIR (Potlapalli et al., NeurIPS 2023) is trained and tested with.
+        rounding: of stored values: `nearest`, or `truncate` to the value below, as a cast to integers does. With
+            `bits=8` the latter is the noise that PromptIR (Potlapalli et al., NeurIPS 2023) is trained and tested with.
     """
 
     kind: ClassVar[str] = "noise"
@@ -46,7 +46,7 @@ class GaussianNoise:
         return min(100.0, 2 * self.sigma)
 
     def __call__(self, clean: Tensor, generator: torch.Generator) -> Tensor:
-        """Clean (..., H, W) in [0, 1] to degraded, same shape; draws from the generator (on the CPU, whatever the device)."""
+        """Clean (..., H, W) in [0, 1] to degraded, same shape; draws from the generator, always on the CPU."""
         noise = torch.randn(clean.shape, generator=generator, dtype=clean.dtype).to(clean.device)
         if self.rounding == "truncate":
             # In levels, not in [0, 1]: k / 255 times 255 is k again, so what the noise leaves alone loses no level.

@@ -1,8 +1,9 @@
 """Rain: streaks at several distances, and the haze of those that are too far to be seen apart.
 
-The model of Yang et al., "Deep joint rain detection and removal from a single image", CVPR 2017 (arXiv 1609.07769, eq. 2):
-several layers of streaks of different kinds lie over the scene, under a veil of accumulated rain. Drops blur with their fall
-to half-transparent streaks brighter than what is behind them (Garg and Nayar, "Vision and rain", IJCV 75(1), 2007).
+The model of Yang et al., "Deep joint rain detection and removal from a single image", CVPR 2017 (arXiv 1609.07769, eq.
+2): several layers of streaks of different kinds lie over the scene, under a veil of accumulated rain. Drops blur with
+their fall to half-transparent streaks brighter than what is behind them (Garg and Nayar, "Vision and rain", IJCV 75(1),
+2007).
 """
 
 import math
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pellucid.degradations.falling import Falling, uniform_from
+from pellucid.degradations.precipitation import Precipitation, uniform_from
 from pellucid.errors import SettingsError
 
 __all__ = ["Rain"]
@@ -32,7 +33,7 @@ _STREAKS = 4096
 
 
 @dataclass(frozen=True)
-class Rain(Falling):
+class Rain(Precipitation):
     """Rain, from a few streaks (input PSNR of about 27 dB at amount 20) to a downpour (13 dB at 100).
 
     Severity: the amount. The root-mean-square error grows about in proportion to it, whatever else is set or drawn.
@@ -106,14 +107,15 @@ class _Streaks:
     opacity: float
 
     def fall(self, layer: Tensor, density: float, generator: torch.Generator) -> None:
-        """Adds streaks to the layer (H, W), so many that the mean of its squares grows by the density once it is softened."""
+        """Adds streaks to the layer (H, W), until the mean of its squares, once softened, grows by the density."""
         height, width = layer.shape
         turn = math.radians(self.slant)
         rows = max(1.0, self.length * math.cos(turn))
         lean = rows * abs(math.tan(turn))
         # A line between two pixels is shared by them, which widens it.
         thickness = math.sqrt(self.sigma**2 + 1 / 6)
-        # 2/3 for the fading of both ends, 13/12 for the spread of the opacities, the rest for the Gaussian cross-section.
+        # 2/3 for the fading of both ends, 13/12 for the spread of the opacities, the rest for the Gaussian
+        # cross-section.
         single = self.length * self.opacity**2 * (2 / 3) * (13 / 12) * thickness * math.sqrt(math.pi)
         # Streaks that begin above or beside the picture reach into it.
         tall, wide = height + _LONGEST * rows, width + _LONGEST * lean

@@ -1,9 +1,9 @@
 """Rain as photographs are retouched to show it: specks blurred along straight lines, added to the scene.
 
-The second rendering of Yang et al., "Deep joint rain detection and removal from a single image", CVPR 2017 (arXiv 1609.07769):
-sharp lines along a direction that varies little within a picture, in heavy rain in five directions at once. It is what the
-rain of Rain100H and its training set looks like, by a witness: of all renderings tried, a network that was trained on that
-set takes this one away best (EXPERIMENTS.md 21).
+The second rendering of Yang et al., "Deep joint rain detection and removal from a single image", CVPR 2017 (arXiv
+1609.07769): sharp lines along a direction that varies little within a picture, in heavy rain in five directions at
+once. It is what the rain of Rain100H and its training set looks like, by a witness: of all renderings tried, a network
+that was trained on that set takes this one away best (EXPERIMENTS.md 21).
 """
 
 import math
@@ -13,8 +13,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from pellucid.degradations.falling import Falling, uniform_from
 from pellucid.degradations.kernels import convolve, line_kernel
+from pellucid.degradations.precipitation import Precipitation, uniform_from
 from pellucid.errors import SettingsError
 
 __all__ = ["RainLines"]
@@ -24,10 +24,11 @@ _HEAVIEST = 0.42
 
 
 @dataclass(frozen=True)
-class RainLines(Falling):
-    """Rain as straight bright lines, added to the photograph (input PSNR of about 22 dB at amount 20, 13 at 65, 10 at 100).
+class RainLines(Precipitation):
+    """Rain as straight bright lines, added to the photograph (input PSNR of 22 dB at amount 20, 13 at 65, 10 at 100).
 
-    Severity: the amount. The root-mean-square error grows about in proportion to it, less where the photograph is bright.
+    Severity: the amount. The root-mean-square error grows about in proportion to it, less where the photograph is
+    bright.
 
     Args:
         amount: 0..100.
@@ -35,7 +36,8 @@ class RainLines(Falling):
         angle: mean slant of the lines from the vertical, in degrees, -45..45; positive leans to the right at the top.
         spread: how far a direction may lie from `angle`, in degrees, 0..45.
         directions: number of directions at once, 1..5; 0 draws it.
-        density: part of the pixels in which a line has its middle, 0..0.5; 0 draws it for every direction, 0.005 to 0.1.
+        density: part of the pixels in which a line has its middle, 0..0.5; 0 draws it for every direction, 0.005 to
+            0.1.
     """
 
     kind: ClassVar[str] = "rain"

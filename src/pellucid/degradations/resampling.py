@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pellucid.degradations.members import one_by_one
+from pellucid.degradations.batching import degrade_each
 from pellucid.errors import SettingsError
 
 __all__ = ["Resample"]
@@ -23,8 +23,8 @@ class Resample:
 
     Args:
         factor: how many times smaller, 1..8; each side has round(side / factor) pixels in between, one at least.
-        kernel: that makes smaller. `area` averages what each pixel covers; `bilinear` and `bicubic` (a = -0.5) are widened by
-            the factor.
+        kernel: that makes smaller. `area` averages what each pixel covers; `bilinear` and `bicubic` (a = -0.5) are
+            widened by the factor.
         up: the kernel that makes larger; `drawn` is bilinear or bicubic, each half of the time.
     """
 
@@ -49,7 +49,7 @@ class Resample:
 
     def __call__(self, clean: Tensor, generator: torch.Generator) -> Tensor:
         """Clean (..., C, H, W) in [0, 1] to degraded, same shape, in [0, 1]."""
-        return one_by_one(clean, lambda image: self._resampled(image, generator))
+        return degrade_each(clean, lambda image: self._resampled(image, generator))
 
     def _resampled(self, clean: Tensor, generator: torch.Generator) -> Tensor:
         up = _DRAWN[int(torch.randint(2, (), generator=generator))] if self.up == "drawn" else self.up
@@ -69,7 +69,7 @@ class Resample:
 
 
 def _coverage(length: int, shorter: int) -> Tensor:
-    """(shorter, length): which part of each of `length` pixels lies in each of `shorter` larger ones; rows sum to one."""
+    """(shorter, length): which part of `length` pixels lies in each of `shorter` larger ones; rows sum to one."""
     ratio = length / shorter
     left = torch.arange(shorter, dtype=torch.float64)[:, None] * ratio
     place = torch.arange(length, dtype=torch.float64)

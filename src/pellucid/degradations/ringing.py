@@ -17,13 +17,14 @@ _LOWEST = 0.5
 
 @dataclass(frozen=True)
 class Ringing:
-    """An ideal circular low-pass, cut off in space: the sinc filter of Real-ESRGAN (Wang et al., ICCVW 2021, section 3.4).
+    """An ideal circular low-pass, cut off in space: the sinc filter of Real-ESRGAN (Wang et al., ICCVW 2021, 3.4).
 
     Its kernel is cutoff / (2 pi r) J1(cutoff r), with r the distance in pixels and J1 the Bessel function of order one,
     normalised to sum one.
 
     Args:
-        cutoff: the highest frequency that passes, in radians a pixel, 0.5..pi. At pi only the corners of the spectrum go.
+        cutoff: the highest frequency that passes, in radians a pixel, 0.5..pi. At pi only the corners of the spectrum
+            go.
         radius: of the square kernel, which has 2 radius + 1 taps a side, 3..10: how many echoes there are.
     """
 

@@ -1,7 +1,7 @@
 """Which degradation of a family a photograph gets, and from which random numbers: both from a seed and its name alone.
 
-So a photograph is degraded alike whatever other photographs are given and in whatever order, by one process or by several,
-and a run that was interrupted goes on to the same pixels.
+So a photograph is degraded alike whatever other photographs are given and in whatever order, by one process or by
+several, and a run that was interrupted goes on to the same pixels.
 """
 
 import hashlib
@@ -21,8 +21,8 @@ __all__ = ["Drawn", "drawn_for"]
 class Drawn:
     """A definite degradation, and the seed of the random numbers that it takes.
 
-    `parse(drawn.text)(clean, torch.Generator().manual_seed(drawn.seed))` does the same again; of a grey photograph, to one
-    channel of it.
+    `parse(drawn.text)(clean, torch.Generator().manual_seed(drawn.seed))` does the same again; of a grey photograph, to
+    one channel of it.
     """
 
     degradation: Degradation
@@ -36,8 +36,8 @@ class Drawn:
     def __call__(self, clean: Tensor, *, grey: bool = False) -> Tensor:
         """Clean (B, 3, H, W) in [0, 1] to degraded, same shape, not clipped; the same picture at every call.
 
-        With `grey` the three channels are equal, and stay so: one of them is degraded, so that nothing comes into colours
-        that the photograph does not have.
+        With `grey` the three channels are equal, and stay so: one of them is degraded, so that nothing comes into
+        colours that the photograph does not have.
         """
         generator = torch.Generator().manual_seed(self.seed)
         if not grey:
@@ -48,8 +48,8 @@ class Drawn:
 def drawn_for(family: Family, seed: int, name: str) -> Drawn:
     """What a family does to the photograph of that name.
 
-    The parameters and the pixels have generators of their own: a text of definite values, such as `Drawn.text`, gives the
-    photograph the same pixels as the text with ranges that these were drawn from.
+    The parameters and the pixels have generators of their own: a text of definite values, such as `Drawn.text`, gives
+    the photograph the same pixels as the text with ranges that these were drawn from.
 
     Args:
         family: as `parse_drawn` gives it.

@@ -1,8 +1,8 @@
 """Noise as it comes out of a camera: made by the sensor, then coloured and smeared by what the camera does next.
 
-The way back from a photograph to the sensor and forth again is that of Brooks et al., 'Unprocessing images for learned raw
-denoising' (CVPR 2019), less the mosaic. What demosaicking and the camera's own denoising do to the noise is not computed;
-its outcome is drawn: grain a little wider than a pixel, and blobs of colour.
+The way back from a photograph to the sensor and forth again is that of Brooks et al., 'Unprocessing images for learned
+raw denoising' (CVPR 2019), less the mosaic. What demosaicking and the camera's own denoising do to the noise is not
+computed; its outcome is drawn: grain a little wider than a pixel, and blobs of colour.
 """
 
 import math
@@ -13,9 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pellucid.degradations.fields import smooth_fields
-from pellucid.degradations.light import encoded, linear
-from pellucid.degradations.members import one_by_one
+from pellucid.degradations.batching import degrade_each
+from pellucid.degradations.linear_light import encoded, linear
+from pellucid.degradations.random_fields import smooth_fields
 from pellucid.errors import SettingsError
 
 __all__ = ["Camera", "SensorNoise"]
@@ -40,7 +40,7 @@ _CHROMA = torch.tensor([[1.0, -1.0, 0.0], [1.0, 1.0, -2.0]]) / torch.tensor([[2.
 """Two directions without brightness, orthonormal."""
 
 _BLOBS = 0.25
-"""The standard deviation of the blobs of colour, where all colour noise is blobs: smoothing has averaged most of it away."""
+"""The standard deviation of the blobs of colour, where all colour noise is blobs: smoothing took most of it away."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Camera:
 
     @staticmethod
     def draw(channels: int, generator: torch.Generator) -> "Camera":
-        """A camera within the ranges of Brooks et al.: red 1.9 to 2.4, blue 1.5 to 1.9, exposure 0.8 with deviation 0.1."""
+        """A camera in the ranges of Brooks et al.: red 1.9 to 2.4, blue 1.5 to 1.9, exposure 0.8 with deviation 0.1."""
         mix, red, blue = torch.rand(4, generator=generator), *torch.rand(2, generator=generator).tolist()
         exposure = 0.8 + 0.1 * max(-2.0, min(2.0, float(torch.randn((), generator=generator))))
         if channels == 1:
@@ -79,10 +79,11 @@ class Camera:
         return (3 - 2 * toned).mul_(toned).mul_(toned)
 
     def noise(self, sigma: float, read: float, alike: Tensor) -> tuple[float, float]:
-        """The variance per unit of signal and the constant variance, in raw values, that make `sigma` (0..1) of mid-grey.
+        """The variance per unit of signal and the constant variance, in raw values, for `sigma` (0..1) of mid-grey.
 
-        Over the channels, as a root of the mean square. The second hangs on the first by `read` times the line that Brooks
-        et al. fitted to real cameras: log read = 2.18 log shot + 1.20. `alike` (C, C) is the covariance of noise of unit shot.
+        Over the channels, as a root of the mean square. The second hangs on the first by `read` times the line that
+        Brooks et al. fitted to real cameras: log read = 2.18 log shot + 1.20. `alike` (C, C) is the covariance of noise
+        of unit shot.
         """
         grey = float(linear(torch.tensor(_MID_GREY, dtype=torch.float64)))
         slope = 1.5 * 1.055 / 2.4 * grey ** (1 / 2.4 - 1)
@@ -110,17 +111,18 @@ class Camera:
 
 @dataclass(frozen=True)
 class SensorNoise:
-    """Shot and read noise of a camera's sensor, seen through the camera: more of it in red and blue, hardly any in white.
+    """Shot and read noise of a camera's sensor, as the camera shows it: more in red and blue, hardly any in white.
 
     The camera is drawn for each photograph.
 
     Args:
-        sigma: the standard deviation of mid-grey on the scale 0..255, 0..100, whatever the camera. Brooks et al. train with
-            what is 4 to 50 here.
-        read: how much read noise there is, 0..10, in times of what is usual with as much shot noise; it shows in shadows.
-        correlation: how far the noise of neighbours is alike, 0..1. 0 is white noise, independent in every raw value. 1 is
-            what a camera leaves that smooths much: the coloured noise of single pixels is gone, and a quarter of its strength
-            is left as blobs, whose size is drawn from 2 to 6 pixels; the grain is wider than a pixel.
+        sigma: the standard deviation of mid-grey on the scale 0..255, 0..100, whatever the camera. Brooks et al. train
+            with what is 4 to 50 here.
+        read: how much read noise there is, 0..10, in times of what is usual with as much shot noise; it shows in
+            shadows.
+        correlation: how far the noise of neighbours is alike, 0..1. 0 is white noise, independent in every raw value. 1
+            is what a camera leaves that smooths much: the coloured noise of single pixels is gone, and a quarter of its
+            strength is left as blobs, whose size is drawn from 2 to 6 pixels; the grain is wider than a pixel.
     """
 
     kind: ClassVar[str] = "noise"
@@ -144,7 +146,7 @@ class SensorNoise:
 
     def __call__(self, clean: Tensor, generator: torch.Generator) -> Tensor:
         """Clean (..., C, H, W) in [0, 1], C = 1 or 3, to degraded, same shape, in [0, 1]."""
-        return one_by_one(clean, lambda image: self._noisy(image, generator))
+        return degrade_each(clean, lambda image: self._noisy(image, generator))
 
     def _noisy(self, clean: Tensor, generator: torch.Generator) -> Tensor:
         if not self.sigma:
@@ -157,7 +159,7 @@ class SensorNoise:
         return camera.developed(raw).to(clean.device)
 
     def covariance(self, channels: int) -> Tensor:
-        """(C, C): of the noise of the channels of one pixel, relative to white noise: where colour is less, they are alike."""
+        """(C, C): of the noise of the channels of one pixel, relative to white noise; alike where colour is less."""
         brightness = torch.full((channels, channels), 1 / channels, dtype=torch.float64)
         colour = torch.eye(channels, dtype=torch.float64) - brightness
         return brightness + (1 - self.correlation + self.correlation * _BLOBS**2) * colour

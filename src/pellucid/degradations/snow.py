@@ -1,8 +1,8 @@
 """Snow: flakes at several distances, some blurred by their fall, the near ones out of focus, under a slight veil.
 
-The layers (fine and dense, middle, large and few, half-transparent) are those that Liu et al., "DesnowNet: context-aware deep
-network for snow removal", IEEE TIP 27(6), 2018 (arXiv 1708.04512) tell apart; the veil is that of Chen et al., "JSTASR", ECCV
-2020.
+The layers (fine and dense, middle, large and few, half-transparent) are those that Liu et al., "DesnowNet:
+context-aware deep network for snow removal", IEEE TIP 27(6), 2018 (arXiv 1708.04512) tell apart; the veil is that of
+Chen et al., "JSTASR", ECCV 2020.
 """
 
 import math
@@ -12,13 +12,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from pellucid.degradations.falling import Falling, uniform_from
+from pellucid.degradations.precipitation import Precipitation, uniform_from
 from pellucid.errors import SettingsError
 
 __all__ = ["Snow"]
 
-# Far, middle, near, and near out of focus: diameter as a part of the middle one's, softness of the edge (part of the radius
-# over which it fades), opacity, and the part of the snow's energy.
+# Far, middle, near, and near out of focus: diameter as a part of the middle one's, softness of the edge (part of the
+# radius over which it fades), opacity, and the part of the snow's energy.
 _LAYERS = ((0.5, 0.9, 0.8, 0.25), (1.0, 0.8, 0.9, 0.4), (2.0, 0.7, 0.8, 0.2), (4.5, 0.6, 0.3, 0.15))
 
 _HEAVIEST = 0.15
@@ -35,7 +35,7 @@ _PATCHES = 30_000
 
 
 @dataclass(frozen=True)
-class Snow(Falling):
+class Snow(Precipitation):
     """Snowfall, from a few flakes to a blizzard (input PSNR of about 28 dB at amount 20, 13 dB at 100).
 
     Severity: the amount. The root-mean-square error grows about in proportion to it, whatever else is set or drawn.
@@ -43,8 +43,8 @@ class Snow(Falling):
     Args:
         amount: 0..100.
         size: diameter of flakes at middle distance, in pixels, 0..40; 0 draws it, 3 to 10.
-        wind: length of the streaks that falling flakes leave, as a multiple of their diameter, 0..10; each flake moves by up
-            to this; -1 draws it, 0 to 2.5.
+        wind: length of the streaks that falling flakes leave, as a multiple of their diameter, 0..10; each flake moves
+            by up to this; -1 draws it, 0 to 2.5.
     """
 
     kind: ClassVar[str] = "snow"
@@ -120,7 +120,7 @@ class _Flakes:
             end = start
 
     def _reach(self, radius: float, half: float) -> tuple[int, int]:
-        """How far a flake of that radius reaches from its middle, across and down, that falls by `half` on either side."""
+        """How far a flake of that radius, falling by `half` on either side, reaches from its middle: across, down."""
         around = radius * (_EDGE + _OVAL) + 0.5
         return (
             math.ceil(around + half * abs(math.sin(self.slant))),

@@ -6,8 +6,8 @@
     diagnosis.nothing_wrong                     False
 
 The degradation encoder looks at the photograph (`priors.degradation_encoder`), `Heads` read its features beside the
-photograph's `traces`, and what they say is calibrated on photographs that no training saw: of the kinds given a probability
-of 0.8, four in five are there, and an interval of coverage 0.8 holds the severity four times in five.
+photograph's `traces`, and what they say is calibrated on photographs that no training saw: of the kinds given a
+probability of 0.8, four in five are there, and an interval of coverage 0.8 holds the severity four times in five.
 """
 
 from pellucid.diagnosis.blocks import block_offset
@@ -16,17 +16,17 @@ from pellucid.diagnosis.diagnoser import Diagnoser, diagnose, features_width, lo
 from pellucid.diagnosis.findings import Diagnosis, Finding, grade
 from pellucid.diagnosis.heads import Heads
 from pellucid.diagnosis.prior import DiagnosisPrior, diagnosis_prior
-from pellucid.diagnosis.scoring import NOTHING, Score, Trial, score_singles
+from pellucid.diagnosis.scoring import NOTHING, DiagnosisTrial, Score, score_singles
 
 __all__ = [
     "NOTHING",
     "Diagnoser",
     "Diagnosis",
     "DiagnosisPrior",
+    "DiagnosisTrial",
     "Finding",
     "Heads",
     "Score",
-    "Trial",
     "block_offset",
     "conformal_margin",
     "diagnose",

@@ -18,15 +18,16 @@ SURE = 3.0
 """Standard errors by which the steps between blocks must exceed the others, along rows and along columns."""
 
 SMALLEST, ENOUGH = 3 * JPEG_BLOCK, 128 * JPEG_BLOCK
-"""Pixels of a side: below the first a few steps would decide, and no more than the second are looked at, in the middle."""
+"""Pixels of a side: below the first a few steps would decide; of more than the second the middle is looked at."""
 
 
 def block_offset(image: Tensor) -> tuple[int, int]:
     """Rows and columns before the first whole block, 0 to 7 each; (0, 0) where no blocks show.
 
-    Between two blocks the brightness steps, by a little and everywhere. So the step between neighbouring pixels, less the
-    mean of the steps on both sides of it, is taken for each row and column; those of one of the eight places must exceed the
-    others. Compare Fan and de Queiroz, "Identification of Bitmap Compression History" (IEEE TIP 2003), section II.
+    Between two blocks the brightness steps, by a little and everywhere. So the step between neighbouring pixels, less
+    the mean of the steps on both sides of it, is taken for each row and column; those of one of the eight places must
+    exceed the others. Compare Fan and de Queiroz, "Identification of Bitmap Compression History" (IEEE TIP 2003),
+    section II.
 
     Args:
         image: (1, 3, H, W) or (3, H, W) in [0, 1], any size.

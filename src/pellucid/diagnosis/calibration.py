@@ -1,9 +1,9 @@
-"""Making probabilities and intervals mean what they say, on examples that nothing was trained on; and measuring whether they do.
+"""Making probabilities and intervals mean what they say, on examples that nothing was trained on; measuring that.
 
-Probabilities: temperature scaling (Guo et al., "On Calibration of Modern Neural Networks", ICML 2017, arXiv 1706.04599).
-Intervals: conformalised quantile regression (Romano, Patterson and Candès, NeurIPS 2019, arXiv 1905.03222), whose coverage
-holds for any number of examples as long as they are of one distribution and independent; several degradations of one photograph
-are not quite.
+Probabilities: temperature scaling (Guo et al., "On Calibration of Modern Neural Networks", ICML 2017, arXiv
+1706.04599). Intervals: conformalised quantile regression (Romano, Patterson and Candès, NeurIPS 2019, arXiv
+1905.03222), whose coverage holds for any number of examples as long as they are of one distribution and independent;
+several degradations of one photograph are not quite.
 """
 
 import math
@@ -71,10 +71,10 @@ def fit_temperature(logits: Tensor, present: Tensor) -> float:
 
 
 def conformal_margin(low: Tensor, high: Tensor, truth: Tensor, coverage: float) -> float:
-    """By how much intervals must be widened on both sides (narrowed, where negative) to hold a new truth with `coverage`.
+    """By how much intervals must be widened on both sides (narrowed, if negative) to hold a new truth with `coverage`.
 
-    The smallest of the examples' own margins, max(low - truth, truth - high), that ceil((n + 1) coverage) of them do not
-    exceed. Infinite where there are too few examples to promise anything: fewer than coverage / (1 - coverage).
+    The smallest of the examples' own margins, max(low - truth, truth - high), that ceil((n + 1) coverage) of them do
+    not exceed. Infinite where there are too few examples to promise anything: fewer than coverage / (1 - coverage).
 
     Args:
         low, high, truth: (n,).
@@ -105,7 +105,7 @@ def reliability(probabilities: Tensor, present: Tensor, bins: int = 10) -> tuple
 
 
 def expected_error(probabilities: Tensor, present: Tensor, bins: int = 10) -> float:
-    """The expected calibration error: |predicted - observed| of the bins of `reliability`, weighted by their counts; 0 to 1."""
+    """The expected calibration error, 0 to 1: |predicted - observed| of `reliability`'s bins, weighted by counts."""
     table = reliability(probabilities, present, bins)
     total = sum(row.count for row in table)
     return sum(row.count * abs(row.predicted - row.observed) for row in table) / max(total, 1)

@@ -26,8 +26,8 @@ __all__ = ["Diagnoser", "diagnose", "features_width", "load_diagnoser", "save_di
 HEADS, CARD = "heads.safetensors", "card.json"
 
 PLAIN, PLACES = 0.02, 12
-"""A picture shows nothing if its means over PLACES x PLACES parts differ by less than this, and by less than noise would explain,
-in every channel."""
+"""A picture shows nothing if its means over PLACES x PLACES parts differ by less than this, and by less than noise
+would explain, in every channel."""
 
 
 class Diagnoser:
@@ -53,7 +53,7 @@ class Diagnoser:
         return found.only("noise") if _shows_nothing(image) else found
 
     def features(self, image: Tensor) -> Tensor:
-        """What the heads read of an image, (1, features_width): the encoder's features, and the traces; see `__call__`."""
+        """What the heads read of an image, (1, features_width): the encoder's features and the traces (`__call__`)."""
         batch = image[None] if image.ndim == 3 else image
         if batch.ndim != 4 or batch.shape[0] != 1 or batch.shape[1] not in (1, 3):
             raise ValueError(
@@ -120,7 +120,8 @@ def _load(folder: Path) -> Diagnoser:
         raise ModelError(f"{path}: knows the kinds {', '.join(kinds)}; this version of pellucid has {', '.join(KINDS)}")
     if heads.settings["width"] != features_width(encoder):
         raise ModelError(
-            f"{path}: reads {heads.settings['width']} features, and there are {features_width(encoder)} with its encoder"
+            f"{path}: reads {heads.settings['width']} features, and there are {features_width(encoder)} with its "
+            "encoder"
         )
     load_weights(heads, path)
     return Diagnoser(encoder, heads, card)

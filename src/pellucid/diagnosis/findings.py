@@ -93,10 +93,10 @@ class Diagnosis:
     def leave_alone(self) -> bool:
         """Whether every kind is so unlikely that restoring could only harm: stricter than `nothing_wrong`.
 
-        To leave a spoilt photograph alone is a failure. Of photographs that no training saw this leaves none of 288 with a
-        severity of 30 or more alone (in a second such count 5 of 384 of 40 or more, of snow and low resolution), and 39 of 68
-        clean ones of CBSD68, 16 of 24 of Kodak24, but 2 of 15 bright interiors (of LOL) and 4 of 12 grey ones (Set12): the
-        model must then itself leave alone what is well, as `default` does.
+        To leave a spoilt photograph alone is a failure. Of photographs that no training saw this leaves none of 288
+        with a severity of 30 or more alone (in a second such count 5 of 384 of 40 or more, of snow and low resolution),
+        and 39 of 68 clean ones of CBSD68, 16 of 24 of Kodak24, but 2 of 15 bright interiors (of LOL) and 4 of 12 grey
+        ones (Set12): the model must then itself leave alone what is well, as `default` does.
         """
         return all(finding.probability < UNLIKELY for finding in self.findings)
 
@@ -106,11 +106,11 @@ class Diagnosis:
         return max(self.findings, key=lambda finding: finding.probability)
 
     def words(self) -> str:
-        """One line for people: "strong noise (severity 48 ± 9), slight JPEG blocking (severity 12 ± 8)", "nothing wrong"."""
+        """One line for people: "strong noise (severity 48 ± 9), slight JPEG blocking (severity 12 ± 8)"."""
         return ", ".join(finding.words() for finding in self.present) or "nothing wrong"
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-able: words, whether nothing is wrong, whether to leave it alone, the coverage, and every finding by its kind."""
+        """JSON-able: words, whether nothing is wrong, whether to leave it alone, the coverage, all findings by kind."""
         return {
             "words": self.words(),
             "nothing_wrong": self.nothing_wrong,

@@ -1,6 +1,7 @@
 """Heads: from the encoder's features to which degradations are there and how strong, with quantiles.
 
-Severities are learnt as three quantiles by the pinball loss (Koenker and Bassett, "Regression Quantiles", Econometrica 1978).
+Severities are learnt as three quantiles by the pinball loss (Koenker and Bassett, "Regression Quantiles", Econometrica
+1978).
 """
 
 import math
@@ -50,7 +51,7 @@ class Heads(nn.Module):
         return round(QUANTILES[-1] - QUANTILES[0], 6)
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Features (B, width) to logits of presence (B, kinds) and quantiles of the severity (B, kinds, 3), low to high."""
+        """Features (B, width) to logits of presence (B, kinds) and quantiles of severity (B, kinds, 3), low to high."""
         hidden = self.trunk[1:](F.dropout(self.trunk[0](features), self.dropout, self.training))
         middle, below, above = self.severity(hidden).unflatten(1, (-1, len(QUANTILES))).unbind(2)
         quantiles = torch.stack([middle - F.softplus(below), middle, middle + F.softplus(above)], 2)
@@ -75,7 +76,7 @@ class Heads(nn.Module):
 
     @torch.no_grad()
     def predict(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Features (B, width) to calibrated probabilities (B, kinds) and severities (B, kinds, 3): low, middle, high."""
+        """Features (B, width) to calibrated probabilities (B, kinds) and severities (B, kinds, 3), low to high."""
         logits, quantiles = self(features)
         low, middle, high = quantiles.unbind(2)
         # A margin below zero narrows; it must not turn an interval over, nor leave the middle outside.

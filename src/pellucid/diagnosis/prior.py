@@ -1,4 +1,4 @@
-"""The diagnosis as a prior: what the degradation encoder sees of a photograph, and what is concluded from that and its traces.
+"""The diagnosis as a prior: what the encoder sees of a photograph, and what follows from that and from its traces.
 
 The encoder's vector alone takes shaken photographs of other cameras for hazy ones (EXPERIMENTS.md 24). The heads of the
 diagnosis have learnt from ten times as many examples as a gate does, and read traces of the whole photograph beside it.
@@ -24,8 +24,8 @@ __all__ = ["DiagnosisPrior", "diagnosis_prior"]
 class DiagnosisPrior(FrozenPrior):
     """The encoder's vector, the probability of every kind of degradation, and its severity.
 
-    The view is these numbers themselves, computed at the photograph's own resolution, as resizing would take away what they
-    are read from.
+    The view is these numbers themselves, computed at the photograph's own resolution, as resizing would take away what
+    they are read from.
 
     Args:
         encoder: settings of a `DegradationEncoder`.

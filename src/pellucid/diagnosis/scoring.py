@@ -16,14 +16,14 @@ from pellucid.diagnosis.diagnoser import Diagnoser
 from pellucid.diagnosis.findings import Diagnosis
 from pellucid.images import quantise
 
-__all__ = ["NOTHING", "Score", "Trial", "score_singles", "single_degradations"]
+__all__ = ["NOTHING", "DiagnosisTrial", "Score", "score_singles", "single_degradations"]
 
 NOTHING = "nothing wrong"
 """What a clean photograph is told to have."""
 
 
 @dataclass(frozen=True)
-class Trial:
+class DiagnosisTrial:
     """One photograph that was degraded in a known way, and what was said of it."""
 
     degradation: Degradation
@@ -52,7 +52,7 @@ class Score:
     Accuracies count every trial: a degradation that is overlooked is as wrong as one that is mistaken for another.
     """
 
-    trials: tuple[Trial, ...]
+    trials: tuple[DiagnosisTrial, ...]
 
     @cached_property
     def confusion(self) -> dict[str, dict[str, int]]:
@@ -96,7 +96,7 @@ class Score:
         return _mean([finding.high - finding.low for finding in found])
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-able: the numbers, the reliability table and calibration error of every kind, and the confusion matrix."""
+        """JSON-able: the numbers, the reliability table and calibration error of every kind, the confusion matrix."""
         return {
             "trials": len(self.trials),
             "accuracy": _rounded(self.accuracy),
@@ -136,19 +136,19 @@ class Score:
         return torch.tensor([one for one, _ in pairs]), torch.tensor([so for _, so in pairs])
 
     @cached_property
-    def _degraded(self) -> tuple[Trial, ...]:
+    def _degraded(self) -> tuple[DiagnosisTrial, ...]:
         return tuple(trial for trial in self.trials if trial.applied != NOTHING)
 
     @staticmethod
-    def _finding(trial: Trial) -> Any:
+    def _finding(trial: DiagnosisTrial) -> Any:
         return trial.diagnosis[trial.applied]
 
 
-def score_singles(diagnoser: Diagnoser, photographs: Iterable[Tensor], *, seed: int = 0) -> Iterator[Trial]:
-    """Every photograph as it is, and with every kind of degradation, one at a time; `Score(tuple(...))` takes the trials.
+def score_singles(diagnoser: Diagnoser, photographs: Iterable[Tensor], *, seed: int = 0) -> Iterator[DiagnosisTrial]:
+    """Every photograph as it is, and with every kind of degradation, one at a time, for `Score(tuple(...))`.
 
-    Each kind's family, its strength and its random numbers are drawn from the seed and the photograph's number; the result is
-    stored with 8 bits, as a file would be.
+    Each kind's family, its strength and its random numbers are drawn from the seed and the photograph's number; the
+    result is stored with 8 bits, as a file would be.
 
     Args:
         diagnoser: what is scored.
@@ -158,7 +158,7 @@ def score_singles(diagnoser: Diagnoser, photographs: Iterable[Tensor], *, seed: 
     for number, clean in enumerate(photographs):
         for place, degradation in enumerate([Clean(), *single_degradations(seed, number)]):
             generator = _generator(seed, number, 1 + place)
-            yield Trial(degradation, diagnoser(quantise(degradation(clean, generator), 8)))
+            yield DiagnosisTrial(degradation, diagnoser(quantise(degradation(clean, generator), 8)))
 
 
 def single_degradations(seed: int, number: int) -> list[Degradation]:

@@ -1,13 +1,14 @@
 """Traces: what a lens, a sensor or a file leaves in the statistics of a photograph at its own resolution.
 
-An encoder sees twelve small patches, and blur, resizing and ringing look alike in them: all take fine detail away. How they
-take it differs, and the differences show in means over the whole photograph:
+An encoder sees twelve small patches, and blur, resizing and ringing look alike in them: all take fine detail away. How
+they take it differs, and the differences show in means over the whole photograph:
 
     spectrum    the power of every frequency in four directions: a lens takes it away gently, a filter at once
     periods     of the second difference along rows and columns: resizing makes pixels alternate between sharp and soft
-                (Gallagher, "Detection of Linear and Cubic Interpolation in JPEG Compressed Images", CRV 2005, section 3),
-                and so do JPEG's blocks
-    moments     of three bands of detail: drops, flakes and dead pixels are bright, or sparse, where photographs are neither
+                (Gallagher, "Detection of Linear and Cubic Interpolation in JPEG Compressed Images", CRV 2005, section
+                3), and so do JPEG's blocks
+    moments     of three bands of detail: drops, flakes and dead pixels are bright, or sparse, where photographs are
+    neither
 """
 
 import math
@@ -54,7 +55,7 @@ def traces(image: Tensor) -> Tensor:
 
 
 def _spectrum(luma: Tensor) -> Tensor:
-    """Log powers of (H, W): of the mean over all blocks, and the mean of the logs over all and over the liveliest quarter."""
+    """Log powers of (H, W): of the mean over all blocks; the mean of logs over all, and over the liveliest quarter."""
     step = max(BLOCK // 2, int(math.sqrt(luma.numel() / BLOCKS)))
     blocks = luma.unfold(0, BLOCK, step).unfold(1, BLOCK, step).reshape(-1, BLOCK, BLOCK)
     window = torch.hann_window(BLOCK, periodic=False, device=luma.device)
@@ -81,7 +82,7 @@ def _binned(power: Tensor) -> Tensor:
 
 
 def _periods(luma: Tensor) -> Tensor:
-    """How much the second difference along the rows of (H, W) alternates at every frequency, in logs, and its usual amount."""
+    """How much the second difference along rows of (H, W) alternates by frequency, in logs, and its usual amount."""
     second = (2 * luma[:, 1:-1] - luma[:, :-2] - luma[:, 2:]).abs().clamp_max(LARGEST).mean(0)
     around = F.avg_pool1d(F.pad(second[None, None], [SMOOTH // 2] * 2, mode="reflect"), SMOOTH, 1)[0, 0]
     signal = (second / (around + 1e-5) - 1) * torch.hann_window(len(second), device=luma.device)
@@ -94,7 +95,7 @@ def _periods(luma: Tensor) -> Tensor:
 
 
 def _moments(luma: Tensor) -> Tensor:
-    """Of each band of detail of (1, 1, H, W): log deviation, skewness, log kurtosis, and the part of it that is far out."""
+    """Of each band of detail of (1, 1, H, W): log deviation, skewness, log kurtosis, and the part that is far out."""
     found = []
     for scale in SCALES:
         fine, coarse = (

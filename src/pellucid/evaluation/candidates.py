@@ -94,7 +94,8 @@ def _candidate(name: str, restorer: Restorer, path: Path, weights: str, task: st
         "passes": restorer.passes,
     }
     guide = getattr(restorer.model, "prior", None)
-    # A prior is not counted among what a boost adds, nor where it guides the network, too; a student is part of the model.
+    # A prior is not counted among what a boost adds, nor where it guides the network, too; a student is part of the
+    # model.
     frozen = set() if guide is None or isinstance(guide, Student) else {id(value) for value in guide.parameters()}
     whole, network = (
         sum(parameter.numel() for parameter in module.parameters() if id(parameter) not in frozen)

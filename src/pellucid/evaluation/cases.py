@@ -30,8 +30,8 @@ class Case:
         photograph: its name in the set.
         load: gives (degraded, clean), (1, 3, H, W) each. The cases of one iterator are to be loaded in order: noise on
             8 bits is drawn from one stream for all of them.
-        degradation: what was done to this photograph, as a text that `pellucid.degradations.parse` reads; None for the noise of
-            the tables, and for pairs.
+        degradation: what was done to this photograph, as a text that `pellucid.degradations.parse` reads; None for the
+            noise of the tables, and for pairs.
     """
 
     data: str
@@ -66,9 +66,9 @@ def degraded_cases(
 ) -> list[Case]:
     """Clean photographs, degraded as texts say and stored on 8 bits; text by text, in the order given.
 
-    What is drawn depends on the seed and a photograph's path below the folder `data` alone (where there is no such folder: below
-    the one that holds them all), not on the order or the other texts: of files of 8 bits the pixels are those that `pellucid
-    degrade` writes for the same folder, text and seed.
+    What is drawn depends on the seed and a photograph's path below the folder `data` alone (where there is no such
+    folder: below the one that holds them all), not on the order or the other texts: of files of 8 bits the pixels are
+    those that `pellucid degrade` writes for the same folder, text and seed.
 
     Raises:
         SettingsError: a text does not parse, or the protocol is for pictures that were degraded otherwise.

@@ -1,51 +1,38 @@
-"""A whole evaluation: which candidates on which sets, run once, reported once; and gone on with where it was stopped."""
+"""A whole evaluation: which candidates on which sets, run once, reported once, gone on with where it was stopped."""
 
-import hashlib
-import itertools
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
 from pellucid.data.benchmarks import find_benchmark, folder_of
 from pellucid.data.benchmarks.places import how_to_get
-from pellucid.data.folders import list_pairs
 from pellucid.errors import SettingsError, unknown_name
-from pellucid.evaluation.candidates import DEGRADED, INPUT, Candidate
+from pellucid.evaluation.candidates import INPUT, Candidate
 from pellucid.evaluation.cases import PAIRS, Case
+from pellucid.evaluation.further_metrics import find_metrics
 from pellucid.evaluation.published import find_table, quoted
-from pellucid.evaluation.reports.document import as_csv, as_document, as_json, as_markdown, write_files
+from pellucid.evaluation.reports.document import as_document
 from pellucid.evaluation.reports.figures import Figures
-from pellucid.evaluation.reports.html import as_html
-from pellucid.evaluation.reports.latex import as_latex
-from pellucid.evaluation.reports.pictures import ReportPictures, SavedPictures
+from pellucid.evaluation.reports.files import write_reports
+from pellucid.evaluation.reports.pictures import ReportPictures
 from pellucid.evaluation.rows import Row, RowStore
-from pellucid.evaluation.score import Evaluation, Failure, Keeper, Metric
+from pellucid.evaluation.saved_pictures import SavedPictures
+from pellucid.evaluation.score import Evaluation, Failure, Keeper
 from pellucid.evaluation.sets import TestSet, find_set
 from pellucid.evaluation.summary import default_baseline, summarise
-from pellucid.metrics import Protocol, blockiness, find_protocol, load_lpips, ms_ssim, noise_sigma, sharpness
+from pellucid.metrics import Protocol, find_protocol
 
-__all__ = ["METRICS", "Job", "Outcome", "find_metrics", "folder_candidates"]
-
-METRICS: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "blockiness": lambda restored, clean: blockiness(restored),
-    "ms-ssim": ms_ssim,
-    "noise": lambda restored, clean: noise_sigma(restored),
-    "sharpness": lambda restored, clean: sharpness(restored),
-}
-"""Further metrics by name, each (restored, clean) to one number; see `pellucid.metrics`. LPIPS needs files of weights."""
+__all__ = ["EvaluationJob", "EvaluationOutcome"]
 
 
 @dataclass(frozen=True)
-class Outcome:
+class EvaluationOutcome:
     """What came of an evaluation.
 
     Attributes:
-        document: everything, as `report.as_document` lays it out.
+        document: everything, as `reports.document.as_document` lays it out.
         rows: every score in it.
         failures: photographs that could not be scored, and are in no mean.
         notes: what else people should know.
@@ -57,13 +44,14 @@ class Outcome:
     notes: list[str]
 
 
-class Job:
+class EvaluationJob:
     """Candidates on sets of photographs.
 
     Args:
         out: a folder for results; scores that it holds already are not computed again. None keeps nothing.
         seed: of the noise, and of all else that degradations draw.
-        metrics: names of further metrics: a key of `METRICS`, or lpips:NETWORK:BACKBONE_FILE:HEADS_FILE.
+        metrics: names of further metrics: a key of `further_metrics.METRICS`, or
+            lpips:NETWORK:BACKBONE_FILE:HEADS_FILE.
         save_images: keep every restored picture under `out/images`.
         pictures: make crops and error maps for the report.
         share: (i, n): of n processes that work on one `out`, this is number i.
@@ -112,7 +100,8 @@ class Job:
             photographs: the set.
             candidates: what restores.
             sigmas: levels of noise as the tables draw it, for a set of clean photographs.
-            degradations: what else is done to them, each a column, as texts that `pellucid.degradations.parse_drawn` reads.
+            degradations: what else is done to them, each a column, as texts that `pellucid.degradations.parse_drawn`
+                reads.
             protocol: its name; None takes the usual one of the set's task, and of degradations.
 
         Raises:
@@ -155,8 +144,8 @@ class Job:
     def add_table(self, name: str, candidates: Sequence[Candidate]) -> None:
         """Quotes a published table, and scores candidates in those of its columns that can be run here.
 
-        Columns of sets that are not here, or whose numbers none of our protocols makes, are quoted only; `Outcome.notes`
-        says so.
+        Columns of sets that are not here, or whose numbers none of our protocols makes, are quoted only;
+        `EvaluationOutcome.notes` says so.
 
         Raises:
             SettingsError: there is no such table.
@@ -207,7 +196,7 @@ class Job:
                 self._results.append(result)
                 yield result
 
-    def finish(self, made: Mapping[str, Any], *, baseline: str | None = None) -> Outcome:
+    def finish(self, made: Mapping[str, Any], *, baseline: str | None = None) -> EvaluationOutcome:
         """Means over what `run` has scored, and the files of the results.
 
         Args:
@@ -247,72 +236,5 @@ class Job:
                 "once all are done, the same without --share makes the tables."
             )
         elif self.out:
-            write_files(
-                self.out,
-                {
-                    "results.json": as_json(document),
-                    "results.md": as_markdown(document),
-                    "results.csv": as_csv(document),
-                    "results.tex": as_latex(document),
-                    "report.html": as_html(document, self.out / "figures" if self.pictures else None),
-                },
-            )
-        return Outcome(document, rows, list(dict.fromkeys(failures)), notes)
-
-
-def find_metrics(names: Sequence[str]) -> dict[str, Metric]:
-    """Metrics by name.
-
-    Raises:
-        SettingsError: an unknown one, or LPIPS without its files.
-        ModelError: files of LPIPS that are missing or wrong.
-    """
-    found: dict[str, Metric] = {}
-    for name in names:
-        kind, *files = name.split(":")
-        if kind == "lpips" and len(files) == 3:
-            measure: Callable[[Tensor, Tensor], Tensor] = load_lpips(files[1], files[2], files[0])
-            digest = hashlib.sha256(b"".join(Path(file).read_bytes() for file in files[1:])).hexdigest()
-            found[f"lpips-{files[0]}-{digest[:8]}"] = _as_number(measure)  # scores of other weights are other scores
-        elif kind == "lpips":
-            raise SettingsError(
-                f"metric {name!r}: expected lpips:NETWORK:BACKBONE_FILE:HEADS_FILE with the network alex, vgg or squeeze"
-            )
-        elif name in METRICS:
-            found[name] = _as_number(METRICS[name])
-        else:
-            raise SettingsError(unknown_name("metric", name, [*METRICS, "lpips"]))
-    return found
-
-
-def folder_candidates(
-    folders: Sequence[Path], clean: Path, inputs: Path | None = None, task: str | None = None
-) -> list[tuple[Candidate, TestSet]]:
-    """Folders of restored pictures, each paired by name with the clean ones; the inputs first, as `degraded`.
-
-    Raises:
-        DataError: a folder is missing or empty, or pictures have no partner.
-        SettingsError: a folder given twice.
-    """
-    named = {} if inputs is None else {DEGRADED: inputs}
-    named |= dict(zip(_distinct(folders), folders, strict=True))
-    return [
-        (Candidate(name, None, identity="input"), TestSet(str(clean), list_pairs(folder, clean, exact=True), task))
-        for name, folder in named.items()
-    ]
-
-
-def _distinct(folders: Sequence[Path]) -> list[str]:
-    """The shortest ends of their paths that tell folders apart."""
-    whole = [Path(os.path.abspath(folder)).parts for folder in folders]
-    if len(set(whole)) < len(whole):
-        raise SettingsError("compare: a folder is given twice")
-    for length in itertools.count(1):
-        names = ["/".join(parts[-length:]) for parts in whole]
-        if len(set(names)) == len(names) and DEGRADED not in names:  # that name is the input's
-            return names
-    raise AssertionError
-
-
-def _as_number(measure: Callable[[Tensor, Tensor], Tensor]) -> Metric:
-    return lambda restored, clean: float(measure(restored, clean))
+            write_reports(document, self.out, self.out / "figures" if self.pictures else None)
+        return EvaluationOutcome(document, rows, list(dict.fromkeys(failures)), notes)

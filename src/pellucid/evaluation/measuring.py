@@ -18,8 +18,8 @@ Cost = tuple[float | None, int | None]
 def measured(restore: Callable[[Tensor], Tensor], degraded: Tensor, *, on_gpu: bool = False) -> tuple[Tensor, Cost]:
     """What `restore` makes of `degraded`, and what that cost.
 
-    The peak is that of the GPU's memory where the work is done on one, else of the whole process, as Linux counts it (torch
-    and the weights included); None elsewhere.
+    The peak is that of the GPU's memory where the work is done on one, else of the whole process, as Linux counts it
+    (torch and the weights included); None elsewhere.
     """
     if on_gpu:
         torch.cuda.synchronize()

@@ -33,7 +33,8 @@ class Row:
         memory: the peak in bytes while restoring: of the device's memory on a GPU, of the whole process elsewhere; None
             where the system does not tell.
         extra: further metrics by name.
-        degradation: what was done to this photograph, where its condition is a degradation or a family of them; else None.
+        degradation: what was done to this photograph, where its condition is a degradation or a family of them; else
+            None.
     """
 
     model: str
@@ -54,7 +55,7 @@ class Row:
         return self.data, self.condition, self.protocol
 
     def as_dict(self) -> dict[str, Any]:
-        """The row for JSON, which has no infinity: a PSNR of identical pictures is null. An absent degradation is left out."""
+        """The row for JSON, which has no infinity: a PSNR of identical pictures is null, no degradation is left out."""
         entries = asdict(self) | {"psnr": self.psnr if math.isfinite(self.psnr) else None}
         if self.degradation is None:
             del entries["degradation"]
@@ -84,7 +85,7 @@ def key_of(
     extra: tuple[str, ...],
     degradation: str | None = None,
 ) -> str | None:
-    """What a row's numbers depend on, as a hash: the pixels themselves, the model, the protocol, the degradation if there is
+    """What a row's numbers depend on, as a hash: the pixels themselves, model, protocol, the degradation if there is
     a text of it, this version.
 
     None where the candidate does not tell what its results depend on.

@@ -80,8 +80,8 @@ class TestSet:
             degradations: instead, what is done to clean photographs, as texts.
 
         Raises:
-            SettingsError: clean photographs without a way to degrade them or with both, a text that does not parse, or a protocol
-                that is not for this.
+            SettingsError: clean photographs without a way to degrade them or with both, a text that does not parse, or
+                a protocol that is not for this.
         """
         if self.paired:
             return paired_cases(self.name, [(first, second) for first, second in self.files if first], protocol)
@@ -92,11 +92,13 @@ class TestSet:
             return degraded_cases(self.name, paths, degradations, protocol, seed)
         if not sigmas:
             raise SettingsError(
-                f"{self.name}: holds clean photographs; give --sigma (noise is added), --with (any degradation) or --degraded"
+                f"{self.name}: holds clean photographs; give --sigma (noise is added), --with (any degradation) or "
+                "--degraded"
             )
         if protocol.synthetic:
             raise SettingsError(
-                f'the protocol {protocol.name} takes degradations as texts: give --with "noise sigma=25" instead of --sigma 25'
+                f'the protocol {protocol.name} takes degradations as texts: give --with "noise sigma=25" instead of '
+                "--sigma 25"
             )
         return noisy_cases(self.name, paths, sigmas, protocol, seed)
 

@@ -25,7 +25,8 @@ class Summary:
         protocol: how the numbers were made.
         photographs: how many.
         psnr: in dB.
-        psnr_interval: 95 %, percentile bootstrap over photographs; None where there are too few, or scores are infinite.
+        psnr_interval: 95 %, percentile bootstrap over photographs; None where there are too few, or scores are
+            infinite.
         ssim: by the protocol's variant.
         ssim_interval: as that of the PSNR.
         seconds: per photograph, or None.

@@ -1,7 +1,7 @@
 """L: how far a restored image is from the clean one, and what may be asked of one where no clean image exists.
 
-LOSSES holds the first kind by name. The second kind looks at what its network computes on its way (`zero_dce` at curves,
-`sci` at stages), so each has a page and a signature of its own.
+LOSSES holds the first kind by name. The second kind looks at what its network computes on its way (`zero_dce` at
+curves, `sci` at stages), so each has a page and a signature of its own.
 """
 
 from collections.abc import Callable, Mapping

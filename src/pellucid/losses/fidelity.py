@@ -1,4 +1,4 @@
-"""How far a restored image is from the clean one. Each takes (restored, clean), (B, C, H, W) in [0, 1], and returns a scalar."""
+"""How far a restored image is from the clean one: (restored, clean), (B, C, H, W) in [0, 1], to a scalar."""
 
 import math
 
@@ -29,9 +29,9 @@ def charbonnier(restored: Tensor, clean: Tensor, epsilon: float = 1e-3) -> Tenso
 def dissimilarity(restored: Tensor, clean: Tensor) -> Tensor:
     """1 - SSIM, averaged over channels and images; sides of at least 11 pixels.
 
-    Source: Wang et al., IEEE TIP 2004, section III.B: Gaussian window of 11 x 11 with sigma 1.5, where it lies wholly inside.
-    The metric of the same name works in float64 and without gradients; here both axes of the window are matrices, which is
-    twenty times as fast, forwards and backwards.
+    Source: Wang et al., IEEE TIP 2004, section III.B: Gaussian window of 11 x 11 with sigma 1.5, where it lies wholly
+    inside. The metric of the same name works in float64 and without gradients; here both axes of the window are
+    matrices, which is twenty times as fast, forwards and backwards.
 
     Raises:
         ValueError: the images are smaller than the window.

@@ -1,7 +1,8 @@
 """What SCI asks of the illumination of a dark image, without any reference.
 
-Source: Ma et al., "Toward Fast, Flexible, and Robust Low-Light Image Enhancement" (CVPR 2022, arXiv 2204.10137), section 2.3.
-The paper does not print its two weights; these are those of the authors' code. Sums over places are averages here.
+Source: Ma et al., "Toward Fast, Flexible, and Robust Low-Light Image Enhancement" (CVPR 2022, arXiv 2204.10137),
+section 2.3. The paper does not print its two weights; these are those of the authors' code. Sums over places are
+averages here.
 """
 
 from collections.abc import Iterable
@@ -22,7 +23,7 @@ YUV = ((0.299, 0.587, 0.114), (-0.147, -0.289, 0.436), (0.615, -0.515, -0.100))
 
 
 def sci(stages: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
-    """The total loss, a scalar, of a cascade's stages: the input v = y + s and the illumination x of each, (B, 3, H, W)."""
+    """The total loss, a scalar, of a cascade's stages: input v = y + s and illumination x of each, (B, 3, H, W)."""
     losses = [FIDELITY_WEIGHT * fidelity(given, light) + smoothness(given, light) for given, light in stages]
     return torch.stack(losses).sum()
 
@@ -53,7 +54,7 @@ def implied_illumination(enhanced: Tensor, degraded: Tensor) -> Tensor:
 
 
 def _shifted(image: Tensor, down: int, across: int) -> tuple[Tensor, Tensor]:
-    """All pixels that have a neighbour so many places below and to the right (left, if negative), and these neighbours."""
+    """All pixels with a neighbour so many places below and to the right (left, if negative), and these neighbours."""
     height, width = image.shape[2:]
     start, stop = max(0, -across), min(width, width - across)
     return image[:, :, : height - down, start:stop], image[:, :, down:, start + across : stop + across]

@@ -1,7 +1,8 @@
 """What Zero-DCE asks of a brightened image, without any reference.
 
-Source: Guo et al., "Zero-Reference Deep Curve Estimation for Low-Light Image Enhancement" (CVPR 2020, arXiv 2001.06826),
-section 3.3; the weights are those of section 4. Sums over places are averages here, and so are sums over a batch.
+Source: Guo et al., "Zero-Reference Deep Curve Estimation for Low-Light Image Enhancement" (CVPR 2020, arXiv
+2001.06826), section 3.3; the weights are those of section 4. Sums over places are averages here, and so are sums over a
+batch.
 """
 
 import torch.nn.functional as F
@@ -58,7 +59,7 @@ def colour_constancy(enhanced: Tensor) -> Tensor:
 
 
 def curve_smoothness(curves: Tensor) -> Tensor:
-    """L_tvA: the square of |horizontal| + |vertical| differences of the maps, summed over colours, averaged over maps."""
+    """L_tvA: the square of |horizontal| + |vertical| differences of the maps, summed over colours, mean over maps."""
     across = curves.diff(dim=3)[:, :, :-1].abs()
     down = curves.diff(dim=2)[:, :, :, :-1].abs()
     return 3 * (across + down).square().mean()

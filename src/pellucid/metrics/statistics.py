@@ -1,4 +1,4 @@
-"""How sure an average is: percentile bootstrap intervals (Efron 1979) and permutation tests, the same for the same seed."""
+"""How sure an average is: percentile bootstrap intervals (Efron 1979) and permutation tests, fixed by a seed."""
 
 import math
 from dataclasses import dataclass
@@ -42,8 +42,9 @@ def bootstrap_interval(
     """The percentile bootstrap interval (low, high) of the mean of `values` at confidence `level`.
 
     Args:
-        values: one per picture, (pictures,); or of several trainings, (runs, pictures): then both are resampled, for another
-            seed would have given other numbers, too (Owen, "The pigeonhole bootstrap", Annals of Applied Statistics, 2007).
+        values: one per picture, (pictures,); or of several trainings, (runs, pictures): then both are resampled, for
+            another seed would have given other numbers, too (Owen, "The pigeonhole bootstrap", Annals of Applied
+            Statistics, 2007).
         level: of confidence.
         resamples: how many means are drawn.
         seed: of the draws.
@@ -79,9 +80,9 @@ def paired_difference(
 ) -> Difference:
     """The mean of a - b, where a[i] and b[i] are two systems' numbers for one picture, with its bootstrap interval.
 
-    Pictures are resampled in pairs, so what makes a picture hard for both cancels. Of several trainings, (runs, pictures),
-    a[r] and b[r] are of one seed, and runs are resampled in pairs, too. Raises ValueError where the shapes differ, and as
-    `bootstrap_interval` does.
+    Pictures are resampled in pairs, so what makes a picture hard for both cancels. Of several trainings, (runs,
+    pictures), a[r] and b[r] are of one seed, and runs are resampled in pairs, too. Raises ValueError where the shapes
+    differ, and as `bootstrap_interval` does.
     """
     difference = _paired(a, b)
     low, high = bootstrap_interval(difference, level=level, resamples=resamples, seed=seed)

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from pellucid.errors import ModelError, SettingsError
 from pellucid.models.file import read_tensors, write_tensors
 from pellucid.models.header import Header
-from pellucid.networks import External
+from pellucid.networks import External, Network
 from pellucid.refinement import Boosted
 
 __all__ = [
@@ -55,10 +55,11 @@ def save_own_network(module: nn.Module, folder: Path) -> bool:
         ModelError: the weights are not finite, or the file cannot be written.
     """
     network = module.network if isinstance(module, Boosted) else module
-    if not isinstance(network, External):
+    if isinstance(network, Network) and not isinstance(network, External):
         return False
+    own = network.network if isinstance(network, External) else network
     # Copies: weights that several layers share are stored for each, for the format knows of no sharing.
-    tensors = {key: value.detach().cpu().contiguous().clone() for key, value in network.network.state_dict().items()}
+    tensors = {key: value.detach().cpu().contiguous().clone() for key, value in own.state_dict().items()}
     write_tensors(tensors, folder / NETWORK_FILE)
     return True
 
@@ -94,12 +95,9 @@ def own_network(given: nn.Module | None, header: Header, path: Path, *, imported
     if not isinstance(given, External) and settings is not None:
         how = {key: value for key, value in settings.items() if key not in ("target", "arguments")}
         given = External(given, **how)
-    if fingerprint(given) == header.network.get("sha256"):
+    wanted = header.network.get("sha256")
+    if wanted in (fingerprint(given), _fingerprint(given.state_dict())):  # older files say the second of plain modules
         return given
-    if not isinstance(given, External):
-        raise ModelError(
-            f"{path}: was made for a network with other weights than the one given, or for External(network, ...)"
-        )
     if not path.with_name(NETWORK_FILE).is_file():
         raise ModelError(
             f"{path}: was made for a network with other weights than the one given, and no {NETWORK_FILE} lies beside it"
@@ -124,20 +122,22 @@ def own_weights(header: Header, path: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def fill_own_network(network: External, tensors: Mapping[str, Tensor], path: Path) -> None:
+def fill_own_network(network: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
     """Gives a network of the user's own its weights. Raises ModelError where they do not fit."""
+    own = network.network if isinstance(network, External) else network
     try:
-        network.network.load_state_dict(tensors)
+        own.load_state_dict(tensors)
     except RuntimeError as error:
         raise ModelError(
-            f"{path}: the weights of its network do not fit {network.settings['target']} "
+            f"{path}: the weights of its network do not fit {type(own).__name__} "
             f"({str(error).splitlines()[-1].strip()})"
         ) from error
 
 
 def fingerprint(network: nn.Module) -> str:
-    """The SHA-256 of a network's weights and their names."""
-    return _fingerprint(network.state_dict())
+    """The SHA-256 of a network's weights and their names; of one of the user's own the same in `External` and as it is."""
+    own = network.network if isinstance(network, External) else network
+    return _fingerprint({f"network.{key}": value for key, value in own.state_dict().items()})
 
 
 def bytes_of(value: Tensor) -> bytes:

@@ -12,7 +12,7 @@ from pellucid import images
 from pellucid.devices import channels_last, fast_bfloat16, find_device
 from pellucid.diagnosis import Diagnosis, block_offset, load_diagnoser
 from pellucid.errors import ImageError, ModelError, SettingsError
-from pellucid.guidance import Guidance
+from pellucid.guidance import NOTHING, Guidance
 from pellucid.images.jpeg_blocks import JPEG_BLOCK
 from pellucid.images.padding import pad_before, pad_to_multiple
 from pellucid.models.header import ONE_PASS, Policy
@@ -83,13 +83,14 @@ class Restorer:
         wanted = self.options.precision
         self.bfloat16 = wanted == "bfloat16" or (wanted == "auto" and fast_bfloat16(self.device))
 
-    def __call__(self, picture: Picture, *, strength: float | None = None) -> Picture:
+    def __call__(self, picture: Picture, *, strength: float | None = None, known: Guidance = NOTHING) -> Picture:
         """Restores a picture.
 
         Args:
             picture: a path; a PIL image; a numpy array (H, W, 3 or 1), uint8, uint16, or float in [0, 1]; a tensor
                 (B, 3, H, W) in [0, 1]; or a `Photograph`.
             strength: instead of the restorer's own.
+            known: what the model is told of the picture beside what it sees: words, a seed.
 
         Returns:
             The same kind; the picture itself, where the diagnoser says to leave it alone. For a path, the path of a new
@@ -99,14 +100,14 @@ class Restorer:
             ImageError: the picture cannot be read or understood, or the new file exists already.
         """
         if isinstance(picture, str | Path):
-            return cast(Picture, type(picture)(self._restored_file(Path(picture), strength)))
+            return cast(Picture, type(picture)(self._restored_file(Path(picture), strength, known)))
         strength = self.strength if strength is None else self._checked(strength)
         pixels = images.to_tensor(picture)
         alone = [self.diagnoser is not None and self.diagnoser(image).leave_alone for image in pixels]
         if all(alone):
             return picture
         restored = [
-            image[None] if left else self._restored(image[None].float(), strength)
+            image[None] if left else self._restored(image[None].float(), strength, known)
             for image, left in zip(pixels, alone, strict=True)
         ]
         return images.like(restored[0] if len(restored) == 1 else torch.cat(restored), picture)
@@ -126,35 +127,40 @@ class Restorer:
             raise ImageError(f"one picture is diagnosed at a time, got a batch of {len(pixels)}")
         return load_diagnoser()(pixels)
 
-    def restore_image(self, degraded: Tensor, *, strength: float | None = None) -> Tensor:
+    def restore_image(self, degraded: Tensor, *, strength: float | None = None, known: Guidance = NOTHING) -> Tensor:
         """Degraded (B, 3, H, W) in [0, 1], any size, to restored (B, 3, H * scale, W * scale) in [0, 1], float32, CPU.
+
+        Args:
+            degraded: the pictures.
+            strength: instead of the restorer's own.
+            known: what the model is told of each picture beside what it sees: words, a seed.
 
         Raises:
             SettingsError: a strength outside 0..1.
             ModelError: the network gives values that are not finite even in float32, or another size.
         """
         strength = self.strength if strength is None else self._checked(strength)
-        results = [self._restored(image[None], strength) for image in degraded.float()]
+        results = [self._restored(image[None], strength, known) for image in degraded.float()]
         return results[0] if len(results) == 1 else torch.cat(results)
 
     @torch.no_grad()
-    def look(self, image: Tensor, *, bfloat16: bool = False) -> Guidance:
+    def look(self, image: Tensor, known: Guidance = NOTHING, *, bfloat16: bool = False) -> Guidance:
         """What the model knows of a whole picture (1, 3, H, W) that lies on its device."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=bfloat16):
-            return verbs_of(self.model).look(image, cut=self._is_cut(image))
+            return verbs_of(self.model).look(image, known.to(self.device), cut=self._is_cut(image))
 
     @torch.no_grad()
-    def _restored(self, degraded: Tensor, strength: float) -> Tensor:
+    def _restored(self, degraded: Tensor, strength: float, known: Guidance) -> Tensor:
         """(1, 3, H, W) float32 to the restored picture, in as many passes as the policy asks for."""
         if strength == 0:
             return degraded.clamp(0, 1).cpu()
         image, top, left = self._placed(degraded)
         passes = Passes(self.model, self.passes)
-        while passes.begins(guidance := self.look(image, bfloat16=self.bfloat16)):
+        while passes.begins(guidance := self.look(image, known, bfloat16=self.bfloat16)):
             # Once more in float32 where bfloat16 gives no picture. Inline: no frame more between a picture and its network.
             for half in (True, False) if self.bfloat16 else (False,):
                 with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
-                    told = guidance if half == self.bfloat16 else self.look(image)
+                    told = guidance if half == self.bfloat16 else self.look(image, known)
                     if self._sampling is not None:
                         joined = sample_in_tiles(self._sampling, image, told, self.tiles(image))
                     else:
@@ -171,7 +177,7 @@ class Restorer:
             restored = torch.lerp(degraded.to(self.device), restored, strength)
         return restored.contiguous().cpu()
 
-    def _restored_file(self, source: Path, strength: float | None) -> Path:
+    def _restored_file(self, source: Path, strength: float | None, known: Guidance) -> Path:
         """Restores a file into a new one beside it, whose path it gives."""
         if not source.name:
             raise ImageError(f"{str(source)!r}: not the name of a file")
@@ -179,7 +185,8 @@ class Restorer:
         if target.exists():
             raise ImageError(f"{target}: exists already; pellucid.restore(input, output) writes where you say")
         photograph = images.read(source)
-        images.write_change(self(photograph, strength=strength), target, photograph, source, overwrite=False)
+        restored = self(photograph, strength=strength, known=known)
+        images.write_change(restored, target, photograph, source, overwrite=False)
         return target
 
     def _checked(self, strength: float) -> float:

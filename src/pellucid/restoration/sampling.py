@@ -13,6 +13,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from pellucid.errors import ModelError
 from pellucid.guidance import Guidance
 from pellucid.images.padding import pad_to_multiple
 from pellucid.networks import SamplingNetwork
@@ -32,12 +33,17 @@ def sample_in_tiles(network: SamplingNetwork, image: Tensor, guidance: Guidance,
 
     Returns:
         (B, 3, H * scale, W * scale), float32.
+
+    Raises:
+        ModelError: the network has no steps.
     """
     height, width = image.shape[2:]
     padded = pad_to_multiple(image, network.contract.multiple)
-    state = network.start(padded, guidance)
-    for state in sampled_states(network, padded, guidance, tiles):  # noqa: B007  # the last one counts
-        pass
+    state: Tensor | None = None
+    for state in sampled_states(network, padded, guidance, tiles):
+        pass  # the last one counts
+    if state is None:
+        raise ModelError(f"{type(network).__name__}: samples in no steps at all")
     scale = network.contract.scale
 
     def decoded(tile: Tensor, told: Guidance) -> Tensor:

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from pellucid.data.benchmarks.layouts import natural
 from pellucid.data.folders import Photographs, by_name, list_pairs, list_photographs, partner_name
-from pellucid.data.sources import Mixture, Pairs, Sight, Source, Synthetic
+from pellucid.data.sources import Mixture, Pairs, PriorInput, Source, Synthetic
 from pellucid.degradations import KINDS, Family, parse_drawn
 from pellucid.errors import DataError, unknown_name
 from pellucid.training.places import Place, check_places
@@ -91,7 +91,7 @@ class DataSettings(SourceSettings):
     """What is trained on: one source, or several in `sources`."""
 
     sources: Annotated[list[WeightedSource], Field(min_length=1)] | None = None
-    view: Sight = "whole"
+    view: PriorInput = "whole"
     """What the prior is shown in training: the whole photograph, as when it restores, or the training crop."""
     degrade_whole: bool = False
     """Degrade whole photographs where no prior sees them, too: so all arms of an ablation train on the same pixels."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pellucid.data.batches import Batches
-from pellucid.data.sources import Sight, Source
+from pellucid.data.sources import PriorInput, Source
 from pellucid.devices import channels_last
 from pellucid.errors import SettingsError, one_line
 from pellucid.models.assemble import assemble
@@ -116,8 +116,8 @@ def prepare(recipe: Recipe, folder: Path) -> tuple[Run, Source]:
             f"data.crop: must be divisible by {multiple} for network {recipe.network.name!r}, got {data.crop}"
         )
     view = module.prior.prepare if isinstance(module, Boosted) else None
-    sight: Sight | None = data.view if view is not None else "whole" if data.degrade_whole else None
-    batches = Batches(training, data.crop, settings.batch, settings.seed, view, sight, settings.prior_dropout)
+    prior_input: PriorInput | None = data.view if view is not None else "whole" if data.degrade_whole else None
+    batches = Batches(training, data.crop, settings.batch, settings.seed, view, prior_input, settings.prior_dropout)
     module = channels_last(module)
     # However much was drawn for the weights, what training draws, such as dropout, is the same for every module.
     torch.manual_seed(settings.seed)

@@ -12,7 +12,7 @@ Importing this loads neither torch nor libvips; only `overlap` and `fingerprint`
 
 from pellucid.data.benchmarks.adopting import adopt
 from pellucid.data.benchmarks.checking import Check, verify
-from pellucid.data.benchmarks.fetching import Failure, Outcome, fetch
+from pellucid.data.benchmarks.fetching import FailedFile, FetchOutcome, fetch
 from pellucid.data.benchmarks.locating import locate, pairs
 from pellucid.data.benchmarks.places import data_root, folder_of
 from pellucid.data.benchmarks.registry import Benchmark, PublishedFile, benchmarks, find_benchmark, is_benchmark
@@ -20,8 +20,8 @@ from pellucid.data.benchmarks.registry import Benchmark, PublishedFile, benchmar
 __all__ = [
     "Benchmark",
     "Check",
-    "Failure",
-    "Outcome",
+    "FailedFile",
+    "FetchOutcome",
     "PublishedFile",
     "adopt",
     "benchmarks",

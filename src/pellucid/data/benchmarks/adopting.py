@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from pellucid.data.benchmarks.checking import Report, check_layout, hash_files, right_and_wrong
-from pellucid.data.benchmarks.fetching import PARTIAL, Failure, Outcome, held
+from pellucid.data.benchmarks.fetching import PARTIAL, FailedFile, FetchOutcome, held
 from pellucid.data.benchmarks.layouts import best_layout, files_below
 from pellucid.data.benchmarks.places import folder_of
 from pellucid.data.benchmarks.registry import Benchmark, PublishedFile, find_benchmark
@@ -17,7 +17,7 @@ __all__ = ["adopt"]
 
 def adopt(
     name: str, source: Path, *, root: Path | None = None, link: bool = False, report: Report | None = None
-) -> Outcome:
+) -> FetchOutcome:
     """Copies the files of a set from anywhere below the folder `source` to their places.
 
     With published hashes files are known by their content, so neither names nor folders in `source` matter, and a copy
@@ -45,7 +45,7 @@ def adopt(
         return take(benchmark, source, folder, link, report)
 
 
-def _by_content(benchmark: Benchmark, source: Path, folder: Path, link: bool, report: Report | None) -> Outcome:
+def _by_content(benchmark: Benchmark, source: Path, folder: Path, link: bool, report: Report | None) -> FetchOutcome:
     right, _, _ = right_and_wrong(benchmark.files, folder)
     done = {file.path for file in right}
     todo = [file for file in benchmark.files if file.path not in done]
@@ -60,21 +60,21 @@ def _by_content(benchmark: Benchmark, source: Path, folder: Path, link: bool, re
     for file in todo:
         have = found.get(file.sha256)
         if have is None:
-            failed.append(Failure(file.path, _why_not(file, named)))
+            failed.append(FailedFile(file.path, _why_not(file, named)))
         elif _copy(have, folder, file.path, file.sha256, link):
             added, copied = added + 1, copied + file.bytes
         else:
-            failed.append(Failure(file.path, f"{have} changed while it was copied"))
+            failed.append(FailedFile(file.path, f"{have} changed while it was copied"))
     if not added and not right:
         wrong = sum(failure.reason != "missing" for failure in failed)
         raise DataError(
             f"{source}: holds no file of {benchmark.name}"
             + (f"; {wrong} have the right names and another content than was published" if wrong else "")
         )
-    return Outcome(benchmark, folder, len(right), added, copied, tuple(failed))
+    return FetchOutcome(benchmark, folder, len(right), added, copied, tuple(failed))
 
 
-def _by_layout(benchmark: Benchmark, source: Path, folder: Path, link: bool, report: Report | None) -> Outcome:
+def _by_layout(benchmark: Benchmark, source: Path, folder: Path, link: bool, report: Report | None) -> FetchOutcome:
     here = files_below(source)
     _, found = best_layout(here, benchmark.layouts, benchmark.suffixes)
     if not found.pairs:
@@ -92,9 +92,9 @@ def _by_layout(benchmark: Benchmark, source: Path, folder: Path, link: bool, rep
         if report:
             report(copied, path)
     check = check_layout(benchmark, folder, files_below(folder))
-    failed = [Failure(path, "without a partner") for path in found.alone]
-    failed += [Failure(benchmark.name, problem) for problem in check.problems]
-    return Outcome(benchmark, folder, present, added, copied, tuple(failed))
+    failed = [FailedFile(path, "without a partner") for path in found.alone]
+    failed += [FailedFile(benchmark.name, problem) for problem in check.problems]
+    return FetchOutcome(benchmark, folder, present, added, copied, tuple(failed))
 
 
 def _by_name(candidates: Iterable[Path]) -> dict[str, Path]:

@@ -18,7 +18,7 @@ from pellucid.data.benchmarks.places import folder_of, how_to_get
 from pellucid.data.benchmarks.registry import Benchmark, PublishedFile, find_benchmark
 from pellucid.errors import DataError, SettingsError
 
-__all__ = ["HOST", "PARTIAL", "Failure", "Outcome", "fetch", "held", "spread"]
+__all__ = ["HOST", "PARTIAL", "FailedFile", "FetchOutcome", "fetch", "held", "spread"]
 
 HOST = "https://raw.githubusercontent.com"
 """Below it a file of a public repository is at owner/repository/commit/path."""
@@ -28,7 +28,7 @@ PARTIAL = ".partial"
 
 
 @dataclass(frozen=True)
-class Failure:
+class FailedFile:
     """A file that is not there now, and why."""
 
     path: str
@@ -36,7 +36,7 @@ class Failure:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class FetchOutcome:
     """What `fetch` or `adopt` did.
 
     Attributes:
@@ -54,7 +54,7 @@ class Outcome:
     present: int
     added: int
     bytes: int
-    failed: tuple[Failure, ...] = ()
+    failed: tuple[FailedFile, ...] = ()
     unreachable: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
@@ -101,7 +101,7 @@ def fetch(
     jobs: int = 8,
     patience: Patience | None = None,
     report: Report | None = None,
-) -> Outcome:
+) -> FetchOutcome:
     """Downloads a set, or what of it is missing or wrong.
 
     Args:
@@ -131,7 +131,7 @@ def fetch(
     lost = {failure.path for failure in failed}
     added = [group for group in groups if group[0].path not in lost]
     size = sum(group[0].bytes for group in added)
-    return Outcome(benchmark, folder, len(right), sum(map(len, added)), size, failed, run.unreachable)
+    return FetchOutcome(benchmark, folder, len(right), sum(map(len, added)), size, failed, run.unreachable)
 
 
 def _groups(files: Sequence[PublishedFile], right: set[str]) -> list[list[PublishedFile]]:
@@ -143,7 +143,7 @@ def _groups(files: Sequence[PublishedFile], right: set[str]) -> list[list[Publis
     return list(groups.values())
 
 
-def _in_parallel(run: _Run, groups: list[list[PublishedFile]], mirror: str, jobs: int) -> tuple[Failure, ...]:
+def _in_parallel(run: _Run, groups: list[list[PublishedFile]], mirror: str, jobs: int) -> tuple[FailedFile, ...]:
     reasons: dict[str, str] = {}
     pool = ThreadPoolExecutor(jobs)
     waiting: dict[Future[None], list[PublishedFile]] = {
@@ -162,7 +162,9 @@ def _in_parallel(run: _Run, groups: list[list[PublishedFile]], mirror: str, jobs
     finally:  # also where the user interrupts or the disk is full
         run.stopped.set()
         pool.shutdown(wait=True, cancel_futures=True)
-    return tuple(Failure(file.path, reasons[file.path]) for group in groups for file in group if file.path in reasons)
+    return tuple(
+        FailedFile(file.path, reasons[file.path]) for group in groups for file in group if file.path in reasons
+    )
 
 
 def _one(run: _Run, group: list[PublishedFile], address: str) -> None:

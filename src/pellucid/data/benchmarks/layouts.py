@@ -2,7 +2,8 @@
 
 A pattern is a path without its suffix, with named fields: `hazy/{scene}_{number}` and `clear/{scene}`. Two files are
 partners when the fields that both patterns have are equal, so several degraded pictures may share one clean one. A
-field takes as little as it can, never a slash; folders may lie above a pattern, and must then be the same on both sides.
+field takes as little as it can, never a slash; folders may lie above a pattern, and must then be the same on both
+sides.
 """
 
 import os
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path, PurePosixPath
 
-__all__ = ["PICTURES", "Layout", "Matched", "best_layout", "files_below", "match", "translate"]
+__all__ = ["PICTURES", "Matched", "PairLayout", "best_layout", "files_below", "match", "translate"]
 
 PICTURES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 """Suffixes that a picture of a published set has, unless its record says otherwise."""
@@ -22,7 +23,7 @@ _ABOVE = "above_"
 
 
 @dataclass(frozen=True)
-class Layout:
+class PairLayout:
     """How the files of a set lie.
 
     Attributes:
@@ -83,7 +84,7 @@ def natural(path: str) -> list[tuple[bool, int, str]]:
     return [(part.isdigit(), int(part) if part.isdigit() else 0, part) for part in re.split(r"(\d+)", path)]
 
 
-def match(paths: Iterable[str], layout: Layout, suffixes: Sequence[str] = PICTURES) -> Matched:
+def match(paths: Iterable[str], layout: PairLayout, suffixes: Sequence[str] = PICTURES) -> Matched:
     """Pairs of `layout` among `paths` (relative, with slashes)."""
     clean: dict[tuple[str, ...], list[str]] = {}
     degraded: list[tuple[tuple[str, ...], str]] = []
@@ -121,8 +122,8 @@ def _in_order(degraded: list[str], clean: list[str]) -> Matched:
 
 
 def best_layout(
-    paths: Sequence[str], layouts: Sequence[Layout], suffixes: Sequence[str] = PICTURES
-) -> tuple[Layout, Matched]:
+    paths: Sequence[str], layouts: Sequence[PairLayout], suffixes: Sequence[str] = PICTURES
+) -> tuple[PairLayout, Matched]:
     """The layout that finds most pairs among `paths`; the first of them where several do."""
     found = [(layout, match(paths, layout, suffixes)) for layout in layouts]
     return max(found, key=lambda one: (len(one[1].pairs), len(one[1].alone)))

@@ -11,7 +11,7 @@ __all__ = ["data_root", "folder_of", "how_to_get", "present"]
 
 
 def data_root() -> Path:
-    """The folder of all sets: the environment variable PELLUCID_DATA, or else `pellucid/data` in the platform's cache."""
+    """The folder of all sets: the environment variable PELLUCID_DATA, or `pellucid/data` in the platform's cache."""
     told = os.environ.get("PELLUCID_DATA")
     if told:
         return Path(told).expanduser()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from pellucid.data.benchmarks.layouts import PICTURES, Layout, match, translate
+from pellucid.data.benchmarks.layouts import PICTURES, PairLayout, match, translate
 from pellucid.errors import SettingsError, unknown_name
 
 __all__ = ["Benchmark", "PublishedFile", "benchmarks", "find_benchmark", "is_benchmark"]
@@ -69,7 +69,7 @@ class Benchmark:
     task: str
     split: str
     count: int
-    layouts: tuple[Layout, ...]
+    layouts: tuple[PairLayout, ...]
     paper: str
     licence: str = "not stated"
     notes: str = ""
@@ -167,7 +167,7 @@ def _read(registry: Path) -> Mapping[str, Benchmark]:
             same = ("layouts", "repository", "commit", "origin", "paper", "licence", "task", "table", "suffixes")
             record = {key: getattr(whole, key) for key in same} | record
         else:
-            record["layouts"] = tuple(Layout(**layout) for layout in record["layouts"])
+            record["layouts"] = tuple(PairLayout(**layout) for layout in record["layouts"])
             record["origin"] = tuple(record.get("origin", {}).items())
             record["table"] = registry.parent / "files" / f"{name}.tsv" if record.get("repository") else None
         for key in ("overlaps", "aliases", "suffixes"):

@@ -16,15 +16,22 @@ import yaml
 from pydantic import ValidationError
 
 from pellucid.errors import SettingsError, one_line, unknown_name
-from pellucid.evaluation.published.schema import PROTOCOL_NAMES, Column, Metric, Row, Source, Table
+from pellucid.evaluation.published.schema import (
+    PROTOCOL_NAMES,
+    MetricName,
+    PublishedColumn,
+    PublishedRow,
+    PublishedSource,
+    PublishedTable,
+)
 
 __all__ = [
     "PROTOCOL_NAMES",
-    "Column",
-    "Metric",
-    "Row",
-    "Source",
-    "Table",
+    "MetricName",
+    "PublishedColumn",
+    "PublishedRow",
+    "PublishedSource",
+    "PublishedTable",
     "find_table",
     "quoted",
     "read_table",
@@ -33,13 +40,13 @@ __all__ = [
 
 
 @cache
-def tables() -> Mapping[str, Table]:
+def tables() -> Mapping[str, PublishedTable]:
     """Every table by its name: the documents in alphabetical order, the tables of each by their numbers."""
     read = (read_table(entry) for entry in files(__package__).iterdir() if entry.name.endswith(".yaml"))
     return MappingProxyType({table.name: table for table in sorted(read, key=_order)})
 
 
-def find_table(name: str) -> Table:
+def find_table(name: str) -> PublishedTable:
     """The table of that name. Raises SettingsError, with the known names, for another."""
     try:
         return tables()[name]
@@ -47,12 +54,12 @@ def find_table(name: str) -> Table:
         raise SettingsError(unknown_name("table", name, tables())) from None
 
 
-def read_table(path: Path | Traversable) -> Table:
+def read_table(path: Path | Traversable) -> PublishedTable:
     """The table in a YAML file; its name is that of the file.
 
     Raises:
-        SettingsError: the file cannot be read, is not YAML, or says something that `Table` does not allow; names the file
-            and the first wrong key.
+        SettingsError: the file cannot be read, is not YAML, or says something that `PublishedTable` does not allow;
+            names the file and the first wrong key.
     """
     try:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -65,18 +72,18 @@ def read_table(path: Path | Traversable) -> Table:
     if "name" in tree:
         raise SettingsError(f"{path.name}: name: a table is named by its file")
     try:
-        return Table.model_validate({**tree, "name": path.name.removesuffix(".yaml")})
+        return PublishedTable.model_validate({**tree, "name": path.name.removesuffix(".yaml")})
     except ValidationError as error:
         raise SettingsError(f"{path.name}: {_explain(error)}") from None
 
 
-def quoted(table: Table) -> list[dict[str, Any]]:
+def quoted(table: PublishedTable) -> list[dict[str, Any]]:
     """The numbers of a table for a report, an entry for each model and column that has any.
 
     Returns:
-        Entries of `table`, `model` (with its group in brackets), `data` (the set's name, or as printed where pellucid does
-        not know the set), `condition` (with the part of the set, if it is one), `protocol` (a name, or None where none
-        of ours made the numbers), `psnr` in dB and `ssim` (None where not printed), and `source`.
+        Entries of `table`, `model` (with its group in brackets), `data` (the set's name, or as printed where pellucid
+        does not know the set), `condition` (with the part of the set, if it is one), `protocol` (a name, or None where
+        none of ours made the numbers), `psnr` in dB and `ssim` (None where not printed), and `source`.
     """
     entries = []
     for row in table.rows:
@@ -100,7 +107,7 @@ def quoted(table: Table) -> list[dict[str, Any]]:
     return entries
 
 
-def _order(table: Table) -> tuple[str, int, str]:
+def _order(table: PublishedTable) -> tuple[str, int, str]:
     """ptgrm-2 comes before ptgrm-10, and numbers before words."""
     document, _, rest = table.name.partition("-")
     return document, int(rest) if rest.isdecimal() else 1000, rest

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from pellucid.data.benchmarks import find_benchmark
 from pellucid.errors import SettingsError, unknown_name
 
-__all__ = ["PROTOCOL_NAMES", "Column", "Metric", "Row", "Source", "Table"]
+__all__ = ["PROTOCOL_NAMES", "MetricName", "PublishedColumn", "PublishedRow", "PublishedSource", "PublishedTable"]
 
 # The keys of pellucid.metrics.PROTOCOLS, which is not imported since that loads torch; a test holds the two equal.
 PROTOCOL_NAMES = (
@@ -33,12 +33,12 @@ PROTOCOL_NAMES = (
     "synthetic-rgb",
 )
 
-Metric = Literal["psnr", "ssim", "lpips"]
+MetricName = Literal["psnr", "ssim", "lpips"]
 Text = Annotated[str, Field(min_length=1)]
 Values = tuple[Annotated[float, Field(strict=True)] | None, ...]
 
 # What a number can be at all: a misplaced decimal point, or SSIM in the place of PSNR, lies outside.
-_PLAUSIBLE: dict[Metric, tuple[float, float]] = {"psnr": (5, 60), "ssim": (0, 1), "lpips": (0, 1)}
+_PLAUSIBLE: dict[MetricName, tuple[float, float]] = {"psnr": (5, 60), "ssim": (0, 1), "lpips": (0, 1)}
 
 _NOISE = re.compile(r"noise sigma=\d+(\.\d+)?")
 
@@ -47,7 +47,7 @@ class _Entry(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class Source(_Entry):
+class PublishedSource(_Entry):
     """Where the numbers stand, and where they were read."""
 
     paper: Text
@@ -63,7 +63,7 @@ class Source(_Entry):
         return f"{self.paper}{where}" + (f", table {self.table}" if self.table else "")
 
 
-class Column(_Entry):
+class PublishedColumn(_Entry):
     """What the numbers below one another were measured on, and how."""
 
     title: Text | None = None
@@ -120,7 +120,7 @@ class Column(_Entry):
         return self.data is not None and self.part is None and self.protocol is not None and self.measurable
 
 
-class Row(_Entry):
+class PublishedRow(_Entry):
     """One model across the columns."""
 
     model: Text
@@ -143,15 +143,15 @@ class Row(_Entry):
         return f"{self.model} ({self.group})" if self.group else self.model
 
 
-class Table(_Entry):
+class PublishedTable(_Entry):
     """A published table. In its file, `protocol`, `protocol_note` and `condition` may be said once for all columns."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)+$")]
     title: Text
-    source: Source
-    metrics: Annotated[tuple[Metric, ...], Field(min_length=1)]
-    columns: Annotated[tuple[Column, ...], Field(min_length=1)]
-    rows: Annotated[tuple[Row, ...], Field(min_length=1)]
+    source: PublishedSource
+    metrics: Annotated[tuple[MetricName, ...], Field(min_length=1)]
+    columns: Annotated[tuple[PublishedColumn, ...], Field(min_length=1)]
+    rows: Annotated[tuple[PublishedRow, ...], Field(min_length=1)]
     notes: Text | None = None
     missing: Text | None = None
     """What the printed table has that the file has not; None where it is complete."""
@@ -185,7 +185,7 @@ class Table(_Entry):
                 raise ValueError(f"rows.{index}: a second row for {row.label}")
         return self
 
-    def _check(self, row: Row) -> None:
+    def _check(self, row: PublishedRow) -> None:
         if len(row.values) != len(self.columns):
             raise ValueError(f"{len(row.values)} values for {len(self.columns)} columns")
         for values in (*row.values, *([row.average] if row.average else [])):
@@ -198,7 +198,7 @@ class Table(_Entry):
         if row.base is not None:
             self.base_of(row)
 
-    def base_of(self, row: Row) -> Row | None:
+    def base_of(self, row: PublishedRow) -> PublishedRow | None:
         """The row that `row` is a boosted form of, if it is one. Raises ValueError where the table lacks it."""
         if row.base is None:
             return None

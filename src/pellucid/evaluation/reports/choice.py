@@ -7,18 +7,18 @@ from typing import Any
 
 from pellucid.evaluation.candidates import DEGRADED
 
-__all__ = ["Choice", "telling_photographs"]
+__all__ = ["ChosenPhotograph", "telling_photographs"]
 
 
 @dataclass(frozen=True)
-class Choice:
+class ChosenPhotograph:
     """A photograph to show, and why."""
 
     photograph: str
     reasons: tuple[str, ...]
 
 
-def telling_photographs(rows: Iterable[Mapping[str, Any]]) -> list[Choice]:
+def telling_photographs(rows: Iterable[Mapping[str, Any]]) -> list[ChosenPhotograph]:
     """At most six photographs of one column, chosen by its rows alone, so that nobody picks the flattering ones.
 
     The leader of the column is the model with the highest mean PSNR, apart from the input. Chosen are the two
@@ -54,7 +54,7 @@ def telling_photographs(rows: Iterable[Mapping[str, Any]]) -> list[Choice]:
     reasons: dict[str, list[str]] = {}
     for photograph, reason in named:
         reasons.setdefault(photograph, []).append(reason)
-    return [Choice(photograph, tuple(reasons[photograph])) for photograph in ordered if photograph in reasons]
+    return [ChosenPhotograph(photograph, tuple(reasons[photograph])) for photograph in ordered if photograph in reasons]
 
 
 def _worth(scores: Mapping[str, float], degraded: Mapping[str, float]) -> dict[str, float]:

@@ -5,14 +5,11 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from io import StringIO
-from pathlib import Path
 from typing import Any
 
-from pellucid.errors import DataError
 from pellucid.evaluation.rows import Row
 from pellucid.evaluation.score import Failure
 from pellucid.evaluation.summary import Summary
-from pellucid.files import written_whole
 from pellucid.metrics import Protocol
 from pellucid.version import __version__
 
@@ -27,7 +24,6 @@ __all__ = [
     "described",
     "headings_of",
     "lines_of",
-    "write_files",
 ]
 
 FORMAT = 1
@@ -145,22 +141,6 @@ def as_csv(document: Mapping[str, Any]) -> str:
     writer.writeheader()
     writer.writerows({key: _unarmed(value) for key, value in row.items()} for row in rows)
     return text.getvalue()
-
-
-def write_files(folder: Path, files: Mapping[str, str]) -> None:
-    """Writes texts to a folder, by name.
-
-    Raises:
-        DataError: the folder cannot be written.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, text in files.items():
-            with written_whole(folder / name) as partial:
-                # Names of files need not be Unicode.
-                partial.write_bytes(text.encode("utf-8", "backslashreplace"))
-    except OSError as error:
-        raise DataError(f"{folder}: results cannot be written ({error.strerror or error})") from error
 
 
 def as_json(document: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Pictures for a report: the same telling crop of every model's result, maps of where the errors lie, and their files."""
+"""Pictures for a report: the same telling crop of every model's result, maps of where the errors lie, their files."""
 
 import hashlib
 import json
@@ -20,8 +20,8 @@ __all__ = [
     "COLOURS",
     "LARGEST",
     "SIDE",
+    "FigurePlace",
     "Figures",
-    "Place",
     "Region",
     "coloured",
     "error_map",
@@ -61,7 +61,7 @@ class Region(NamedTuple):
     width: int
 
 
-class Place(NamedTuple):
+class FigurePlace(NamedTuple):
     """One photograph of one column of a table: what figures are filed under."""
 
     data: str
@@ -181,10 +181,10 @@ def _positive(largest: float) -> float:
 class Figures:
     """The figures of an evaluation, as PNG files in one folder.
 
-    A file's name follows from what it is of, not from when it was made, so an evaluation that was interrupted finds what
-    it has already, and one with another model of the same name writes over it. Names are short and plain ASCII in small
-    letters, whatever the photographs, sets and models are called, and end in a hash of the full names, so no two share
-    one, on file systems that ignore case, too.
+    A file's name follows from what it is of, not from when it was made, so an evaluation that was interrupted finds
+    what it has already, and one with another model of the same name writes over it. Names are short and plain ASCII in
+    small letters, whatever the photographs, sets and models are called, and end in a hash of the full names, so no two
+    share one, on file systems that ignore case, too.
 
     Args:
         folder: made when the first figure is saved.
@@ -193,18 +193,18 @@ class Figures:
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(folder)
 
-    def path(self, place: Place, model: str | None, kind: Kind) -> Path:
+    def path(self, place: FigurePlace, model: str | None, kind: Kind) -> Path:
         """The file of a figure, whether it is there or not. `CLEAN` for the model is the clean picture."""
         digest = hashlib.sha256(json.dumps([*place, model, SIDE, LARGEST]).encode()).hexdigest()[:16]
         names = [place.photograph, place.condition, model or "clean"]
         return self.folder / _plain(place.data) / f"{'-'.join(map(_plain, names))}-{digest}-{kind}.png"
 
-    def has(self, place: Place, model: str) -> bool:
+    def has(self, place: FigurePlace, model: str) -> bool:
         """Whether all figures of this model's result are there, and the clean crop to compare with."""
         wanted: list[tuple[str | None, Kind]] = [(model, "zoom"), (model, "error"), (CLEAN, "zoom")]
         return all(self.path(place, name, kind).is_file() for name, kind in wanted)
 
-    def save(self, place: Place, model: str, restored: Tensor, *, degraded: Tensor, clean: Tensor) -> None:
+    def save(self, place: FigurePlace, model: str, restored: Tensor, *, degraded: Tensor, clean: Tensor) -> None:
         """Writes the crop and the error map of a result, and the crop of the clean picture to compare with.
 
         All are (1, 3, H, W) in [0, 1], of one size; only the degraded picture, also where it is the result, may be

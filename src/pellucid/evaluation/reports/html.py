@@ -11,12 +11,12 @@ from pellucid.errors import DataError
 from pellucid.evaluation.candidates import DEGRADED
 from pellucid.evaluation.reports.choice import telling_photographs
 from pellucid.evaluation.reports.document import closing_notes
-from pellucid.evaluation.reports.figures import CLEAN, LARGEST, Figures, Kind, Place
-from pellucid.evaluation.reports.page import as_uri, number, render, said, write_page
+from pellucid.evaluation.reports.figures import CLEAN, LARGEST, FigurePlace, Figures, Kind
+from pellucid.evaluation.reports.page import as_uri, number, render, said
 from pellucid.evaluation.reports.plot import StripPlot, strip_plot
 from pellucid.evaluation.reports.tables import Column, Table, tables_of
 
-__all__ = ["as_html", "write_html"]
+__all__ = ["as_html"]
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Crop:
 
 
 @dataclass(frozen=True)
-class Shown:
+class ShownPhotograph:
     """One photograph of the figures."""
 
     photograph: str
@@ -49,14 +49,7 @@ class Section:
     condition: str
     protocol: str
     plot: StripPlot | None
-    shown: tuple[Shown, ...]
-
-
-def write_html(
-    document: Mapping[str, Any], figures_folder: str | os.PathLike[str] | None, path: str | os.PathLike[str]
-) -> None:
-    """Writes a report of an evaluation to one file; see `as_html`. Raises DataError where it cannot be written."""
-    write_page(as_html(document, figures_folder), path)
+    shown: tuple[ShownPhotograph, ...]
 
 
 def as_html(document: Mapping[str, Any], figures_folder: str | os.PathLike[str] | None = None) -> str:
@@ -116,7 +109,7 @@ def _is_of(entry: Mapping[str, Any], column: Column, protocol: str | None) -> bo
     return (entry["data"], entry["condition"], entry["protocol"]) == (*column, protocol)
 
 
-def _shown(rows: Sequence[Mapping[str, Any]], figures: Figures) -> Iterator[Shown]:
+def _shown(rows: Sequence[Mapping[str, Any]], figures: Figures) -> Iterator[ShownPhotograph]:
     """The telling photographs of a column that have figures."""
     for choice in telling_photographs(rows):
         scores = {
@@ -124,7 +117,7 @@ def _shown(rows: Sequence[Mapping[str, Any]], figures: Figures) -> Iterator[Show
             for row in rows
             if row["photograph"] == choice.photograph
         }
-        place = Place(rows[0]["data"], rows[0]["condition"], rows[0]["protocol"], choice.photograph)
+        place = FigurePlace(rows[0]["data"], rows[0]["condition"], rows[0]["protocol"], choice.photograph)
         best = round(max(scores.values()), 2)
         crops = tuple(
             Crop(model, number(psnr, 2), round(psnr, 2) == best, uri, _uri(figures, place, model, "error"))
@@ -132,10 +125,10 @@ def _shown(rows: Sequence[Mapping[str, Any]], figures: Figures) -> Iterator[Show
             if (uri := _uri(figures, place, model, "zoom"))
         )
         if crops:
-            yield Shown(choice.photograph, choice.reasons, crops, _uri(figures, place, CLEAN, "zoom"))
+            yield ShownPhotograph(choice.photograph, choice.reasons, crops, _uri(figures, place, CLEAN, "zoom"))
 
 
-def _uri(figures: Figures, place: Place, model: str | None, kind: Kind) -> str | None:
+def _uri(figures: Figures, place: FigurePlace, model: str | None, kind: Kind) -> str | None:
     """A figure as a data URI; None where there is none."""
     path = figures.path(place, model, kind)
     try:

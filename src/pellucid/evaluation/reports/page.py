@@ -22,8 +22,8 @@ _HOME = "pellucid.evaluation.reports"
 def render(template: str, *, package: str = _HOME, style: str | None = None, **context: Any) -> str:
     """A page as the text of one HTML file.
 
-    Everything is inside; a content security policy forbids the browser to load anything else and to run any script but the
-    reports' own. Every text of the context is escaped.
+    Everything is inside; a content security policy forbids the browser to load anything else and to run any script but
+    the reports' own. Every text of the context is escaped.
 
     Args:
         template: which extends `page.html`; in the folder `templates` of its package, like the style.

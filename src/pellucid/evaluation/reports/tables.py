@@ -102,7 +102,7 @@ class Table:
 
 
 def tables_of(document: Mapping[str, Any]) -> list[Table]:
-    """The tables of a document, in the order of its protocols; numbers without a protocol stand in a table of their own.
+    """The tables of a document, in the order of its protocols; numbers without a protocol have a table of their own.
 
     Sets and lines keep the order in which the document names them first. Run and quoted numbers of a column are
     ranked together, since they claim to be made alike; a quoted model has one line for each source.

@@ -1,1 +1,1 @@
-"""Ablations: variants of a recipe (arms), trained alike and scored alike, and the table that says what each part is worth."""
+"""Ablations: variants of a recipe (arms), trained and scored alike, and the table that says what each part is worth."""

@@ -72,11 +72,12 @@ def arms_of(
 
     Args:
         tree: the recipe, as YAML gives it.
-        grids: "controls" (the network alone, and `CONTROLS`), "table-3" (PTG-RM's ablations of R, those that its prior and its
-            place allow), "features" (R inside the network, at its deepest features).
-        priors: further priors, each `SPEC` or `SPEC=WEIGHTS_FILE`, or where several read a file, `SPEC={SPEC: FILE, SPEC: FILE}`:
-            table 1 of PTG-RM.
-        vary: further variants, each `a.b=value,value` (values as YAML), one arm per value; `a=1,2; b=3,4` makes the product.
+        grids: "controls" (the network alone, and `CONTROLS`), "table-3" (PTG-RM's ablations of R, those that its prior
+            and its place allow), "features" (R inside the network, at its deepest features).
+        priors: further priors, each `SPEC` or `SPEC=WEIGHTS_FILE`, or where several read a file, `SPEC={SPEC: FILE,
+            SPEC: FILE}`: table 1 of PTG-RM.
+        vary: further variants, each `a.b=value,value` (values as YAML), one arm per value; `a=1,2; b=3,4` makes the
+            product.
 
     Raises:
         SettingsError: an unknown grid, a recipe without a boost, or a variant that is no recipe.
@@ -154,7 +155,7 @@ class _Parts:
         return ablation != "snr-mask" or base.refinement.name == "ptgrm"
 
     def check(self, arm: Arm) -> None:
-        """Builds what an arm is made of, so that what cannot be is known before hours of training; the error names the arm."""
+        """Builds what an arm is made of: what cannot be is known before hours of training; errors name the arm."""
         recipe = arm.recipe(0)
         if recipe.train.minutes is not None:
             raise SettingsError(
@@ -173,7 +174,8 @@ def _controls(tree: Mapping[str, Any], base: Recipe, parts: _Parts, *, guided: b
     prior = parts.prior(base)
     width = feature_width(prior, base.refinement.settings)
     plain = {"weights": None, "shuffled": False}
-    # R "large" looks at no prior: neither beside its latent, nor in a layer of the network, whatever the recipe's own R does.
+    # R "large" looks at no prior: neither beside its latent, nor in a layer of the network, whatever the recipe's own R
+    # does.
     outside = {key: value for key, value in base.refinement.settings.items() if key not in ("guidance", "layer")}
     large = _as_large({**outside, **ABLATIONS["large"]}, _parameters(parts.refinement(base)), prior.width)
     frozen = base.train.freeze_network
@@ -206,7 +208,7 @@ def _controls(tree: Mapping[str, Any], base: Recipe, parts: _Parts, *, guided: b
 
 
 def _as_large(settings: Mapping[str, Any], parameters: int, prior_width: int) -> dict[str, Any]:
-    """Settings of an R for images, with the number of channels, a multiple of four, that comes nearest to so many parameters."""
+    """Settings of an R for images, with the channels, a multiple of four, that come nearest to so many parameters."""
     best, least = 4, math.inf
     for channels in itertools.count(4, 4):
         with torch.device("meta"):
@@ -223,7 +225,7 @@ def _parameters(module: nn.Module) -> int:
 
 
 def _guided(recipe: Recipe) -> bool:
-    """Whether a prior guides the network itself; one of somebody else's, which may not be built without memory, it never does."""
+    """Whether a prior guides the network itself; never one of the user's own, which may be too large to be built."""
     if recipe.network.name == "external":
         return False
     with torch.device("meta"):
@@ -231,7 +233,7 @@ def _guided(recipe: Recipe) -> bool:
 
 
 def _with_guide_of_its_prior(arm: Arm, base: Recipe) -> Arm:
-    """The arm with a network as wide in its guide as the arm's own prior; its weights must hold nothing that depends on that."""
+    """The arm with a network as wide in its guide as the arm's own prior; no weights may depend on that."""
     prior, usual = arm.recipe(0).prior, base.prior
     if prior is None or (usual and (prior.name, prior.weights) == (usual.name, usual.weights)):
         return arm

@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from pellucid.evaluation.candidates import INPUT
-from pellucid.evaluation.job import Job
-from pellucid.evaluation.reports.document import as_json, write_files
+from pellucid.evaluation.job import EvaluationJob
+from pellucid.evaluation.reports.document import as_json
+from pellucid.evaluation.reports.files import write_files
 from pellucid.evaluation.score import Failure
 from pellucid.evaluation.sets import TestSet
 from pellucid.studies.ablation.runs import Runs
-from pellucid.studies.ablation.table import Result, as_csv, as_document, as_latex, as_markdown, results_of
+from pellucid.studies.ablation.table import ArmResult, as_csv, as_document, as_latex, as_markdown, results_of
 
 __all__ = ["check", "score", "write"]
 
@@ -23,7 +24,7 @@ def check(
     protocol: str | None = None,
 ) -> None:
     """Raises SettingsError where sets could not be scored so, which should be known before hours of training."""
-    job = Job(pictures=False)
+    job = EvaluationJob(pictures=False)
     for photographs in sets:
         job.add(photographs, [INPUT], sigmas=sigmas, degradations=degradations, protocol=protocol)
 
@@ -36,10 +37,10 @@ def score(
     sigmas: Sequence[float] = (),
     degradations: Sequence[str] = (),
     protocol: str | None = None,
-) -> tuple[list[Result], dict[str, Any], list[Failure]]:
+) -> tuple[list[ArmResult], dict[str, Any], list[Failure]]:
     """Scores every model of an ablation on sets; scores that the folder holds already are not computed again.
 
-    Sets of clean photographs are degraded as `evaluation.job.Job.add` does it.
+    Sets of clean photographs are degraded as `evaluation.job.EvaluationJob.add` does it.
 
     Returns:
         The results, everything as a document, and what could not be scored.
@@ -50,7 +51,7 @@ def score(
         DataError: the folder cannot be written.
     """
     found = runs.candidates()
-    job = Job(folder / "evaluation", pictures=False)
+    job = EvaluationJob(folder / "evaluation", pictures=False)
     for photographs in sets:
         tested = [candidate for candidate, _ in found]
         job.add(photographs, tested, sigmas=sigmas, degradations=degradations, protocol=protocol)
@@ -69,7 +70,7 @@ def score(
     return results, as_document(results, outcome.document["protocols"], made), outcome.failures
 
 
-def write(results: Sequence[Result], document: Mapping[str, Any], folder: Path) -> str:
+def write(results: Sequence[ArmResult], document: Mapping[str, Any], folder: Path) -> str:
     """Writes `ablation.json`, `.md`, `.tex` and `.csv` to the folder; returns the Markdown.
 
     Raises:

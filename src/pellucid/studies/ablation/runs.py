@@ -9,7 +9,7 @@ from torch import nn
 
 from pellucid.errors import ModelError, SettingsError
 from pellucid.evaluation.candidates import Candidate, candidates_of
-from pellucid.evaluation.reports.pictures import safe_name
+from pellucid.evaluation.saved_pictures import safe_name
 from pellucid.models.file import describe_model
 from pellucid.models.load import load_model
 from pellucid.models.tables import build_network

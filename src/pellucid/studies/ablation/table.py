@@ -1,4 +1,4 @@
-"""What an ablation says: each arm's scores over seeds, its gain over the network alone, and the prior's gain over controls."""
+"""What an ablation says: each arm's scores over seeds, its gain over the network alone, the prior's over controls."""
 
 import csv
 import math
@@ -15,11 +15,11 @@ from pellucid.studies.ablation.arms import BASE, CONTROLS, NETWORK, STUDENT
 from pellucid.studies.ablation.runs import ArmRun
 from pellucid.version import __version__
 
-__all__ = ["Comparison", "Result", "as_csv", "as_document", "as_latex", "as_markdown", "results_of"]
+__all__ = ["ArmComparison", "ArmResult", "as_csv", "as_document", "as_latex", "as_markdown", "results_of"]
 
 
 @dataclass(frozen=True)
-class Comparison:
+class ArmComparison:
     """The paired difference in PSNR to another arm, in dB, over photographs and seeds.
 
     Attributes:
@@ -29,7 +29,8 @@ class Comparison:
         high: of the same.
         p: of the photographs' mean differences when signs are flipped.
         by_seed: the mean over photographs for each seed, in their order.
-        shown: 1 or -1 where the arm is shown to be above or below the other: by `metrics.shown`, and with every seed; else 0.
+        shown: 1 or -1 where the arm is shown to be above or below the other: by `metrics.shown`, and with every seed;
+            else 0.
     """
 
     other: str
@@ -42,7 +43,7 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class Result:
+class ArmResult:
     """One arm in one column.
 
     Attributes:
@@ -70,11 +71,11 @@ class Result:
     psnr: float
     psnr_deviation: float | None
     ssim: float
-    over_network: Comparison | None = None
-    over_controls: tuple[Comparison, ...] = ()
+    over_network: ArmComparison | None = None
+    over_controls: tuple[ArmComparison, ...] = ()
 
 
-def results_of(rows: Sequence[Row], runs: Mapping[str, ArmRun], parameters: Mapping[str, int]) -> list[Result]:
+def results_of(rows: Sequence[Row], runs: Mapping[str, ArmRun], parameters: Mapping[str, int]) -> list[ArmResult]:
     """One result per arm and column, in the order of the rows.
 
     Args:
@@ -96,7 +97,7 @@ def results_of(rows: Sequence[Row], runs: Mapping[str, ArmRun], parameters: Mapp
             controls = [name for name in CONTROLS if name in arms] if arm in (BASE, STUDENT) else []
             compared = [_compared(by_seed, arms[name], name) for name in controls]
             results.append(
-                Result(
+                ArmResult(
                     host=host,
                     arm=arm,
                     data=data,
@@ -114,7 +115,7 @@ def results_of(rows: Sequence[Row], runs: Mapping[str, ArmRun], parameters: Mapp
     return results
 
 
-def verdict(results: Sequence[Result]) -> list[str]:
+def verdict(results: Sequence[ArmResult]) -> list[str]:
     """For each host and column, in a sentence: does the prior help?"""
     said = []
     for result in results:
@@ -129,7 +130,7 @@ def verdict(results: Sequence[Result]) -> list[str]:
     return said
 
 
-def as_document(results: Sequence[Result], protocols: Mapping[str, str], made: Mapping[str, Any]) -> dict[str, Any]:
+def as_document(results: Sequence[ArmResult], protocols: Mapping[str, str], made: Mapping[str, Any]) -> dict[str, Any]:
     """All of it, JSON-able."""
     return {
         "format": 1,
@@ -144,7 +145,7 @@ def as_document(results: Sequence[Result], protocols: Mapping[str, str], made: M
 HEADINGS = ("arm", "parameters added", "PSNR dB", "SSIM", "over the network, dB", "boosted minus it, dB")
 
 
-def cells(results: Sequence[Result]) -> list[tuple[tuple[str, str, str, str], list[list[str]]]]:
+def cells(results: Sequence[ArmResult]) -> list[tuple[tuple[str, str, str, str], list[list[str]]]]:
     """The table as texts: for each host and column (host, data, condition, protocol), a line per arm."""
     tables: dict[tuple[str, str, str, str], list[list[str]]] = {}
     for result in results:
@@ -167,7 +168,7 @@ def cells(results: Sequence[Result]) -> list[tuple[tuple[str, str, str, str], li
     return list(tables.items())
 
 
-def as_markdown(document: Mapping[str, Any], results: Sequence[Result]) -> str:
+def as_markdown(document: Mapping[str, Any], results: Sequence[ArmResult]) -> str:
     """One table per host and column, with its protocol, and the verdict."""
     parts = []
     for (host, data, condition, protocol), lines in cells(results):
@@ -180,13 +181,14 @@ def as_markdown(document: Mapping[str, Any], results: Sequence[Result]) -> str:
 
 
 NOTE = (
-    "± is the standard deviation over seeds; intervals are 95 %, paired, over photographs and seeds, both resampled. Clearly "
-    "better (*), or worse, is what lies above 0, or below, with its whole interval, with every seed, by 0.005 dB or more, and "
-    "with p of 0.05 at most when the signs of photographs are flipped, for which 6 photographs are the fewest."
+    "± is the standard deviation over seeds; intervals are 95 %, paired, over photographs and seeds, both resampled. "
+    "Clearly better (*), or worse, is what lies above 0, or below, with its whole interval, with every seed, by "
+    "0.005 dB or more, and with p of 0.05 at most when the signs of photographs are flipped, for which 6 photographs "
+    "are the fewest."
 )
 
 
-def as_latex(document: Mapping[str, Any], results: Sequence[Result]) -> str:
+def as_latex(document: Mapping[str, Any], results: Sequence[ArmResult]) -> str:
     """One booktabs table per host and column."""
     parts = []
     for (host, data, condition, protocol), lines in cells(results):
@@ -199,7 +201,7 @@ def as_latex(document: Mapping[str, Any], results: Sequence[Result]) -> str:
     return "\n".join(parts)
 
 
-def as_csv(results: Sequence[Result]) -> str:
+def as_csv(results: Sequence[ArmResult]) -> str:
     """A line per arm and column; comparisons with their interval, p and what is shown."""
     text = StringIO()
     columns = ["host", "arm", "data", "condition", "protocol", "seeds", "parameters_added"]
@@ -225,7 +227,9 @@ def _comparison_columns(other: str) -> list[str]:
     return [name, *(f"{name}_{part}" for part in ("low", "high", "p", "shown"))]
 
 
-def _compared(first: Mapping[int, Sequence[Row]], second: Mapping[int, Sequence[Row]], name: str) -> Comparison | None:
+def _compared(
+    first: Mapping[int, Sequence[Row]], second: Mapping[int, Sequence[Row]], name: str
+) -> ArmComparison | None:
     """The difference of two arms over the seeds and photographs that both have; None where they share none.
 
     A photograph that one of them restores exactly, with a PSNR of infinity, has no difference.
@@ -244,16 +248,16 @@ def _compared(first: Mapping[int, Sequence[Row]], second: Mapping[int, Sequence[
     difference, p = paired_difference(ours, theirs), sign_flip_p(ours, theirs)
     by_seed = tuple(fmean(a) - fmean(b) for a, b in zip(ours, theirs, strict=True))
     agreed = all(one * difference.mean > 0 for one in by_seed)
-    return Comparison(
+    return ArmComparison(
         name, difference.mean, difference.low, difference.high, p, by_seed, shown(difference, p) if agreed else 0
     )
 
 
-def _place(result: Result) -> tuple[str, str, str, str]:
+def _place(result: ArmResult) -> tuple[str, str, str, str]:
     return result.host, result.data, result.condition, result.protocol
 
 
-def _said(comparison: Comparison | None) -> str:
+def _said(comparison: ArmComparison | None) -> str:
     if comparison is None:
         return ""
     return f"{comparison.mean:+.3f} [{comparison.low:+.3f}, {comparison.high:+.3f}]{'*' if comparison.shown else ''}"

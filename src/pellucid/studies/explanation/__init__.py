@@ -1,1 +1,1 @@
-"""Does the prior help? One boosted model, taken apart: what R adds, whether it listens to the prior, where, and how it looks."""
+"""Does the prior help? One boosted model, taken apart: what R adds, whether it listens to the prior, and where."""

@@ -1,9 +1,10 @@
 """Where in the spectrum an error lies: its energy by octave of the spatial frequency.
 
-The error e is the difference of the two pictures' full-range luma. It is weighed by a window w that falls to the borders like
-a sine squared in both directions, since a spectrum wraps around and a border would be an edge in it; its orthonormal Fourier
-transform E is taken; and |E|^2 is summed where the radial frequency r = sqrt(u^2 + v^2), in cycles per pixel, lies in each
-octave. What is given is divided by the sum of w^2, so that by Parseval's theorem the bands sum to
+The error e is the difference of the two pictures' full-range luma. It is weighed by a window w that falls to the
+borders like a sine squared in both directions, since a spectrum wraps around and a border would be an edge in it; its
+orthonormal Fourier transform E is taken; and |E|^2 is summed where the radial frequency r = sqrt(u^2 + v^2), in cycles
+per pixel, lies in each octave. What is given is divided by the sum of w^2, so that by Parseval's theorem the bands sum
+to
 
     sum (w e)^2 / sum w^2
 
@@ -39,7 +40,7 @@ BANDS = (
     Band("16 to 32 pixels", 1 / 32, 1 / 16),
     Band("over 32 pixels", 0.0, 1 / 32),
 )
-"""From fine to coarse. The first goes beyond the octave, to the corners of the spectrum (0.71); the last has all below it."""
+"""From fine to coarse. The first goes beyond the octave, to the spectrum's corners (0.71); the last has all below."""
 
 
 def band_energies(restored: Tensor, clean: Tensor) -> tuple[float, ...]:

@@ -1,4 +1,4 @@
-"""Paired differences between two ways to restore the same photographs: over a column, by the input's quality, by frequency."""
+"""Paired differences between two ways to restore the same photographs: in all, by the input's quality, by frequency."""
 
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -10,9 +10,9 @@ from pellucid.evaluation.candidates import DEGRADED
 from pellucid.metrics import paired_difference, shown, sign_flip_p
 from pellucid.studies.explanation.bands import BANDS
 from pellucid.studies.explanation.feeding import ANOTHER, BOOSTED, FED, NETWORK, ZEROS
-from pellucid.studies.explanation.results import Result
+from pellucid.studies.explanation.measurement import ExplainedPhotograph
 
-__all__ = ["FEWEST", "BandColumn", "Column", "Comparison", "Tercile", "columns_of"]
+__all__ = ["FEWEST", "Comparison", "ExplainedBand", "ExplainedColumn", "Tercile", "columns_of"]
 
 FEWEST = 6
 """Photographs below which no p of 0.05 is possible: of 5, all signs are alike in 2 of 32 cases."""
@@ -60,15 +60,15 @@ class Tercile:
 
 
 @dataclass(frozen=True)
-class BandColumn:
+class ExplainedBand:
     """One octave of the spatial frequency.
 
     Attributes:
         band: its name.
         low, high: its limits, in cycles per pixel.
         share: of the network's error that lies in it, 0..1, the mean over photographs.
-        comparisons: of how many dB there is less error: boosted and fed zeros against the network, and boosted against fed
-            zeros.
+        comparisons: of how many dB there is less error: boosted and fed zeros against the network, and boosted against
+            fed zeros.
     """
 
     band: str
@@ -79,7 +79,7 @@ class BandColumn:
 
 
 @dataclass(frozen=True)
-class Column:
+class ExplainedColumn:
     """One condition of one set.
 
     Attributes:
@@ -87,7 +87,8 @@ class Column:
         photographs: how many.
         psnr: the mean by what was run, in dB; null where it is infinite.
         comparisons: the gain, R however fed, other models, the student.
-        changes: how far R's pictures are from those with their own vectors, root-mean-square, in levels of 8 bits, the mean.
+        changes: how far R's pictures are from those with their own vectors, root-mean-square, in levels of 8 bits, the
+            mean.
         terciles: from the worst inputs to the best; empty where there are too few photographs, or all inputs are alike.
         bands: from fine to coarse.
         likeness: the mean cosine of the student's vectors and the prior's, or None.
@@ -101,7 +102,7 @@ class Column:
     comparisons: tuple[Comparison, ...]
     changes: dict[str, float]
     terciles: tuple[Tercile, ...]
-    bands: tuple[BandColumn, ...]
+    bands: tuple[ExplainedBand, ...]
     likeness: float | None
 
     def comparison(self, first: str, second: str) -> Comparison | None:
@@ -109,7 +110,9 @@ class Column:
         return next((one for one in self.comparisons if (one.first, one.second) == (first, second)), None)
 
 
-def columns_of(results: Iterable[Result], others: Sequence[str] = (), student: str | None = None) -> list[Column]:
+def columns_of(
+    results: Iterable[ExplainedPhotograph], others: Sequence[str] = (), student: str | None = None
+) -> list[ExplainedColumn]:
     """One column for each set and condition, in the order of the results.
 
     Args:
@@ -117,18 +120,18 @@ def columns_of(results: Iterable[Result], others: Sequence[str] = (), student: s
         others: names of further models, that the boosted one is compared with.
         student: the name of the model whose prior is distilled.
     """
-    groups: dict[tuple[str, str, str], list[Result]] = {}
+    groups: dict[tuple[str, str, str], list[ExplainedPhotograph]] = {}
     for result in results:
         groups.setdefault(result.column, []).append(result)
     return [_column(group, others, student) for group in groups.values()]
 
 
-def _column(group: list[Result], others: Sequence[str], student: str | None) -> Column:
+def _column(group: list[ExplainedPhotograph], others: Sequence[str], student: str | None) -> ExplainedColumn:
     pairs = [(BOOSTED, NETWORK), *((BOOSTED, fed) for fed in FED), *((BOOSTED, other) for other in others)]
     pairs += [(student, BOOSTED)] if student else []
     means = {name: fmean(result.psnr[name] for result in group) for name in group[0].psnr}
     likeness = [result.likeness for result in group if result.likeness is not None]
-    return Column(
+    return ExplainedColumn(
         *group[0].column,
         photographs=len(group),
         psnr={name: mean if math.isfinite(mean) else None for name, mean in means.items()},
@@ -140,11 +143,11 @@ def _column(group: list[Result], others: Sequence[str], student: str | None) -> 
     )
 
 
-def _of_psnr(group: Sequence[Result], pairs: Iterable[tuple[str, str]]) -> tuple[Comparison, ...]:
+def _of_psnr(group: Sequence[ExplainedPhotograph], pairs: Iterable[tuple[str, str]]) -> tuple[Comparison, ...]:
     return _compared(group, pairs, lambda result, name: result.psnr.get(name, math.nan))
 
 
-def _terciles(group: Sequence[Result]) -> Iterable[Tercile]:
+def _terciles(group: Sequence[ExplainedPhotograph]) -> Iterable[Tercile]:
     ordered = sorted(
         (result for result in group if math.isfinite(result.psnr[DEGRADED])), key=lambda result: result.psnr[DEGRADED]
     )
@@ -157,8 +160,8 @@ def _terciles(group: Sequence[Result]) -> Iterable[Tercile]:
         yield Tercile(third[0].psnr[DEGRADED], third[-1].psnr[DEGRADED], comparisons)
 
 
-def _band(group: Sequence[Result], index: int) -> BandColumn:
-    def quality(result: Result, name: str) -> float:
+def _band(group: Sequence[ExplainedPhotograph], index: int) -> ExplainedBand:
+    def quality(result: ExplainedPhotograph, name: str) -> float:
         energy = result.bands[name][index]
         return -10 * math.log10(energy) if energy > 0 else math.inf
 
@@ -167,11 +170,13 @@ def _band(group: Sequence[Result], index: int) -> BandColumn:
     shares = [result.bands[NETWORK][index] / total for result, total in zip(group, totals, strict=True) if total > 0]
     pairs = [(BOOSTED, NETWORK), (ZEROS, NETWORK), (BOOSTED, ZEROS)]
     share = fmean(shares) if shares else 0.0
-    return BandColumn(band.name, band.low, band.high, share, _compared(group, pairs, quality))
+    return ExplainedBand(band.name, band.low, band.high, share, _compared(group, pairs, quality))
 
 
 def _compared(
-    group: Sequence[Result], pairs: Iterable[tuple[str, str]], value: Callable[[Result, str], float]
+    group: Sequence[ExplainedPhotograph],
+    pairs: Iterable[tuple[str, str]],
+    value: Callable[[ExplainedPhotograph, str], float],
 ) -> tuple[Comparison, ...]:
     """The pairs for which at least two photographs have finite values."""
     found = []

@@ -12,7 +12,8 @@ from torch import nn
 
 from pellucid.errors import DataError, ModelError, SettingsError
 from pellucid.evaluation.candidates import DEGRADED, Candidate, candidates_of
-from pellucid.evaluation.reports.document import as_json, write_files
+from pellucid.evaluation.reports.document import as_json
+from pellucid.evaluation.reports.files import write_files
 from pellucid.evaluation.reports.page import write_page
 from pellucid.evaluation.score import Failure
 from pellucid.evaluation.sets import TestSet
@@ -21,16 +22,16 @@ from pellucid.models.hub import find_model
 from pellucid.models.load import load_model
 from pellucid.priors import Student, Zeros
 from pellucid.refinement import Boosted
-from pellucid.studies.explanation.differences import Column, columns_of
+from pellucid.studies.explanation.differences import ExplainedColumn, columns_of
 from pellucid.studies.explanation.feeding import BOOSTED, FED, NETWORK, Subject
 from pellucid.studies.explanation.html import as_html
 from pellucid.studies.explanation.markdown import as_markdown
-from pellucid.studies.explanation.pictures import Shown, chosen, shown_photographs
-from pellucid.studies.explanation.results import Measurement, Result
+from pellucid.studies.explanation.measurement import ExplainedPhotograph, Measurement
+from pellucid.studies.explanation.pictures import PhotographPanels, chosen, shown_photographs
 from pellucid.studies.explanation.verdict import fixed_notes, verdict_on
 from pellucid.version import __version__
 
-__all__ = ["Explanation", "Outcome"]
+__all__ = ["Explanation", "ExplanationOutcome"]
 
 FORMAT = 1
 """Of the document."""
@@ -39,7 +40,7 @@ RESERVED = (DEGRADED, NETWORK, BOOSTED, *FED)
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ExplanationOutcome:
     """What came of an explanation.
 
     Attributes:
@@ -66,8 +67,8 @@ class Explanation:
         import_network: import the networks of the user's own that model files name: this runs their code.
 
     Raises:
-        ModelError: there is no such model, it is not boosted, its prior or its network is missing, or the student is not of its
-            prior.
+        ModelError: there is no such model, it is not boosted, its prior or its network is missing, or the student is
+            not of its prior.
         SettingsError: a model is given twice, or an option that cannot be.
     """
 
@@ -114,7 +115,7 @@ class Explanation:
             )
         )
         self._parts: list[Measurement] = []
-        self._results: list[Result | Failure] = []
+        self._results: list[ExplainedPhotograph | Failure] = []
 
     def add(
         self,
@@ -160,7 +161,7 @@ class Explanation:
         """How many photographs there are to measure, over all conditions."""
         return sum(part.total for part in self._parts)
 
-    def run(self) -> Iterator[Result | Failure]:
+    def run(self) -> Iterator[ExplainedPhotograph | Failure]:
         """Measures everything, set by set; yields each photograph's numbers, or why there are none.
 
         Raises:
@@ -171,13 +172,13 @@ class Explanation:
                 self._results.append(result)
                 yield result
 
-    def finish(self, out: Path) -> Outcome:
+    def finish(self, out: Path) -> ExplanationOutcome:
         """Says what `run` has measured, and writes `explain.json`, `.md` and `.html` to a folder.
 
         Raises:
             DataError: the folder cannot be written, or fewer than two photographs of a column could be measured.
         """
-        results = [result for result in self._results if isinstance(result, Result)]
+        results = [result for result in self._results if isinstance(result, ExplainedPhotograph)]
         failures = [result for result in self._results if isinstance(result, Failure)]
         columns = columns_of(results, self.others, self.student)
         if not columns and failures:
@@ -189,11 +190,11 @@ class Explanation:
         page = as_html(document, self._shown(results))
         write_files(out, {"explain.json": as_json(document), "explain.md": markdown})
         write_page(page, out / "explain.html")
-        return Outcome(document, markdown, failures)
+        return ExplanationOutcome(document, markdown, failures)
 
-    def _shown(self, results: Sequence[Result]) -> dict[tuple[str, str, str], list[Shown]]:
+    def _shown(self, results: Sequence[ExplainedPhotograph]) -> dict[tuple[str, str, str], list[PhotographPanels]]:
         """The photographs to show of each column."""
-        shown: dict[tuple[str, str, str], list[Shown]] = {}
+        shown: dict[tuple[str, str, str], list[PhotographPanels]] = {}
         for part in self._parts:
             place = part.photographs.name, part.protocol.name
             of_part = [result for result in results if (result.data, result.protocol) == place]
@@ -209,7 +210,7 @@ class Explanation:
                 shown.setdefault(column, []).append(found[condition, photograph])
         return shown
 
-    def _document(self, columns: Sequence[Column], results: Sequence[Result]) -> dict[str, Any]:
+    def _document(self, columns: Sequence[ExplainedColumn], results: Sequence[ExplainedPhotograph]) -> dict[str, Any]:
         date = datetime.now(UTC).isoformat(timespec="seconds")
         return {
             "format": FORMAT,
@@ -240,7 +241,8 @@ def _student_of(boosted: Boosted, name: str, model: str, import_network: bool) -
     """The student in a distilled model. Raises ModelError where it is not of the model's prior."""
     if isinstance(boosted.prior, Student):
         raise ModelError(
-            f"{model}: its prior is a student already; explain the model that it was distilled from, with --student {model}"
+            f"{model}: its prior is a student already; explain the model that it was distilled from, with --student "
+            f"{model}"
         )
     distilled, _ = _boosted(name, import_network)
     if not isinstance(distilled.prior, Student):
@@ -269,7 +271,7 @@ def _described(candidate: Candidate) -> dict[str, Any]:
 
 
 def _names(given: Sequence[str]) -> dict[str, str]:
-    """What to call models: their paths below the folder that holds them all; a run folder for the file that it was made for."""
+    """What to call models: their paths below the folder that holds them all; a run's file by its folder."""
     files = {name: Path(os.path.abspath(name)) for name in given if Path(name).is_file()}
     folders = {name: path.parent if path.name == "model.safetensors" else path for name, path in files.items()}
     if len(folders) < 2 or len({folder.drive for folder in folders.values()}) > 1:

@@ -1,7 +1,7 @@
 """R, fed with vectors that are not the picture's own: does it listen to what the prior says?
 
-The weights stay as they are: this asks what a trained R does with its prior, not what R would have learnt without one. The
-controls of training are those of `pellucid ablate`.
+The weights stay as they are: this asks what a trained R does with its prior, not what R would have learnt without one.
+The controls of training are those of `pellucid ablate`.
 """
 
 import hashlib
@@ -87,7 +87,7 @@ class Subject:
 
 
 def partner(index: int, count: int) -> int:
-    """Whose vector picture number `index` of `count` is fed, never its own: half a set away, since neighbours may be alike.
+    """Whose vector picture number `index` of `count` is fed, never its own: half a set away; neighbours may be alike.
 
     Raises:
         ValueError: fewer than two pictures.

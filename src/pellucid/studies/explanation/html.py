@@ -10,7 +10,7 @@ from pellucid.evaluation.reports.page import render, said
 from pellucid.evaluation.reports.plot import ticks
 from pellucid.studies.explanation.feeding import BOOSTED, NETWORK
 from pellucid.studies.explanation.labels import BAND_LABELS, METHOD, digits_of, label_of, levels_text
-from pellucid.studies.explanation.pictures import Shown
+from pellucid.studies.explanation.pictures import PhotographPanels
 
 __all__ = ["as_html"]
 
@@ -40,7 +40,7 @@ class Plot:
     groups: tuple[tuple[str, tuple[Bar, ...]], ...]
 
 
-def as_html(document: Mapping[str, Any], shown: Mapping[tuple[str, str, str], Sequence[Shown]]) -> str:
+def as_html(document: Mapping[str, Any], shown: Mapping[tuple[str, str, str], Sequence[PhotographPanels]]) -> str:
     """A report as the text of one HTML file; see `evaluation.page.render`.
 
     Args:

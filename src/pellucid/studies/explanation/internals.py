@@ -28,7 +28,7 @@ _STEP = 32
 
 @dataclass(frozen=True)
 class Inside:
-    """What R does to one photograph, or to the part of it that was looked into; maps are brought to its size (1, C, H, W).
+    """What R does to one photograph, or to the part of it that was looked into; maps have its size (1, C, H, W).
 
     Attributes:
         restored: by the network alone, not clamped.
@@ -66,7 +66,7 @@ def central_region(height: int, width: int) -> Region:
 
 @torch.no_grad()
 def look_inside(subject: Subject, degraded: Tensor, feature: Tensor, region: Region) -> Inside:
-    """Runs a boosted model on a region of a photograph, in one piece, and keeps what its refinement computes on the way.
+    """Runs a boosted model on a region of a photograph, in one piece, and keeps what its R computes on the way.
 
     Args:
         subject: the model.

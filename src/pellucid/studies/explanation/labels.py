@@ -21,11 +21,11 @@ BAND_LABELS: Mapping[tuple[str, str], str] = {
 """The comparisons by frequency, in their order."""
 
 METHOD = (
-    "Differences are paired by photograph; intervals are 95 %, percentile bootstrap over photographs; p is two-sided, by "
-    "flipping signs. A difference counts as shown where the interval leaves out 0, p is 0.05 at most and the mean is at least "
-    "0.005 dB, since less is 0.00 in every table; nothing is corrected for the number of comparisons. Frequency: the error of "
-    "the luma, weighed by a sine squared to the borders, in octaves of the radial frequency; the finest has 1/4 cycles per "
-    "pixel and more. Computed in float32."
+    "Differences are paired by photograph; intervals are 95 %, percentile bootstrap over photographs; p is "
+    "two-sided, by flipping signs. A difference counts as shown where the interval leaves out 0, p is 0.05 at most "
+    "and the mean is at least 0.005 dB, since less is 0.00 in every table; nothing is corrected for the number of "
+    "comparisons. Frequency: the error of the luma, weighed by a sine squared to the borders, in octaves of the "
+    "radial frequency; the finest has 1/4 cycles per pixel and more. Computed in float32."
 )
 
 

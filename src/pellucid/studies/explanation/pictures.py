@@ -10,16 +10,16 @@ from torch.nn.functional import avg_pool2d
 
 from pellucid.evaluation.candidates import DEGRADED
 from pellucid.evaluation.cases import ahead
-from pellucid.evaluation.reports.choice import Choice
+from pellucid.evaluation.reports.choice import ChosenPhotograph
 from pellucid.evaluation.reports.figures import coloured, zoom
 from pellucid.evaluation.reports.page import as_uri
 from pellucid.images import Photograph
 from pellucid.images.encode import encode
 from pellucid.studies.explanation.feeding import BOOSTED, NETWORK, Subject
 from pellucid.studies.explanation.internals import Inside, central_region, look_inside
-from pellucid.studies.explanation.results import Measurement, Result
+from pellucid.studies.explanation.measurement import ExplainedPhotograph, Measurement
 
-__all__ = ["Panel", "Shown", "chosen", "shown_photographs"]
+__all__ = ["Panel", "PhotographPanels", "chosen", "shown_photographs"]
 
 LONGEST = 384
 """The longest side of a picture in the report, in pixels."""
@@ -45,7 +45,7 @@ class Panel:
 
 
 @dataclass(frozen=True)
-class Shown:
+class PhotographPanels:
     """One photograph of a column."""
 
     photograph: str
@@ -55,7 +55,7 @@ class Shown:
     notes: tuple[str, ...]
 
 
-def chosen(results: Sequence[Result]) -> list[Choice]:
+def chosen(results: Sequence[ExplainedPhotograph]) -> list[ChosenPhotograph]:
     """The photographs of one column on which R gains least, the median one, and most, over the network alone.
 
     Of equals the first is taken; of an even number the lower median. One that is chosen twice is shown once.
@@ -70,20 +70,20 @@ def chosen(results: Sequence[Result]) -> list[Choice]:
     for word, rank in {"least": 0, "median": (len(ordered) - 1) // 2, "most": -1}.items():
         if ordered:
             reasons.setdefault(ordered[rank], []).append(f"{word} gain, {gains[ordered[rank]]:+.3f} dB")
-    return [Choice(photograph, tuple(why)) for photograph, why in reasons.items()]
+    return [ChosenPhotograph(photograph, tuple(why)) for photograph, why in reasons.items()]
 
 
 def shown_photographs(
     measurement: Measurement,
-    choices: Mapping[tuple[str, str], Choice],
+    choices: Mapping[tuple[str, str], ChosenPhotograph],
     psnr: Mapping[tuple[str, str], Mapping[str, float]],
-) -> Iterator[tuple[tuple[str, str], Shown]]:
+) -> Iterator[tuple[tuple[str, str], PhotographPanels]]:
     """The chosen photographs of a set, with their pictures, each under its condition and name.
 
     Args:
         measurement: of the set.
         choices: by condition and photograph.
-        psnr: likewise, as in `Result`.
+        psnr: likewise, as in `ExplainedPhotograph`.
     """
     for case, loaded in ahead(measurement.cases()):
         key = (case.condition, case.photograph)
@@ -91,7 +91,9 @@ def shown_photographs(
             yield key, _shown(measurement.subject, choices[key], psnr[key], *loaded.result())
 
 
-def _shown(subject: Subject, choice: Choice, psnr: Mapping[str, float], degraded: Tensor, clean: Tensor) -> Shown:
+def _shown(
+    subject: Subject, choice: ChosenPhotograph, psnr: Mapping[str, float], degraded: Tensor, clean: Tensor
+) -> PhotographPanels:
     region = central_region(*degraded.shape[2:])
     inside = look_inside(subject, degraded, subject.feature(degraded), region)
     factor = math.ceil(max(region.height, region.width) / LONGEST)
@@ -114,7 +116,7 @@ def _shown(subject: Subject, choice: Choice, psnr: Mapping[str, float], degraded
     if factor > 1:
         said.append(f"Pictures are shown at 1/{factor} of their size, averaged.")
     weights = [] if inside.channel_weights is None else inside.channel_weights.tolist()
-    return Shown(choice.photograph, choice.reasons, tuple(panels), tuple(weights), tuple(said))
+    return PhotographPanels(choice.photograph, choice.reasons, tuple(panels), tuple(weights), tuple(said))
 
 
 def _maps(inside: Inside, factor: int) -> Iterator[Panel]:

@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from pellucid.studies.explanation.differences import FEWEST, Column, Comparison
+from pellucid.studies.explanation.differences import FEWEST, Comparison, ExplainedColumn
 from pellucid.studies.explanation.feeding import ANOTHER, BOOSTED, FED, NETWORK, RANDOM, ZEROS
 from pellucid.studies.explanation.labels import difference_text, levels_text
 
-__all__ = ["Saying", "Verdict", "fixed_notes", "verdict_on"]
+__all__ = ["ColumnVerdict", "Verdict", "fixed_notes", "verdict_on"]
 
 ANSWERS = {
     "few": "Not to be told: with fewer than {fewest} photographs nothing can be shown.",
@@ -15,11 +15,12 @@ ANSWERS = {
     "no gain": "Not shown: R gains nothing measurable over the network alone.",
     "deaf": "No: R gains, but it does not look at the prior at all.",
     "not content": "Not shown: R gains, but not measurably by what the prior says of the picture.",
-    "control": "Not shown: R gains and listens to the prior, but a model that it was compared with is not clearly worse.",
-    "listens": "In part: R gains, and needs the picture's own vector for that; whether an R trained without the prior would "
-    "gain as much is not answered here.",
-    "helps": "Yes, on these photographs: R gains, needs the picture's own vector for that, and beats every model that it was "
-    "compared with.",
+    "control": "Not shown: R gains and listens to the prior, but a model that it was compared with is not "
+    "clearly worse.",
+    "listens": "In part: R gains, and needs the picture's own vector for that; whether an R trained without the "
+    "prior would gain as much is not answered here.",
+    "helps": "Yes, on these photographs: R gains, needs the picture's own vector for that, and beats every model "
+    "that it was compared with.",
 }
 """The answers to whether the prior helps, on one column."""
 
@@ -30,7 +31,7 @@ ROUNDING = 12**-0.5
 
 
 @dataclass(frozen=True)
-class Saying:
+class ColumnVerdict:
     """What is said of one column: its name, the short answer, and the sentences that it rests on."""
 
     column: str
@@ -43,10 +44,10 @@ class Verdict:
     """The short answer over all columns, and each column's."""
 
     answer: str
-    columns: tuple[Saying, ...]
+    columns: tuple[ColumnVerdict, ...]
 
 
-def verdict_on(columns: Sequence[Column], others: Sequence[str] = (), student: str | None = None) -> Verdict:
+def verdict_on(columns: Sequence[ExplainedColumn], others: Sequence[str] = (), student: str | None = None) -> Verdict:
     """Whether the prior helps, as far as the columns tell.
 
     Args:
@@ -56,7 +57,7 @@ def verdict_on(columns: Sequence[Column], others: Sequence[str] = (), student: s
     """
     answers = [_answer(column, others) for column in columns]
     said = tuple(
-        Saying(
+        ColumnVerdict(
             f"{column.data}, {column.condition}",
             ANSWERS[answer].format(fewest=FEWEST),
             tuple(_sentences(column, others, student)),
@@ -68,7 +69,7 @@ def verdict_on(columns: Sequence[Column], others: Sequence[str] = (), student: s
     return Verdict("It depends on the photographs and their degradation: see each below.", said)
 
 
-def _answer(column: Column, others: Sequence[str]) -> str:
+def _answer(column: ExplainedColumn, others: Sequence[str]) -> str:
     gain, content = column.comparison(BOOSTED, NETWORK), column.comparison(BOOSTED, ANOTHER)
     if gain is None or content is None or gain.photographs < FEWEST:
         return "few"
@@ -84,7 +85,7 @@ def _answer(column: Column, others: Sequence[str]) -> str:
     return "helps" if all(one is not None and one.shown > 0 for one in against) else "control"
 
 
-def _sentences(column: Column, others: Sequence[str], student: str | None) -> Iterator[str]:
+def _sentences(column: ExplainedColumn, others: Sequence[str], student: str | None) -> Iterator[str]:
     gain = column.comparison(BOOSTED, NETWORK)
     if gain is None:
         yield "R cannot be compared: fewer than two photographs have an error that is not 0."
@@ -116,7 +117,7 @@ def _sentences(column: Column, others: Sequence[str], student: str | None) -> It
     yield from _spectrum(column)
 
 
-def _listening(column: Column, gain: Comparison) -> Iterator[str]:
+def _listening(column: ExplainedColumn, gain: Comparison) -> Iterator[str]:
     """What wrong vectors do."""
     if _deaf(column):
         yield "Whatever vector it is fed, its picture is the same, bit for bit: R does not look at the prior."
@@ -124,9 +125,15 @@ def _listening(column: Column, gain: Comparison) -> Iterator[str]:
     own = column.comparison(BOOSTED, ANOTHER)
     moved = column.changes.get(ANOTHER, 0.0)
     if own is not None and own.shown > 0:
-        yield f"With its own vector it is {_said(own)} above another picture's: R uses what the vector says of the picture."
+        yield (
+            f"With its own vector it is {_said(own)} above another picture's: "
+            "R uses what the vector says of the picture."
+        )
     elif own is not None and own.shown < 0:
-        yield f"With its own vector it is below another picture's, {_said(own)}: what the vector says of the picture hurts."
+        yield (
+            f"With its own vector it is below another picture's, {_said(own)}: "
+            "what the vector says of the picture hurts."
+        )
     elif own is not None:
         how = "changes nothing measurable" if _nothing(own) else "is not shown to make a difference"
         yield (
@@ -144,7 +151,7 @@ def _listening(column: Column, gain: Comparison) -> Iterator[str]:
         yield "So it needs a vector of the kind it was trained with, but not this picture's."
 
 
-def _meaningless(column: Column) -> Iterator[str]:
+def _meaningless(column: ExplainedColumn) -> Iterator[str]:
     """What vectors do that say nothing of any picture."""
     found = {"zeros": column.comparison(BOOSTED, ZEROS), "a random vector": column.comparison(BOOSTED, RANDOM)}
     fed = {what: one for what, one in found.items() if one is not None}
@@ -157,14 +164,14 @@ def _meaningless(column: Column) -> Iterator[str]:
         yield f"Feeding it {' or '.join(without)} is not shown to make a difference."
 
 
-def _extremes(column: Column) -> Iterator[str]:
+def _extremes(column: ExplainedColumn) -> Iterator[str]:
     """Where the gain is another on the worst inputs than on the best."""
     ends = [one for third in column.terciles for one in third.comparisons if _pair(one) == (BOOSTED, NETWORK)]
     if len(ends) > 1 and (ends[0].low > ends[-1].high or ends[0].high < ends[-1].low):
         yield f"The gain depends on the input: {_said(ends[0])} on the worst third, {_said(ends[-1])} on the best."
 
 
-def _spectrum(column: Column) -> Iterator[str]:
+def _spectrum(column: ExplainedColumn) -> Iterator[str]:
     """The octave in which R takes most error away."""
     gains = {band.band: one for band in column.bands for one in band.comparisons if _pair(one) == (BOOSTED, NETWORK)}
     shown = {name: one for name, one in gains.items() if one.shown > 0}
@@ -173,7 +180,7 @@ def _spectrum(column: Column) -> Iterator[str]:
         yield f"By frequency R takes away most in structures of {most}: {_said(shown[most])} less error."
 
 
-def _deaf(column: Column) -> bool:
+def _deaf(column: ExplainedColumn) -> bool:
     return all(column.changes.get(name, 0.0) == 0.0 for name in FED)
 
 
@@ -202,16 +209,18 @@ def fixed_notes(*, student: str | None, jointly: bool) -> Iterator[str]:
         jointly: whether its network was trained together with R.
     """
     yield (
-        "Wrong vectors are fed at inference, to the same weights. They tell whether R listens to its prior, not what an R "
-        "trained without it would have learnt: `pellucid ablate` trains such controls, and --against compares with them."
+        "Wrong vectors are fed at inference, to the same weights. They tell whether R listens to its prior, not what "
+        "an R trained without it would have learnt: `pellucid ablate` trains such controls, and --against compares "
+        "with them."
     )
     if jointly:
         yield (
-            "The network was trained together with R, so alone it may be worse than one that was trained without: a gain over "
-            "it is R's, but not necessarily one over the best that the network could do. --against such a network tells."
+            "The network was trained together with R, so alone it may be worse than one that was trained without: a "
+            "gain over it is R's, but not necessarily one over the best that the network could do. --against such a "
+            "network tells."
         )
     if student:
         yield (
-            f"The prior of this model is a student inside its file ({student}). What that loses against the prior it imitates "
-            "is told by explaining the model that it was distilled from, with this one as --student."
+            f"The prior of this model is a student inside its file ({student}). What that loses against the prior it "
+            "imitates is told by explaining the model that it was distilled from, with this one as --student."
         )

@@ -12,15 +12,15 @@ import torch
 from pellucid import images
 from pellucid.errors import DataError
 from pellucid.images import Metadata, Photograph
-from pellucid.studies.preference.plan import Pictures, Plan
-from pellucid.studies.preference.sources import Source
+from pellucid.studies.preference.files import StudyFiles
+from pellucid.studies.preference.plan import Plan, PlannedPhotograph
 
 __all__ = ["picture_path", "prepare"]
 
 _COLOUR_TAGS = (b"gAMA", b"cHRM", b"sRGB", b"cICP")
 
 
-def picture_path(folder: Path, entry: Pictures, role: str) -> Path:
+def picture_path(folder: Path, entry: PlannedPhotograph, role: str) -> Path:
     """The PNG file of a photograph: `role` is a, b, input or clean. Its name follows from what the originals hold."""
     # A and B are brought to one format, so what is written of one depends on the other.
     content = [entry.a, entry.b] if role in ("a", "b") else [getattr(entry, role)]
@@ -28,7 +28,7 @@ def picture_path(folder: Path, entry: Pictures, role: str) -> Path:
 
 
 def prepare(
-    plan: Plan, sources: list[Source], folder: Path, *, progress: Callable[[int, str], None] = lambda *_: None
+    plan: Plan, sources: list[StudyFiles], folder: Path, *, progress: Callable[[int, str], None] = lambda *_: None
 ) -> None:
     """Writes the PNG files that are not yet in `folder`.
 
@@ -69,7 +69,7 @@ def prepare(
             beside.replace(paths[role])
 
 
-def _check_sizes(source: Source, pictures: dict[str, Photograph]) -> None:
+def _check_sizes(source: StudyFiles, pictures: dict[str, Photograph]) -> None:
     """Raises DataError unless A, B and clean have one size, and the input that size divided by a whole number."""
     sizes = {role: picture.pixels.shape[-2:] for role, picture in pictures.items()}
     height, width = sizes["a"]
@@ -82,7 +82,7 @@ def _check_sizes(source: Source, pictures: dict[str, Photograph]) -> None:
         raise DataError(_misfit(source, "input", sizes) + " (only a whole number of times smaller would do)")
 
 
-def _misfit(source: Source, role: str, sizes: dict[str, torch.Size]) -> str:
+def _misfit(source: StudyFiles, role: str, sizes: dict[str, torch.Size]) -> str:
     here, there = (f"{width} x {height}" for height, width in (sizes[role], sizes["a"]))
     return f"{getattr(source, role)}: {here} pixels, but {source.a} has {there}"
 

@@ -11,15 +11,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pellucid.errors import DataError
 
 if TYPE_CHECKING:  # reading a plan must not wait for torch
-    from pellucid.studies.preference.sources import Source
+    from pellucid.studies.preference.files import StudyFiles
 
-__all__ = ["NAME", "Pictures", "Plan", "open_plan", "plan_of", "read_plan"]
+__all__ = ["NAME", "Plan", "PlannedPhotograph", "open_plan", "plan_of", "read_plan"]
 
 NAME = "study.json"
 QUESTION = "Which looks better?"
 
 
-class Pictures(BaseModel):
+class PlannedPhotograph(BaseModel):
     """One photograph of a study; its files by their sha256, so that a changed file is noticed."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -47,7 +47,7 @@ class Plan(BaseModel):
     """How often each participant sees each photograph."""
     ties: bool = False
     """Whether "no difference" is an answer."""
-    photographs: tuple[Pictures, ...]
+    photographs: tuple[PlannedPhotograph, ...]
     secret: str = Field(default_factory=lambda: secrets.token_hex(16))
     """Makes the identifiers that browsers see, which nobody can trace back to names."""
 
@@ -65,11 +65,18 @@ class Plan(BaseModel):
 
 
 def plan_of(
-    sources: "list[Source]", a: Path, b: Path, *, question: str = QUESTION, seed: int = 0, repeat: int = 1, ties: bool
+    sources: "list[StudyFiles]",
+    a: Path,
+    b: Path,
+    *,
+    question: str = QUESTION,
+    seed: int = 0,
+    repeat: int = 1,
+    ties: bool,
 ) -> Plan:
     """The plan of a new study of these files. Raises DataError where one cannot be read."""
     photographs = tuple(
-        Pictures(
+        PlannedPhotograph(
             name=source.name,
             a=_digest(source.a),
             b=_digest(source.b),

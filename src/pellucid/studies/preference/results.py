@@ -9,7 +9,7 @@ from pellucid.studies.preference.binomial import clopper_pearson, sign_test
 from pellucid.studies.preference.plan import Plan
 from pellucid.studies.preference.votes import Vote
 
-__all__ = ["METHOD", "Preference", "Results", "as_document", "results_of"]
+__all__ = ["METHOD", "Preference", "StudyResults", "as_document", "results_of"]
 
 METHOD = (
     "The share is that of A among the votes for A or B. Ties (no difference) are left out of it, of its interval "
@@ -44,7 +44,7 @@ class Preference:
 
 
 @dataclass(frozen=True)
-class Results:
+class StudyResults:
     """A study's outcome."""
 
     plan: Plan
@@ -69,7 +69,7 @@ class Results:
         return _majority(self.photographs.values())
 
 
-def results_of(plan: Plan, votes: Sequence[Vote]) -> Results:
+def results_of(plan: Plan, votes: Sequence[Vote]) -> StudyResults:
     """The outcome of a study so far. Votes on photographs that are not in the plan do not count."""
     names = [entry.name for entry in plan.photographs]
     known = set(names)
@@ -81,7 +81,7 @@ def results_of(plan: Plan, votes: Sequence[Vote]) -> Results:
         if len(group) > 1
     ]
     per_photograph = _grouped(votes, lambda vote: vote.photograph)
-    return Results(
+    return StudyResults(
         plan=plan,
         overall=_count(votes),
         photographs={name: _count(per_photograph.get(name, [])) for name in names},
@@ -91,7 +91,7 @@ def results_of(plan: Plan, votes: Sequence[Vote]) -> Results:
     )
 
 
-def as_document(results: Results) -> dict[str, Any]:
+def as_document(results: StudyResults) -> dict[str, Any]:
     """The results as JSON holds them."""
     plan = results.plan
     return {

@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self, get_args
 
+from pellucid.studies.preference.files import StudyFiles
 from pellucid.studies.preference.pictures import picture_path, prepare
-from pellucid.studies.preference.plan import NAME, Pictures, Plan, open_plan
-from pellucid.studies.preference.sources import Source
+from pellucid.studies.preference.plan import NAME, Plan, PlannedPhotograph, open_plan
 from pellucid.studies.preference.trials import Trial, schedule
 from pellucid.studies.preference.votes import Ledger, Vote
 
 __all__ = [
-    "Choice",
-    "Place",
-    "Shown",
+    "Answer",
+    "PicturePlace",
+    "ShownTrial",
     "Standing",
     "Study",
     "TrialError",
@@ -27,8 +27,8 @@ __all__ = [
     "open_study",
 ]
 
-Choice = Literal["left", "right", "tie"]
-Place = Literal["left", "right", "input", "clean"]
+Answer = Literal["left", "right", "tie"]
+PicturePlace = Literal["left", "right", "input", "clean"]
 
 
 class TrialError(ValueError):
@@ -36,12 +36,12 @@ class TrialError(ValueError):
 
 
 @dataclass(frozen=True)
-class Shown:
+class ShownTrial:
     """What a browser may know of a trial."""
 
     id: str
     """Opaque, and another for every participant."""
-    places: tuple[Place, ...]
+    places: tuple[PicturePlace, ...]
     """The pictures there are of it."""
 
 
@@ -51,9 +51,9 @@ class Standing:
 
     done: int
     total: int
-    trial: Shown | None
+    trial: ShownTrial | None
     """The question to answer now; None at the end."""
-    following: Shown | None
+    following: ShownTrial | None
     """The one after it, so that its pictures can be fetched ahead."""
 
 
@@ -68,7 +68,7 @@ def is_participant(text: str) -> bool:
 
 
 def open_study(
-    folder: Path, wanted: Plan, sources: list[Source], *, progress: Callable[[int, str], None] = lambda *_: None
+    folder: Path, wanted: Plan, sources: list[StudyFiles], *, progress: Callable[[int, str], None] = lambda *_: None
 ) -> "Study":
     """The study in `folder`, new or gone on with; its pictures are prepared.
 
@@ -102,7 +102,7 @@ class Study:
         self.plan = plan
         self.ledger = ledger
         self._folder = folder
-        self._pictures: dict[str, Pictures] = {entry.name: entry for entry in plan.photographs}
+        self._pictures: dict[str, PlannedPhotograph] = {entry.name: entry for entry in plan.photographs}
 
     def __enter__(self) -> Self:
         return self
@@ -132,7 +132,7 @@ class Study:
             TrialError: no such trial, or its turn has not come.
             DataError: the vote cannot be written.
         """
-        if choice not in get_args(Choice) or (choice == "tie" and not self.plan.ties):
+        if choice not in get_args(Answer) or (choice == "tie" and not self.plan.ties):
             raise ValueError("no such choice")
         trials = self._schedule(participant)
         number, trial = self._find(participant, trial_id, trials)
@@ -175,9 +175,9 @@ class Study:
                 return number, trial
         raise TrialError("no such trial")
 
-    def _shown(self, participant: str, trial: Trial) -> Shown:
-        return Shown(self._id(participant, trial), _places(self._pictures[trial.photograph]))
+    def _shown(self, participant: str, trial: Trial) -> ShownTrial:
+        return ShownTrial(self._id(participant, trial), _places(self._pictures[trial.photograph]))
 
 
-def _places(entry: Pictures) -> tuple[Place, ...]:
+def _places(entry: PlannedPhotograph) -> tuple[PicturePlace, ...]:
     return ("left", "right", "input") + (("clean",) if entry.clean else ())

@@ -1,0 +1,119 @@
+"""`pellucid restore` as people call it: what it writes, what it says, and how it ends."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from pellucid import images
+
+
+def picture(path, size=(20, 30), seed=0):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(seed))
+    images.write(images.Photograph(pixels), path)
+    return path
+
+
+def opened(path):
+    with Image.open(path) as picture:
+        picture.load()
+        return picture
+
+
+def test_one_file_into_one_file(run, model, tmp_path):
+    source = picture(tmp_path / "night.png")
+    status, out, err = run("restore", source, "-o", tmp_path / "day.png", "--model", model)
+    assert (status, err) == (0, "")
+    assert "1 restored" in out
+    assert images.read(tmp_path / "day.png").pixels.shape == (1, 3, 20, 30)
+
+
+def test_strength_zero_gives_the_file_back(run, model, tmp_path):
+    source = picture(tmp_path / "a.png")
+    assert run("restore", source, "-o", tmp_path / "b.png", "--model", model, "--strength", 0)[0] == 0
+    assert torch.equal(images.read(source).pixels, images.read(tmp_path / "b.png").pixels)
+
+
+def test_a_folder_with_a_bad_file_restores_the_rest(run, model, tmp_path):
+    picture(tmp_path / "in/a.png")
+    picture(tmp_path / "in/deep/日本語 [1].jpg", seed=1)
+    (tmp_path / "in/broken.jpg").write_bytes(b"\xff\xd8\xff not a picture")
+    (tmp_path / "in/empty.png").write_bytes(b"")
+    (tmp_path / "in/notes.txt").write_text("ignored")
+    status, out, err = run("restore", tmp_path / "in", "-o", tmp_path / "out", "-r", "--model", model, "--json")
+    assert status == 1
+    results = {name["source"].rpartition("/")[2]: name for name in json.loads(out)["photographs"]}
+    assert {name: result["status"] for name, result in results.items()} == {
+        "a.png": "restored",
+        "日本語 [1].jpg": "restored",
+        "broken.jpg": "failed",
+        "empty.png": "failed",
+    }
+    assert "broken.jpg" in err
+    assert "empty.png: the file is empty" in err
+    assert sorted(str(p.relative_to(tmp_path / "out")) for p in (tmp_path / "out").rglob("*") if p.is_file()) == [
+        "a.png",
+        "deep/日本語 [1].jpg",
+    ]
+    status, out, _ = run("restore", tmp_path / "in/a.png", "-o", tmp_path / "out", "--model", model)
+    assert status == 0
+    assert "1 skipped" in out
+
+
+def test_an_output_folder_inside_the_input_is_not_restored_again(run, model, tmp_path):
+    picture(tmp_path / "in/a.png")
+    for _ in range(2):
+        assert run("restore", tmp_path / "in", "-o", tmp_path / "in/out", "-r", "--model", model)[0] == 0
+    assert [p.name for p in (tmp_path / "in/out").rglob("*")] == ["a.png"]
+
+
+def test_format_and_compare(run, model, tmp_path):
+    source = picture(tmp_path / "a.png", size=(20, 60))
+    assert run("restore", source, "-o", tmp_path / "out", "--model", model, "--format", "jpeg", "--compare")[0] == 0
+    assert opened(tmp_path / "out/a.jpg").format == "JPEG"
+    assert opened(tmp_path / "out/a-compared.png").size == (60, 20 + 8 + 20)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGBA", "I;16"])
+def test_modes_are_kept(run, model, tmp_path, mode):
+    high = 65535 if mode == "I;16" else 255
+    array = np.random.default_rng(0).integers(0, high, (12, 9, 4) if mode == "RGBA" else (12, 9))
+    Image.fromarray(array.astype(np.uint16 if mode == "I;16" else np.uint8)).save(tmp_path / "a.png")
+    assert run("restore", tmp_path / "a.png", "-o", tmp_path / "b.png", "--model", model)[0] == 0
+    assert opened(tmp_path / "b.png").mode == opened(tmp_path / "a.png").mode
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["{dir}/missing.jpg", "-o", "{dir}/out.jpg"], 1, "missing.jpg: cannot be read"),
+        (["{dir}/empty", "-o", "{dir}/out"], 1, "no photographs"),
+        (["{dir}/a.png", "-o", "{dir}/a.png"], 1, "is the input itself"),
+        (["{dir}/a.png", "-o", "{dir}/out.xyz/a.xyz", "--format", "xyz"], 2, "unknown format 'xyz'"),
+        (["{dir}/a.png", "-o", "{dir}/out.png", "--model", "defualt"], 1, "did you mean 'default'"),
+        (["{dir}/a.png", "-o", "{dir}/out.png", "--model", "{dir}/none.safetensors"], 1, "no such model file"),
+        (["{dir}/a.png", "-o", "{dir}/out.png", "--model", "{dir}/bad.safetensors"], 1, "not a readable .safetensors"),
+        (["{dir}/a.png", "-o", "{dir}/out.png", "--memory", "lots"], 2, "expected a number and a unit"),
+        (["{dir}/a.png", "-o", "{dir}/out.png", "--device", "warp"], 2, "cannot be used here"),
+        (["{dir}/a.png", "-o", "{dir}/out.png", "--strength", "2"], 2, "strength"),
+        (["{dir}/a.png", "{dir}/twin/a.png", "-o", "{dir}/out"], 1, "would be written twice"),
+        (["{dir}/a.png"], 2, "--out"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_writes_nothing(run, model, tmp_path, arguments, status, message):
+    (tmp_path / "empty").mkdir()
+    picture(tmp_path / "a.png")
+    picture(tmp_path / "twin/a.png")
+    (tmp_path / "bad.safetensors").write_bytes(b"rubbish")
+    before = sorted(tmp_path.rglob("*"))
+    arguments = [argument.format(dir=tmp_path) for argument in arguments]
+    if "--model" not in arguments:
+        arguments += ["--model", str(model)]
+    ended, out, err = run("restore", *arguments)
+    assert ended == status
+    assert message in " ".join(err.replace("│", " ").split())
+    assert out in ("", "0 restored, 1 failed\n")
+    assert sorted(tmp_path.rglob("*")) == before

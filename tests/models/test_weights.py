@@ -1,0 +1,194 @@
+"""The embedded models: what ships is small, whole, and does what its card says."""
+
+import json
+from pathlib import Path
+
+import pytest
+import skimage.data
+import torch
+
+import pellucid
+from pellucid import images
+from pellucid.degradations import parse
+from pellucid.metrics import NoiseStream, find_protocol
+from pellucid.models.file import describe_model
+from pellucid.models.hub import EMBEDDED, find_model
+from pellucid.refinement import Boosted
+
+
+@pytest.fixture(scope="module")
+def restorer():
+    return pellucid.load("default")
+
+
+@pytest.mark.parametrize("name", EMBEDDED)
+def test_the_file_is_small_and_documented(name):
+    path = find_model(name)
+    assert path.stat().st_size <= (4 * 2**20 if name == "fast" else 16e6)
+    header = describe_model(path).as_dict()
+    assert header["card"]["licence"]
+    assert header["card"]["numbers"]["rows"]
+    assert header["card"]["trained"]["degradations"]
+    documents = Path(__file__).parents[1] / "docs" / "models" / name
+    for suffix in (".md", ".yaml", ".log.jsonl"):
+        assert documents.with_suffix(suffix).is_file()
+    for line in documents.with_suffix(".log.jsonl").read_text().splitlines():
+        json.loads(line)
+
+
+@pytest.mark.parametrize("name", EMBEDDED)
+def test_a_model_does_the_same_by_its_name_and_by_its_path(name, tmp_path):
+    copied = tmp_path / "mine.safetensors"
+    copied.write_bytes(find_model(name).read_bytes())
+    named, by_path = pellucid.load(name), pellucid.load(copied)
+    assert named.policy == by_path.policy
+    assert named.policy.leave_alone
+    assert named.diagnoser is by_path.diagnoser is not None
+
+
+@pytest.mark.parametrize(("name", "prior"), [("default", "diagnosis"), ("fast", "diagnosis"), ("denoise", "student")])
+def test_it_is_boosted_by_an_embedded_prior_with_under_a_million_parameters(name, prior):
+    model = pellucid.load(name).model
+    assert isinstance(model, Boosted)
+    assert prior in describe_model(find_model(name)).as_dict()["prior"]
+    assert sum(value.numel() for value in model.refinement.parameters()) < 1_000_000
+
+
+@pytest.mark.parametrize(("sigma", "gain"), [(15, 7), (25, 9), (50, 12)])
+@pytest.mark.parametrize("name", ["default", "denoise"])
+def test_it_removes_noise_from_a_photograph_it_has_not_seen(name, sigma, gain):
+    clean = images.to_tensor(skimage.data.astronaut())[:, :, 0:160, 150:310]
+    protocol = find_protocol("gaussian-colour")
+    degraded = NoiseStream(protocol).degrade(clean, sigma)
+    restored = pellucid.load(name).restore_image(degraded)
+    before, after = (float(protocol.score(image, clean).psnr) for image in (degraded, restored))
+    assert after > before + gain
+
+
+GAINS = {
+    "default": {
+        "jpeg quality=10": 0.8,
+        "defocus radius=3": 2,
+        "rain-lines amount=60": 5,
+        "rain amount=60": 3,
+        "haze amount=60": 3,
+        "low-light exposure=0.1 noise=5": 5,
+        "noise sigma=15, jpeg quality=60": 2,
+    },
+    "fast": {
+        "jpeg quality=10": 0.3,
+        "rain-lines amount=60": 3,
+        "low-light exposure=0.1 noise=5": 4,
+    },
+}
+
+
+@pytest.mark.parametrize(("name", "text", "gain"), [(name, *pair) for name in GAINS for pair in GAINS[name].items()])
+def test_it_restores_what_it_is_not_told(name, text, gain):
+    clean = images.to_tensor(skimage.data.coffee())[:, :, 40:360, 100:500]
+    degraded = images.quantise(parse(text)(clean, torch.Generator().manual_seed(0)).clamp(0, 1), 8)
+    protocol = find_protocol("synthetic-rgb")
+    restored = pellucid.load(name).restore_image(degraded)
+    before, after = (float(protocol.score(image, clean).psnr) for image in (degraded, restored))
+    assert after > before + gain
+
+
+@pytest.mark.parametrize(("photograph", "text"), [("astronaut", "shake length=12"), ("chelsea", "shake length=10")])
+def test_it_sharpens_a_shaken_photograph(restorer, photograph, text):
+    clean = images.to_tensor(getattr(skimage.data, photograph)())[:, :, :296, :400]
+    degraded = images.quantise(parse(text)(clean[0], torch.Generator().manual_seed(0)).clamp(0, 1), 8)[None]
+    protocol = find_protocol("synthetic-rgb")
+    before, after = (float(protocol.score(image, clean).psnr) for image in (degraded, restorer.restore_image(degraded)))
+    assert after > before + 2
+
+
+@pytest.mark.parametrize("value", [0.25, 0.5, 0.75, 1.0])
+@pytest.mark.parametrize(("name", "most"), [("default", 0.03), ("fast", 0.06)])
+def test_a_blank_page_stays_blank(name, most, value):
+    """It is like no photograph, and was taken for haze; what is left is at the corners, and R's."""
+    page = torch.full((1, 3, 200, 300), value)
+    assert (pellucid.load(name).restore_image(page) - page).abs().max() < most
+    noisy = images.quantise(parse("noise sigma=20")(page[0], torch.Generator().manual_seed(0)).clamp(0, 1), 8)[None]
+    before, after = ((image - page).square().mean() for image in (noisy, pellucid.load(name).restore_image(noisy)))
+    assert after < before / 2
+
+
+@pytest.mark.parametrize("photograph", ["astronaut", "chelsea", "coffee", "rocket"])
+def test_it_changes_little_in_a_clean_photograph_even_if_it_must(restorer, photograph):
+    """What it takes from the rocket, at 36 dB, is the grain of the evening sky."""
+    clean = images.to_tensor(getattr(skimage.data, photograph)())
+    assert float(find_protocol("synthetic-rgb").score(restorer.restore_image(clean), clean).psnr) > 35
+
+
+def test_it_removes_noise_from_a_grey_photograph(restorer):
+    """Grey noise is the same in all channels: a network that has only seen independent noise leaves it alone."""
+    clean = images.to_tensor(skimage.data.camera())[:, :, 100:260, 150:310]
+    protocol = find_protocol("gaussian-grey")
+    degraded = NoiseStream(protocol).degrade(clean, 25)
+    before, after = (float(protocol.score(image, clean).psnr) for image in (degraded, restorer.restore_image(degraded)))
+    assert after > before + 6
+
+
+def test_tiles_do_not_show(restorer):
+    clean = images.to_tensor(skimage.data.chelsea())
+    degraded = NoiseStream(find_protocol("gaussian-colour")).degrade(clean, 25)
+    exact = {"tile": 0, "precision": "float32"}
+    whole = pellucid.load("default", **exact).restore_image(degraded)
+    tiled = pellucid.load("default", **exact | {"tile": 128, "memory": "16MB"}).restore_image(degraded)
+    assert -10 * (whole - tiled).square().mean().log10() > 50
+
+
+def test_a_shaken_photograph_of_odd_size_is_the_same_in_tiles():
+    """The kernel is the photograph's, with neither the tile's borders nor the padding to the network's multiple."""
+    clean = images.to_tensor(skimage.data.chelsea())[0, :, :299, :301]
+    degraded = parse("shake length=15")(clean, torch.Generator().manual_seed(1)).clamp(0, 1)[None]
+    whole, tiled = (
+        pellucid.load("default", tile=tile, precision="float32").restore_image(degraded) for tile in (0, 256)
+    )
+    assert -10 * (whole - tiled).square().mean().log10() > 50
+
+
+def test_bfloat16_is_close_to_float32(restorer):
+    degraded = torch.rand(1, 3, 64, 64)
+    low, high = (pellucid.load("default", precision=name).restore_image(degraded) for name in ("bfloat16", "float32"))
+    assert -10 * (low - high).square().mean().log10() > 45
+
+
+def test_the_public_call_keeps_what_a_file_has(tmp_path):
+    source = tmp_path / "näh.jpg"
+    pixels = images.to_tensor(skimage.data.coffee())[:, :, :64, :80]
+    images.write(
+        images.Photograph(pixels, metadata=images.Metadata(xmp=b"<x:xmpmeta xmlns:x='adobe:ns:meta/'/>")), source
+    )
+    pellucid.restore(source, tmp_path / "out.jpg")
+    restored = images.read(tmp_path / "out.jpg")
+    assert restored.pixels.shape == pixels.shape
+    assert restored.metadata.xmp == images.read(source).metadata.xmp
+    with pytest.raises(pellucid.errors.ImageError, match="is the input itself"):
+        pellucid.restore(source, source)
+
+
+@pytest.mark.parametrize(("name", "gain"), [("default", 0.8), ("fast", 0.3)])
+def test_a_jpeg_that_was_cropped_is_restored_as_well(name, gain):
+    """Its blocks then lie anywhere."""
+    clean = images.to_tensor(skimage.data.coffee())[:, :, 40:280, 100:420]
+    degraded = parse("jpeg quality=10")(clean, torch.Generator()).clamp(0, 1)
+    protocol = find_protocol("synthetic-rgb")
+    gains = []
+    for down, across in ((0, 0), (3, 5)):
+        crop, truth = (image[:, :, down:, across:] for image in (degraded, clean))
+        restored = pellucid.load(name).restore_image(crop)
+        assert restored.shape == crop.shape
+        before, after = (float(protocol.score(image, truth).psnr) for image in (crop, restored))
+        gains.append(after - before)
+    assert min(gains) > gain
+    assert abs(gains[0] - gains[1]) < 0.1
+
+
+def test_a_photograph_without_colour_gets_none():
+    clean = images.to_tensor(skimage.data.coffee()).mean(1, keepdim=True)[:, :, 40:200, 100:300]
+    degraded = images.quantise(parse("haze amount=60")(clean, torch.Generator().manual_seed(0)).clamp(0, 1), 8)
+    restored = pellucid.load("default", always=True).restore_image(degraded.expand(-1, 3, -1, -1))
+    assert torch.equal(restored[:, 0], restored[:, 1])
+    assert torch.equal(restored[:, 0], restored[:, 2])
+    assert not torch.equal(restored[:, :1], degraded)
