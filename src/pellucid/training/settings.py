@@ -99,6 +99,8 @@ class SourceSettings(_Settings):
     """Take parts of the photographs of `folder`, of this side in pixels, for whole photographs: degrading them is cheaper."""
     grey: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Part of the crops that are made grey: noise in grey photographs is the same in all channels."""
+    enlarged: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Part of the crops that are made up to twice as large first: as cameras store them, photographs are softer than small ones."""
     pairs: PairSettings | None = None
     whole: Path | None = None
     """Where the degraded files of `pairs` are crops: the photographs that they are from, perhaps averaged down."""
@@ -117,7 +119,7 @@ class SourceSettings(_Settings):
             raise ValueError("give either folder with degradations, or pairs")
         if self.folder is not None and self.degradations is None:
             raise ValueError("folder and degradations go together: clean photographs, and what is done to them")
-        for name in ("whole", "kind", "match_exposure") if self.folder is not None else ("grey", "window"):
+        for name in ("whole", "kind", "match_exposure") if self.folder is not None else ("grey", "enlarged", "window"):
             if getattr(self, name):
                 raise ValueError(_MISPLACED[name])
         if self.whole is not None and self.degradations is not None:
@@ -134,6 +136,7 @@ _MISPLACED = {
     "kind": "kind is for pairs; the degradations of folder say theirs",
     "match_exposure": "match_exposure is for pairs; the photographs of folder are clean",
     "grey": "grey is for folder with degradations; pairs keep their colours",
+    "enlarged": "enlarged is for folder with degradations; pairs keep their size",
     "window": "window is for folder with degradations; pairs are whole, or have `whole`",
 }
 
