@@ -54,7 +54,9 @@ def test_one_colour_and_ramps_come_back_exactly(way, phase):
     colour = torch.tensor([0.2, 0.5, 0.9])[:, None, None].expand(3, 11, 14)
     torch.testing.assert_close(demosaicked(mosaic_of(colour, phase), phase, way), colour, atol=1e-6, rtol=0)
     down, across = torch.arange(11.0)[:, None], torch.arange(14.0)
-    ramps = torch.stack([0.1 + 0.02 * down + 0.01 * across, 0.3 + 0.01 * down + 0 * across, 0.9 - 0.03 * across + 0 * down])
+    ramps = torch.stack(
+        [0.1 + 0.02 * down + 0.01 * across, 0.3 + 0.01 * down + 0 * across, 0.9 - 0.03 * across + 0 * down]
+    )
     found = demosaicked(mosaic_of(ramps, phase), phase, way)
     # At the border the mirror image breaks a ramp.
     torch.testing.assert_close(found[:, 2:-2, 2:-2], ramps[:, 2:-2, 2:-2], atol=1e-6, rtol=0)
@@ -231,7 +233,9 @@ def test_no_iso_changes_nothing():
     assert torch.equal(CameraNoise(0, sharpening=2)(clean, seeded()), clean)
 
 
-@pytest.mark.parametrize("text", ["camera-noise iso=400 demosaicking=bilinear scale=0.5 defects=0.25", "camera-noise denoising=1"])
+@pytest.mark.parametrize(
+    "text", ["camera-noise iso=400 demosaicking=bilinear scale=0.5 defects=0.25", "camera-noise denoising=1"]
+)
 def test_text_round_trip(text):
     assert as_text(parse(text)) == text
     assert parse(as_text(parse(text))) == parse(text)

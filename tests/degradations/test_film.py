@@ -109,7 +109,8 @@ def test_text_round_trip():
 
 
 @pytest.mark.parametrize(
-    "settings", [{"granularity": 61}, {"pixel": 1}, {"size": -1}, {"colour": 2}, {"film": "print"}, {"size": float("nan")}]
+    "settings",
+    [{"granularity": 61}, {"pixel": 1}, {"size": -1}, {"colour": 2}, {"film": "print"}, {"size": float("nan")}],
 )
 def test_refusals(settings):
     with pytest.raises(SettingsError, match=f"film-grain: {next(iter(settings))}"):

@@ -49,7 +49,10 @@ def _taps(rows: list[list[float]]) -> Tensor:
 
 _BILINEAR = torch.stack(
     [
-        (torch.outer(torch.tensor(_AXIS), torch.tensor(_MIDDLE)) + torch.outer(torch.tensor(_MIDDLE), torch.tensor(_AXIS)))
+        (
+            torch.outer(torch.tensor(_AXIS), torch.tensor(_MIDDLE))
+            + torch.outer(torch.tensor(_MIDDLE), torch.tensor(_AXIS))
+        )
         / 2,
         torch.outer(torch.tensor(_MIDDLE), torch.tensor(_AXIS)),
         torch.outer(torch.tensor(_AXIS), torch.tensor(_MIDDLE)),
@@ -72,10 +75,13 @@ _GRADIENT_CORRECTED = (
 """The same from 5 x 5 pixels, corrected by the second differences of the colour that the pixel has: Malvar, He and Cutler,
 'High-quality linear interpolation for demosaicing of Bayer-patterned color images' (ICASSP 2004), figure 2."""
 
-_KERNELS = {"bilinear": _BILINEAR, "gradient-corrected": _GRADIENT_CORRECTED}
+Way = Literal["bilinear", "gradient-corrected"]
+
+_WAYS: tuple[Way, Way] = ("bilinear", "gradient-corrected")
+_KERNELS: dict[Way, Tensor] = {"bilinear": _BILINEAR, "gradient-corrected": _GRADIENT_CORRECTED}
 
 
-def demosaicked(mosaic: Tensor, phase: Phase, way: Literal["bilinear", "gradient-corrected"]) -> Tensor:
+def demosaicked(mosaic: Tensor, phase: Phase, way: Way) -> Tensor:
     """The colours (3, H, W) of a Bayer mosaic (H, W), both sides of 3 pixels or more; a linear function of it.
 
     Beyond the border lies the mirror image, which keeps the order of the colours.
@@ -90,7 +96,10 @@ def demosaicked(mosaic: Tensor, phase: Phase, way: Literal["bilinear", "gradient
     beside_blue = (slice(1 - row, None, 2), slice(column, None, 2))
     for place in (at_red, at_blue):
         green[place] = cross[place]
-    for colour, own, beside, other in ((red, beside_red, beside_blue, at_blue), (blue, beside_blue, beside_red, at_red)):
+    for colour, own, beside, other in (
+        (red, beside_red, beside_blue, at_blue),
+        (blue, beside_blue, beside_red, at_red),
+    ):
         colour[own], colour[beside], colour[other] = across[own], down[beside], corners[other]
     return torch.stack([red, green, blue])
 
@@ -141,12 +150,12 @@ class CameraNoise:
 
     @property
     def severity(self) -> float:
-        """Twice sigma of mid-grey, 100 at most, as it is on average over cameras, after their processing and the change of size."""
+        """Twice sigma of mid-grey, 100 at most: the mean over cameras, after their processing and the change of size."""
         shot, read = _variances(self.iso)
         grey = ((0.5 + 0.055) / 1.055) ** 2.4
-        sigma = 255 * _SPREAD * math.sqrt(shot * grey + read)
+        sigma: float = 255 * _SPREAD * math.sqrt(shot * grey + read)
         # How much is left, by the stages: measured, too.
-        left = (1 + 0.18 * self.sharpening) * min(1.0, self.scale) ** 0.5 / (1 + 1.6 * self.denoising)
+        left: float = (1 + 0.18 * self.sharpening) * min(1.0, self.scale) ** 0.5 / (1 + 1.6 * self.denoising)
         return min(100.0, 2 * sigma * left)
 
     def __call__(self, clean: Tensor, generator: torch.Generator) -> Tensor:
@@ -169,11 +178,9 @@ class CameraNoise:
         height, width = scene.shape[1:]
         scene = F.pad(scene[None], (0, max(0, _LEAST - width), 0, max(0, _LEAST - height)), mode="replicate")[0]
         camera, phase = _camera(generator), (_below(2, generator), _below(2, generator))
-        way = self.demosaicking
-        if way == "drawn":
-            way = ("bilinear", "gradient-corrected")[_below(2, generator)]
+        drawn = _WAYS[_below(2, generator)] if self.demosaicking == "drawn" else self.demosaicking
         raw = camera.raw(scene)
-        colours = demosaicked(self._measured(raw, phase, generator), phase, way)
+        colours = demosaicked(self._measured(raw, phase, generator), phase, drawn)
         noise = camera.developed(raw + colours) - camera.developed(raw)
         return self._processed(noise, _luma(scene), generator)[:, :height, :width]
 
@@ -214,7 +221,7 @@ def _variances(iso: float, scatter: float = 0.0) -> tuple[float, float]:
 
 
 def _camera(generator: torch.Generator) -> Camera:
-    """One of Brooks et al., but for any light from that of lamps to that of a clear sky, and with a tone curve of any strength."""
+    """One of Brooks et al., but for any light from lamps to a clear sky, and with a tone curve of any strength."""
     camera = Camera.draw(3, generator)
     cold, tone = torch.rand(2, generator=generator).tolist()
     exposure = 1 / float(camera.gains[1])
@@ -225,7 +232,9 @@ def _camera(generator: torch.Generator) -> Camera:
 def _flatness(luma: Tensor) -> Tensor:
     """(1, H, W), how much of the denoising there is: all of it where the picture is flat, less at edges."""
     around = F.pad(luma[None], (1, 1, 1, 1), mode="replicate")[0]
-    steps = (around[:, 1:-1, 2:] - around[:, 1:-1, :-2]).square() + (around[:, 2:, 1:-1] - around[:, :-2, 1:-1]).square()
+    steps = (around[:, 1:-1, 2:] - around[:, 1:-1, :-2]).square() + (
+        around[:, 2:, 1:-1] - around[:, :-2, 1:-1]
+    ).square()
     return steps.mul_(-1 / (2 * _EDGE) ** 2).exp_().mul_(1 - _AT_EDGES).add_(_AT_EDGES)
 
 

@@ -65,7 +65,7 @@ class FilmGrain:
         """Twice sigma of mid-grey, 100 at most, as of Gaussian noise."""
         light = linear(torch.tensor(0.5, dtype=torch.float64))
         slope = 1.055 / 2.4 * float(light) ** (1 / 2.4 - 1)
-        sigma = 255 * slope * float(light) * math.log(10) * float(self.deviation(light))
+        sigma: float = 255 * slope * float(light) * math.log(10) * float(self.deviation(light))
         return min(100.0, 2 * sigma)
 
     def deviation(self, light: Tensor) -> Tensor:

@@ -100,7 +100,7 @@ class SourceSettings(_Settings):
     grey: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Part of the crops that are made grey: noise in grey photographs is the same in all channels."""
     enlarged: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Part of the crops that are made up to twice as large first: as cameras store them, photographs are softer than small ones."""
+    """Part of the crops that are made up to twice as large first: photographs of full size are softer than small ones."""
     pairs: PairSettings | None = None
     whole: Path | None = None
     """Where the degraded files of `pairs` are crops: the photographs that they are from, perhaps averaged down."""
