@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from pellucid import images
+from pellucid.data import sources
 from pellucid.data.batches import Batches
 from pellucid.data.folders import Photographs, list_pairs, list_photographs, partner_name
 from pellucid.data.sources import Mixture, Pairs, Synthetic
@@ -155,6 +156,16 @@ def test_enlarged_crops_are_softer_and_as_large(tmp_path, window):
     assert all_of_them.mean() < 1.2
     assert 8 < int((half < 1.7).sum()) < 32
     assert all(float(crop.min()) >= 0 and float(crop.max()) <= 1 for crop in crops(1.0))
+
+
+def test_some_crops_pass_through_a_camera_and_count_as_clean(folder, monkeypatch):
+    monkeypatch.setattr(sources, "photographed", lambda clean, generator: torch.full_like(clean, 0.25))
+    source = Synthetic(Photographs(list_photographs(folder)), [parse_drawn("noise sigma=5")], photographed=0.5)
+    samples = [source.sample(0, 16, torch.Generator().manual_seed(seed), None) for seed in range(60)]
+    passed = [bool((sample.clean == 0.25).all()) for sample in samples]
+    assert 15 < sum(passed) < 45
+    for one, sample in zip(passed, samples, strict=True):
+        assert (float((sample.degraded - 0.25).abs().mean()) < 0.05) == one
 
 
 def test_turning_and_mirroring_reach_all_eight_positions(tmp_path):

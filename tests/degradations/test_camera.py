@@ -9,7 +9,7 @@ import torch
 from scipy.ndimage import convolve
 
 from pellucid.degradations import as_text, parse
-from pellucid.degradations.camera import CameraNoise, demosaicked
+from pellucid.degradations.camera import CameraNoise, demosaicked, photographed
 from pellucid.errors import SettingsError
 
 WAYS = ("bilinear", "gradient-corrected")
@@ -91,6 +91,25 @@ def test_gradient_correction_is_sharper_than_bilinear_on_grey_detail():
         float((demosaicked(mosaic_of(grey, (0, 0)), (0, 0), way) - grey)[:, 4:-4, 4:-4].square().mean()) for way in WAYS
     ]
     assert errors[1] < errors[0] / 3
+
+
+def test_a_camera_without_noise_keeps_plain_areas_and_alters_fine_detail():
+    plain = torch.tensor([0.3, 0.5, 0.7])[:, None, None].expand(3, 40, 40)
+    grid = torch.arange(40)
+    checks = (0.3 + 0.4 * ((grid[:, None] + grid) % 2)).expand(3, 40, 40)
+    errors = []
+    for seed in range(12):
+        torch.testing.assert_close(photographed(plain, seeded(seed)), plain, atol=2e-3, rtol=0)
+        found = photographed(checks, seeded(seed))
+        assert found.shape == checks.shape
+        assert found.min() >= 0
+        assert found.max() <= 1
+        assert torch.equal(found, photographed(checks, seeded(seed)))
+        errors.append(float((found - checks).abs().mean()))
+    # A checkerboard of single pixels is what a mosaic cannot hold.
+    assert min(errors) > 0.05
+    for shape in ((3, 1, 1), (3, 1, 30), (3, 7, 3)):
+        assert photographed(torch.rand(shape), seeded()).shape == shape
 
 
 def test_raw_variance_is_a_line_of_the_signal():

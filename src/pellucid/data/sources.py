@@ -17,6 +17,7 @@ from pellucid.data.crops import Box, find_crop, turned_box
 from pellucid.data.exposure import matched_exposure
 from pellucid.data.folders import Photographs
 from pellucid.degradations import Degradation, Family
+from pellucid.degradations.camera import photographed
 from pellucid.errors import DataError
 from pellucid.padding import pad_to
 
@@ -84,6 +85,7 @@ class Synthetic:
         weights: how often each degradation is drawn, in proportion; None for all alike.
         window: a random part of this side, in pixels, counts as the whole photograph; None for the photograph as it is.
         enlarged: part of the crops that are from the photograph made up to twice as large, softer pixel by pixel.
+        photographed: part of the crops that a camera without noise takes a picture of first (`camera.photographed`).
     """
 
     photographs: Photographs
@@ -92,6 +94,7 @@ class Synthetic:
     weights: Sequence[float] | None = None
     window: int | None = None
     enlarged: float = 0.0
+    photographed: float = 0.0
 
     def __len__(self) -> int:
         """How many photographs there are."""
@@ -149,10 +152,12 @@ class Synthetic:
             height, width = (min(math.ceil(max(self.window, side) / factor), length) for length in (rows, columns))
             top, left = below(rows - height + 1, generator), below(columns - width + 1, generator)
             clean = self.photographs.part(index, top, left, height, width)
-        if not enlarged:
-            return clean
-        size = [math.ceil(length * factor) for length in clean.shape[1:]]
-        return F.interpolate(clean[None], size, mode="bicubic", align_corners=False)[0].clamp_(0, 1)
+        if enlarged:
+            size = [math.ceil(length * factor) for length in clean.shape[1:]]
+            clean = F.interpolate(clean[None], size, mode="bicubic", align_corners=False)[0].clamp_(0, 1)
+        if self.photographed and float(torch.rand((), generator=generator)) < self.photographed:
+            clean = photographed(clean, generator)
+        return clean
 
 
 class Mixture:

@@ -18,7 +18,7 @@ from pellucid.degradations.sensor import Camera
 from pellucid.errors import SettingsError
 from pellucid.luma import LUMA
 
-__all__ = ["CameraNoise", "demosaicked"]
+__all__ = ["CameraNoise", "demosaicked", "photographed"]
 
 Phase = tuple[int, int]
 """Row and column, 0 or 1 each, of the first red pixel; blue lies diagonally next to it, green in between."""
@@ -104,6 +104,26 @@ def demosaicked(mosaic: Tensor, phase: Phase, way: Way) -> Tensor:
     return torch.stack([red, green, blue])
 
 
+def photographed(scene: Tensor, generator: torch.Generator) -> Tensor:
+    """What a camera without noise makes of a picture (3, H, W) in [0, 1]: of the same shape, in range, fine detail altered.
+
+    Demosaicked in one of two ways, half of the time with its colours smoothed, half of the time sharpened. A denoiser that has
+    never seen what demosaicking does to fine detail takes it for noise.
+    """
+    camera, phase, way = _camera(generator), _phase(generator), _WAYS[_below(2, generator)]
+    smoothing, radius, amount = torch.rand(3, generator=generator).tolist()
+    wide = _widened(scene.cpu().float().clamp(0, 1))
+    picture = camera.developed(demosaicked(_mosaic(camera.raw(wide), phase), phase, way))
+    brightness = _luma(picture)
+    colour = picture - brightness
+    if smoothing > 0.5:
+        colour = _blurred(colour, 4 * smoothing - 1.5)
+    if amount > 0.5:
+        brightness = torch.lerp(_blurred(brightness, 0.5 + radius), brightness, 3 * amount - 0.5)
+    height, width = scene.shape[1:]
+    return (colour + brightness)[:, :height, :width].clamp_(0, 1).to(scene)
+
+
 @dataclass(frozen=True)
 class CameraNoise:
     """Shot and read noise of a Bayer sensor by its ISO, demosaicked and processed as cameras do: wide, coloured, uneven.
@@ -176,8 +196,8 @@ class CameraNoise:
     def _added(self, scene: Tensor, generator: torch.Generator) -> Tensor:
         """What the camera adds to a photograph (3, H, W) of the sensor's size."""
         height, width = scene.shape[1:]
-        scene = F.pad(scene[None], (0, max(0, _LEAST - width), 0, max(0, _LEAST - height)), mode="replicate")[0]
-        camera, phase = _camera(generator), (_below(2, generator), _below(2, generator))
+        scene = _widened(scene)
+        camera, phase = _camera(generator), _phase(generator)
         drawn = _WAYS[_below(2, generator)] if self.demosaicking == "drawn" else self.demosaicking
         raw = camera.raw(scene)
         colours = demosaicked(self._measured(raw, phase, generator), phase, drawn)
@@ -186,10 +206,7 @@ class CameraNoise:
 
     def _measured(self, raw: Tensor, phase: Phase, generator: torch.Generator) -> Tensor:
         """The noise of the mosaic (H, W) over raw colours (3, H, W)."""
-        row, column = phase
-        signal = raw[1].clone()
-        signal[row::2, column::2] = raw[0, row::2, column::2]
-        signal[1 - row :: 2, 1 - column :: 2] = raw[2, 1 - row :: 2, 1 - column :: 2]
+        signal = _mosaic(raw, phase)
         shot, read = _variances(self.iso, float(torch.randn((), generator=generator)))
         noise = torch.randn(signal.shape, generator=generator)
         noise.mul_(signal.clamp_(min=0).mul_(shot).add_(read).sqrt_())
@@ -227,6 +244,25 @@ def _camera(generator: torch.Generator) -> Camera:
     exposure = 1 / float(camera.gains[1])
     gains = torch.tensor([1.3 + 1.1 * cold, 1.0, 2.9 - 1.4 * cold]) / exposure
     return replace(camera, gains=gains, tone=tone)
+
+
+def _phase(generator: torch.Generator) -> Phase:
+    return _below(2, generator), _below(2, generator)
+
+
+def _mosaic(raw: Tensor, phase: Phase) -> Tensor:
+    """(H, W): of raw colours (3, H, W) the one that each pixel has."""
+    row, column = phase
+    mosaic = raw[1].clone()
+    mosaic[row::2, column::2] = raw[0, row::2, column::2]
+    mosaic[1 - row :: 2, 1 - column :: 2] = raw[2, 1 - row :: 2, 1 - column :: 2]
+    return mosaic
+
+
+def _widened(scene: Tensor) -> Tensor:
+    """A picture (C, H, W) repeated at its border to right and bottom, where it is smaller than a mosaic must be."""
+    height, width = scene.shape[1:]
+    return F.pad(scene[None], (0, max(0, _LEAST - width), 0, max(0, _LEAST - height)), mode="replicate")[0]
 
 
 def _flatness(luma: Tensor) -> Tensor:

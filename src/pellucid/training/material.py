@@ -60,7 +60,7 @@ def _split(source: SourceSettings) -> tuple[Synthetic | Pairs, Synthetic | Pairs
     paths = list_photographs(source.folder)
     kept = _kept(len(paths), source.validation, source.folder)
     training, held_out = (
-        Synthetic(Photographs(part), drawn, source.grey, weights, source.window, source.enlarged)
+        Synthetic(Photographs(part), drawn, source.grey, weights, source.window, source.enlarged, source.photographed)
         for part in (paths[:kept], paths[kept:])
     )
     return training, held_out

@@ -101,6 +101,8 @@ class SourceSettings(_Settings):
     """Part of the crops that are made grey: noise in grey photographs is the same in all channels."""
     enlarged: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Part of the crops that are made up to twice as large first: photographs of full size are softer than small ones."""
+    photographed: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Part of the crops that pass through a camera without noise first: its demosaicking and sharpening are not to be undone."""
     pairs: PairSettings | None = None
     whole: Path | None = None
     """Where the degraded files of `pairs` are crops: the photographs that they are from, perhaps averaged down."""
@@ -119,7 +121,11 @@ class SourceSettings(_Settings):
             raise ValueError("give either folder with degradations, or pairs")
         if self.folder is not None and self.degradations is None:
             raise ValueError("folder and degradations go together: clean photographs, and what is done to them")
-        for name in ("whole", "kind", "match_exposure") if self.folder is not None else ("grey", "enlarged", "window"):
+        for name in (
+            ("whole", "kind", "match_exposure")
+            if self.folder is not None
+            else ("grey", "enlarged", "photographed", "window")
+        ):
             if getattr(self, name):
                 raise ValueError(_MISPLACED[name])
         if self.whole is not None and self.degradations is not None:
@@ -137,6 +143,7 @@ _MISPLACED = {
     "match_exposure": "match_exposure is for pairs; the photographs of folder are clean",
     "grey": "grey is for folder with degradations; pairs keep their colours",
     "enlarged": "enlarged is for folder with degradations; pairs keep their size",
+    "photographed": "photographed is for folder with degradations; pairs were taken by a camera",
     "window": "window is for folder with degradations; pairs are whole, or have `whole`",
 }
 
