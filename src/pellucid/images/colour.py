@@ -22,6 +22,7 @@ __all__ = [
     "is_linear",
     "profile_of",
     "rgb_from_grey",
+    "with_srgb_curve",
 ]
 
 Chromaticities = tuple[float, float, float, float, float, float, float, float]
@@ -163,6 +164,14 @@ def rgb_from_grey(icc: bytes) -> bytes:
 def _eight(*numbers: float) -> Chromaticities:
     a, b, c, d, e, f, g, h = numbers
     return a, b, c, d, e, f, g, h
+
+
+def with_srgb_curve(icc: bytes) -> bytes:
+    """A profile with the primaries of another and the curve of sRGB."""
+    curve = _curve("srgb")
+    tags = {name: value for name, value in _tags(icc).items() if name in (b"rXYZ", b"gXYZ", b"bXYZ")}
+    curves = (b"kTRC",) if icc[16:20] == b"GRAY" else (b"rTRC", b"gTRC", b"bTRC")
+    return _profile(icc[16:20], {**tags, **dict.fromkeys(curves, curve)})
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:

@@ -18,6 +18,7 @@ from pellucid.images.colour import ADOBE_RGB, colour_of_cicp, colour_of_png, gre
 from pellucid.images.exif import orientation_of, resolution, says_adobe_rgb, tidied, turned
 from pellucid.images.isobmff import parts_of_heif
 from pellucid.images.jpeg import Piece, parts_of_jpeg, replaced, with_segments_of
+from pellucid.images.jxl import parts_of_jxl
 from pellucid.images.photograph import Coding, Metadata, Photograph
 from pellucid.images.png import parts_of_png
 from pellucid.images.tiff import parts_of_tiff
@@ -87,8 +88,7 @@ def decode(data: bytes, kind: str, name: str) -> Photograph:
     """
     parts = _FINDERS[kind](data) if kind in _FINDERS else _Parts()
     image = _load(data, kind, name, parts)
-    if parts.pages is None:
-        parts.pages = image.get("n-pages") if image.get_typeof("n-pages") else 1
+    pages = parts.pages or (image.get("n-pages") if image.get_typeof("n-pages") else 1)
     stored = (image.width, image.height)
     if parts.orientation > 1:
         image = image.copy_memory()
@@ -106,16 +106,14 @@ def decode(data: bytes, kind: str, name: str) -> Photograph:
     if metadata.icc[16:20] == b"CMYK":
         metadata = replace(metadata, icc=b"") if shown is image else metadata
     metadata, grey = _fitting_profile(metadata, photograph.grey, parts.lost)
-    if parts.pages > 1:
-        parts.lost.append(
-            f"the other {parts.pages - 1} of its {parts.pages} {'pages' if kind == 'tiff' else 'pictures'}"
-        )
+    if pages > 1:
+        parts.lost.append(f"the other {pages - 1} of its {pages} {'pages' if kind == 'tiff' else 'pictures'}")
     return replace(
         photograph,
         grey=grey,
         metadata=metadata,
         format=kind,
-        pages=parts.pages,
+        pages=pages,
         coding=parts.coding,
         lost=tuple(dict.fromkeys(parts.lost)),
     )
@@ -164,9 +162,12 @@ def _photograph(shown: pyvips.Image, parts: _Parts, name: str, *, linear: bool) 
     planes = planes_of_samples(array, depth, bits - depth, name)
     pixels = planes[:, :3] if colours == 3 else planes[:, :1].repeat(1, 3, 1, 1)
     place = next((index for index, meaning in enumerate(extra) if meaning in (1, 2)), None)
-    alpha = None if place is None else planes[:, colours + place][:, None].nan_to_num(1).clamp(0, 1)
-    if alpha is not None and bits == 32 and not torch.equal(alpha, planes[:, colours + place][:, None]):
-        parts.lost.append("alpha outside 0 to 1")
+    alpha = None
+    if place is not None:
+        stored = planes[:, colours + place][:, None]
+        alpha = stored.nan_to_num(1).clamp(0, 1)
+        if bits == 32 and not torch.equal(alpha, stored):
+            parts.lost.append("alpha outside 0 to 1")
     others = [colours + index for index in range(len(extra)) if index != place]
     filled = pixels
     if bits == 32:
@@ -348,7 +349,7 @@ def _find_in_raw(data: bytes) -> _Parts:
 
 
 def _find_in_jxl(data: bytes) -> _Parts:
-    found = extras.parts_of_jxl(data)
+    found = parts_of_jxl(data, extras.without_brotli)
     metadata = Metadata(exif=found.exif, xmp=found.xmp, colour=found.colour)
     return _Parts(metadata, Coding(), lost=list(found.unread), pages=1)  # libjxl turns the picture upright
 

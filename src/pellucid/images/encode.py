@@ -16,7 +16,7 @@ from PIL import Image, ImageFile
 from torch import Tensor
 
 from pellucid.images.bitmap import save_bitmap
-from pellucid.images.colour import profile_of, rgb_from_grey
+from pellucid.images.colour import profile_of, rgb_from_grey, with_srgb_curve
 from pellucid.images.exif import fitted, sized
 from pellucid.images.isobmff import into_heif
 from pellucid.images.jpeg import MOST_EXIF, MOST_XMP, JpegParts, into_jpeg
@@ -89,6 +89,9 @@ def encode(photograph: Photograph, kind: str, quality: int | None) -> Encoded:
     Raises pyvips.Error, OSError or ValueError where the format cannot hold the picture.
     """
     lost: list[str] = []
+    if photograph.linear and kind in ("jpeg", "webp", "avif") and kind != photograph.format:
+        photograph = _for_screens(photograph, kind)  # eight bits of light would show steps in the dark
+        lost += photograph.lost
     bits = min(photograph.bits, _MOST_BITS[kind])
     planes = _planes(photograph, kind, bits, lost)
     channels = len(planes) - (0 if photograph.planes is None or kind != "tiff" else photograph.planes.shape[1])
@@ -106,6 +109,21 @@ def encode(photograph: Photograph, kind: str, quality: int | None) -> Encoded:
         lost.append(f"{had} bits in a value ({kept} are kept)")
     data, more = _ENCODERS[kind](_Job(photograph, array, channels, metadata, quality))
     return data, list(dict.fromkeys([*lost, *more, *_homeless(metadata, kind)]))
+
+
+def _for_screens(photograph: Photograph, kind: str) -> Photograph:
+    """A photograph that holds light as one that holds the values of its pixels, with the same look."""
+    metadata, words = photograph.metadata, photograph.beyond_words()
+    if metadata.icc:
+        metadata = replace(metadata, icc=with_srgb_curve(metadata.icc))
+    elif metadata.colour is not None:
+        cicp = metadata.colour.cicp
+        colour = replace(metadata.colour, transfer="srgb", cicp=cicp and (cicp[0], 13, cicp[2], cicp[3]))
+        if kind == "avif" and cicp:
+            metadata = replace(metadata, colour=colour)
+        else:
+            metadata = replace(metadata, icc=profile_of(colour, grey=photograph.grey and kind == "jpeg"))
+    return replace(photograph, metadata=metadata, linear=False, beyond=None, lost=tuple(words))
 
 
 def _planes(photograph: Photograph, kind: str, bits: int, lost: list[str]) -> list[Tensor]:

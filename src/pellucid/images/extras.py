@@ -14,9 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pellucid.errors import ImageError, MissingExtraError, one_line
-from pellucid.images.jxl import parts_of_jxl
 
-__all__ = ["LOADERS", "parts_of_jxl", "tiff_samples"]
+__all__ = ["LOADERS", "tiff_samples", "without_brotli"]
 
 Samples = tuple[NDArray[Any], list[str]]
 """(H, W, C) of uint8, uint16 or float32, upright but for TIFF; and what is lost by reading, in words."""
@@ -50,6 +49,16 @@ def _jxl(data: bytes, name: str) -> Samples:
     if array.ndim != 3 or array.shape[2] > 4:
         raise ImageError(f"{name}: cannot read samples of shape {array.shape}")
     return array, []
+
+
+def without_brotli(data: bytes) -> bytes:
+    """Data that Brotli had packed; nothing where they are damaged, or imagecodecs is not installed."""
+    try:
+        import imagecodecs
+
+        return bytes(imagecodecs.brotli_decode(data))
+    except (ImportError, RuntimeError, ValueError):
+        return b""
 
 
 def _raw(data: bytes, name: str) -> Samples:
