@@ -43,6 +43,9 @@ _FORMATS = {
     "bmp": (rb"BM", None),
 }
 
+# No compression packs more into a byte, but for pictures that are all one colour, and those may still be large.
+_MOST_RATIO, _MOST_BYTES = 2000, 2**30
+
 # Camera raw files that look like TIFF; what would be read from them is their little preview.
 _RAW = {".3fr", ".arw", ".cr2", ".dcr", ".dng", ".erf", ".fff", ".iiq", ".kdc", ".mef", ".mos", ".nef", ".nrw", ".pef"}
 _RAW |= {".raw", ".rwl", ".sr2", ".srw"}
@@ -88,6 +91,9 @@ def decode(data: bytes, kind: str, name: str) -> Photograph:
     """
     parts = _FINDERS[kind](data) if kind in _FINDERS else _Parts()
     image = _load(data, kind, name, parts)
+    size = image.width * image.height * image.bands * (4 if image.format in ("float", "uint", "int") else 2)
+    if size > _MOST_BYTES + _MOST_RATIO * len(data):
+        raise ImageError(f"{name}: claims {image.width} x {image.height} pixels, in a file of {len(data)} bytes")
     pages = parts.pages or (image.get("n-pages") if image.get_typeof("n-pages") else 1)
     stored = (image.width, image.height)
     if parts.orientation > 1:

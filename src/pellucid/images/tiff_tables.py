@@ -40,6 +40,8 @@ class Structure:
 
     def _shape(self, start: int) -> tuple[int, int, int]:
         """How many entries the table at `start` has, where they begin, and their size in bytes."""
+        if start > len(self.data):  # offsets of 64 bits may be larger than Python can look for
+            raise struct.error("outside")
         (count,) = struct.unpack_from(self.order + ("Q" if self.big else "H"), self.data, start)
         if count > 65535:
             raise struct.error("no table has so many entries")
