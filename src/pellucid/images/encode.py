@@ -17,7 +17,7 @@ from torch import Tensor
 
 from pellucid.images.bitmap import save_bitmap
 from pellucid.images.colour import profile_of, rgb_from_grey, with_srgb_curve
-from pellucid.images.exif import fitted, sized
+from pellucid.images.exif import fitted, sized, with_resolution
 from pellucid.images.isobmff import into_heif
 from pellucid.images.jpeg import MOST_EXIF, MOST_XMP, JpegParts, into_jpeg
 from pellucid.images.photograph import Metadata, Photograph
@@ -103,6 +103,10 @@ def encode(photograph: Photograph, kind: str, quality: int | None) -> Encoded:
         lost += [piece.kind for piece in metadata.pieces]
         metadata = replace(metadata, xmp=without_further(metadata.xmp), pieces=())
     metadata = replace(metadata, exif=sized(metadata.exif, width, height), xmp=sized_xmp(metadata.xmp, width, height))
+    if kind in ("webp", "avif") and metadata.dpi is not None:
+        exif, words = with_resolution(metadata.exif, metadata.dpi)
+        metadata = replace(metadata, exif=exif)
+        lost += words
     metadata = _with_profile(metadata, photograph, kind, lost)
     had, kept = coding.depth or photograph.bits, _depth_of_avif(photograph) if kind == "avif" else bits
     if kept < had:

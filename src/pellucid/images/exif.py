@@ -23,11 +23,13 @@ __all__ = [
     "laid_tables",
     "movable_note",
     "orientation_of",
+    "ratio",
     "resolution",
     "says_adobe_rgb",
     "sized",
     "tidied",
     "turned",
+    "with_resolution",
 ]
 
 EXIF_TABLE, GPS_TABLE, INTEROPERABILITY_TABLE, MAKER_NOTE = 0x8769, 0x8825, 0xA005, 0x927C
@@ -207,6 +209,25 @@ def sized(exif: bytes, width: int, height: int) -> bytes:
         if EXIF_TABLE in tables:
             structure.set_integers(tables[EXIF_TABLE], {_PIXELS_ACROSS: width, _PIXELS_DOWN: height})
     return bytes(data)
+
+
+def with_resolution(exif: bytes, dpi: tuple[float, float]) -> tuple[bytes, list[str]]:
+    """`exif` that tells the resolution, in dots per inch, and what was lost by that, in words; as it was where it tells one."""
+    if resolution(exif) is not None:
+        return exif, []
+    try:
+        tables = exif_tables(Structure(exif)) if exif else ExifTables()
+    except struct.error:
+        return exif, ["resolution"]
+    rows = {tag: (5, 1, ratio(value)) for tag, value in zip((_X_RESOLUTION, _Y_RESOLUTION), dpi, strict=True)}
+    block, lost = exif_block(replace(tables, first={**tables.first, **rows, _RESOLUTION_UNIT: packed(3, 2)}))
+    return (exif, ["resolution"]) if lost else (block, [])
+
+
+def ratio(value: float) -> bytes:
+    """A RATIONAL near the value."""
+    below = 1 if value == int(value) else 10000
+    return struct.pack("<LL", min(round(value * below), 2**32 - 1), below)
 
 
 def says_adobe_rgb(exif: bytes) -> bool:

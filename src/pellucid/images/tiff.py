@@ -22,6 +22,7 @@ from pellucid.images.exif import (
     exif_tables,
     laid_tables,
     movable_note,
+    ratio,
 )
 from pellucid.images.photoshop import sorted_resources
 from pellucid.images.tiff_tables import Structure, Table, numbers, packed, table_bytes
@@ -180,8 +181,8 @@ def tiff_file(
         _SAMPLES: packed(3, channels),
         278: packed(4, rows),
         279: packed(long, *sizes),
-        282: (5, 1, _ratio(dpi[0] if dpi else 1)),
-        283: (5, 1, _ratio(dpi[1] if dpi else 1)),
+        282: (5, 1, ratio(dpi[0] if dpi else 1)),
+        283: (5, 1, ratio(dpi[1] if dpi else 1)),
         284: packed(3, 1),
         296: packed(3, 2 if dpi else 1),
         317: packed(3, 1 if floating else 2),
@@ -281,9 +282,3 @@ def _predicted(strip: NDArray[Any], order: str) -> bytes:
     if strip.dtype.kind != "f":
         strip = np.concatenate([strip[:, :1], np.diff(strip, axis=1)], 1)  # wraps around, as it must
     return strip.astype(strip.dtype.newbyteorder(">" if order == ">" else "<")).tobytes()
-
-
-def _ratio(value: float) -> bytes:
-    """A RATIONAL near the value."""
-    below = 1 if value == int(value) else 10000
-    return struct.pack("<LL", min(round(value * below), 2**32 - 1), below)
