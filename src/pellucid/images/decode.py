@@ -9,17 +9,18 @@ import numpy as np
 import pyvips
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from pellucid.errors import ImageError
 from pellucid.images import extras
-from pellucid.images.alpha import fill_hidden
+from pellucid.images.alpha import fill_hidden_in_place
 from pellucid.images.bitmap import load_bitmap
 from pellucid.images.colour import ADOBE_RGB, colour_of_cicp, colour_of_png, grey_from_rgb, is_linear
 from pellucid.images.exif import orientation_of, resolution, says_adobe_rgb, tidied, turned
 from pellucid.images.isobmff import parts_of_heif
 from pellucid.images.jpeg import Piece, parts_of_jpeg, replaced, with_segments_of
 from pellucid.images.jxl import parts_of_jxl
-from pellucid.images.photograph import Coding, Metadata, Photograph
+from pellucid.images.photograph import Beyond, Coding, Metadata, Photograph
 from pellucid.images.png import parts_of_png
 from pellucid.images.tiff import parts_of_tiff
 from pellucid.images.values import light_of, planes_of_samples, values_of
@@ -166,7 +167,7 @@ def _photograph(shown: pyvips.Image, parts: _Parts, name: str, *, linear: bool) 
     # libvips puts the bits of AVIF into the upper ones of 16; the others are empty.
     depth = parts.coding.depth if bits == 16 and 8 < parts.coding.depth < 16 else bits
     planes = planes_of_samples(array, depth, bits - depth, name)
-    pixels = planes[:, :3] if colours == 3 else planes[:, :1].repeat(1, 3, 1, 1)
+    pixels = planes[:, :colours]
     place = next((index for index, meaning in enumerate(extra) if meaning in (1, 2)), None)
     alpha = None
     if place is not None:
@@ -175,20 +176,9 @@ def _photograph(shown: pyvips.Image, parts: _Parts, name: str, *, linear: bool) 
         if bits == 32 and not torch.equal(alpha, stored):
             parts.lost.append("alpha outside 0 to 1")
     others = [colours + index for index in range(len(extra)) if index != place]
-    filled = pixels
-    if bits == 32:
-        filled = fill_hidden(pixels.nan_to_num(0, 1, 0), (~pixels.isnan().any(1, keepdim=True)).float()).clamp_(0, 1)
-    if alpha is not None:
-        filled = fill_hidden(filled, alpha)
-    light = filled
-    if linear:
-        filled = values_of(light)
-        light = light_of(filled) if bits == 32 else light  # of integers, rounding takes care
-    beyond = None
-    if light is not pixels and not torch.equal(light, pixels):
-        beyond = torch.where(pixels == light, 0, pixels - light)
+    beyond = _tamed(pixels, alpha, floats=bits == 32, linear=linear)
     return Photograph(
-        filled,
+        pixels if colours == 3 else pixels.repeat(1, 3, 1, 1),
         alpha,
         grey=colours == 1,
         bits=bits,
@@ -196,6 +186,32 @@ def _photograph(shown: pyvips.Image, parts: _Parts, name: str, *, linear: bool) 
         beyond=beyond,
         linear=linear,
     )
+
+
+def _tamed(pixels: Tensor, alpha: Tensor | None, *, floats: bool, linear: bool) -> Beyond | None:
+    """Makes of the values (1, 1 or 3, H, W) of a file pixels in [0, 1] that can be restored, in place.
+
+    Light becomes the values of a screen; values outside, NaN and hidden colours go. What is needed to undo that is returned.
+    """
+    places = torch.zeros(pixels.shape[-2:], dtype=torch.bool) if alpha is None else alpha[0, 0] <= 0
+    if floats:
+        places |= ~((pixels >= 0) & (pixels <= 1)).all(1)[0] | linear  # the way to the screen and back rounds floats
+    before = pixels[0][:, places]
+    if floats:
+        known = (~pixels.isnan().any(1, keepdim=True)).float()
+        pixels.nan_to_num_(0, 1, 0)
+        fill_hidden_in_place(pixels, known)
+        pixels.clamp_(0, 1)
+    if alpha is not None:
+        fill_hidden_in_place(pixels, alpha)
+    light = pixels
+    if linear and floats:
+        pixels.copy_(values_of(pixels))
+        light = light_of(pixels)
+    values = before - light[0][:, places]
+    if linear and not floats:  # rounding to integers takes care of the rest
+        pixels.copy_(values_of(pixels))
+    return Beyond(places, values) if bool((values != 0).any()) else None
 
 
 def _as_rgb(image: pyvips.Image) -> pyvips.Image:
