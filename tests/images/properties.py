@@ -1,4 +1,5 @@
-"""What files hold, a small file for each, and whether it is in another file: the rows of docs/files.md, and of their test."""
+"""What files hold, a small file for each, and whether it is in another file: the rows of docs/files.md, and of their
+test."""
 
 import struct
 from collections.abc import Callable

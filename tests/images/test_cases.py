@@ -1,4 +1,5 @@
-"""The files of the shared folder, each of a kind that has gone wrong somewhere, read by exiftool, Pillow, tifffile, avifdec."""
+"""The files of the shared folder, each of a kind that has gone wrong somewhere, read by exiftool, Pillow, tifffile,
+avifdec."""
 
 import io
 

@@ -1,4 +1,5 @@
-"""Files that are cut off, have flipped bits, or claim what they do not hold: read or refused in one line, never a crash."""
+"""Files that are cut off, have flipped bits, or claim what they do not hold: read or refused in one line, never a
+crash."""
 
 import random
 import struct

@@ -1,4 +1,5 @@
-"""Formats that need an extra: HEIC by heif-enc's files, JPEG XL by cjxl's and imagecodecs', camera raw by a DNG made here."""
+"""Formats that need an extra: HEIC by heif-enc's files, JPEG XL by cjxl's and imagecodecs', camera raw by a DNG made
+here."""
 
 import builtins
 import shutil

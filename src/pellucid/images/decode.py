@@ -191,7 +191,8 @@ def _photograph(shown: pyvips.Image, parts: _Parts, name: str, *, linear: bool) 
 def _tamed(pixels: Tensor, alpha: Tensor | None, *, floats: bool, linear: bool) -> Beyond | None:
     """Makes of the values (1, 1 or 3, H, W) of a file pixels in [0, 1] that can be restored, in place.
 
-    Light becomes the values of a screen; values outside, NaN and hidden colours go. What is needed to undo that is returned.
+    Light becomes the values of a screen; values outside, NaN and hidden colours go. What is needed to undo that is
+    returned.
     """
     places = torch.zeros(pixels.shape[-2:], dtype=torch.bool) if alpha is None else alpha[0, 0] <= 0
     if floats:

@@ -159,7 +159,8 @@ def _planes(photograph: Photograph, kind: str, lost: list[str]) -> list[Tensor]:
 
 
 def _add(beyond: Beyond, array: NDArray[Any], planes: list[Tensor], bits: int) -> None:
-    """Adds what lies beyond the pixels to the samples of the colours, made of these planes; to integers only what is a number."""
+    """Adds what lies beyond the pixels to the samples of the colours, made of these planes; to integers only what is a
+    number."""
     places, colours = beyond.places.numpy(), len(planes)
     for channel, values in enumerate(beyond.values[:colours].expand(colours, -1)):
         plane = planes[channel][beyond.places]

@@ -1,4 +1,5 @@
-"""Formats and samples that libvips' wheel cannot read, by the packages that can; those of an extra are imported when needed.
+"""Formats and samples that libvips' wheel cannot read, by the packages that can; those of an extra are imported when
+needed.
 
 - HEIC by pi-heif (libheif and libde265, no encoder): 8 to 12 bits.
 - JPEG XL by imagecodecs (libjxl).
@@ -85,7 +86,8 @@ LOADERS: Mapping[str, Callable[[bytes, str], Samples]] = {"heic": _heic, "jxl": 
 
 
 def tiff_samples(data: bytes, name: str, page: int, branch: int) -> NDArray[Any]:
-    """The samples of a TIFF page as (H, W, C), floats as float32, integers of 32 bits as 16; alpha no longer associated."""
+    """The samples of a TIFF page as (H, W, C), floats as float32, integers of 32 bits as 16; alpha no longer
+    associated."""
     import tifffile
 
     try:

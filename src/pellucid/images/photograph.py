@@ -79,23 +79,26 @@ class Photograph:
     metadata: Metadata = field(default_factory=Metadata)
     """EXIF, XMP, IPTC, ICC, resolution, PNG chunks, and so on."""
     format: str = "png"
-    """The format of the file it was read from: avif, bmp, gif, jpeg, png, tiff or webp; heic, jxl or raw with their extras."""
+    """The format of the file it was read from: avif, bmp, gif, jpeg, png, tiff or webp; heic, jxl or raw with their
+    extras."""
     pages: int = 1
     """How many pages or frames the file has; the first is here."""
     planes: Tensor | None = None
-    """float32 (1, K, H, W): channels that are neither colour nor alpha, such as the infrared of a scanner; never restored."""
+    """float32 (1, K, H, W): channels that are neither colour nor alpha, such as the infrared of a scanner; never
+    restored."""
     beyond: Beyond | None = None
     """What the file holds beyond the pixels, to be added again when it is written; None where that is nothing."""
     linear: bool = False
-    """Whether the file holds light: the pixels are then that light in the encoding of sRGB, and become light again when they
-    are written. A network knows pictures for screens; light it would take for a picture far too dark."""
+    """Whether the file holds light: the pixels are then that light in the encoding of sRGB, and become light again when
+    they are written. A network knows pictures for screens; light it would take for a picture far too dark."""
     coding: Coding = field(default_factory=Coding)
     """How the pixels were coded."""
     lost: tuple[str, ...] = ()
     """What the file had and the photograph has not, in words."""
 
     def with_pixels(self, pixels: Tensor) -> "Photograph":
-        """The same photograph with other pixels, (1, 3, H, W); the alpha and other planes are resized where the size changed."""
+        """The same photograph with other pixels, (1, 3, H, W); the alpha and other planes are resized where the size
+        changed."""
         check_pixels(pixels, "the new pixels")
         height, width = pixels.shape[-2:]
         if pixels.shape[-2:] == self.pixels.shape[-2:]:

@@ -127,8 +127,8 @@ def tiff_file(
 ) -> tuple[bytes, list[str]]:
     """A TIFF file, and what could not go into it, in words.
 
-    The EXIF block is its beginning, byte for byte but for the offset of its first table, so that the offsets in maker notes stay
-    right. The samples are compressed by deflate, integers after the horizontal predictor.
+    The EXIF block is its beginning, byte for byte but for the offset of its first table, so that the offsets in maker
+    notes stay right. The samples are compressed by deflate, integers after the horizontal predictor.
 
     Args:
         array: (H, W, C) of uint8, uint16 or float32; grey or RGB, then the extra channels.
@@ -205,7 +205,8 @@ def tiff_file(
 
 
 def _choose(structure: Structure, found: TiffParts) -> int:
-    """The table of the picture: the first page that is no thumbnail and no mask, or one below a page; counts the pages."""
+    """The table of the picture: the first page that is no thumbnail and no mask, or one below a page; counts the
+    pages."""
     pages = structure.chain()
     kinds = [structure.integers(page) for page in pages]
     full = [number for number, tags in enumerate(kinds) if not _reduced(tags)]
