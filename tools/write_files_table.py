@@ -11,7 +11,7 @@ BEGIN, END = "<!-- table: made by tools/write_files_table.py -->\n", "<!-- end o
 
 def main() -> None:
     """Replaces what lies between the two marks."""
-    sys.path.insert(0, str(ROOT / "tests/images"))
+    sys.path[:0] = [str(ROOT / "tests/images"), str(ROOT / "tests")]
     properties = importlib.import_module("properties")
     document = ROOT / "docs/files.md"
     before, _, rest = document.read_text(encoding="utf-8").partition(BEGIN)

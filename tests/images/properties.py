@@ -8,7 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import tifffile
-from pictures import (
+from PIL import Image
+from test_containers import RESOURCES, long_xmp
+from test_further import motion_photo, second, ultra_hdr, with_pictures
+
+from pellucid.images import read, write
+from support.pictures import (
     avif_facts,
     camera_exif,
     exiftool,
@@ -20,11 +25,6 @@ from pictures import (
     rendered,
     smooth,
 )
-from PIL import Image
-from test_containers import RESOURCES, long_xmp
-from test_further import motion_photo, second, ultra_hdr, with_pictures
-
-from pellucid.images import read, write
 
 FORMATS = {"JPEG": ".jpg", "PNG": ".png", "TIFF": ".tif", "WebP": ".webp", "AVIF": ".avif", "BMP": ".bmp"}
 FLAT = np.full((32, 32, 3), (200, 90, 60), np.uint8)
@@ -251,7 +251,7 @@ def dots(target: Path) -> float:
 
 
 def iptc(path: Path) -> None:
-    from pictures import IPTC
+    from support.pictures import IPTC
 
     path.write_bytes(png_with(smooth(), (b"tEXt", b"Raw profile type iptc\0" + raw_profile("iptc", IPTC))))
 

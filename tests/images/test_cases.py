@@ -6,10 +6,10 @@ import io
 import numpy as np
 import pytest
 import tifffile
-from pictures import avif_facts, exiftool, png_values, rendered
 from PIL import Image, ImageCms
 
 from pellucid.images import in_folder, read, write
+from support.pictures import avif_facts, exiftool, png_values, rendered
 
 
 @pytest.fixture

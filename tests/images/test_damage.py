@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import tifffile
 import torch
-from pictures import IPTC, camera_exif, jpeg_with, noise, p3, png_with, smooth
 from PIL import Image
 
 from pellucid.errors import ImageError
 from pellucid.images import Metadata, Photograph, read, write
+from support.pictures import IPTC, camera_exif, jpeg_with, noise, p3, png_with, smooth
 
 SUFFIXES = [".jpg", ".png", ".tif", ".webp", ".avif", ".bmp", ".gif", ".heic", ".jxl"]
 

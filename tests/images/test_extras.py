@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import tifffile
 import torch
-from pictures import camera_exif, exiftool, integers, p3, rendered, said, smooth
 from PIL import Image
 
 from pellucid.errors import ImageError
 from pellucid.images import Photograph, read, write
+from support.pictures import camera_exif, exiftool, integers, p3, rendered, said, smooth
 
 
 def needs(tool, package):
