@@ -10,7 +10,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from pellucid import images
-from pellucid.models.load import save_model
+from pellucid.models.save import save_model
 from pellucid.networks import UNet
 
 
