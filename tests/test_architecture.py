@@ -138,8 +138,11 @@ def test_the_public_surface_resolves():
         "__version__",
         "boost",
         "errors",
+        "evaluate",
+        "fit",
         "load",
         "restore",
+        "save",
     }
     assert all(getattr(pellucid, name) for name in pellucid.__all__)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):

@@ -84,7 +84,7 @@ def test_a_student_is_judged_by_its_vector_and_by_what_r_makes_of_it(photographs
         for projection in (model.refinement.range_prior, model.refinement.attention_prior):
             difference = projection(learnt) - projection(told)
             expected += difference.square().mean() / projection(told).square().mean()
-    assert float(loss) == pytest.approx(float(expected), rel=1e-5)
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
     loss.backward()
     assert all(value.grad is not None and value.grad.abs().max() > 0 for value in student.parameters())
     assert all(value.grad is None for value in model.refinement.parameters())

@@ -1,5 +1,7 @@
 """Teaching a gate: who is asked for what, what it has learnt of photographs it has not seen, and what cannot be."""
 
+from copy import deepcopy
+
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -11,7 +13,7 @@ from pellucid.degradations import KINDS, parse, parse_drawn
 from pellucid.errors import SettingsError
 from pellucid.models.tables import build_network
 from pellucid.networks import Experts
-from pellucid.priors import Statistics, Zeros
+from pellucid.priors import RandomVectors, Statistics, Zeros
 from pellucid.training.encoder.batches import Labels
 from pellucid.training.encoder.captions import LENGTH
 from pellucid.training.gate import GateSettings, blend_costs, blend_decibels, expert_of, teach_gate
@@ -280,3 +282,70 @@ def test_experts_that_still_have_to_learn_are_not_judged_by_cost(tmp_path, monke
     )
     list(train(recipe, tmp_path / "run"))
     assert asked == [len(given) == 2]
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """A source of three noisy pictures."""
+    for name in ("a", "b", "c"):
+        images.write(images.Photograph(torch.rand(1, 3, 40, 40)), tmp_path / f"{name}.png")
+    return Synthetic(Photographs(list_photographs(tmp_path)), [parse_drawn("noise sigma=10"), parse_drawn("clean")])
+
+
+def taught(source, *, by_cost=False, **settings):
+    """The weights of a gate that has been taught with a few examples."""
+    torch.manual_seed(0)
+    gate = experts(None, ["haze"], ["clean"])
+    few = {"examples": 12, "plain": 2, "graphics": 2, "steps": 20} | settings
+    teach_gate(gate, RandomVectors(8), source, GateSettings(**few), seed=1, by_cost=by_cost)
+    return torch.cat([value.flatten() for value in gate.gate.parameters()])
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"steps": 10}, {"learning_rate": 1e-3}, {"weight_decay": 2.0}, {"dropout": 0.0}, {"examples": 9}, {"plain": 0}],
+    ids=lambda changed: next(iter(changed)),
+)
+def test_every_setting_shapes_the_gate(pictures, changed):
+    usual = taught(pictures)
+    assert torch.equal(usual, taught(pictures))
+    assert not torch.allclose(usual, taught(pictures, **changed), atol=1e-4)
+
+
+def test_a_gate_without_dropout_or_decay_is_plain_adam(pictures, monkeypatch):
+    """Two steps on vectors that stay as they are, by torch's own Adam."""
+    vectors = []
+
+    class Watched(RandomVectors):
+        def __call__(self, image):
+            vectors.append(super().__call__(image))
+            return vectors[-1]
+
+    settings = GateSettings(examples=4, plain=0, graphics=0, steps=2, learning_rate=0.01, weight_decay=0, dropout=0)
+    gate = experts(None, ["haze"], ["noise"])
+    expected = deepcopy(gate.gate)
+    asked = []
+    monkeypatch.setattr("pellucid.training.gate.expert_of", lambda *given: asked.append(expert_of(*given)) or asked[-1])
+    teach_gate(gate, Watched(8), pictures, settings, seed=1)
+    optimizer = torch.optim.Adam(expected.parameters(), 0.01)
+    for _ in range(2):
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(expected(torch.cat(vectors)), asked[0]).backward()
+        optimizer.step()
+    for value, by_hand in zip(gate.gate.parameters(), expected.parameters(), strict=True):
+        torch.testing.assert_close(value, by_hand.detach())
+
+
+def test_costs_are_found_on_every_so_many_photographs_on_crops_of_a_side(pictures, monkeypatch):
+    sides = []
+
+    def costs(made, image, sample, side):
+        sides.append(side)
+        return torch.eye(3)
+
+    monkeypatch.setattr("pellucid.training.gate.blend_costs", costs)
+    by_cost = taught(pictures, by_cost=True, examples=10, cost={"every": 4, "side": 20, "steps": 3})
+    assert sides == [20] * 4  # numbers 0, 4 and 8, and 12 of the graphics; 20 is a multiple that the experts take
+    assert not torch.allclose(by_cost, taught(pictures, examples=10))
+    shorter = taught(pictures, by_cost=True, examples=10, cost={"every": 4, "side": 20, "steps": 2})
+    assert not torch.allclose(by_cost, shorter, atol=1e-6)
