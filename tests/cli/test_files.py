@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import tifffile
 import torch
-from pellucid.restoration.model_file import save_model
 from PIL import Image
 from safetensors.torch import save_file
 
 from pellucid import images
+from pellucid.models.save import save_model
 from pellucid.networks import UNet
 
 
