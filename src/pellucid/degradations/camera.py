@@ -1,4 +1,4 @@
-"""Noise as a camera hands it over: made on a Bayer mosaic, demosaicked, smoothed, sharpened and scaled with the picture.
+"""Noise as a camera hands it over: made on a Bayer mosaic, demosaicked, smoothed, sharpened, scaled with the picture.
 
 A sensor measures one colour in each pixel. What demosaicking, the camera's own denoising, its sharpening and a later
 change of size make of the noise is computed here, on the noise alone: the picture beneath stays as it is, so that a
@@ -217,7 +217,7 @@ class CameraNoise:
         return noise
 
     def _processed(self, noise: Tensor, luma: Tensor, generator: torch.Generator) -> Tensor:
-        """Noise (3, H, W) after the camera's denoising and sharpening; the picture's luma (1, H, W) says where edges are."""
+        """Noise (3, H, W) after denoising and sharpening; the picture's luma (1, H, W) says where edges are."""
         wide, narrow, radius = torch.rand(3, generator=generator).tolist()
         brightness = _luma(noise)
         colour = noise - brightness
