@@ -113,7 +113,7 @@ def test_a_camera_without_noise_keeps_plain_areas_and_alters_fine_detail():
 
 
 def test_raw_variance_is_a_line_of_the_signal():
-    """Read noise scatters between cameras, so a seed is kept, and with it the camera; the slope is that of the ISO alone."""
+    """Read noise scatters between cameras, so a seed is kept, and the camera with it; the slope is the ISO's alone."""
     noise = CameraNoise(1600)
     values = torch.tensor([0.05, 0.2, 0.4, 0.8])
     generators = [seeded(3) for _ in values]
@@ -173,7 +173,7 @@ def test_sharpening_lifts_fine_grain_and_enlarging_widens_it():
 
 
 def test_the_picture_is_left_as_it_is():
-    """Fine detail is neither demosaicked nor smoothed nor sharpened: what little noise there is has a mean of nothing."""
+    """Fine detail is neither demosaicked nor smoothed nor sharpened: what little noise there is has a mean of 0."""
     grid = torch.arange(48)
     checks = (0.3 + 0.4 * ((grid[:, None] + grid) % 2)).expand(3, 48, 48)
     settings = CameraNoise(50, denoising=1.0, sharpening=2.0, scale=0.7)

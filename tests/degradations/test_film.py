@@ -26,7 +26,7 @@ def encoded_from(light):
 
 @pytest.mark.parametrize("size", [0.0, 0.6, 1.5])
 def test_a_slide_scatters_at_density_one_as_its_maker_says(size):
-    """Through a hole of 48 micrometres the deviation is granularity / 1000; a pixel of 6.35 sees less film (Selwyn's law)."""
+    """Through a hole of 48 µm the deviation is granularity / 1000; a pixel of 6.35 µm sees less film (Selwyn's law)."""
     clean = torch.full((3, 200, 200), encoded_from(0.1))
     grained = FilmGrain(10, 6.35, size)(clean, seeded())
     density = -np.log10(light_of(grained.numpy()))

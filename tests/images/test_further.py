@@ -56,7 +56,8 @@ def gain_map():
     array[:6, :10] = 200
     return jpeg(
         array,
-        xmp=b'<x:xmpmeta xmlns:x="adobe:ns:meta/" xmlns:hdrgm="http://ns.adobe.com/hdr-gain-map/1.0/" hdrgm:Version="1.0"/>',
+        xmp=b'<x:xmpmeta xmlns:x="adobe:ns:meta/" xmlns:hdrgm="http://ns.adobe.com/hdr-gain-map/1.0/" '
+        b'hdrgm:Version="1.0"/>',
     )
 
 

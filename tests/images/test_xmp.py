@@ -23,8 +23,8 @@ ATTRIBUTES = (
     b'<rdf:li rdf:parseType="Resource"><mwg-rs:Area stArea:x="0.2" stArea:y="0.25" stArea:w="0.2" stArea:h="0.1" '
     b'stArea:unit="normalized"/><mwg-rs:Name>Zoe</mwg-rs:Name></rdf:li></rdf:Bag></mwg-rs:RegionList></mwg-rs:Regions>'
     b'<MP:RegionInfo rdf:parseType="Resource"><MPRI:Regions><rdf:Bag>'
-    b'<rdf:li MPReg:Rectangle="0.1, 0.2, 0.2, 0.1" MPReg:PersonDisplayName="Zoe"/></rdf:Bag></MPRI:Regions></MP:RegionInfo>'
-    b"</rdf:Description></rdf:RDF></x:xmpmeta>"
+    b'<rdf:li MPReg:Rectangle="0.1, 0.2, 0.2, 0.1" MPReg:PersonDisplayName="Zoe"/></rdf:Bag></MPRI:Regions>'
+    b"</MP:RegionInfo></rdf:Description></rdf:RDF></x:xmpmeta>"
 )
 ELEMENTS = (
     HEAD % b"r" + b"><tiff:Orientation>%d</tiff:Orientation><tiff:ImageWidth>90</tiff:ImageWidth>"
@@ -32,8 +32,8 @@ ELEMENTS = (
     b"<exif:PixelYDimension>60</exif:PixelYDimension>"
     b'<r:Regions rdf:parseType="Resource"><r:AppliedToDimensions rdf:parseType="Resource"><stDim:w>90</stDim:w>'
     b"<stDim:h>60</stDim:h><stDim:unit>pixel</stDim:unit></r:AppliedToDimensions><r:RegionList><rdf:Bag>"
-    b'<rdf:li rdf:parseType="Resource"><r:Area rdf:parseType="Resource"><stArea:x>0.2</stArea:x><stArea:y>0.25</stArea:y>'
-    b"<stArea:w>0.2</stArea:w><stArea:h>0.1</stArea:h><stArea:unit>normalized</stArea:unit></r:Area><r:Name>Zoe</r:Name>"
+    b'<rdf:li rdf:parseType="Resource"><r:Area rdf:parseType="Resource"><stArea:x>0.2</stArea:x>'
+    b"<stArea:y>0.25</stArea:y><stArea:w>0.2</stArea:w><stArea:h>0.1</stArea:h><stArea:unit>normalized</stArea:unit></r:Area><r:Name>Zoe</r:Name>"
     b"</rdf:li></rdf:Bag></r:RegionList></r:Regions>"
     b'<MP:RegionInfo rdf:parseType="Resource"><MPRI:Regions><rdf:Bag><rdf:li rdf:parseType="Resource">'
     b"<MPReg:Rectangle>0.1, 0.2, 0.2, 0.1</MPReg:Rectangle></rdf:li></rdf:Bag></MPRI:Regions></MP:RegionInfo>"

@@ -1,4 +1,4 @@
-"""Model files that are for a network of the user's own: where it comes from, and that it is the one they were made with."""
+"""Model files that are for a network of the user's own: where it comes from, and that it is the right one."""
 
 import json
 import sys

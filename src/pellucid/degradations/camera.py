@@ -1,8 +1,8 @@
-"""Noise as a camera hands it over: made on a Bayer mosaic, then demosaicked, smoothed, sharpened and scaled with the picture.
+"""Noise as a camera hands it over: made on a Bayer mosaic, demosaicked, smoothed, sharpened, scaled with the picture.
 
-A sensor measures one colour in each pixel. What demosaicking, the camera's own denoising, its sharpening and a later change
-of size make of the noise is computed here, on the noise alone: the picture beneath stays as it is, so that a denoiser learns
-to undo the noise and not the camera. `sensor-noise` draws the outcome instead, and is cheaper.
+A sensor measures one colour in each pixel. What demosaicking, the camera's own denoising, its sharpening and a later
+change of size make of the noise is computed here, on the noise alone: the picture beneath stays as it is, so that a
+denoiser learns to undo the noise and not the camera. `sensor-noise` draws the outcome instead, and is cheaper.
 """
 
 import math
@@ -24,18 +24,18 @@ Phase = tuple[int, int]
 """Row and column, 0 or 1 each, of the first red pixel; blue lies diagonally next to it, green in between."""
 
 _SHOT_OF_ISO = 1e-6
-"""Shot noise, as variance per unit of signal, for each unit of ISO: 1e-4 at ISO 100, as of the Darmstadt Noise Dataset's
-cameras, whose range (Brooks et al., CVPR 2019: 1e-4 to 1.2e-2) ends at ISO 12000 then."""
+"""Shot noise, as variance per unit of signal, for each unit of ISO: 1e-4 at ISO 100, as of the Darmstadt Noise
+Dataset's cameras, whose range (Brooks et al., CVPR 2019: 1e-4 to 1.2e-2) ends at ISO 12000 then."""
 _READ_SCATTER = 0.26
 """Deviation of the logarithm of read noise from the line 2.18 log shot + 1.20 (Brooks et al., section 3.1)."""
 _SPREAD = 2.7
-"""What a deviation of mid-grey's raw value becomes in encoded ones: a root of the mean square over colours and drawn cameras."""
+"""What a deviation of mid-grey's raw value becomes in encoded ones: root mean square over colours and drawn cameras."""
 _ROWS, _HOT = 5.0, 0.01
 """Of a sensor as bad as can be: the noise of rows in times of the read noise, and the part of hot pixels."""
 _LEAST = 8
 """Sides, in pixels, below which a picture is repeated at its border for the mosaic to have neighbours."""
 _EDGE = 0.08
-"""Difference of the luma of neighbours at which a camera's denoising takes a detail for one and leaves it most of its noise."""
+"""Difference of the luma of neighbours at which a camera's denoising sees a detail and leaves it most of its noise."""
 _AT_EDGES = 0.35
 """How much of the denoising there is at edges."""
 
@@ -72,8 +72,8 @@ _GRADIENT_CORRECTED = (
     )
     / 8
 )
-"""The same from 5 x 5 pixels, corrected by the second differences of the colour that the pixel has: Malvar, He and Cutler,
-'High-quality linear interpolation for demosaicing of Bayer-patterned color images' (ICASSP 2004), figure 2."""
+"""The same from 5 x 5 pixels, corrected by the second differences of the colour that the pixel has: Malvar, He and
+Cutler, 'High-quality linear interpolation for demosaicing of Bayer-patterned color images' (ICASSP 2004), figure 2."""
 
 Way = Literal["bilinear", "gradient-corrected"]
 
@@ -105,10 +105,10 @@ def demosaicked(mosaic: Tensor, phase: Phase, way: Way) -> Tensor:
 
 
 def photographed(scene: Tensor, generator: torch.Generator) -> Tensor:
-    """What a camera without noise makes of a picture (3, H, W) in [0, 1]: of the same shape, in range, fine detail altered.
+    """What a camera without noise makes of a picture (3, H, W) in [0, 1]: same shape, in range, fine detail altered.
 
-    Demosaicked in one of two ways, half of the time with its colours smoothed, half of the time sharpened. A denoiser that has
-    never seen what demosaicking does to fine detail takes it for noise.
+    Demosaicked in one of two ways, half of the time with its colours smoothed, half of the time sharpened. A denoiser
+    that has never seen what demosaicking does to fine detail takes it for noise.
     """
     camera, phase, way = _camera(generator), _phase(generator), _WAYS[_below(2, generator)]
     smoothing, radius, amount = torch.rand(3, generator=generator).tolist()
@@ -126,21 +126,21 @@ def photographed(scene: Tensor, generator: torch.Generator) -> Tensor:
 
 @dataclass(frozen=True)
 class CameraNoise:
-    """Shot and read noise of a Bayer sensor by its ISO, demosaicked and processed as cameras do: wide, coloured, uneven.
+    """Shot and read noise of a Bayer sensor by its ISO, processed as cameras do: wide, coloured, uneven.
 
-    The camera is drawn for each photograph: gains from daylight to lamp light, its colours, its tone curve, its read noise,
-    the widths of its smoothing. Of a grey photograph it is the luma of the noise of a colour camera.
+    The camera is drawn for each photograph: gains from daylight to lamp light, its colours, its tone curve, its read
+    noise, the widths of its smoothing. Of a grey photograph it is the luma of the noise of a colour camera.
 
     Args:
         iso: the sensitivity of a middling camera, 0..409600; shot noise is proportional to it, read noise follows as
             measured by Brooks et al. (CVPR 2019). Telephones reach at 1600 what large cameras have at 12800.
         demosaicking: `bilinear`, `gradient-corrected` (Malvar et al. 2004), or one of the two, `drawn`.
-        denoising: how much of the noise the camera smooths away by itself, 0..1: colour over 1 to 4 pixels, brightness over
-            0.4 to 1.4, less at edges. The rest stays as it was.
+        denoising: how much of the noise the camera smooths away by itself, 0..1: colour over 1 to 4 pixels, brightness
+            over 0.4 to 1.4, less at edges. The rest stays as it was.
         sharpening: how much of the difference to a smoothed copy is added to the brightness afterwards, 0..3.
         scale: the picture's side in times of the sensor's, 0.25..4: below 1 it was made smaller, above 1 enlarged.
-        defects: of the sensor, 0..1: noise that a whole row shares, of at most 5 times the read noise, and pixels that shine by
-            themselves, at most one in 100.
+        defects: of the sensor, 0..1: noise that a whole row shares, of at most 5 times the read noise, and pixels that
+            shine by themselves, at most one in 100.
     """
 
     kind: ClassVar[str] = "noise"
@@ -170,7 +170,7 @@ class CameraNoise:
 
     @property
     def severity(self) -> float:
-        """Twice sigma of mid-grey, 100 at most: the mean over cameras, after their processing and the change of size."""
+        """Twice sigma of mid-grey, 100 at most: the mean over cameras, after processing and change of size."""
         shot, read = _variances(self.iso)
         grey = ((0.5 + 0.055) / 1.055) ** 2.4
         sigma: float = 255 * _SPREAD * math.sqrt(shot * grey + read)
@@ -217,7 +217,7 @@ class CameraNoise:
         return noise
 
     def _processed(self, noise: Tensor, luma: Tensor, generator: torch.Generator) -> Tensor:
-        """Noise (3, H, W) after the camera's denoising and sharpening; the picture's luma (1, H, W) tells it where edges are."""
+        """Noise (3, H, W) after denoising and sharpening; the picture's luma (1, H, W) says where edges are."""
         wide, narrow, radius = torch.rand(3, generator=generator).tolist()
         brightness = _luma(noise)
         colour = noise - brightness
@@ -232,7 +232,7 @@ class CameraNoise:
 
 
 def _variances(iso: float, scatter: float = 0.0) -> tuple[float, float]:
-    """The variance per unit of signal and the constant one, in raw values; `scatter` in standard deviations of the second."""
+    """The variance per unit of signal and the constant one, in raw values; `scatter` in deviations of the second."""
     shot = iso * _SHOT_OF_ISO
     return shot, math.exp(2.18 * math.log(shot) + 1.20 + _READ_SCATTER * scatter) if shot else 0.0
 

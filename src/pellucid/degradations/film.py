@@ -15,7 +15,7 @@ from pellucid.errors import SettingsError
 __all__ = ["FilmGrain"]
 
 _APERTURE = math.sqrt(math.pi) * 24
-"""The side, in micrometres, of a square as large as the hole of 48 micrometres through which granularity is measured."""
+"""The side, in micrometres, of a square as large as the hole of 48 micrometres that granularity is measured through."""
 _FOG = 0.1
 """Density of unexposed film: it has grain, too."""
 _GAMMA = 0.6
@@ -31,8 +31,8 @@ class FilmGrain:
     So slides have it in middle tones, and negatives, which are dense where the light was, in bright ones too.
 
     Args:
-        granularity: as makers give it, 0..60: a thousand times the deviation of the density around 1, seen through a hole of
-            48 micrometres. 4 to 8 is very fine film, 12 to 20 fast film, beyond that film pushed.
+        granularity: as makers give it, 0..60: a thousand times the deviation of the density around 1, seen through a
+            hole of 48 micrometres. 4 to 8 is very fine film, 12 to 20 fast film, beyond that film pushed.
         pixel: the side of a pixel on the film in micrometres, 2..50; 6.35 is a scan at 4000 dots an inch.
         size: how far grain is alike, as the standard deviation of its blobs in pixels, 0..4.
         colour: the part that each colour has for itself, 0..1: 0 is black-and-white film.

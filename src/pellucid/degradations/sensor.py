@@ -80,7 +80,7 @@ class Camera:
         return curve if self.tone == 1 else torch.lerp(toned, curve, self.tone)
 
     def _untoned(self, image: Tensor) -> Tensor:
-        """The inverse of the tone curve, of values in [0, 1]; a mixed one by Newton's method from its ends' inverses."""
+        """The inverse of the tone curve, of values in [0, 1]; a mixed one by Newton's method, from its ends'."""
         full = image.mul(-2).add_(1).asin_().div_(3).sin_().neg_().add_(0.5)
         if self.tone == 1:
             return full

@@ -42,7 +42,7 @@ class ShownPhotograph:
 
 
 @dataclass(frozen=True)
-class Section:
+class ReportSection:
     """What a report shows of one column beside its place in a table."""
 
     data: str
@@ -93,7 +93,7 @@ def _headers(table: Table) -> list[tuple[str, list[str]]]:
     return [(data, [column.condition for column in group]) for data, group in groupby(table.columns, lambda c: c.data)]
 
 
-def _sections(document: Mapping[str, Any], table: Table, figures: Figures | None) -> Iterator[Section]:
+def _sections(document: Mapping[str, Any], table: Table, figures: Figures | None) -> Iterator[ReportSection]:
     """The columns of a table that have rows."""
     for column in table.columns:
         rows, summaries = (
@@ -102,7 +102,7 @@ def _sections(document: Mapping[str, Any], table: Table, figures: Figures | None
         )
         if rows and table.protocol is not None:
             shown = [] if figures is None else _shown(rows, figures)
-            yield Section(*column, table.protocol, strip_plot(rows, summaries), tuple(shown))
+            yield ReportSection(*column, table.protocol, strip_plot(rows, summaries), tuple(shown))
 
 
 def _is_of(entry: Mapping[str, Any], column: Column, protocol: str | None) -> bool:

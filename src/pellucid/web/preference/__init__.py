@@ -1,1 +1,1 @@
-"""The preference study in a browser: `server` answers, `page/` shows; what is asked and counted is `studies.preference`."""
+"""The preference study in a browser: `server` answers, `page/` shows; `studies.preference` is what is asked."""
