@@ -5,6 +5,9 @@
     restorer = pellucid.load("default")
     picture = restorer(picture)                           # path, PIL image, numpy array or tensor in; the same kind out
     boosted = pellucid.boost(network, prior="clip")       # any nn.Module image -> image
+    pellucid.fit(boosted, "photographs", degradations=["noise sigma=5..50"], steps=2000)
+    pellucid.save(boosted, "boosted.safetensors")
+    print(pellucid.evaluate({"plain": network, "boosted": boosted}, "cbsd68", sigmas=[25]))
 
 Importing this package loads no torch; using it does.
 """
@@ -18,12 +21,21 @@ from pellucid.version import __version__
 if TYPE_CHECKING:
     from torch import nn
 
+    from pellucid.evaluation.evaluate import evaluate
     from pellucid.models.boosting import boost
+    from pellucid.models.save import save
     from pellucid.restoration.restorer import Restorer
+    from pellucid.training.fit import fit
 
-__all__ = ["Restorer", "__version__", "boost", "errors", "load", "restore"]
+__all__ = ["Restorer", "__version__", "boost", "errors", "evaluate", "fit", "load", "restore", "save"]
 
-_LAZY = {"Restorer": "pellucid.restoration.restorer", "boost": "pellucid.models.boosting"}
+_LAZY = {
+    "Restorer": "pellucid.restoration.restorer",
+    "boost": "pellucid.models.boosting",
+    "evaluate": "pellucid.evaluation.evaluate",
+    "fit": "pellucid.training.fit",
+    "save": "pellucid.models.save",
+}
 
 
 def load(

@@ -69,7 +69,10 @@ class Guidance:
         return self._mapped(lambda value: value.to(device))
 
     def _of(self, rows: Tensor) -> Self:
-        return self._mapped(lambda value: value if len(value) == 1 else value[rows.to(value.device)])
+        some = self._mapped(lambda value: value if len(value) == 1 else value[rows.to(value.device)])
+        if self.words is None or len(self.words) == 1:
+            return some
+        return replace(some, words=tuple(self.words[row] for row in rows.tolist()))
 
     def _mapped(self, change: Any) -> Self:
         tensors = {name: getattr(self, name) for name in ("vector", "maps", "view", "grid")}

@@ -180,9 +180,9 @@ def _watch(network: nn.Module, image: Tensor) -> dict[str, _Seen]:
 
 
 def _is_feature_map(shape: tuple[int, ...], image: tuple[int, ...]) -> bool:
-    """Whether a map has the proportions of the image, to rounding, and is not an image itself."""
+    """Whether a map has the proportions of the image, but for padding, and is not an image itself."""
     height, width = shape[2:]
-    return width > height and abs(5 * height - 3 * width) <= 1 and shape[1:] != image[1:]
+    return 0.9 < 5 * height / (3 * width) < 1.1 and shape[1:] != image[1:]
 
 
 def _shortlist(name: str, names: Collection[str]) -> list[str]:
@@ -192,10 +192,14 @@ def _shortlist(name: str, names: Collection[str]) -> list[str]:
 
 
 @contextmanager
-def watched(modules: Mapping[str, nn.Module]) -> Iterator[list[tuple[str, tuple[Any, ...], Any]]]:
+def watched(
+    modules: Mapping[str, nn.Module], *, copy: bool = False
+) -> Iterator[list[tuple[str, tuple[Any, ...], Any]]]:
     """While it lasts, what modules take and give in this thread: name, inputs and output of each, as they run.
 
-    What they give is not copied: a later layer may work in place.
+    Args:
+        modules: by names of the caller's choosing.
+        copy: keep a copy of the first tensor of what they give, for a later layer may work in place.
     """
     seen: list[tuple[str, tuple[Any, ...], Any]] = []
     thread = get_ident()  # another thread that runs the same module is left alone
@@ -203,7 +207,7 @@ def watched(modules: Mapping[str, nn.Module]) -> Iterator[list[tuple[str, tuple[
     def watcher(name: str) -> Callable[[nn.Module, tuple[Any, ...], Any], None]:
         def hook(_: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
             if get_ident() == thread:
-                seen.append((name, inputs, output))
+                seen.append((name, inputs, _copied(output) if copy else output))
 
         return hook
 
@@ -213,6 +217,11 @@ def watched(modules: Mapping[str, nn.Module]) -> Iterator[list[tuple[str, tuple[
     finally:
         for handle in handles:
             handle.remove()
+
+
+def _copied(output: Any) -> Tensor | None:
+    tensor = first_tensor(output)
+    return None if tensor is None else tensor.detach().clone()
 
 
 def first_tensor(output: Any) -> Tensor | None:

@@ -191,6 +191,8 @@ STRONG = {
     "noise": "noise sigma=50",
     "poisson-noise": "poisson-noise peak=10",
     "impulse-noise": "impulse-noise part=0.2",
+    "camera-noise": "camera-noise iso=6400",
+    "film-grain": "film-grain granularity=30",
     "sensor-noise": "sensor-noise sigma=30",
     "blur": "blur sigma=3 vary=0.5",
     "defocus": "defocus radius=4",

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from pellucid import images
+from pellucid.data import sources
 from pellucid.data.batches import Batches
 from pellucid.data.folders import Photographs, list_photographs
 from pellucid.data.sources import Mixture, Pairs, Synthetic
@@ -56,6 +57,39 @@ def test_grey_crops_have_the_same_noise_in_all_channels(folder, view):
     assert 15 < sum(grey) < 45
     for is_grey, degraded in zip(grey, batch.degraded, strict=True):
         assert bool((degraded == degraded[:1]).all()) == is_grey
+
+
+@pytest.mark.parametrize("window", [None, 24])
+def test_enlarged_crops_are_softer_and_as_large(tmp_path, window):
+    pixels = torch.rand(1, 3, 40, 40, generator=torch.Generator().manual_seed(0))
+    images.write(images.Photograph(pixels), tmp_path / "a.png")
+    photographs = Photographs(list_photographs(tmp_path))
+
+    def crops(enlarged):
+        source = Synthetic(photographs, [parse_drawn("clean")], window=window, enlarged=enlarged)
+        return [source.sample(0, 16, torch.Generator().manual_seed(seed), None).clean for seed in range(40)]
+
+    def sharpness(crop):
+        return float((crop[..., 1:] - crop[..., :-1]).square().mean() / crop.var())
+
+    usual, half, all_of_them = (torch.tensor([sharpness(crop) for crop in crops(part)]) for part in (0.0, 0.5, 1.0))
+    assert {crop.shape for crop in crops(1.0)} == {(3, 16, 16)}
+    # Of white noise the differences have twice the variance; enlarged, neighbours are alike.
+    assert usual.min() > 1.7
+    assert all_of_them.max() < 1.7  # hardly enlarged, they are hardly softer
+    assert all_of_them.mean() < 1.2
+    assert 8 < int((half < 1.7).sum()) < 32
+    assert all(float(crop.min()) >= 0 and float(crop.max()) <= 1 for crop in crops(1.0))
+
+
+def test_some_crops_pass_through_a_camera_and_count_as_clean(folder, monkeypatch):
+    monkeypatch.setattr(sources, "photographed", lambda clean, generator: torch.full_like(clean, 0.25))
+    source = Synthetic(Photographs(list_photographs(folder)), [parse_drawn("noise sigma=5")], photographed=0.5)
+    samples = [source.sample(0, 16, torch.Generator().manual_seed(seed), None) for seed in range(60)]
+    passed = [bool((sample.clean == 0.25).all()) for sample in samples]
+    assert 15 < sum(passed) < 45
+    for one, sample in zip(passed, samples, strict=True):
+        assert (float((sample.degraded - 0.25).abs().mean()) < 0.05) == one
 
 
 def test_turning_and_mirroring_reach_all_eight_positions(tmp_path):

@@ -26,6 +26,8 @@ EXAMPLES = {
     "noise": "noise sigma=25",
     "poisson-noise": "poisson-noise peak=30",
     "sensor-noise": "sensor-noise sigma=12.5",
+    "camera-noise": "camera-noise iso=3200 denoising=0.8 sharpening=1 scale=0.7",
+    "film-grain": "film-grain granularity=20 film=negative",
     "impulse-noise": "impulse-noise part=0.05 unit=channel",
     "blur": "blur sigma=2 ratio=0.5 angle=30",
     "defocus": "defocus radius=3 blades=6",

@@ -130,7 +130,7 @@ def test_a_module_of_somebody_elses_is_given_the_verbs():
     assert verbs.contract == Contract()
     assert verbs.look(image, known) is known
     assert verbs.look(image, cut=False) is NOTHING
-    assert torch.equal(verbs.restore(image, known), module(image))
+    assert torch.equal(verbs(image, known), module(image))
     assert verbs.refine(image, image, known, memory=1) is image
 
 

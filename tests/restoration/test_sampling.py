@@ -173,7 +173,7 @@ class Deep(Network):
 
     def restore(self, tile, guidance):
         own = [frame.name for frame in traceback.extract_stack() if "/pellucid/" in frame.filename]
-        self.frames.append(own[:-1] if own and own[-1] == "restore" else own)
+        self.frames.append(own[:-1] if own[-1] == "forward" else own)  # the network's own
         return tile
 
 

@@ -63,6 +63,8 @@ def test_weights_may_be_given_by_nested_names(photographs, before):
         ({"pairs": {"degraded": "a", "cleen": "b"}}, r"unknown key 'cleen'; did you mean 'clean'.*data\.pairs"),
         ({"pairs": {"degraded": "a"}, "view": "half"}, r"data\.view"),
         ({"pairs": {"degraded": "a"}, "window": 64}, "window is for folder"),
+        ({"pairs": {"degraded": "a"}, "enlarged": 0.5}, "enlarged is for folder"),
+        ({"pairs": {"degraded": "a"}, "photographed": 0.5}, "photographed is for folder"),
         ({"pairs": {"degraded": "a"}, "kind": "mist"}, "unknown kind of degradation 'mist'"),
         ({"pairs": {"degraded": "a"}, "match_exposure": True}, "match_exposure: needs clean partners"),
         ({"folder": "b", "degradations": ["clean"], "match_exposure": True}, "match_exposure is for pairs"),

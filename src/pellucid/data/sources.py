@@ -3,18 +3,21 @@
 A source draws nothing by itself: every choice comes from the generator it is given.
 """
 
+import math
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Protocol
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from pellucid.data.crops import Box, find_crop, turned_box
 from pellucid.data.exposure import matched_exposure
 from pellucid.data.folders import Photographs
 from pellucid.degradations import Degradation, Family
+from pellucid.degradations.camera import photographed
 from pellucid.errors import DataError
 from pellucid.images.padding import pad_to
 
@@ -81,6 +84,8 @@ class Synthetic:
         grey: part of the crops that are made grey, with the same noise in all channels, as grey photographs have it.
         weights: how often each degradation is drawn, in proportion; None for all alike.
         window: a random part of this side, in pixels, counts as the whole photograph; None for the photograph as it is.
+        enlarged: part of the crops that are from the photograph made up to twice as large, softer pixel by pixel.
+        photographed: part of the crops that a camera without noise takes a picture of first (`camera.photographed`).
     """
 
     photographs: Photographs
@@ -88,6 +93,8 @@ class Synthetic:
     grey: float = 0.0
     weights: Sequence[float] | None = None
     window: int | None = None
+    enlarged: float = 0.0
+    photographed: float = 0.0
 
     def __len__(self) -> int:
         """How many photographs there are."""
@@ -136,12 +143,21 @@ class Synthetic:
 
     def _clean(self, index: int, side: int, generator: torch.Generator) -> Tensor:
         """What counts as the whole photograph: all of it, or a random part, at least `side` long where it can be."""
+        enlarged = self.enlarged and float(torch.rand((), generator=generator)) < self.enlarged
+        factor = 1 + float(torch.rand((), generator=generator)) if enlarged else 1.0
         if self.window is None:
-            return self.photographs[index]
-        rows, columns = self.photographs.size(index)
-        height, width = (min(max(self.window, side), length) for length in (rows, columns))
-        top, left = random_below(rows - height + 1, generator), random_below(columns - width + 1, generator)
-        return self.photographs.part(index, top, left, height, width)
+            clean = self.photographs[index]
+        else:
+            rows, columns = self.photographs.size(index)
+            height, width = (min(math.ceil(max(self.window, side) / factor), length) for length in (rows, columns))
+            top, left = random_below(rows - height + 1, generator), random_below(columns - width + 1, generator)
+            clean = self.photographs.part(index, top, left, height, width)
+        if enlarged:
+            size = [math.ceil(length * factor) for length in clean.shape[1:]]
+            clean = F.interpolate(clean[None], size, mode="bicubic", align_corners=False)[0].clamp_(0, 1)
+        if self.photographed and float(torch.rand((), generator=generator)) < self.photographed:
+            clean = photographed(clean, generator)
+        return clean
 
 
 class Mixture:

@@ -50,10 +50,12 @@ class Camera:
     Args:
         gains: (C,): what its channels are multiplied by, the inverse of the exposure included.
         matrix: (C, C): from its colours to linear sRGB; rows sum to one, so that grey stays grey.
+        tone: how much of the tone curve 3 x² - 2 x³ is mixed into encoded values x, 0..1.
     """
 
     gains: Tensor
     matrix: Tensor
+    tone: float = 1.0
 
     @staticmethod
     def draw(channels: int, generator: torch.Generator) -> "Camera":
@@ -68,15 +70,25 @@ class Camera:
 
     def raw(self, image: Tensor) -> Tensor:
         """A photograph (C, H, W) in [0, 1] as the sensor saw it; saturated colours may lie below 0."""
-        # The inverse of the tone curve 3 x² - 2 x³.
-        toned = image.clamp(0, 1).mul_(-2).add_(1).asin_().div_(3).sin_().neg_().add_(0.5)
         back = torch.linalg.inv(self.matrix) / self.gains[:, None]
-        return _mixed(linear(toned), back)
+        return _mixed(linear(self._untoned(image.clamp(0, 1))), back)
 
     def developed(self, raw: Tensor) -> Tensor:
         """The inverse of `raw`, clipped to [0, 1]."""
         toned = encoded(_mixed(raw, self.matrix * self.gains).clamp_(0, 1))
-        return (3 - 2 * toned).mul_(toned).mul_(toned)
+        curve = (3 - 2 * toned).mul_(toned).mul_(toned)
+        return curve if self.tone == 1 else torch.lerp(toned, curve, self.tone)
+
+    def _untoned(self, image: Tensor) -> Tensor:
+        """The inverse of the tone curve, of values in [0, 1]; a mixed one by Newton's method from its ends' inverses."""
+        full = image.mul(-2).add_(1).asin_().div_(3).sin_().neg_().add_(0.5)
+        if self.tone == 1:
+            return full
+        found = torch.lerp(image, full, self.tone)
+        for _ in range(4):
+            excess = found * (1 - self.tone + self.tone * found * (3 - 2 * found)) - image
+            found = found - excess / (1 - self.tone + 6 * self.tone * found * (1 - found)).clamp(min=1e-3)
+        return found.clamp_(0, 1)
 
     def noise(self, sigma: float, read: float, alike: Tensor) -> tuple[float, float]:
         """The variance per unit of signal and the constant variance, in raw values, for `sigma` (0..1) of mid-grey.
@@ -86,7 +98,7 @@ class Camera:
         of unit shot.
         """
         grey = float(linear(torch.tensor(_MID_GREY, dtype=torch.float64)))
-        slope = 1.5 * 1.055 / 2.4 * grey ** (1 / 2.4 - 1)
+        slope = (1 + 0.5 * self.tone) * 1.055 / 2.4 * grey ** (1 / 2.4 - 1)
         forth = (self.matrix * self.gains).double() * slope
         shares = (forth.mT @ forth * alike / len(forth)).tolist()
         signals = (grey / self.gains.double()).tolist()

@@ -17,8 +17,10 @@ from typing import Any, Literal, Protocol, get_args, get_origin, get_type_hints
 import torch
 
 from pellucid.degradations.blur import DefocusBlur, GaussianBlur, ShakeBlur
+from pellucid.degradations.camera import CameraNoise
 from pellucid.degradations.chains import Chain, Clean, Degradation
 from pellucid.degradations.compression import Jpeg
+from pellucid.degradations.film import FilmGrain
 from pellucid.degradations.haze import Haze
 from pellucid.degradations.low_light import LowLight
 from pellucid.degradations.noise import GaussianNoise, ImpulseNoise, PoissonNoise
@@ -37,6 +39,8 @@ DEGRADATIONS: Mapping[str, Callable[..., Degradation]] = {
     "noise": GaussianNoise,
     "poisson-noise": PoissonNoise,
     "sensor-noise": SensorNoise,
+    "camera-noise": CameraNoise,
+    "film-grain": FilmGrain,
     "impulse-noise": ImpulseNoise,
     "blur": GaussianBlur,
     "defocus": DefocusBlur,

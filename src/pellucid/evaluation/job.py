@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from pellucid.data.benchmarks import find_benchmark, folder_of
@@ -13,7 +14,7 @@ from pellucid.evaluation.candidates import INPUT, Candidate
 from pellucid.evaluation.cases import PAIRS, Case
 from pellucid.evaluation.further_metrics import find_metrics
 from pellucid.evaluation.published import find_table, quoted
-from pellucid.evaluation.reports.document import as_document
+from pellucid.evaluation.reports.document import as_document, as_markdown
 from pellucid.evaluation.reports.figures import Figures
 from pellucid.evaluation.reports.files import write_reports
 from pellucid.evaluation.reports.pictures import ReportPictures
@@ -42,6 +43,17 @@ class EvaluationOutcome:
     rows: list[Row]
     failures: list[Failure]
     notes: list[str]
+
+    def __str__(self) -> str:
+        """The tables, for people, in Markdown."""
+        return as_markdown(self.document)
+
+    def psnr(self, model: str) -> float:
+        """The mean PSNR in dB of a model over all its photographs. Raises KeyError where it has none."""
+        values = [row.psnr for row in self.rows if row.model == model]
+        if not values:
+            raise KeyError(model)
+        return fmean(values)
 
 
 class EvaluationJob:

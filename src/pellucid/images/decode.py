@@ -160,12 +160,18 @@ def _photograph(shown: pyvips.Image, parts: _Parts, name: str, *, linear: bool) 
     extra = (*extra, *(0,) * shown.bands)[: shown.bands - colours]  # a channel of which nothing is said is not alpha
     array = shown.numpy().reshape(shown.height, shown.width, shown.bands)
     # libvips puts the bits of AVIF into the upper ones of 16; the others are empty.
-    depth = parts.coding.depth if bits == 16 and 8 < parts.coding.depth < 16 else bits
+    stored = parts.coding.depth or bits
+    depth = stored if bits == 16 and 8 < stored < 16 else bits
     planes = planes_of_samples(array, depth, bits - depth, name)
     pixels = planes[:, :3] if colours == 3 else planes[:, :1].repeat(1, 3, 1, 1)
     place = next((index for index, meaning in enumerate(extra) if meaning in (1, 2)), None)
     alpha = None if place is None else planes[:, colours + place][:, None].nan_to_num(1).clamp(0, 1)
-    if alpha is not None and bits == 32 and not torch.equal(alpha, planes[:, colours + place][:, None]):
+    if (
+        place is not None
+        and alpha is not None
+        and bits == 32
+        and not torch.equal(alpha, planes[:, colours + place][:, None])
+    ):
         parts.lost.append("alpha outside 0 to 1")
     others = [colours + index for index in range(len(extra)) if index != place]
     filled = pixels

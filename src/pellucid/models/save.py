@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from pellucid.errors import ModelError
 from pellucid.models.file import write_tensors
 from pellucid.models.header import ONE_PASS, Header, Policy
-from pellucid.models.own_network import NETWORK_FILE, bytes_of, fingerprint
+from pellucid.models.own_network import NETWORK_FILE, bytes_of, fingerprint, save_own_network
 from pellucid.models.priors import EMBEDDED_PRIORS
 from pellucid.models.refinements import refinement_name
 from pellucid.models.tables import network_name
@@ -19,7 +19,7 @@ from pellucid.networks import External, contract_of
 from pellucid.priors import Cached, Shuffled
 from pellucid.refinement import Boosted
 
-__all__ = ["outside_prior_header", "save_model"]
+__all__ = ["outside_prior_header", "save", "save_model"]
 
 
 def save_model(
@@ -86,6 +86,41 @@ def save_model(
         network_header, refinement_header, prior_header, policy, recipe=dict(recipe or {}), card=dict(card or {})
     )
     write_tensors(tensors | bank, path, header)
+
+
+def save(
+    module: nn.Module,
+    path: str | Path,
+    *,
+    recipe: Mapping[str, Any] | None = None,
+    card: Mapping[str, Any] | None = None,
+    policy: Policy = ONE_PASS,
+    dtype: torch.dtype = torch.float32,
+) -> list[Path]:
+    """Writes a model file that `pellucid.load` reads; of a network that is not ours, its weights beside it.
+
+    The code of a network of your own is never stored: `pellucid.load(path, network=Yours())` is given the class, and fills
+    it with the weights of `network.safetensors`.
+
+    Args:
+        module: a network of ours, what `pellucid.boost` gave, or `External`.
+        path: of the model file; its folder is made.
+        recipe, card, policy, dtype: as `save_model` takes them.
+
+    Returns:
+        The files that were written.
+
+    Raises:
+        ModelError: nothing of it is ours to store, the weights are not finite, or a file cannot be written.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ModelError(f"{path.parent}: the folder cannot be made ({error.strerror or error})") from error
+    beside = [path.with_name(NETWORK_FILE)] if save_own_network(module, path.parent) else []
+    save_model(module, path, recipe=recipe, card=card, policy=policy, dtype=dtype)
+    return [path, *beside]
 
 
 def outside_prior_header(prior: Any) -> dict[str, str]:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from pellucid.guidance import NOTHING, Guidance
 
-__all__ = ["Contract", "Network", "Plain", "SamplingNetwork", "Verbs", "contract_of", "verbs_of"]
+__all__ = ["Compiled", "Contract", "Network", "Plain", "SamplingNetwork", "Verbs", "contract_of", "verbs_of"]
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,8 @@ class Verbs(Protocol):
         """See `Network.look`."""
         ...
 
-    def restore(self, tile: Tensor, guidance: Guidance) -> Tensor:
-        """See `Network.restore`."""
+    def __call__(self, tile: Tensor, guidance: Guidance = ...) -> Tensor:
+        """Restores a tile: see `Network.restore`. Called so, hooks on the network run, and what is compiled is used."""
         ...
 
     def refine(self, restored: Tensor, degraded: Tensor, guidance: Guidance, *, memory: int | None = ...) -> Tensor:
@@ -173,7 +173,7 @@ class Plain:
         """See `Network.look`: nothing more."""
         return known
 
-    def restore(self, tile: Tensor, guidance: Guidance) -> Tensor:
+    def __call__(self, tile: Tensor, guidance: Guidance = NOTHING) -> Tensor:
         """What the module makes of the tile."""
         restored: Tensor = self.module(tile)
         return restored
@@ -183,9 +183,37 @@ class Plain:
         return restored
 
 
+class Compiled:
+    """A network of ours behind `torch.compile`: it looks as it is, and restores compiled."""
+
+    def __init__(self, network: Network, compiled: nn.Module) -> None:
+        self.network, self.compiled = network, compiled
+
+    @property
+    def contract(self) -> Contract:
+        """That of the network."""
+        return self.network.contract
+
+    def look(self, image: Tensor, known: Guidance = NOTHING, *, cut: bool = True) -> Guidance:
+        """See `Network.look`."""
+        return self.network.look(image, known, cut=cut)
+
+    def __call__(self, tile: Tensor, guidance: Guidance = NOTHING) -> Tensor:
+        """What the compiled network makes of the tile."""
+        restored: Tensor = self.compiled(tile, guidance)
+        return restored
+
+    def refine(self, restored: Tensor, degraded: Tensor, guidance: Guidance, *, memory: int | None = None) -> Tensor:
+        """See `Network.refine`."""
+        return self.network.refine(restored, degraded, guidance, memory=memory)
+
+
 def verbs_of(network: nn.Module) -> Verbs:
     """The two verbs of any network."""
-    return network if isinstance(network, Network) else Plain(network)
+    if isinstance(network, Network):
+        return network
+    inner = getattr(network, "_orig_mod", None)  # what torch.compile made its module of
+    return Compiled(inner, network) if isinstance(inner, Network) else Plain(network)
 
 
 def contract_of(network: nn.Module) -> Contract:

@@ -128,7 +128,7 @@ class Experts(Network):
         for number, (expert, weight) in enumerate(zip(self._experts(), weights.unbind(1), strict=True)):
             asked = weight.nonzero()[:, 0]
             if len(asked):
-                answer = expert.restore(tile[asked], guidance.part(str(number), asked))
+                answer = expert(tile[asked], guidance.part(str(number), asked))
                 restored = restored.index_add(0, asked, (answer * weight[asked, None, None, None]).to(restored.dtype))
         return restored
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from pellucid.errors import ModelError, PellucidError, SettingsError, one_line, unknown_name
-from pellucid.guidance import Guidance
-from pellucid.networks.contract import Contract, Network
+from pellucid.guidance import NOTHING, Guidance
+from pellucid.networks.contract import Contract, Network, verbs_of
 
 __all__ = ["External"]
 
@@ -78,6 +78,15 @@ class External(Network):
         self.low, self.high = low, high
         self.network = target if isinstance(target, nn.Module) else _construct(target, arguments or {})
 
+    def look(self, image: Tensor, known: Guidance = NOTHING, *, cut: bool = True) -> Guidance:
+        """What a network of ours within it finds out; others need nothing."""
+        return verbs_of(self.network).look(self._taken(image), known, cut=cut)
+
+    def _taken(self, image: Tensor) -> Tensor:
+        """An image (B, C, H, W) as the network takes it, its colours one by one where it knows one channel."""
+        image = image * (self.high - self.low) + self.low
+        return image.reshape(-1, 1, *image.shape[2:]) if self.contract.channels == 1 else image
+
     def restore(self, tile: Tensor, guidance: Guidance) -> Tensor:
         """Degraded (B, 3, H, W) to restored (B, 3, H * scale, W * scale); with `channels=6`, (B, 6, H, W) to that.
 
@@ -85,13 +94,11 @@ class External(Network):
             ModelError: the network fails on this image, or returns no image of that size.
         """
         channels, scale = self.contract.channels, self.contract.scale
-        batch, colours, height, width = tile.shape
-        image = tile * (self.high - self.low) + self.low
-        if channels == 1:
-            image = image.reshape(batch * colours, 1, height, width)
+        batch, _, height, width = tile.shape
+        image = self._taken(tile)
         restored_colours = 3 if channels == 6 else image.shape[1]
         shape = (image.shape[0], restored_colours, height * scale, width * scale)
-        outputs = _tensors(self._counting(self._run(image)))
+        outputs = _tensors(self._counting(self._run(image, guidance)))
         for output in reversed(outputs):
             if output.shape == shape:
                 restored = (output - self.low) / (self.high - self.low)
@@ -99,10 +106,10 @@ class External(Network):
         got = ", ".join(str(tuple(output.shape)) for output in outputs) or "no tensor"
         raise ModelError(f"{self.settings['target']}: expected an output of shape {shape}, got {got}")
 
-    def _run(self, image: Tensor) -> Any:
+    def _run(self, image: Tensor, guidance: Guidance) -> Any:
         """What the network returns. Foreign code can fail in any way; what it says is passed on, with what may help."""
         try:
-            return self.network(image)
+            return verbs_of(self.network)(image, guidance)
         except (PellucidError, MemoryError, torch.OutOfMemoryError):  # these speak for themselves
             raise
         except Exception as error:

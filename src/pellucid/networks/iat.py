@@ -162,14 +162,21 @@ class IAT(Network):
         return cls(width=4, blocks=1, global_width=8, heads=2)
 
     def look(self, image: Tensor, known: Guidance = NOTHING, *, cut: bool = True) -> Guidance:
-        """Adds `own["exponent"]`, γ (B, 1), and `own["matrix"]`, the colour matrix W (B, 3, 3)."""
+        """Adds `own["exponent"]`, γ (B, 1), and `own["matrix"]`, the colour matrix W (B, 3, 3).
+
+        A picture that is not cut shows them to `restore` itself.
+        """
+        return known.knowing(own=self._of_whole(image)) if cut else known
+
+    def _of_whole(self, image: Tensor) -> dict[str, Tensor]:
+        """The exponent and the matrix of a whole picture (B, 3, H, W)."""
         with without_autocast(image):
             exponent, matrix = self.global_branch(image)
-        return known.knowing(own={"exponent": exponent, "matrix": matrix})
+        return {"exponent": exponent, "matrix": matrix}
 
     def restore(self, tile: Tensor, guidance: Guidance) -> Tensor:
         """Returns max(W (tile ∘ M + A), ε)^γ, at most 1."""
-        own = guidance.own or self.look(tile).own
+        own = guidance.own or self._of_whole(tile)
         exponent, matrix = own["exponent"], own["matrix"]
         factor, offset = self.local_branch(tile)
         image = tile * factor + offset

@@ -208,11 +208,16 @@ class PromptIR(Restormer):
         )
 
     def look(self, image: Tensor, known: Guidance = NOTHING, *, cut: bool = True) -> Guidance:
-        """Adds `own["weights 0"]` and so on: `prompt_weights`. A picture that is not cut shows them to `restore` itself."""
+        """Adds `own["weights 0"]` and so on: `prompt_weights`, each (B, colours or 1, components).
+
+        A picture that is not cut shows them to `restore` itself.
+        """
         if not cut or not self.prompts:
             return known
         weights = self.prompt_weights(image)
-        return known.knowing(own={f"weights {scale}": found for scale, found in enumerate(weights)})
+        # By picture, and within it by colour where the network knows one channel.
+        of_pictures = (found.reshape(len(image), -1, found.shape[1]) for found in weights)
+        return known.knowing(own={f"weights {scale}": found for scale, found in enumerate(of_pictures)})
 
     def restore(self, tile: Tensor, guidance: Guidance) -> Tensor:
         """Returns the tile + the predicted correction; the prompts' weights are the tile's own where none are told."""
@@ -220,7 +225,11 @@ class PromptIR(Restormer):
         def prompted(scale: int, features: Tensor) -> Tensor:
             prompt = self._prompt(scale)
             told = guidance.own.get(f"weights {scale}")
-            result: Tensor = prompt(features, prompt.generation.logits(features).softmax(1) if told is None else told)
+            if told is None:
+                weights = prompt.generation.logits(features).softmax(1)
+            else:
+                weights = told.expand(len(tile), -1, -1).flatten(0, 1)
+            result: Tensor = prompt(features, weights)
             return result
 
         return self._restored(tile, prompted) if self.prompts else super().restore(tile, guidance)

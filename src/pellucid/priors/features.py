@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from pellucid.errors import ModelError, PellucidError, SettingsError, one_line
-from pellucid.layers import check_layer, find_layer, first_tensor, watched
+from pellucid.layers import check_layer, find_layer, watched
 from pellucid.priors.contract import FrozenPrior, Normalise, unit_rms
 
 __all__ = ["ModuleFeatures"]
@@ -71,21 +71,22 @@ class ModuleFeatures(FrozenPrior):
 
     def _features(self, view: Tensor) -> Tensor:
         """What the layer gives, float32: (B, C, h, w), tokens (B, ..., C) or vectors (B, C)."""
-        with watched({self.layer: self.module.get_submodule(self.layer)}) as seen:
+        with watched({self.layer: self.module.get_submodule(self.layer)}, copy=True) as seen:
             self.module(self.normalise(view))
-        given = [features for _, _, output in seen if (features := first_tensor(output)) is not None]
+        given = [features for _, _, features in seen if features is not None]
         if not given or given[-1].ndim < 2 or len(given[-1]) % len(view):
             raise ModelError(f"{self.name}: layer {self.layer!r} gives no features of the image; name another")
-        features = given[-1].float()
+        features: Tensor = given[-1].float()
         return features.reshape(len(view), -1, *features.shape[1:]).mean(1)
 
 
 def _layer(module: nn.Module, name: str | None) -> str:
-    """The layer of that name; without one the deepest."""
+    """The layer of that name, of which none is the network itself; without one the deepest."""
     try:
         if name is None:
             return find_layer(module).name
-        check_layer(module, name)
+        if name:
+            check_layer(module, name)
     except SettingsError as error:
         raise ModelError(str(error)) from None
     return name

@@ -158,7 +158,8 @@ class Boosted(Network):
         if self.inside:
             # A step is one lesson to what learns statistics, and those of the refined maps are what it will see.
             with statistics_kept(self.network):
-                restored, restored_trace = self._restored(degraded, NOTHING, trace=trace)
+                alone = self.for_network_alone(guidance)
+                restored, restored_trace = self._restored(degraded, alone, trace=trace)
         return Refined(refined, restored, refined_trace, restored_trace) if trace else (refined, restored)
 
     @torch.no_grad()
@@ -210,7 +211,7 @@ class Boosted(Network):
         # The same as `_restored` without a trace: no frame more stands between a picture and its network.
         padded, inside, learning = self._prepared(tile, guidance)
         with torch.set_grad_enabled(learning), inside or nullcontext(), _explained(self.network, padded):
-            restored = self._verbs().restore(padded.clone(), guidance)  # a copy: a network may work in place
+            restored = self._verbs()(padded.clone(), guidance)  # a copy: a network may work in place
         return self._fitted(restored, tile, padded)
 
     def _restored(self, tile: Tensor, guidance: Guidance, *, trace: bool) -> tuple[Tensor, Any]:

@@ -51,7 +51,7 @@ def bytes_per_pixel(network: nn.Module, device: torch.device) -> float:
             own = contract_of(part)
             told = None if own.vector is None else torch.zeros(1, own.vector, device=device)
             image = torch.zeros(1, 6 if own.channels == 6 else 3, side, side, device=device)
-            verbs_of(part).restore(image, Guidance(vector=told, seed=0))
+            verbs_of(part)(image, Guidance(vector=told, seed=0))
     for _, _, output in seen:
         if isinstance(output, Tensor):
             largest = max(largest, output.numel())

@@ -106,10 +106,9 @@ class Restorer:
         alone = [self.diagnoser is not None and self.diagnoser(image).leave_alone for image in pixels]
         if all(alone):
             return picture
-        restored = [
-            image[None] if left else self._restored(image[None].float(), strength, known)
-            for image, left in zip(pixels, alone, strict=True)
-        ]
+        restored = []
+        for image, left in zip(pixels, alone, strict=True):
+            restored.append(image[None] if left else self._restored(image[None].float(), strength, known))
         return images.like(restored[0] if len(restored) == 1 else torch.cat(restored), picture)
 
     @staticmethod
@@ -221,7 +220,7 @@ class Restorer:
         multiple = network.contract.multiple
         # A copy, for a network may work in place.
         padded = pad_to_multiple(tile, multiple).clone(memory_format=torch.channels_last)
-        restored: object = network.restore(padded, guidance)
+        restored: object = network(padded, guidance)
         expected = (*padded.shape[:2], padded.shape[2] * self.scale, padded.shape[3] * self.scale)
         if not isinstance(restored, Tensor) or restored.shape != expected:
             got = tuple(restored.shape) if isinstance(restored, Tensor) else type(restored).__name__

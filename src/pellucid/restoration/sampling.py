@@ -8,6 +8,7 @@ Source: the joint diffusion over overlapping windows of "MultiDiffusion: Fusing 
 Generation" (Bar-Tal et al., ICML 2023, arXiv 2302.08113), equation (5), with this package's weights for the windows.
 """
 
+from collections import deque
 from collections.abc import Iterator
 
 import torch
@@ -39,10 +40,8 @@ def sample_in_tiles(network: SamplingNetwork, image: Tensor, guidance: Guidance,
     """
     height, width = image.shape[2:]
     padded = pad_to_multiple(image, network.contract.multiple)
-    state: Tensor | None = None
-    for state in sampled_states(network, padded, guidance, tiles):
-        pass  # the last one counts
-    if state is None:
+    last = deque(sampled_states(network, padded, guidance, tiles), maxlen=1)
+    if not last:
         raise ModelError(f"{type(network).__name__}: samples in no steps at all")
     scale = network.contract.scale
 
@@ -52,7 +51,7 @@ def sample_in_tiles(network: SamplingNetwork, image: Tensor, guidance: Guidance,
         return network.decode(tile, part, told)
 
     of_state = _of_state(tiles, network.stride)
-    whole = over_tiles(decoded, state, guidance, of_state, scale=network.stride * scale)
+    whole = over_tiles(decoded, last[0], guidance, of_state, scale=network.stride * scale)
     return whole[:, :, : height * scale, : width * scale]
 
 

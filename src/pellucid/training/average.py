@@ -41,6 +41,10 @@ class Average:
         finally:
             self._copy(kept)
 
+    def take(self) -> None:
+        """Gives the module the averaged weights for good."""
+        self._copy(self._shadow)
+
     def state(self) -> dict[str, Tensor | int]:
         """What a checkpoint must hold."""
         return {"updates": self.updates, **self._shadow}

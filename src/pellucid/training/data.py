@@ -40,6 +40,10 @@ class SourceSettings(Section):
     """Take parts of the photographs of `folder`, of this side in pixels, for whole ones: degrading them is cheaper."""
     grey: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Part of the crops that are made grey: noise in grey photographs is the same in all channels."""
+    enlarged: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Part of the crops that are made up to twice as large first: photographs of full size are softer than small ones."""
+    photographed: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Part of the crops that pass through a camera without noise first: its demosaicking is not to be undone."""
     pairs: PairSettings | None = None
     whole: Place | None = None
     """Where the degraded files of `pairs` are crops: the photographs that they are from, perhaps averaged down."""
@@ -59,7 +63,8 @@ class SourceSettings(Section):
             raise ValueError("give either folder with degradations, or pairs")
         if self.folder is not None and self.degradations is None:
             raise ValueError("folder and degradations go together: clean photographs, and what is done to them")
-        for name in ("whole", "kind", "match_exposure") if self.folder is not None else ("grey", "window"):
+        misplaced = ("grey", "enlarged", "photographed", "window")
+        for name in misplaced if self.folder is None else ("whole", "kind", "match_exposure"):
             if getattr(self, name):
                 raise ValueError(_MISPLACED[name])
         if self.whole is not None and self.degradations is not None:
@@ -75,6 +80,8 @@ _MISPLACED = {
     "whole": "whole is for pairs; the photographs of folder are whole themselves",
     "kind": "kind is for pairs; the degradations of folder say theirs",
     "match_exposure": "match_exposure is for pairs; the photographs of folder are clean",
+    "enlarged": "enlarged is for folder with degradations; pairs keep their size",
+    "photographed": "photographed is for folder with degradations; pairs were taken by a camera",
     "grey": "grey is for folder with degradations; pairs keep their colours",
     "window": "window is for folder with degradations; pairs are whole, or have `whole`",
 }
@@ -159,7 +166,7 @@ def _split(source: SourceSettings) -> tuple[Synthetic | Pairs, Synthetic | Pairs
     paths = list_photographs(source.folder)
     kept = _kept(len(paths), source.validation, source.folder)
     training, held_out = (
-        Synthetic(Photographs(part), drawn, source.grey, weights, source.window)
+        Synthetic(Photographs(part), drawn, source.grey, weights, source.window, source.enlarged, source.photographed)
         for part in (paths[:kept], paths[kept:])
     )
     return training, held_out

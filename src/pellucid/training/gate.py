@@ -218,7 +218,7 @@ def blend_costs(experts: Experts, image: Tensor, sample: Sample, side: int) -> T
     errors = []
     for module in experts.experts:
         expert = verbs_of(module)
-        restored = expert.restore(crop, expert.look(image.to(device)))
+        restored = expert(crop, expert.look(image.to(device)))
         errors.append((restored.float() - clean).flatten())
     flat = torch.stack(errors)
     return flat @ flat.T / flat.shape[1]

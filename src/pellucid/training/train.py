@@ -28,14 +28,14 @@ from pellucid.training.data import describe_data, split_sources
 from pellucid.training.encoder.train import train_encoder
 from pellucid.training.gate import check_gate, teach_gate
 from pellucid.training.loop import Step
-from pellucid.training.objective import build_objective
+from pellucid.training.objective import Objective, build_objective
 from pellucid.training.places import check_places
 from pellucid.training.run import Run
 from pellucid.training.run_folder import is_main_process, logged_steps, start
 from pellucid.training.settings import Recipe
 from pellucid.training.validation import validate
 
-__all__ = ["build_module", "prepare", "train"]
+__all__ = ["build_module", "prepare", "run_of", "train"]
 
 
 def train(
@@ -103,25 +103,32 @@ def prepare(recipe: Recipe, folder: Path) -> tuple[Run, Source]:
     check_places(recipe)
     objective = build_objective(recipe)
     torch.manual_seed(recipe.train.seed)
-    data, settings = recipe.data, recipe.train
-    training, held_out = split_sources(data)
+    training, held_out = split_sources(recipe.data)
     module = build_module(recipe, training)
     to_teach = _gate_to_teach(module, recipe)
     if to_teach is not None:
         check_gate(to_teach[0], training)
+    return run_of(module, objective, recipe, training, folder), held_out
+
+
+def run_of(module: nn.Module, objective: Objective, recipe: Recipe, training: Source, folder: Path) -> Run:
+    """The run that trains a module by a recipe's data and optimisation.
+
+    Raises:
+        SettingsError: the objective looks at what the network does not compute, or the crops do not suit it.
+    """
+    data, settings = recipe.data, recipe.train
     objective.check(module.network if isinstance(module, Boosted) else module)
     multiple = contract_of(module).multiple
     if data.crop % multiple:
-        raise SettingsError(
-            f"data.crop: must be divisible by {multiple} for network {recipe.network.name!r}, got {data.crop}"
-        )
+        raise SettingsError(f"data.crop: must be divisible by {multiple} for this network, got {data.crop}")
     view = module.prior.prepare if isinstance(module, Boosted) else None
     prior_input: PriorInput | None = data.view if view is not None else "whole" if data.degrade_whole else None
     batches = Batches(training, data.crop, settings.batch, settings.seed, view, prior_input, settings.prior_dropout)
     module = channels_last(module)
     # However much was drawn for the weights, what training draws, such as dropout, is the same for every module.
     torch.manual_seed(settings.seed)
-    return Run(module, objective, batches, settings, folder / "checkpoint.pt"), held_out
+    return Run(module, objective, batches, settings, folder / "checkpoint.pt")
 
 
 def build_module(recipe: Recipe, training: Source | None = None) -> nn.Module:

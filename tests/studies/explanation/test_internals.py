@@ -5,8 +5,8 @@ import torch
 
 from pellucid import boost
 from pellucid.images.padding import pad_to_multiple
+from pellucid.priors.snr import snr_map
 from pellucid.refinement import ABLATIONS
-from pellucid.refinement.snr import signal_to_noise
 from pellucid.studies.explanation.feeding import BOOSTED, Subject
 from pellucid.studies.explanation.internals import LARGEST, central_region, look_inside
 
@@ -76,7 +76,7 @@ def test_what_an_ablation_has_not_is_said(boosted, name, absent):
 def test_the_snr_mask_is_shown_as_the_range_map(boosted):
     image = torch.rand(1, 3, 21, 30)
     inside, _ = look(boosted(**ABLATIONS["snr-mask"]), image)
-    ratio = signal_to_noise(pad_to_multiple(image, 4))[0, 0]
+    ratio = snr_map(pad_to_multiple(image, 4))[0, 0]
     places = ratio.reshape(6, 4, 8, 4).mean((1, 3))
     expected = (places / places.max()).repeat_interleave(4, 0).repeat_interleave(4, 1)[:21, :30]
     torch.testing.assert_close(inside.range_map[0, 0], expected)

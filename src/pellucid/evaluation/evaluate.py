@@ -1,0 +1,107 @@
+"""Scoring models in one call: for researchers whose models stand in their own script."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from pellucid.errors import SettingsError
+from pellucid.evaluation.candidates import INPUT, MEMORY, Candidate, candidates_of
+from pellucid.evaluation.job import EvaluationJob, EvaluationOutcome
+from pellucid.evaluation.sets import find_set
+from pellucid.restoration.restorer import Restorer
+
+__all__ = ["Scored", "evaluate"]
+
+Scored = str | Path | nn.Module | Restorer | Callable[[Tensor], Tensor]
+"""A model's name or file; a module; a restorer; or a function, degraded (1, 3, H, W) in [0, 1] to restored."""
+
+
+def evaluate(
+    models: Scored | Mapping[str, Scored] | Sequence[str | Path],
+    data: str | Path,
+    *,
+    degraded: str | Path | None = None,
+    sigmas: Sequence[float] = (),
+    degradations: Sequence[str] = (),
+    task: str | None = None,
+    protocol: str | None = None,
+    metrics: Sequence[str] = (),
+    seed: int = 0,
+    out: str | Path | None = None,
+) -> EvaluationOutcome:
+    """Scores models beside their input, as `pellucid evaluate` does; `print(outcome)` shows the tables.
+
+        outcome = pellucid.evaluate({"plain": network, "boosted": boosted}, "photographs", sigmas=[25])
+
+    Args:
+        models: one, or several by the names that their rows shall have; the first is what the others are compared with.
+        data: a published set's name, or a folder of clean photographs.
+        degraded: the degraded photographs of a folder, by the same names.
+        sigmas: levels of noise as the tables draw it, 0 to 255, for clean photographs.
+        degradations: what else is done to them, each a column, as `pellucid degrade --list` has it.
+        task: what a folder is for, which decides the protocol.
+        protocol: how the numbers are made, by its name, instead of the set's usual way.
+        metrics: further metrics by name.
+        seed: of all that is drawn.
+        out: a folder for the report and for scores, which are not computed again where the model is a file.
+
+    Raises:
+        SettingsError: nothing to score, or options that do not suit the set.
+        DataError: a folder is missing, or files have no partner.
+        ModelError: a model fails, or is not for the task.
+    """
+    candidates = [INPUT, *_candidates(models)]
+    if len(candidates) == 1:
+        raise SettingsError("evaluate: give a model, or several by name")
+    job = EvaluationJob(None if out is None else Path(out), seed=seed, metrics=metrics)
+    photographs = find_set(str(data), degraded=None if degraded is None else Path(degraded), task=task)
+    job.add(photographs, candidates, sigmas=sigmas, degradations=degradations, protocol=protocol)
+    for _ in job.run():
+        pass
+    made = {"models": {candidate.name: dict(candidate.details) for candidate in candidates[1:]}}
+    return job.finish(made)
+
+
+def _candidates(models: Scored | Mapping[str, Scored] | Sequence[str | Path]) -> Iterator[Candidate]:
+    if isinstance(models, Mapping):
+        for name, model in models.items():
+            yield _candidate(name, model)
+    elif isinstance(models, Sequence) and not isinstance(models, str):
+        yield from candidates_of([str(name) for name in models])
+    else:
+        yield _candidate(str(models) if isinstance(models, str | Path) else type(models).__name__, models)
+
+
+def _candidate(name: str, model: Scored) -> Candidate:
+    if isinstance(model, str | Path):
+        (found,) = candidates_of([str(model)])
+        return Candidate(name, found.restore, found.identity, found.details)
+    if isinstance(model, nn.Module):
+        training = model.training
+        restorer = Restorer(model, memory=MEMORY)
+        model.train(training)
+        return Candidate(name, _in_evaluation_mode(model, restorer), details=_details(model))
+    if isinstance(model, Restorer):
+        return Candidate(name, model.restore_image, details=_details(model.model))
+    if not callable(model):
+        raise SettingsError(f"evaluate: expected a model's name, a module or a function, got {type(model).__name__}")
+    return Candidate(name, model)
+
+
+def _in_evaluation_mode(model: nn.Module, restorer: Restorer) -> Callable[[Tensor], Tensor]:
+    """Restores in evaluation mode, and leaves the module in the mode that it was in."""
+
+    def restore(degraded: Tensor) -> Tensor:
+        training = model.training
+        model.eval()
+        try:
+            return restorer.restore_image(degraded)
+        finally:
+            model.train(training)
+
+    return restore
+
+
+def _details(model: nn.Module) -> dict[str, int]:
+    return {"parameters": sum(value.numel() for value in model.parameters())}
