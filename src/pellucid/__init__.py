@@ -73,8 +73,10 @@ def load(
     return Restorer(model.module, policy=model.header.policy, **options)
 
 
-def restore(source: str | Path, target: str | Path, *, model: str | Path = "default", strength: float = 1.0) -> None:
-    """Restores one file into another; metadata, bit depth, alpha and colour profile are kept.
+def restore(
+    source: str | Path, target: str | Path, *, model: str | Path = "default", strength: float = 1.0
+) -> tuple[str, ...]:
+    """Restores one file into another; metadata, bit depth, alpha and colours are kept. Returns what could not be, in words.
 
     Raises:
         ImageError: the source cannot be read, the target cannot be written, or they are the same file.
@@ -86,7 +88,7 @@ def restore(source: str | Path, target: str | Path, *, model: str | Path = "defa
     if target.exists() and target.samefile(source):
         raise errors.ImageError(f"{target}: is the input itself; choose another output")
     photograph = images.read(source)
-    images.write_change(load(model, strength=strength)(photograph), target, photograph, source)
+    return images.write_change(load(model, strength=strength)(photograph), target, photograph, source)
 
 
 def __getattr__(name: str) -> Any:

@@ -56,8 +56,9 @@ _HARMLESS += [
 def read_weights(path: str | Path) -> dict[str, Tensor]:
     """The tensors of a .safetensors file, or of a .pth / .pt / .ckpt read without running any code in it.
 
-    The usual wrappings (`params_ema`, `params`, `state_dict`, `model`, `netG`) and prefixes (`module.`, `_orig_mod.`, `model.`)
-    are taken off, however they are nested. Plain data beside the tensors (numbers of NumPy, settings of argparse) are allowed.
+    The usual wrappings (`params_ema`, `params`, `state_dict`, `model`, `netG`) and prefixes (`module.`, `_orig_mod.`,
+    `model.`) are taken off, however they are nested. Plain data beside the tensors (numbers of NumPy, settings of
+    argparse) are allowed.
 
     Raises:
         ModelError: missing, corrupted, something else than weights, or more than tensors and plain data in it.

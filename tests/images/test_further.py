@@ -197,3 +197,26 @@ def test_a_picture_below_its_thumbnail_is_read(tmp_path):
         file.write(smooth()[::3, ::3].copy(), photometric="rgb", subfiletype=1, subifds=1, metadata=None)
         file.write(smooth(), photometric="rgb", subfiletype=0, metadata=None)
     np.testing.assert_array_equal(integers(read(tmp_path / "a.tif").pixels), smooth())
+
+
+def test_a_gain_map_in_no_list_and_a_video_behind_it_are_told_apart(tmp_path):
+    """As cameras write both: the picture is turned, and its gain map with it; the video stays as it is."""
+    picture = gain_map()
+    items = ITEM % (b"Primary", b"image/jpeg", b"") + ITEM % (
+        b"GainMap",
+        b"image/jpeg",
+        b' Item:Length="%d"' % len(picture),
+    )
+    items += ITEM % (b"MotionPhoto", b"video/mp4", b' Item:Length="%d"' % len(VIDEO))
+    xmp = RDF % (b'hdrgm:Version="1.0" GCamera:MotionPhoto="1"', items)
+    segments = ((0xE1, camera_exif("<", 6)), (0xE1, b"http://ns.adobe.com/xap/1.0/\0" + xmp))
+    (tmp_path / "a.jpg").write_bytes(jpeg_with(smooth(), *segments, behind=picture + VIDEO))
+    photograph = read(tmp_path / "a.jpg")
+    assert [piece.kind for piece in photograph.metadata.pieces] == ["gain map", "video of a motion photo"]
+    assert write(photograph, tmp_path / "b.jpg") == ()
+    data = (tmp_path / "b.jpg").read_bytes()
+    assert data.endswith(VIDEO)
+    sizes = exiftool(tmp_path / "b.jpg", "-struct")["XMP-Container:Directory"]
+    length = next(int(row["Item"]["Length"]) for row in sizes if row["Item"]["Semantic"] == "GainMap")
+    with Image.open(io.BytesIO(data[-len(VIDEO) - length : -len(VIDEO)])) as turned:
+        assert turned.size == (12, 20)

@@ -29,7 +29,7 @@ def test_the_file_is_small_and_documented(name):
     assert header["card"]["licence"]
     assert header["card"]["numbers"]["rows"]
     assert header["card"]["trained"]["degradations"]
-    documents = Path(__file__).parents[1] / "docs" / "models" / name
+    documents = Path(__file__).parents[2] / "docs" / "models" / name
     for suffix in (".md", ".yaml", ".log.jsonl"):
         assert documents.with_suffix(suffix).is_file()
     for line in documents.with_suffix(".log.jsonl").read_text().splitlines():

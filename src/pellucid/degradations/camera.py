@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pellucid.degradations.members import one_by_one
+from pellucid.degradations.batching import degrade_each
 from pellucid.degradations.sensor import Camera
 from pellucid.errors import SettingsError
 from pellucid.images.luma import LUMA
@@ -180,7 +180,7 @@ class CameraNoise:
 
     def __call__(self, clean: Tensor, generator: torch.Generator) -> Tensor:
         """Clean (..., C, H, W) in [0, 1], C = 1 or 3, to degraded, same shape, in [0, 1]."""
-        return one_by_one(clean, lambda image: self._noisy(image, generator))
+        return degrade_each(clean, lambda image: self._noisy(image, generator))
 
     def _noisy(self, clean: Tensor, generator: torch.Generator) -> Tensor:
         if not self.iso:

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pellucid.degradations.light import encoded, linear
-from pellucid.degradations.members import one_by_one
+from pellucid.degradations.batching import degrade_each
+from pellucid.degradations.linear_light import encoded, linear
 from pellucid.errors import SettingsError
 
 __all__ = ["FilmGrain"]
@@ -78,7 +78,7 @@ class FilmGrain:
 
     def __call__(self, clean: Tensor, generator: torch.Generator) -> Tensor:
         """Clean (..., C, H, W) in [0, 1] to degraded, same shape, in [0, 1]."""
-        return one_by_one(clean, lambda image: self._grained(image, generator))
+        return degrade_each(clean, lambda image: self._grained(image, generator))
 
     def _grained(self, clean: Tensor, generator: torch.Generator) -> Tensor:
         if not self.granularity:

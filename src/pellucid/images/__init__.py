@@ -6,23 +6,27 @@ when they become integers.
 
 What a file goes through, and what it keeps:
 
-- *Colour.* An RGB or grey file keeps its own encoding and its own ICC profile, byte for byte: a Display P3 photograph
-  is computed on as it is and comes back as Display P3. Only what is neither (CMYK, Lab) is converted to sRGB on
-  reading, with its embedded profile or, for CMYK without one, libvips' own, and is written as sRGB. A grey file has
-  three equal channels in memory and is written grey again.
-- *Depth.* 8 and 16 bits come back exactly in PNG and TIFF; JPEG, WebP and BMP hold 8 bits, AVIF 10, rounded to nearest. A
-  float TIFF is taken as display-encoded, stays float in TIFF and becomes 16-bit in PNG. Palette and 1-bit files become
-  ordinary 8-bit ones.
-- *Alpha* is kept apart and never restored. Colours under alpha 0 are arbitrary, so `fill_hidden` replaces them with
-  those of their visible neighbours, before anything can smear them over an edge. JPEG has no alpha, and BMP is given
-  none: there the picture is laid over white.
-- *Metadata.* EXIF, XMP, IPTC, ICC, dots per inch, PNG texts and colour tags are carried over, also between formats,
-  where the format has a place for them (IPTC: JPEG and TIFF; BMP has one for dots per inch only). The EXIF orientation
-  is applied once and then says 1; the stale thumbnail is removed and the size corrected; the rest of EXIF stays byte
-  for byte in JPEG and PNG, maker notes included (in WebP and AVIF libexif rewrites it; in and out of TIFF its tables
-  are moved).
-- *Pages.* Of an animation or a multi-page file the first page is read (AVIF: the primary one); `Photograph.pages` says
-  how many there are.
+- *Colour.* An RGB or grey file keeps its own encoding and what says what it means: an ICC profile, byte for byte, or
+  the tags of PNG, the numbers of AVIF and HEIF, the words of camera files. Where another format has no place for these,
+  an ICC profile is made that says the same. Only what is neither (CMYK, Lab) is converted to sRGB on reading, with its
+  embedded profile or, for CMYK without one, libvips' own. Where the values are light, the pixels are what a screen
+  would show of them, and light is written again. A grey file has three equal channels in memory and is written grey
+  again.
+- *Depth.* 8 and 16 bits come back exactly in PNG and TIFF; JPEG, WebP and BMP hold 8 bits, AVIF 10 or what it had,
+  rounded to nearest. A float TIFF is taken as display-encoded, stays float in TIFF and becomes 16-bit in PNG; what lies
+  outside [0, 1] or is NaN is put aside (`Photograph.beyond`) and added again. Palette and 1-bit files become ordinary
+  8-bit ones.
+- *Alpha* is what the file says is alpha; it is kept apart and never restored, nor are channels of another meaning
+  (`Photograph.planes`). Colours under alpha 0 are arbitrary, so those of their visible neighbours are taken before
+  anything can smear them over an edge; they come back in the file. JPEG and BMP have no alpha: there the picture is
+  laid over white.
+- *Metadata.* Containers are walked here, chunk by chunk, segment by segment, table by table: EXIF, XMP, IPTC,
+  Photoshop's resources, comments, texts, resolution are carried over, also between formats. The EXIF orientation is
+  applied once and then says 1, and places in the picture turn with it; stale thumbnails go; the rest of EXIF stays byte
+  for byte, maker notes included (out of TIFF its tables are moved).
+- *Further pictures.* Of an animation or a multi-page file the first page that is no thumbnail is read;
+  `Photograph.pages` says how many there are. What lies behind a JPEG (gain map, second view, video) stays there.
+- *What cannot be kept* is listed in words: by reading in `Photograph.lost`, and by `write`, which returns all of it.
 
 What goes wrong with a file is an `ImageError` of one line that names the file.
 """

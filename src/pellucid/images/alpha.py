@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["colours_and_alpha", "fill_hidden", "resized"]
+__all__ = ["colours_and_alpha", "fill_hidden", "fill_hidden_in_place", "resized"]
 
 
 def fill_hidden(pixels: Tensor, alpha: Tensor) -> Tensor:
@@ -14,6 +14,12 @@ def fill_hidden(pixels: Tensor, alpha: Tensor) -> Tensor:
     same is done at half the size. Visible pixels are untouched; an image that is hidden as a whole becomes black.
     """
     return pixels if bool((alpha > 0).all()) else _fill(pixels.clone(), alpha)
+
+
+def fill_hidden_in_place(pixels: Tensor, alpha: Tensor) -> None:
+    """`fill_hidden` into `pixels` (B, C, H, W) itself."""
+    if bool((alpha <= 0).any()):
+        _fill(pixels, alpha)
 
 
 def colours_and_alpha(planes: Tensor) -> tuple[Tensor, Tensor | None]:

@@ -1,8 +1,8 @@
 """What the values of a picture mean where no ICC profile says it, and profiles made from that.
 
-PNG says it by gAMA, cHRM, sRGB and cICP, AVIF and HEIF by nclx, cameras by the words of DCF. Formats without a place for these
-get an ICC profile: a matrix and curves (ICC.1:2022), of D50 by the Bradford transform. The numbers of primaries and transfers
-are those of ITU-T H.273; PQ is SMPTE ST 2084, HLG is ITU-R BT.2100.
+PNG says it by gAMA, cHRM, sRGB and cICP, AVIF and HEIF by nclx, cameras by the words of DCF. Formats without a place
+for these get an ICC profile: a matrix and curves (ICC.1:2022), of D50 by the Bradford transform. The numbers of
+primaries and transfers are those of ITU-T H.273; PQ is SMPTE ST 2084, HLG is ITU-R BT.2100.
 """
 
 import struct
@@ -22,6 +22,7 @@ __all__ = [
     "is_linear",
     "profile_of",
     "rgb_from_grey",
+    "with_srgb_curve",
 ]
 
 Chromaticities = tuple[float, float, float, float, float, float, float, float]
@@ -42,7 +43,8 @@ _PRIMARIES: dict[int, Chromaticities] = {
     22: (*_D65, 0.630, 0.340, 0.295, 0.605, 0.155, 0.077),
 }
 _PQ, _HLG = 16, 18
-# Screens show pictures with the transfer of television (1, 6, 14, 15) as they do sRGB (13); 2 says that it is not known.
+# Screens show pictures with the transfer of television (1, 6, 14, 15) as they do sRGB (13); 2 says that it is not
+# known.
 _LIKE_SRGB = {1, 2, 6, 13, 14, 15}
 _GAMMAS = {4: 2.2, 5: 2.8, 8: 1.0}
 _WHITE = 203.0
@@ -163,6 +165,14 @@ def rgb_from_grey(icc: bytes) -> bytes:
 def _eight(*numbers: float) -> Chromaticities:
     a, b, c, d, e, f, g, h = numbers
     return a, b, c, d, e, f, g, h
+
+
+def with_srgb_curve(icc: bytes) -> bytes:
+    """A profile with the primaries of another and the curve of sRGB."""
+    curve = _curve("srgb")
+    tags = {name: value for name, value in _tags(icc).items() if name in (b"rXYZ", b"gXYZ", b"bXYZ")}
+    curves = (b"kTRC",) if icc[16:20] == b"GRAY" else (b"rTRC", b"gTRC", b"bTRC")
+    return _profile(icc[16:20], {**tags, **dict.fromkeys(curves, curve)})
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:

@@ -9,16 +9,18 @@ import numpy as np
 import pyvips
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from pellucid.errors import ImageError
 from pellucid.images import extras
-from pellucid.images.alpha import fill_hidden
+from pellucid.images.alpha import fill_hidden_in_place
 from pellucid.images.bitmap import load_bitmap
 from pellucid.images.colour import ADOBE_RGB, colour_of_cicp, colour_of_png, grey_from_rgb, is_linear
 from pellucid.images.exif import orientation_of, resolution, says_adobe_rgb, tidied, turned
 from pellucid.images.isobmff import parts_of_heif
 from pellucid.images.jpeg import Piece, parts_of_jpeg, replaced, with_segments_of
-from pellucid.images.photograph import Coding, Metadata, Photograph
+from pellucid.images.jxl import parts_of_jxl
+from pellucid.images.photograph import Beyond, Coding, Metadata, Photograph
 from pellucid.images.png import parts_of_png
 from pellucid.images.tiff import parts_of_tiff
 from pellucid.images.values import light_of, planes_of_samples, values_of
@@ -41,6 +43,9 @@ _FORMATS = {
     "jxl": (rb"\xff\x0a|\0\0\0\x0cJXL \r\n\x87\n", None),
     "bmp": (rb"BM", None),
 }
+
+# No compression packs more into a byte, but for pictures that are all one colour, and those may still be large.
+_MOST_RATIO, _MOST_BYTES = 2000, 2**30
 
 # Camera raw files that look like TIFF; what would be read from them is their little preview.
 _RAW = {".3fr", ".arw", ".cr2", ".dcr", ".dng", ".erf", ".fff", ".iiq", ".kdc", ".mef", ".mos", ".nef", ".nrw", ".pef"}
@@ -87,8 +92,10 @@ def decode(data: bytes, kind: str, name: str) -> Photograph:
     """
     parts = _FINDERS[kind](data) if kind in _FINDERS else _Parts()
     image = _load(data, kind, name, parts)
-    if parts.pages is None:
-        parts.pages = image.get("n-pages") if image.get_typeof("n-pages") else 1
+    size = image.width * image.height * image.bands * (4 if image.format in ("float", "uint", "int") else 2)
+    if size > _MOST_BYTES + _MOST_RATIO * len(data):
+        raise ImageError(f"{name}: claims {image.width} x {image.height} pixels, in a file of {len(data)} bytes")
+    pages = parts.pages or (image.get("n-pages") if image.get_typeof("n-pages") else 1)
     stored = (image.width, image.height)
     if parts.orientation > 1:
         image = image.copy_memory()
@@ -106,16 +113,14 @@ def decode(data: bytes, kind: str, name: str) -> Photograph:
     if metadata.icc[16:20] == b"CMYK":
         metadata = replace(metadata, icc=b"") if shown is image else metadata
     metadata, grey = _fitting_profile(metadata, photograph.grey, parts.lost)
-    if parts.pages > 1:
-        parts.lost.append(
-            f"the other {parts.pages - 1} of its {parts.pages} {'pages' if kind == 'tiff' else 'pictures'}"
-        )
+    if pages > 1:
+        parts.lost.append(f"the other {pages - 1} of its {pages} {'pages' if kind == 'tiff' else 'pictures'}")
     return replace(
         photograph,
         grey=grey,
         metadata=metadata,
         format=kind,
-        pages=parts.pages,
+        pages=pages,
         coding=parts.coding,
         lost=tuple(dict.fromkeys(parts.lost)),
     )
@@ -160,34 +165,21 @@ def _photograph(shown: pyvips.Image, parts: _Parts, name: str, *, linear: bool) 
     extra = (*extra, *(0,) * shown.bands)[: shown.bands - colours]  # a channel of which nothing is said is not alpha
     array = shown.numpy().reshape(shown.height, shown.width, shown.bands)
     # libvips puts the bits of AVIF into the upper ones of 16; the others are empty.
-    stored = parts.coding.depth or bits
-    depth = stored if bits == 16 and 8 < stored < 16 else bits
+    coded = parts.coding.depth or bits
+    depth = coded if bits == 16 and 8 < coded < 16 else bits
     planes = planes_of_samples(array, depth, bits - depth, name)
-    pixels = planes[:, :3] if colours == 3 else planes[:, :1].repeat(1, 3, 1, 1)
+    pixels = planes[:, :colours]
     place = next((index for index, meaning in enumerate(extra) if meaning in (1, 2)), None)
-    alpha = None if place is None else planes[:, colours + place][:, None].nan_to_num(1).clamp(0, 1)
-    if (
-        place is not None
-        and alpha is not None
-        and bits == 32
-        and not torch.equal(alpha, planes[:, colours + place][:, None])
-    ):
-        parts.lost.append("alpha outside 0 to 1")
+    alpha = None
+    if place is not None:
+        stored = planes[:, colours + place][:, None]
+        alpha = stored.nan_to_num(1).clamp(0, 1)
+        if bits == 32 and not torch.equal(alpha, stored):
+            parts.lost.append("alpha outside 0 to 1")
     others = [colours + index for index in range(len(extra)) if index != place]
-    filled = pixels
-    if bits == 32:
-        filled = fill_hidden(pixels.nan_to_num(0, 1, 0), (~pixels.isnan().any(1, keepdim=True)).float()).clamp_(0, 1)
-    if alpha is not None:
-        filled = fill_hidden(filled, alpha)
-    light = filled
-    if linear:
-        filled = values_of(light)
-        light = light_of(filled) if bits == 32 else light  # of integers, rounding takes care
-    beyond = None
-    if light is not pixels and not torch.equal(light, pixels):
-        beyond = torch.where(pixels == light, 0, pixels - light)
+    beyond = _tamed(pixels, alpha, floats=bits == 32, linear=linear)
     return Photograph(
-        filled,
+        pixels if colours == 3 else pixels.repeat(1, 3, 1, 1),
         alpha,
         grey=colours == 1,
         bits=bits,
@@ -195,6 +187,33 @@ def _photograph(shown: pyvips.Image, parts: _Parts, name: str, *, linear: bool) 
         beyond=beyond,
         linear=linear,
     )
+
+
+def _tamed(pixels: Tensor, alpha: Tensor | None, *, floats: bool, linear: bool) -> Beyond | None:
+    """Makes of the values (1, 1 or 3, H, W) of a file pixels in [0, 1] that can be restored, in place.
+
+    Light becomes the values of a screen; values outside, NaN and hidden colours go. What is needed to undo that is
+    returned.
+    """
+    places = torch.zeros(pixels.shape[-2:], dtype=torch.bool) if alpha is None else alpha[0, 0] <= 0
+    if floats:
+        places |= ~((pixels >= 0) & (pixels <= 1)).all(1)[0] | linear  # the way to the screen and back rounds floats
+    before = pixels[0][:, places]
+    if floats:
+        known = (~pixels.isnan().any(1, keepdim=True)).float()
+        pixels.nan_to_num_(0, 1, 0)
+        fill_hidden_in_place(pixels, known)
+        pixels.clamp_(0, 1)
+    if alpha is not None:
+        fill_hidden_in_place(pixels, alpha)
+    light = pixels
+    if linear and floats:
+        pixels.copy_(values_of(pixels))
+        light = light_of(pixels)
+    values = before - light[0][:, places]
+    if linear and not floats:  # rounding to integers takes care of the rest
+        pixels.copy_(values_of(pixels))
+    return Beyond(places, values) if bool((values != 0).any()) else None
 
 
 def _as_rgb(image: pyvips.Image) -> pyvips.Image:
@@ -354,7 +373,7 @@ def _find_in_raw(data: bytes) -> _Parts:
 
 
 def _find_in_jxl(data: bytes) -> _Parts:
-    found = extras.parts_of_jxl(data)
+    found = parts_of_jxl(data, extras.without_brotli)
     metadata = Metadata(exif=found.exif, xmp=found.xmp, colour=found.colour)
     return _Parts(metadata, Coding(), lost=list(found.unread), pages=1)  # libjxl turns the picture upright
 

@@ -16,11 +16,11 @@ from PIL import Image, ImageFile
 from torch import Tensor
 
 from pellucid.images.bitmap import save_bitmap
-from pellucid.images.colour import profile_of, rgb_from_grey
-from pellucid.images.exif import fitted, sized
+from pellucid.images.colour import profile_of, rgb_from_grey, with_srgb_curve
+from pellucid.images.exif import fitted, sized, with_resolution
 from pellucid.images.isobmff import into_heif
 from pellucid.images.jpeg import MOST_EXIF, MOST_XMP, JpegParts, into_jpeg
-from pellucid.images.photograph import Metadata, Photograph
+from pellucid.images.photograph import Beyond, Metadata, Photograph
 from pellucid.images.photoshop import resources_with_iptc
 from pellucid.images.png import chunk, into_png, text_profile
 from pellucid.images.tiff import tiff_file
@@ -89,10 +89,17 @@ def encode(photograph: Photograph, kind: str, quality: int | None) -> Encoded:
     Raises pyvips.Error, OSError or ValueError where the format cannot hold the picture.
     """
     lost: list[str] = []
+    if photograph.linear and kind in ("jpeg", "webp", "avif") and kind != photograph.format:
+        photograph = _for_screens(photograph, kind)  # eight bits of light would show steps in the dark
+        lost += photograph.lost
     bits = min(photograph.bits, _MOST_BITS[kind])
-    planes = _planes(photograph, kind, bits, lost)
+    planes = _planes(photograph, kind, lost)
     channels = len(planes) - (0 if photograph.planes is None or kind != "tiff" else photograph.planes.shape[1])
     array = array_of_planes(planes, bits)
+    if photograph.beyond is not None:
+        lost += photograph.beyond_words() if bits < 32 else []
+        if photograph.alpha is None or kind not in ("bmp", "jpeg"):
+            _add(photograph.beyond, array, planes[: 1 if photograph.grey else 3], bits)
     metadata, coding = photograph.metadata, photograph.coding
     height, width = array.shape[:2]
     further = bool(metadata.pieces) and kind != "jpeg"
@@ -100,6 +107,10 @@ def encode(photograph: Photograph, kind: str, quality: int | None) -> Encoded:
         lost += [piece.kind for piece in metadata.pieces]
         metadata = replace(metadata, xmp=without_further(metadata.xmp), pieces=())
     metadata = replace(metadata, exif=sized(metadata.exif, width, height), xmp=sized_xmp(metadata.xmp, width, height))
+    if kind in ("webp", "avif") and metadata.dpi is not None:
+        exif, words = with_resolution(metadata.exif, metadata.dpi)
+        metadata = replace(metadata, exif=exif)
+        lost += words
     metadata = _with_profile(metadata, photograph, kind, lost)
     had, kept = coding.depth or photograph.bits, _depth_of_avif(photograph) if kind == "avif" else bits
     if kept < had:
@@ -108,17 +119,26 @@ def encode(photograph: Photograph, kind: str, quality: int | None) -> Encoded:
     return data, list(dict.fromkeys([*lost, *more, *_homeless(metadata, kind)]))
 
 
-def _planes(photograph: Photograph, kind: str, bits: int, lost: list[str]) -> list[Tensor]:
+def _for_screens(photograph: Photograph, kind: str) -> Photograph:
+    """A photograph that holds light as one that holds the values of its pixels, with the same look."""
+    metadata, words = photograph.metadata, photograph.beyond_words()
+    if metadata.icc:
+        metadata = replace(metadata, icc=with_srgb_curve(metadata.icc))
+    elif metadata.colour is not None:
+        cicp = metadata.colour.cicp
+        colour = replace(metadata.colour, transfer="srgb", cicp=cicp and (cicp[0], 13, cicp[2], cicp[3]))
+        if kind == "avif" and cicp:
+            metadata = replace(metadata, colour=colour)
+        else:
+            metadata = replace(metadata, icc=profile_of(colour, grey=photograph.grey and kind == "jpeg"))
+    return replace(photograph, metadata=metadata, linear=False, beyond=None, lost=tuple(words))
+
+
+def _planes(photograph: Photograph, kind: str, lost: list[str]) -> list[Tensor]:
     """The channels to be written; over white where the format has no alpha."""
-    pixels, alpha, beyond = photograph.pixels[0].detach().float().cpu(), photograph.alpha, photograph.beyond
+    pixels, alpha = photograph.pixels[0].detach().float().cpu(), photograph.alpha
     if photograph.linear:
         pixels = light_of(pixels.clamp(0, 1))
-    if beyond is not None:
-        whole = pixels + beyond[0]
-        if bits < 32:
-            lost += photograph.beyond_words()
-            whole = torch.where(beyond[0].isfinite(), whole, pixels)
-        pixels = whole
     planes = [pixels[0] if _equal(pixels) else pixels.mean(0)] if photograph.grey else list(pixels)
     if alpha is not None and kind in ("bmp", "jpeg"):
         planes = [torch.lerp(torch.ones_like(plane), plane, alpha[0, 0].to(plane)) for plane in planes]
@@ -138,9 +158,19 @@ def _planes(photograph: Photograph, kind: str, bits: int, lost: list[str]) -> li
     return planes
 
 
+def _add(beyond: Beyond, array: NDArray[Any], planes: list[Tensor], bits: int) -> None:
+    """Adds what lies beyond the pixels to the samples of the colours, made of these planes; to integers only what is a
+    number."""
+    places, colours = beyond.places.numpy(), len(planes)
+    for channel, values in enumerate(beyond.values[:colours].expand(colours, -1)):
+        plane = planes[channel][beyond.places]
+        whole = plane + values if bits == 32 else torch.where(values.isfinite(), plane + values, plane)
+        array[places, channel] = array_of_planes([whole], bits)[..., 0]
+
+
 def _equal(pixels: Tensor) -> bool:
-    """Whether the channels (3, H, W) are the same, NaN or not: the mean of three would round."""
-    return bool(((pixels == pixels[:1]) | (pixels.isnan() & pixels[:1].isnan())).all())
+    """Whether the channels (3, H, W) are the same: the mean of three would round."""
+    return torch.equal(pixels[0], pixels[1]) and torch.equal(pixels[0], pixels[2])
 
 
 def _with_profile(metadata: Metadata, photograph: Photograph, kind: str, lost: list[str]) -> Metadata:

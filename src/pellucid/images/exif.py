@@ -1,4 +1,5 @@
-"""An EXIF block, a TIFF structure without the `Exif\\0\\0` before it: made true for upright pixels of another size, and fitted.
+"""An EXIF block, a TIFF structure without the `Exif\\0\\0` before it: made true for upright pixels of another size, and
+fitted.
 
 The specification: Exif 2.32, CIPA DC-008.
 """
@@ -23,11 +24,13 @@ __all__ = [
     "laid_tables",
     "movable_note",
     "orientation_of",
+    "ratio",
     "resolution",
     "says_adobe_rgb",
     "sized",
     "tidied",
     "turned",
+    "with_resolution",
 ]
 
 EXIF_TABLE, GPS_TABLE, INTEROPERABILITY_TABLE, MAKER_NOTE = 0x8769, 0x8825, 0xA005, 0x927C
@@ -35,9 +38,9 @@ _DESCRIPTION = 270
 _GEOGRAPHIC = {33550, 33922, 34264, 34735, 34736, 34737, 42112, 42113}
 DESCRIPTIVE = {269, _DESCRIPTION, 271, 272, 285, 305, 306, 315, 316, 337, 18246, 18249, 33432, *range(40091, 40096)}
 DESCRIPTIVE |= _GEOGRAPHIC
-"""What the first table of a TIFF file says about the photograph, not about how its pixels lie: names of document and page,
-description, maker, model, software, date, artist, computer, ratings, copyright, the title, comment, author, keywords and subject
-of Windows, and where on Earth it lies (GeoTIFF, GDAL)."""
+"""What the first table of a TIFF file says about the photograph, not about how its pixels lie: names of document and
+page, description, maker, model, software, date, artist, computer, ratings, copyright, the title, comment, author,
+keywords and subject of Windows, and where on Earth it lies (GeoTIFF, GDAL)."""
 
 _ORIENTATION, _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 0x0112, 0x011A, 0x011B, 0x0128
 _THUMBNAIL_START, _THUMBNAIL_SIZE = 0x0201, 0x0202
@@ -109,7 +112,8 @@ def exif_block(tables: ExifTables) -> tuple[bytes, list[str]]:
 def laid_tables(
     tables: ExifTables, at: int, *, big: bool = False, placed: Mapping[int, int] | None = None
 ) -> tuple[bytes, int]:
-    """The tables one behind the other from the even offset `at` on, and where the first one, which lies last, begins."""
+    """The tables one behind the other from the even offset `at` on, and where the first one, which lies last,
+    begins."""
     parts: list[bytes] = []
     links: Table = {}
     for tag in (INTEROPERABILITY_TABLE, EXIF_TABLE, GPS_TABLE):
@@ -130,7 +134,8 @@ def movable_note(note: bytes) -> bool:
 
 
 def fitted(exif: bytes, most: int) -> tuple[bytes, list[str]]:
-    """`exif` in at most so many bytes: its largest values are left out until the rest fits; what was left out, in words."""
+    """`exif` in at most so many bytes: its largest values are left out until the rest fits; what was left out, in
+    words."""
     if len(exif) <= most:
         return exif, []
     try:
@@ -209,8 +214,29 @@ def sized(exif: bytes, width: int, height: int) -> bytes:
     return bytes(data)
 
 
+def with_resolution(exif: bytes, dpi: tuple[float, float]) -> tuple[bytes, list[str]]:
+    """`exif` that tells the resolution, in dots per inch, and what was lost by that, in words; as it was where it tells
+    one."""
+    if resolution(exif) is not None:
+        return exif, []
+    try:
+        tables = exif_tables(Structure(exif)) if exif else ExifTables()
+    except struct.error:
+        return exif, ["resolution"]
+    rows = {tag: (5, 1, ratio(value)) for tag, value in zip((_X_RESOLUTION, _Y_RESOLUTION), dpi, strict=True)}
+    block, lost = exif_block(replace(tables, first={**tables.first, **rows, _RESOLUTION_UNIT: packed(3, 2)}))
+    return (exif, ["resolution"]) if lost else (block, [])
+
+
+def ratio(value: float) -> bytes:
+    """A RATIONAL near the value."""
+    below = 1 if value == int(value) else 10000
+    return struct.pack("<LL", min(round(value * below), 2**32 - 1), below)
+
+
 def says_adobe_rgb(exif: bytes) -> bool:
-    """Whether `exif` says that the colours are those of Adobe RGB (1998), in the words of the rule for camera files (DCF 2.0)."""
+    """Whether `exif` says that the colours are those of Adobe RGB (1998), in the words of the rule for camera files
+    (DCF 2.0)."""
     with suppress(struct.error):
         below = exif_tables(Structure(exif)).below
         space = below.get(EXIF_TABLE, {}).get(_COLOUR_SPACE, (3, 1, b"\xff\xff"))[2][:2]

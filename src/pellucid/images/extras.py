@@ -1,4 +1,5 @@
-"""Formats and samples that libvips' wheel cannot read, by the packages that can; those of an extra are imported when needed.
+"""Formats and samples that libvips' wheel cannot read, by the packages that can; those of an extra are imported when
+needed.
 
 - HEIC by pi-heif (libheif and libde265, no encoder): 8 to 12 bits.
 - JPEG XL by imagecodecs (libjxl).
@@ -14,9 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pellucid.errors import ImageError, MissingExtraError, one_line
-from pellucid.images.jxl import parts_of_jxl
 
-__all__ = ["LOADERS", "parts_of_jxl", "tiff_samples"]
+__all__ = ["LOADERS", "tiff_samples", "without_brotli"]
 
 Samples = tuple[NDArray[Any], list[str]]
 """(H, W, C) of uint8, uint16 or float32, upright but for TIFF; and what is lost by reading, in words."""
@@ -52,6 +52,16 @@ def _jxl(data: bytes, name: str) -> Samples:
     return array, []
 
 
+def without_brotli(data: bytes) -> bytes:
+    """Data that Brotli had packed; nothing where they are damaged, or imagecodecs is not installed."""
+    try:
+        import imagecodecs
+
+        return bytes(imagecodecs.brotli_decode(data))
+    except (ImportError, RuntimeError, ValueError):
+        return b""
+
+
 def _raw(data: bytes, name: str) -> Samples:
     try:
         import rawpy
@@ -76,7 +86,8 @@ LOADERS: Mapping[str, Callable[[bytes, str], Samples]] = {"heic": _heic, "jxl": 
 
 
 def tiff_samples(data: bytes, name: str, page: int, branch: int) -> NDArray[Any]:
-    """The samples of a TIFF page as (H, W, C), floats as float32, integers of 32 bits as 16; alpha no longer associated."""
+    """The samples of a TIFF page as (H, W, C), floats as float32, integers of 32 bits as 16; alpha no longer
+    associated."""
     import tifffile
 
     try:

@@ -66,16 +66,18 @@ def write(
     overwrite: bool = True,
     strict: bool = False,
 ) -> tuple[str, ...]:
-    """Writes `photograph` to the file at `path`, in the format of its suffix, and returns what could not be kept, in words.
+    """Writes `photograph` to the file at `path`, in the format of its suffix, and returns what could not be kept, in
+    words.
 
     `quality` (1 to 100) is that of JPEG, WebP and AVIF; PNG and TIFF are lossless. Without it, a format follows the
-    photograph's own coding where it was read from that format: the quantisation tables (of a quality of 90 at least), the
-    sampling of the chroma and the progressive order of JPEG, the lossless coding of WebP, the depth and the sampling of AVIF;
-    else it is 95, chroma at full resolution. The file appears whole or not at all: it is written beside its place under
-    another name and then moved there. With `overwrite=False` an existing file is left alone, and that is an error.
+    photograph's own coding where it was read from that format: the quantisation tables (of a quality of 90 at least),
+    the sampling of the chroma and the progressive order of JPEG, the lossless coding of WebP, the depth and the
+    sampling of AVIF; else it is 95, chroma at full resolution. The file appears whole or not at all: it is written
+    beside its place under another name and then moved there. With `overwrite=False` an existing file is left alone, and
+    that is an error.
 
-    Raises `ImageError` where the suffix is unknown, the pixels hold NaN, the file cannot be written, or `strict` is set and
-    something of the file that was read could not be kept; and `SettingsError` for a wrong quality.
+    Raises `ImageError` where the suffix is unknown, the pixels hold NaN, the file cannot be written, or `strict` is set
+    and something of the file that was read could not be kept; and `SettingsError` for a wrong quality.
     """
     name, target = name_of(path), Path(path)
     kind = SUFFIXES.get(target.suffix.lower())
@@ -105,10 +107,11 @@ def write_change(
     overwrite: bool = True,
     strict: bool = False,
 ) -> tuple[str, ...]:
-    """Writes what became of a photograph that was read from `source`, as `write` does, and returns what could not be kept.
+    """Writes what became of a photograph that was read from `source`, as `write` does, and returns what could not be
+    kept.
 
-    Where nothing was done to it, so that `changed` is the very photograph, and the format is the same, the file is copied:
-    written anew, a JPEG would lose a little more.
+    Where nothing was done to it, so that `changed` is the very photograph, and the format is the same, the file is
+    copied: written anew, a JPEG would lose a little more.
     """
     kind = SUFFIXES.get(Path(path).suffix.lower())
     if changed is not photograph or kind != photograph.format or kind != SUFFIXES.get(Path(source).suffix.lower()):

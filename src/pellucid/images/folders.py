@@ -34,7 +34,8 @@ class Folder:
 
 
 def readable(path: str | os.PathLike[str]) -> bool:
-    """Whether `path` has the name of a photograph: a suffix that is read, and not the name of what systems put beside them.
+    """Whether `path` has the name of a photograph: a suffix that is read, and not the name of what systems put beside
+    them.
 
     The file is not looked at. HEIC, JPEG XL and camera raw files need an extra to be read.
     """
@@ -45,8 +46,8 @@ def readable(path: str | os.PathLike[str]) -> bool:
 def in_folder(folder: str | os.PathLike[str], *, recursive: bool = False) -> Folder:
     """The photographs in a folder, and with `recursive` in the folders below it; links to folders are not followed.
 
-    Hidden files and folders, and those of systems and programs (`._*`, `@eaDir`, `__MACOSX`, `.thumbnails`, `Thumbs.db`), are
-    passed over; so is what has no suffix of a photograph.
+    Hidden files and folders, and those of systems and programs (`._*`, `@eaDir`, `__MACOSX`, `.thumbnails`,
+    `Thumbs.db`), are passed over; so is what has no suffix of a photograph.
     """
     photographs: list[Path] = []
     passed_over: list[Path] = []

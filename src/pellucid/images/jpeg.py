@@ -1,7 +1,8 @@
-"""JPEG files, segment by segment, and what lies behind the picture: gain maps, further pictures, the video of a motion photo.
+"""JPEG files, segment by segment, and what lies behind the picture: gain maps, further pictures, the video of a motion
+photo.
 
-The specifications: ITU-T T.81; Exif 2.32 for the segments; CIPA DC-007 (MPF) for several pictures in one file; Adobe's XMP
-Specification Part 3 for long XMP; Google's Ultra HDR and Motion Photo formats for what they call a container.
+The specifications: ITU-T T.81; Exif 2.32 for the segments; CIPA DC-007 (MPF) for several pictures in one file; Adobe's
+XMP Specification Part 3 for long XMP; Google's Ultra HDR and Motion Photo formats for what they call a container.
 """
 
 import hashlib
@@ -132,7 +133,8 @@ def parts_of_jpeg(data: bytes) -> JpegParts:
 
 
 def jpeg_segments(data: bytes) -> Iterator[tuple[int, int, bytes]]:
-    """Each segment (marker, where it begins, its body) of the first picture; at last 0xD9 and where the picture ends."""
+    """Each segment (marker, where it begins, its body) of the first picture; at last 0xD9 and where the picture
+    ends."""
     at = 2
     while True:
         found = _MARKER.match(data, at)
@@ -273,14 +275,19 @@ def _frame(body: bytes) -> tuple[str, list[int]]:
 
 
 def _pieces(data: bytes, end: int, mpf: bytes, mpf_at: int, xmp: bytes) -> Iterator[Piece]:
-    """What lies behind `end`, cut where the list of pictures and the videos say; stale large thumbnails are left out."""
+    """What lies behind `end`, cut where the list of pictures and the videos say; stale large thumbnails are left
+    out."""
     if len(data) - end < 4 or not data[end:].strip(b"\0"):
         return
     pictures = {
         begin: (size, kind) for begin, size, kind in _listed(mpf, mpf_at) if end <= begin and begin + size <= len(data)
     }
-    cuts = sorted({end, len(data), *pictures, *(begin + size for begin, (size, _) in pictures.items())})
-    for begin, stop in pairwise(cuts):
+    cuts = {end, len(data), *pictures, *(begin + size for begin, (size, _) in pictures.items())}
+    at = end
+    while data.startswith(b"\xff\xd8\xff", at):  # pictures that are in no list, one behind the other
+        at += next((begin for marker, begin, _ in jpeg_segments(data[at:]) if marker == 0xD9), len(data))
+        cuts.add(min(at, len(data)))
+    for begin, stop in pairwise(sorted(cuts)):
         size, kind = pictures.get(begin, (stop - begin, None))
         whole = data[begin:stop]
         if kind is not None and kind & 0xFFFFFF in _STALE:

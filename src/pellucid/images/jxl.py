@@ -4,6 +4,7 @@ The specifications: ISO/IEC 18181-1 (codestream) and 18181-2 (boxes).
 """
 
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from pellucid.images.colour import Colour, colour_of_cicp
@@ -44,8 +45,8 @@ class _Bits:
         return self.choose((0, 0), (1, 0), (2, 4), (18, 6))
 
 
-def parts_of_jxl(data: bytes) -> JxlParts:
-    """What is in a file."""
+def parts_of_jxl(data: bytes, unpacked: Callable[[bytes], bytes]) -> JxlParts:
+    """What is in a file; `unpacked` undoes Brotli, and gives nothing where it cannot."""
     found, unread, codestream, at = JxlParts(), [], data, 0
     if not data.startswith(b"\xff\x0a"):
         codestream = b""
@@ -56,6 +57,10 @@ def parts_of_jxl(data: bytes) -> JxlParts:
                 (size,), head = struct.unpack_from(">Q", data, at + 8), 16
             size = size or len(data) - at
             body = data[at + head : at + size]
+            if name == b"brob":
+                name, body = body[:4], unpacked(body[4:])
+                if not body and name in (b"Exif", b"xml "):
+                    unread.append(f"{'EXIF' if name == b'Exif' else 'XMP'}, which is packed by Brotli")
             if name == b"Exif" and len(body) > 4:
                 found.exif = body[4 + struct.unpack_from(">L", body)[0] :].removeprefix(b"Exif\0\0")
             elif name == b"xml ":
@@ -64,8 +69,6 @@ def parts_of_jxl(data: bytes) -> JxlParts:
                 codestream = body
             elif name == b"jxlp":
                 codestream += body[4:]
-            elif name == b"brob":
-                unread.append(f"metadata compressed by Brotli ({body[:4].decode('latin-1').strip()})")
             elif name == b"jumb":
                 unread.append("content credentials (C2PA)")
             at += max(size, 8)

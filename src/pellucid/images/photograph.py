@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, field, replace
 
-import torch
 from torch import Tensor
 
 from pellucid.images.alpha import resized
@@ -10,7 +9,7 @@ from pellucid.images.colour import Colour
 from pellucid.images.jpeg import Piece
 from pellucid.images.values import check_pixels
 
-__all__ = ["Coding", "Metadata", "Photograph"]
+__all__ = ["Beyond", "Coding", "Metadata", "Photograph"]
 
 
 @dataclass(frozen=True)
@@ -39,6 +38,16 @@ class Metadata:
     """What lies behind the picture in a JPEG file: a gain map, a second picture, the video of a motion photo."""
     colour: Colour | None = None
     """What the colours mean, where the file says it in another way than by an ICC profile."""
+
+
+@dataclass(frozen=True, eq=False)
+class Beyond:
+    """What a file holds beyond the pixels: values outside [0, 1], NaN, and the colours hidden under alpha 0."""
+
+    places: Tensor
+    """bool (H, W): where that is."""
+    values: Tensor
+    """float32 (1 or 3, N): what is to be added again there to the values of the file, for grey or for each channel."""
 
 
 @dataclass(frozen=True)
@@ -70,24 +79,26 @@ class Photograph:
     metadata: Metadata = field(default_factory=Metadata)
     """EXIF, XMP, IPTC, ICC, resolution, PNG chunks, and so on."""
     format: str = "png"
-    """The format of the file it was read from: avif, bmp, gif, jpeg, png, tiff or webp; heic, jxl or raw with their extras."""
+    """The format of the file it was read from: avif, bmp, gif, jpeg, png, tiff or webp; heic, jxl or raw with their
+    extras."""
     pages: int = 1
     """How many pages or frames the file has; the first is here."""
     planes: Tensor | None = None
-    """float32 (1, K, H, W): channels that are neither colour nor alpha, such as the infrared of a scanner; never restored."""
-    beyond: Tensor | None = None
-    """float32 (1, 3, H, W): what the file holds beyond the pixels, to be added again when it is written: values outside [0, 1],
-    NaN, and the colours hidden under alpha 0. None where that is nothing."""
+    """float32 (1, K, H, W): channels that are neither colour nor alpha, such as the infrared of a scanner; never
+    restored."""
+    beyond: Beyond | None = None
+    """What the file holds beyond the pixels, to be added again when it is written; None where that is nothing."""
     linear: bool = False
-    """Whether the file holds light: the pixels are then that light in the encoding of sRGB, and become light again when they
-    are written. A network knows pictures for screens; light it would take for a picture far too dark."""
+    """Whether the file holds light: the pixels are then that light in the encoding of sRGB, and become light again when
+    they are written. A network knows pictures for screens; light it would take for a picture far too dark."""
     coding: Coding = field(default_factory=Coding)
     """How the pixels were coded."""
     lost: tuple[str, ...] = ()
     """What the file had and the photograph has not, in words."""
 
     def with_pixels(self, pixels: Tensor) -> "Photograph":
-        """The same photograph with other pixels, (1, 3, H, W); the alpha and other planes are resized where the size changed."""
+        """The same photograph with other pixels, (1, 3, H, W); the alpha and other planes are resized where the size
+        changed."""
         check_pixels(pixels, "the new pixels")
         height, width = pixels.shape[-2:]
         if pixels.shape[-2:] == self.pixels.shape[-2:]:
@@ -105,6 +116,8 @@ class Photograph:
         """What is visible of the values beyond the pixels, in words."""
         if self.beyond is None:
             return []
-        shown = self.beyond if self.alpha is None else torch.where(self.alpha > 0, self.beyond, 0)
+        shown = self.beyond.values
+        if self.alpha is not None:
+            shown = shown[:, self.alpha[0, 0][self.beyond.places] > 0]
         words = ["values that are not numbers (NaN)"] if bool(shown.isnan().any()) else []
         return [*words, "values outside 0 to 1"] if bool((shown.nan_to_num().abs() > 1e-6).any()) else words

@@ -1,4 +1,5 @@
-"""The image resources of Photoshop (8BIM), in which JPEG, TIFF and PNG files keep IPTC, clipping paths, the copyright flag.
+"""The image resources of Photoshop (8BIM), in which JPEG, TIFF and PNG files keep IPTC, clipping paths, the copyright
+flag.
 
 The specification: Adobe Photoshop File Formats Specification, "Image resource blocks".
 """

@@ -1,6 +1,7 @@
 """PNG files, chunk by chunk, wherever in the file the chunks lie.
 
-The specification: Portable Network Graphics (Third Edition), W3C; the text profiles are a habit of ImageMagick and exiv2.
+The specification: Portable Network Graphics (Third Edition), W3C; the text profiles are a habit of ImageMagick and
+exiv2.
 """
 
 import re
@@ -107,7 +108,8 @@ def parts_of_png(data: bytes) -> PngParts:
 
 
 def into_png(saved: bytes, chunks: bytes) -> bytes:
-    """A PNG file as libvips wrote it with more chunks in it, behind the header, and without the resolution that it gave."""
+    """A PNG file as libvips wrote it with more chunks in it, behind the header, and without the resolution that it
+    gave."""
     kept, at = [saved[:_HEADER], chunks], _HEADER
     while saved[at + 4 : at + 8] not in (b"IDAT", b""):
         end = at + 12 + int.from_bytes(saved[at : at + 4], "big")

@@ -22,6 +22,7 @@ from pellucid.images.exif import (
     exif_tables,
     laid_tables,
     movable_note,
+    ratio,
 )
 from pellucid.images.photoshop import sorted_resources
 from pellucid.images.tiff_tables import Structure, Table, numbers, packed, table_bytes
@@ -126,8 +127,8 @@ def tiff_file(
 ) -> tuple[bytes, list[str]]:
     """A TIFF file, and what could not go into it, in words.
 
-    The EXIF block is its beginning, byte for byte but for the offset of its first table, so that the offsets in maker notes stay
-    right. The samples are compressed by deflate, integers after the horizontal predictor.
+    The EXIF block is its beginning, byte for byte but for the offset of its first table, so that the offsets in maker
+    notes stay right. The samples are compressed by deflate, integers after the horizontal predictor.
 
     Args:
         array: (H, W, C) of uint8, uint16 or float32; grey or RGB, then the extra channels.
@@ -180,8 +181,8 @@ def tiff_file(
         _SAMPLES: packed(3, channels),
         278: packed(4, rows),
         279: packed(long, *sizes),
-        282: (5, 1, _ratio(dpi[0] if dpi else 1)),
-        283: (5, 1, _ratio(dpi[1] if dpi else 1)),
+        282: (5, 1, ratio(dpi[0] if dpi else 1)),
+        283: (5, 1, ratio(dpi[1] if dpi else 1)),
         284: packed(3, 1),
         296: packed(3, 2 if dpi else 1),
         317: packed(3, 1 if floating else 2),
@@ -204,7 +205,8 @@ def tiff_file(
 
 
 def _choose(structure: Structure, found: TiffParts) -> int:
-    """The table of the picture: the first page that is no thumbnail and no mask, or one below a page; counts the pages."""
+    """The table of the picture: the first page that is no thumbnail and no mask, or one below a page; counts the
+    pages."""
     pages = structure.chain()
     kinds = [structure.integers(page) for page in pages]
     full = [number for number, tags in enumerate(kinds) if not _reduced(tags)]
@@ -281,9 +283,3 @@ def _predicted(strip: NDArray[Any], order: str) -> bytes:
     if strip.dtype.kind != "f":
         strip = np.concatenate([strip[:, :1], np.diff(strip, axis=1)], 1)  # wraps around, as it must
     return strip.astype(strip.dtype.newbyteorder(">" if order == ">" else "<")).tobytes()
-
-
-def _ratio(value: float) -> bytes:
-    """A RATIONAL near the value."""
-    below = 1 if value == int(value) else 10000
-    return struct.pack("<LL", min(round(value * below), 2**32 - 1), below)

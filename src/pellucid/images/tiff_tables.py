@@ -1,7 +1,7 @@
 """The tables of a TIFF structure, which an EXIF block also is: rows of (tag, type, count, value or where it lies).
 
-Values are changed in place, since maker notes hold offsets into the whole: moving anything would break them. Where tables must
-be taken out and put in elsewhere, the notes go only where they stay readable (`exif.movable_note`).
+Values are changed in place, since maker notes hold offsets into the whole: moving anything would break them. Where
+tables must be taken out and put in elsewhere, the notes go only where they stay readable (`exif.movable_note`).
 """
 
 import struct
@@ -40,6 +40,8 @@ class Structure:
 
     def _shape(self, start: int) -> tuple[int, int, int]:
         """How many entries the table at `start` has, where they begin, and their size in bytes."""
+        if start > len(self.data):  # offsets of 64 bits may be larger than Python can look for
+            raise struct.error("outside")
         (count,) = struct.unpack_from(self.order + ("Q" if self.big else "H"), self.data, start)
         if count > 65535:
             raise struct.error("no table has so many entries")
@@ -97,7 +99,8 @@ class Structure:
         return found
 
     def set_integers(self, start: int, values: Mapping[int, int]) -> None:
-        """Overwrites the SHORT and LONG entries of the table at `start` whose tags are in `values`; needs a bytearray."""
+        """Overwrites the SHORT and LONG entries of the table at `start` whose tags are in `values`; needs a
+        bytearray."""
         assert isinstance(self.data, bytearray)
         for tag, kind, number, where in self.entries(start):
             if tag in values and kind in (3, 4) and number:

@@ -1,8 +1,8 @@
 """XMP packets: values changed in their places, so that all the rest stays byte for byte; long ones joined and cut.
 
-A packet is RDF in XML. A property `p:name` is an attribute of its description or an element in it; both are found by the prefix
-that the packet declares for the namespace. The specifications: Adobe's XMP Specification Parts 1 to 3; regions: Metadata Working
-Group, Guidelines 2.0, and Microsoft's People Tagging.
+A packet is RDF in XML. A property `p:name` is an attribute of its description or an element in it; both are found by
+the prefix that the packet declares for the namespace. The specifications: Adobe's XMP Specification Parts 1 to 3;
+regions: Metadata Working Group, Guidelines 2.0, and Microsoft's People Tagging.
 """
 
 import re
@@ -112,7 +112,8 @@ def joined_xmp(main: bytes, extension: bytes) -> bytes:
 
 
 def split_xmp(xmp: bytes, most: int) -> tuple[bytes, bytes] | None:
-    """`xmp` in a main packet of at most so many bytes and an extension, empty where all fits; None where it cannot be cut.
+    """`xmp` in a main packet of at most so many bytes and an extension, empty where all fits; None where it cannot be
+    cut.
 
     The longest properties go into the extension.
     """
