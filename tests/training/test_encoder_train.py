@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file
 from small_runs import encoder_tree, run
 
 from pellucid.degradations import KINDS
@@ -48,6 +49,37 @@ def test_resumed_equals_uninterrupted_and_the_folder_is_a_diagnosers(pictures, t
         expected = model.get_text_features(input_ids=padded).pooler_output
     torch.testing.assert_close(embedded, expected, rtol=1e-4, atol=1e-5)
     assert model.config.text_config.vocab_size == len(VOCABULARY)
+
+
+@pytest.mark.parametrize(
+    ("section", "shapes_the_tower"),
+    [
+        ({"spectrum": {"constant": 3.0}}, True),
+        ({"spectrum": {"steepness": 9.0}}, True),
+        ({"spectrum": {"amplitude": 5.0}}, True),
+        ({"heads": {"hidden": 8, "examples": 30, "epochs": 2}}, False),
+        ({"heads": {"hidden": 8, "examples": 20}}, False),
+        ({"heads": {"hidden": 8, "examples": 30, "dropout": 0.4}}, False),
+        ({"calibration": {"draws": 2}}, False),
+    ],
+    ids=lambda value: "-".join([*value, list(next(iter(value.values())))[-1]]) if isinstance(value, dict) else "",
+)
+def test_every_setting_reaches_what_it_sets(pictures, tmp_path, section, shapes_the_tower):
+    """The tower's for the tower; those of the heads and of their calibration for what is fitted when it is done."""
+    usual = encoder_tree(pictures)
+    usual["train"]["steps"] = 1
+    changed = usual | {"encoder": usual["encoder"] | section}
+    files = []
+    for name, recipe in (("usual", usual), ("changed", changed)):
+        run(recipe, tmp_path / name)
+        files.append([load_file(tmp_path / name / f"{part}.safetensors") for part in ("model", "heads")])
+    (tower, heads), (other_tower, other_heads) = files
+    same = all(torch.equal(value, other_tower[key]) for key, value in tower.items())
+    assert same != shapes_the_tower
+    assert not all(torch.equal(value, other_heads[key]) for key, value in heads.items())
+    if "calibration" in section:
+        card = json.loads((tmp_path / "changed/card.json").read_text())
+        assert card["calibration"]["draws_of_each"] == 2
 
 
 @pytest.mark.parametrize(

@@ -260,8 +260,13 @@ def test_the_costs_are_those_of_the_blends():
 
 @pytest.mark.parametrize("given", [["experts.0", "experts.1"], ["experts.1"]])
 def test_experts_that_still_have_to_learn_are_not_judged_by_cost(tmp_path, monkeypatch, given):
-    asked = []
-    monkeypatch.setattr("pellucid.training.train.teach_gate", lambda *_, **named: asked.append(named["by_cost"]))
+    asked, told = [], []
+
+    def taught(made, prior, source, settings, *, by_cost, **named):
+        asked.append(by_cost)
+        told.append(settings)
+
+    monkeypatch.setattr("pellucid.training.train.teach_gate", taught)
     for name in ("a", "b"):
         images.write(images.Photograph(torch.rand(1, 3, 40, 40)), tmp_path / f"{name}.png")
     save_file(build_network(SHAPE["name"], SHAPE["settings"]).state_dict(), tmp_path / "expert.safetensors")
@@ -277,11 +282,13 @@ def test_experts_that_still_have_to_learn_are_not_judged_by_cost(tmp_path, monke
             "refinement": {"settings": {"width": 4, "blocks": 1}},
             "data": {"folder": str(tmp_path), "degradations": ["noise sigma=5"], "validation": 1, "crop": 16},
             "train": {"steps": 1, "batch": 1},
+            "gate": {"examples": 7, "cost": {"every": 2}},
         },
         "test",
     )
     list(train(recipe, tmp_path / "run"))
     assert asked == [len(given) == 2]
+    assert told == [GateSettings(examples=7, cost={"every": 2})]
 
 
 @pytest.fixture
