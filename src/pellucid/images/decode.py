@@ -14,9 +14,10 @@ from torch import Tensor
 from pellucid.errors import ImageError
 from pellucid.images import extras
 from pellucid.images.alpha import fill_hidden_in_place
-from pellucid.images.bitmap import load_bitmap
+from pellucid.images.bitmap import load_bitmap, profile_of_bitmap
 from pellucid.images.colour import ADOBE_RGB, colour_of_cicp, colour_of_png, grey_from_rgb, is_linear
 from pellucid.images.exif import orientation_of, resolution, says_adobe_rgb, tidied, turned
+from pellucid.images.gif import parts_of_gif
 from pellucid.images.isobmff import parts_of_heif
 from pellucid.images.jpeg import Piece, parts_of_jpeg, replaced, with_segments_of
 from pellucid.images.jxl import parts_of_jxl
@@ -365,6 +366,15 @@ def _find_in_heif(data: bytes) -> _Parts:
     return _Parts(metadata, coding, lost=lost, pages=found.pictures)
 
 
+def _find_in_gif(data: bytes) -> _Parts:
+    found = parts_of_gif(data)
+    return _Parts(Metadata(xmp=found.xmp, icc=found.icc, comments=found.comments))
+
+
+def _find_in_bmp(data: bytes) -> _Parts:
+    return _Parts(Metadata(icc=profile_of_bitmap(data)))
+
+
 def _find_in_raw(data: bytes) -> _Parts:
     found = parts_of_tiff(data)
     metadata = Metadata(exif=found.exif, xmp=found.xmp, iptc=found.iptc)
@@ -384,6 +394,8 @@ _FINDERS: dict[str, Callable[[bytes], _Parts]] = {
     "webp": _find_in_webp,
     "avif": _find_in_heif,
     "heic": _find_in_heif,
+    "gif": _find_in_gif,
+    "bmp": _find_in_bmp,
     "raw": _find_in_raw,
     "jxl": _find_in_jxl,
 }
