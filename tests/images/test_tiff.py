@@ -5,9 +5,10 @@ import struct
 import numpy as np
 import pytest
 import tifffile
-from pictures import IPTC, camera_exif, exiftool, jpeg_with, noise, p3, smooth
+from pictures import IPTC, camera_exif, exiftool, integers, jpeg_with, noise, p3, smooth
 from PIL import Image
 
+from pellucid.errors import ImageError
 from pellucid.images import Metadata, Photograph, read, tiff, write
 from pellucid.images.exif import ExifTables, exif_block, exif_tables, fitted, movable_note
 from pellucid.images.tiff_tables import Structure
@@ -146,3 +147,37 @@ def test_layers_and_strange_tags_are_named(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", smooth(), photometric="rgb", extratags=tags)
     assert write(read(tmp_path / "a.tif"), tmp_path / "b.tif") == ("Photoshop layers", "TIFF tags 50000")
     assert exiftool(tmp_path / "b.tif")["IFD0:PageName"] == "page one"
+
+
+@pytest.mark.parametrize("compression", ["zstd", "lzma", "lerc", "jpeg2000", "jpegxl"])
+@pytest.mark.parametrize("tile", [None, (64, 64)])
+def test_compressions_that_libvips_does_not_know_are_not_black(tmp_path, compression, tile):
+    pytest.importorskip("imagecodecs")
+    tifffile.imwrite(tmp_path / "a.tif", smooth(90, 100), photometric="rgb", compression=compression, tile=tile)
+    np.testing.assert_array_equal(integers(read(tmp_path / "a.tif").pixels), smooth(90, 100))
+
+
+@pytest.mark.parametrize("tile", [None, (64, 64)])
+@pytest.mark.parametrize("compression", ["deflate", None, "lzw"])
+def test_damaged_and_missing_tiles_are_not_passed_over(tmp_path, tile, compression):
+    if compression == "lzw":
+        pytest.importorskip("imagecodecs")
+    tifffile.imwrite(tmp_path / "a.tif", noise(200, 150, 3), photometric="rgb", compression=compression, tile=tile)
+    data = bytearray((tmp_path / "a.tif").read_bytes())
+    (tmp_path / "cut.tif").write_bytes(data[: len(data) * 2 // 3])
+    with pytest.raises(ImageError, match=r"cut\.tif: truncated or damaged"):
+        read(tmp_path / "cut.tif")
+    if compression == "deflate":
+        data[len(data) * 2 // 3] ^= 0x55
+        (tmp_path / "flipped.tif").write_bytes(data)
+        with pytest.raises(ImageError, match=r"flipped\.tif: truncated or damaged tiff \(damaged pixels\)"):
+            read(tmp_path / "flipped.tif")
+
+
+def test_luma_and_chroma_become_rgb(tmp_path):
+    y, x = np.mgrid[:60, :80]
+    array = np.stack([3 * x, 4 * y, 128 + 0 * x], -1).astype(np.uint8)
+    Image.fromarray(array).convert("YCbCr").save(tmp_path / "a.tif")
+    with Image.open(tmp_path / "a.tif") as picture:
+        truth = np.asarray(picture.convert("RGB")).astype(int)
+    assert np.abs(integers(read(tmp_path / "a.tif").pixels) - truth).max() <= 1

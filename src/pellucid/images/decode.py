@@ -45,6 +45,9 @@ _FORMATS = {
     "bmp": (rb"BM", None),
 }
 
+# The compressions of TIFF that the wheel of libvips can undo; tiles of another it would read as black.
+_KNOWN_TO_LIBVIPS = {1, 2, 3, 4, 5, 6, 7, 8, 32946, 32771, 32773, 50001}
+
 # No compression packs more into a byte, but for pictures that are all one colour, and those may still be large.
 _MOST_RATIO, _MOST_BYTES = 2000, 2**30
 
@@ -68,6 +71,9 @@ class _Parts:
     """For the loader of libvips."""
     by_tifffile: tuple[int, int] | None = None
     """Page and branch, where libvips cannot read the samples."""
+    damage: str = ""
+    luma_chroma: bool = False
+    """Whether the samples are luma and chroma that libvips gives as they are."""
 
 
 def format_of(data: bytes, name: str, suffix: str = "") -> str:
@@ -130,6 +136,8 @@ def decode(data: bytes, kind: str, name: str) -> Photograph:
 def _load(data: bytes, kind: str, name: str, parts: _Parts) -> pyvips.Image:
     """The picture as libvips holds it."""
     _, loader = _FORMATS[kind]
+    if parts.damage:
+        raise ImageError(f"{name}: truncated or damaged {kind} ({parts.damage})")
     if kind == "bmp":
         return load_bitmap(data, name)
     if parts.by_tifffile is not None:
@@ -139,7 +147,16 @@ def _load(data: bytes, kind: str, name: str, parts: _Parts) -> pyvips.Image:
         parts.lost += words
         return _vips(array)
     source = pyvips.Source.new_from_memory(data)
-    return pyvips.Operation.call(loader, source, fail_on="error", access="sequential", **parts.options)
+    image = pyvips.Operation.call(loader, source, fail_on="error", access="sequential", **parts.options)
+    return _from_luma_chroma(image, name) if parts.luma_chroma else image
+
+
+def _from_luma_chroma(image: pyvips.Image, name: str) -> pyvips.Image:
+    """RGB of luma and chroma of ITU-R BT.601 in the full range, at full resolution."""
+    if (image.bands, image.format) != (3, "uchar"):
+        raise ImageError(f"{name}: cannot read luma and chroma of {image.bands} channels of {image.format}")
+    matrix = [[1, 0, 1.402], [1, -0.344136, -0.714136], [1, 1.772, 0]]
+    return ((image - [0, 128, 128]).recomb(matrix)).rint().cast("uchar").copy(interpretation="srgb")
 
 
 def _vips(array: NDArray[Any]) -> pyvips.Image:
@@ -341,7 +358,10 @@ def _find_in_tiff(data: bytes) -> _Parts:
     parts = _Parts(
         metadata, Coding(lossless=True), found.orientation, list(found.unread), found.pages, found.extra, options
     )
-    if found.samples in ((64, 3), (32, 1)) or (1 in found.extra and len(found.extra) > 1):
+    parts.damage = found.damage
+    parts.luma_chroma = found.photometric == 6 and found.compression not in (6, 7)
+    unknown = found.compression not in _KNOWN_TO_LIBVIPS
+    if unknown or found.samples in ((64, 3), (32, 1)) or (1 in found.extra and len(found.extra) > 1):
         parts.by_tifffile = (found.page, found.branch)
         words = {(64, 3): "64-bit floating values (32 bits are kept)", (32, 1): "32-bit integers (16 bits are kept)"}
         parts.lost += [words[found.samples]] if found.samples in words else []
