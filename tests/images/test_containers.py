@@ -1,6 +1,7 @@
 """XMP, IPTC, EXIF, comments, texts and colour tags, wherever they lie in a file, as Pillow and exiftool read them."""
 
 import hashlib
+import io
 import struct
 import zlib
 
@@ -211,3 +212,56 @@ def test_strict_refuses_and_writes_nothing(tmp_path):
     with pytest.raises(ImageError, match=r"b\.png: not written, for it would not keep content credentials"):
         write(read(tmp_path / "a.png"), tmp_path / "b.png", strict=True)
     assert not (tmp_path / "b.png").exists()
+
+
+def test_comments_xmp_and_profile_of_gif(tmp_path):
+    file = io.BytesIO()
+    Image.fromarray(smooth()[..., 0]).save(file, "GIF", comment=b"slide 17")
+    data = file.getvalue()
+    trailer = b"\1" + bytes(range(255, -1, -1)) + b"\0"
+    blocks = b"\x21\xff\x0bXMP DataXMP" + PACKET + trailer
+    parts = [p3()[at : at + 255] for at in range(0, len(p3()), 255)]
+    blocks += b"\x21\xff\x0bICCRGBG1012" + b"".join(bytes([len(part)]) + part for part in parts) + b"\0"
+    (tmp_path / "a.gif").write_bytes(data[:-1] + blocks + b";")
+    photograph = read(tmp_path / "a.gif")
+    assert (photograph.metadata.xmp, photograph.metadata.icc) == (PACKET, p3())
+    assert photograph.metadata.comments == (b"slide 17",)
+    assert photograph.pages == 1
+    write(photograph, tmp_path / "b.png")
+    assert exiftool(tmp_path / "b.png")["PNG:Comment"] == "slide 17"
+
+
+def test_the_profile_of_a_bmp(tmp_path):
+    array = smooth()
+    Image.fromarray(array).save(tmp_path / "a.bmp")
+    data = (tmp_path / "a.bmp").read_bytes()
+    pixels = data[54:]
+    head = struct.pack("<LllHHLLllLL", 124, 53, 37, 1, 24, 0, len(pixels), 0, 0, 0, 0)
+    head += bytes(16) + b"DEBM" + bytes(48) + struct.pack("<LLLL", 4, 124 + len(pixels), len(p3()), 0)
+    (tmp_path / "a.bmp").write_bytes(data[:10] + struct.pack("<L", 14 + 124) + head + pixels + p3())
+    photograph = read(tmp_path / "a.bmp")
+    assert photograph.metadata.icc == p3()
+    np.testing.assert_array_equal(integers(photograph.pixels), array)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        (b"tEXt", b"Comment\0slide 17"),
+        (b"zTXt", b"Comment\0\0" + zlib.compress(b"slide 17")),
+        (b"iTXt", b"Comment\0\0\0\0\0slide 17"),
+        (b"iTXt", b"Comment\0\1\0en\0Kommentar\0" + zlib.compress(b"slide 17")),
+    ],
+)
+def test_a_comment_of_png_is_one_of_jpeg(tmp_path, text):
+    (tmp_path / "a.png").write_bytes(png_with(smooth(), text))
+    assert write(read(tmp_path / "a.png"), tmp_path / "a.jpg") == ()
+    assert read(tmp_path / "a.jpg").metadata.comments == (b"slide 17",)
+
+
+def test_texts_that_are_elsewhere_too_are_not_lost(tmp_path):
+    exif = Image.Exif()
+    exif[0x013B] = "Zoe the Great"
+    chunks = ((b"tEXt", b"Artist\0Zoe the Great"), (b"tEXt", b"Title\0Dusk"), (b"eXIf", exif.tobytes()[6:]))
+    (tmp_path / "a.png").write_bytes(png_with(smooth(), *chunks))
+    assert write(read(tmp_path / "a.png"), tmp_path / "a.webp") == ("PNG texts (Title)",)

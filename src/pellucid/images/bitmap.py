@@ -1,5 +1,6 @@
 """BMP files, which libvips' wheel does not know: read and written by Pillow, whose 8 bits are all that the format has."""
 
+import struct
 from io import BytesIO
 
 import numpy as np
@@ -8,7 +9,7 @@ from PIL import Image, UnidentifiedImageError
 
 from pellucid.errors import ImageError
 
-__all__ = ["load_bitmap", "save_bitmap"]
+__all__ = ["load_bitmap", "profile_of_bitmap", "save_bitmap"]
 
 
 def load_bitmap(data: bytes, name: str) -> pyvips.Image:
@@ -28,6 +29,14 @@ def load_bitmap(data: bytes, name: str) -> pyvips.Image:
     image = pyvips.Image.new_from_memory(np.ascontiguousarray(array), width, height, bands, "uchar")
     across, down = (value / 25.4 if value else 1.0 for value in dpi)
     return image.copy(interpretation="b-w" if bands == 1 else "srgb", xres=across, yres=down)
+
+
+def profile_of_bitmap(data: bytes) -> bytes:
+    """The ICC profile in a BMP file of version 5; empty where it has none."""
+    if len(data) < 138 or struct.unpack_from("<L", data, 14)[0] < 124 or data[70:74] != b"DEBM":
+        return b""
+    begin, size = struct.unpack_from("<LL", data, 126)
+    return data[14 + begin : 14 + begin + size]
 
 
 def save_bitmap(image: pyvips.Image) -> bytes:

@@ -14,9 +14,10 @@ from torch import Tensor
 from pellucid.errors import ImageError
 from pellucid.images import extras
 from pellucid.images.alpha import fill_hidden_in_place
-from pellucid.images.bitmap import load_bitmap
+from pellucid.images.bitmap import load_bitmap, profile_of_bitmap
 from pellucid.images.colour import ADOBE_RGB, colour_of_cicp, colour_of_png, grey_from_rgb, is_linear
 from pellucid.images.exif import orientation_of, resolution, says_adobe_rgb, tidied, turned
+from pellucid.images.gif import parts_of_gif
 from pellucid.images.isobmff import parts_of_heif
 from pellucid.images.jpeg import Piece, parts_of_jpeg, replaced, with_segments_of
 from pellucid.images.jxl import parts_of_jxl
@@ -44,6 +45,9 @@ _FORMATS = {
     "bmp": (rb"BM", None),
 }
 
+# The compressions of TIFF that the wheel of libvips can undo; tiles of another it would read as black.
+_KNOWN_TO_LIBVIPS = {1, 2, 3, 4, 5, 6, 7, 8, 32946, 32771, 32773, 50001}
+
 # No compression packs more into a byte, but for pictures that are all one colour, and those may still be large.
 _MOST_RATIO, _MOST_BYTES = 2000, 2**30
 
@@ -67,6 +71,9 @@ class _Parts:
     """For the loader of libvips."""
     by_tifffile: tuple[int, int] | None = None
     """Page and branch, where libvips cannot read the samples."""
+    damage: str = ""
+    luma_chroma: bool = False
+    """Whether the samples are luma and chroma that libvips gives as they are."""
 
 
 def format_of(data: bytes, name: str, suffix: str = "") -> str:
@@ -129,6 +136,8 @@ def decode(data: bytes, kind: str, name: str) -> Photograph:
 def _load(data: bytes, kind: str, name: str, parts: _Parts) -> pyvips.Image:
     """The picture as libvips holds it."""
     _, loader = _FORMATS[kind]
+    if parts.damage:
+        raise ImageError(f"{name}: truncated or damaged {kind} ({parts.damage})")
     if kind == "bmp":
         return load_bitmap(data, name)
     if parts.by_tifffile is not None:
@@ -138,7 +147,16 @@ def _load(data: bytes, kind: str, name: str, parts: _Parts) -> pyvips.Image:
         parts.lost += words
         return _vips(array)
     source = pyvips.Source.new_from_memory(data)
-    return pyvips.Operation.call(loader, source, fail_on="error", access="sequential", **parts.options)
+    image = pyvips.Operation.call(loader, source, fail_on="error", access="sequential", **parts.options)
+    return _from_luma_chroma(image, name) if parts.luma_chroma else image
+
+
+def _from_luma_chroma(image: pyvips.Image, name: str) -> pyvips.Image:
+    """RGB of luma and chroma of ITU-R BT.601 in the full range, at full resolution."""
+    if (image.bands, image.format) != (3, "uchar"):
+        raise ImageError(f"{name}: cannot read luma and chroma of {image.bands} channels of {image.format}")
+    matrix = [[1, 0, 1.402], [1, -0.344136, -0.714136], [1, 1.772, 0]]
+    return ((image - [0, 128, 128]).recomb(matrix)).rint().cast("uchar").copy(interpretation="srgb")
 
 
 def _vips(array: NDArray[Any]) -> pyvips.Image:
@@ -341,7 +359,10 @@ def _find_in_tiff(data: bytes) -> _Parts:
     parts = _Parts(
         metadata, Coding(lossless=True), found.orientation, list(found.unread), found.pages, found.extra, options
     )
-    if found.samples in ((64, 3), (32, 1)) or (1 in found.extra and len(found.extra) > 1):
+    parts.damage = found.damage
+    parts.luma_chroma = found.photometric == 6 and found.compression not in (6, 7)
+    unknown = found.compression not in _KNOWN_TO_LIBVIPS
+    if unknown or found.samples in ((64, 3), (32, 1)) or (1 in found.extra and len(found.extra) > 1):
         parts.by_tifffile = (found.page, found.branch)
         words = {(64, 3): "64-bit floating values (32 bits are kept)", (32, 1): "32-bit integers (16 bits are kept)"}
         parts.lost += [words[found.samples]] if found.samples in words else []
@@ -366,6 +387,15 @@ def _find_in_heif(data: bytes) -> _Parts:
     return _Parts(metadata, coding, lost=lost, pages=found.pictures)
 
 
+def _find_in_gif(data: bytes) -> _Parts:
+    found = parts_of_gif(data)
+    return _Parts(Metadata(xmp=found.xmp, icc=found.icc, comments=found.comments))
+
+
+def _find_in_bmp(data: bytes) -> _Parts:
+    return _Parts(Metadata(icc=profile_of_bitmap(data)))
+
+
 def _find_in_raw(data: bytes) -> _Parts:
     found = parts_of_tiff(data)
     metadata = Metadata(exif=found.exif, xmp=found.xmp, iptc=found.iptc)
@@ -385,6 +415,8 @@ _FINDERS: dict[str, Callable[[bytes], _Parts]] = {
     "webp": _find_in_webp,
     "avif": _find_in_heif,
     "heic": _find_in_heif,
+    "gif": _find_in_gif,
+    "bmp": _find_in_bmp,
     "raw": _find_in_raw,
     "jxl": _find_in_jxl,
 }

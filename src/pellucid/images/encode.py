@@ -22,7 +22,7 @@ from pellucid.images.isobmff import into_heif
 from pellucid.images.jpeg import MOST_EXIF, MOST_XMP, JpegParts, into_jpeg
 from pellucid.images.photograph import Beyond, Metadata, Photograph
 from pellucid.images.photoshop import resources_with_iptc
-from pellucid.images.png import chunk, into_png, text_profile
+from pellucid.images.png import chunk, into_png, text_profile, texts_of
 from pellucid.images.tiff import tiff_file
 from pellucid.images.values import array_of_planes, light_of
 from pellucid.images.webp import into_webp
@@ -205,7 +205,7 @@ def _homeless(metadata: Metadata, kind: str) -> list[str]:
     if kind in ("bmp", "webp", "avif"):
         names = {"IPTC": metadata.iptc, "Photoshop's clipping paths and flags": metadata.resources}
         lost += [name for name, blob in names.items() if blob]
-    if metadata.comments and kind not in ("jpeg", "png"):
+    if kind not in ("jpeg", "png") and not all(_said(comment, metadata) for comment in metadata.comments):
         lost.append("the comment")
     if metadata.segments and kind != "jpeg":
         names_ = (
@@ -214,20 +214,19 @@ def _homeless(metadata: Metadata, kind: str) -> list[str]:
         )
         lost += [f"JPEG segment {name}" if name.isprintable() else "a JPEG segment" for name in names_]
     if metadata.chunks and kind != "png":
-        words = [name for name in _texts(metadata.chunks) if kind != "jpeg" or name != "Comment"]
+        words = [
+            name
+            for name, text in texts_of(metadata.chunks)
+            if (kind != "jpeg" or name != "Comment") and not _said(text, metadata)
+        ]
         lost += [f"PNG texts ({', '.join(dict.fromkeys(words))})"] if words else []
     return lost
 
 
-def _texts(chunks: bytes) -> list[str]:
-    """The keywords of texts in chunks of PNG."""
-    found, at = [], 0
-    while at + 12 <= len(chunks):
-        size, name = struct.unpack_from(">L4s", chunks, at)
-        if name in (b"tEXt", b"zTXt", b"iTXt"):
-            found.append(chunks[at + 8 : at + 8 + size].split(b"\0")[0].decode("latin-1"))
-        at += 12 + size
-    return found
+def _said(text: bytes, metadata: Metadata) -> bool:
+    """Whether a text is in the EXIF or the XMP, too."""
+    text = text.strip(b"\0 ")
+    return len(text) > 2 and (text in metadata.exif or text in metadata.xmp)
 
 
 def _jpeg(job: _Job) -> Encoded:
@@ -252,7 +251,7 @@ def _jpeg(job: _Job) -> Encoded:
         main = with_guid(main, hashlib.md5(extension, usedforsecurity=False).hexdigest().upper().encode())
     comments = metadata.comments
     if metadata.chunks:
-        comments += tuple(_comments(metadata.chunks))
+        comments += tuple(text for keyword, text in texts_of(metadata.chunks) if keyword == "Comment" and text)
     parts = JpegParts(
         iptc=metadata.iptc,
         resources=metadata.resources,
@@ -284,18 +283,6 @@ def _quality_of(table: tuple[int, ...]) -> int:
     """The quality, 1 to 100, that the usual luma table has to be scaled by to come near this one (libjpeg's rule)."""
     percent = 100 * sum(table) / float(_LUMA.sum())
     return round(min(max(100 - percent / 2 if percent <= 100 else 5000 / percent, 1), 100))
-
-
-def _comments(chunks: bytes) -> list[bytes]:
-    """The plain texts called Comment in chunks of PNG."""
-    found, at = [], 0
-    while at + 12 <= len(chunks):
-        size, name = struct.unpack_from(">L4s", chunks, at)
-        body = chunks[at + 8 : at + 8 + size]
-        if name == b"tEXt" and body.startswith(b"Comment\0"):
-            found.append(body[8:])
-        at += 12 + size
-    return found
 
 
 def _png(job: _Job) -> Encoded:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from pellucid.images.photoshop import sorted_resources
 
-__all__ = ["PngParts", "chunk", "into_png", "parts_of_png", "text_profile"]
+__all__ = ["PngParts", "chunk", "into_png", "parts_of_png", "text_profile", "texts_of"]
 
 _HEADER = 33  # bytes of a PNG file before its first optional chunk
 _COLOUR = (b"gAMA", b"cHRM", b"sRGB", b"cICP", b"mDCV", b"cLLI")
@@ -107,6 +107,12 @@ def parts_of_png(data: bytes) -> PngParts:
     return found
 
 
+def texts_of(chunks: bytes) -> list[tuple[str, bytes]]:
+    """The keywords and the texts in chunks of a PNG file."""
+    texts = ((name, body) for name, body, _ in _chunks(chunks, 0) if name in (b"tEXt", b"zTXt", b"iTXt"))
+    return [(body.split(b"\0", 1)[0].decode("latin-1"), _text(name, body)) for name, body in texts]
+
+
 def into_png(saved: bytes, chunks: bytes) -> bytes:
     """A PNG file as libvips wrote it with more chunks in it, behind the header, and without the resolution that it
     gave."""
@@ -132,9 +138,8 @@ def text_profile(kind: bytes, profile: bytes) -> bytes:
     return chunk(b"zTXt", b"Raw profile type " + kind + b"\0\0" + zlib.compress(text))
 
 
-def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:
-    """Each chunk (name, body, all of its bytes) whose checksum is right, from the header to the end."""
-    at = 8
+def _chunks(data: bytes, at: int = 8) -> Iterator[tuple[bytes, bytes, bytes]]:
+    """Each chunk (name, body, all of its bytes) whose checksum is right, from `at` to the end."""
     while at + 12 <= len(data):
         size, name = struct.unpack_from(">L4s", data, at)
         whole = data[at : at + 12 + size]

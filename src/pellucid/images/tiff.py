@@ -75,6 +75,10 @@ class TiffParts:
     """What the colours mean, by the tags for primaries and a table of light for each value."""
     samples: tuple[int, int] = (8, 1)
     """Bits of a sample, and its format: 1 unsigned, 2 signed, 3 floating."""
+    compression: int = 1
+    photometric: int = 2
+    damage: str = ""
+    """What is wrong with the pixels, in words: libvips passes over some of that in silence."""
     unread: tuple[str, ...] = ()
 
 
@@ -88,6 +92,7 @@ def parts_of_tiff(data: bytes) -> TiffParts:
     except struct.error:
         return found
     _describe(first, found)
+    found.damage = _damage(data, first, found.compression)
     try:
         tables = exif_tables(structure, start)
         if start != structure.first:  # a page behind a thumbnail: the first table may say more about the photograph
@@ -248,11 +253,37 @@ def _describe(first: Table, found: TiffParts) -> None:
     found.samples = (bits[0] if bits else 1, kind[0] if kind else 1)
     found.xmp = first.get(_XMP, (1, 0, b""))[2]
     found.iptc = first.get(_IPTC, (7, 0, b""))[2]
+    found.compression = (numbers(first.get(_COMPRESSION, packed(3, 1))) or [1])[0]
+    found.photometric = (numbers(first.get(_PHOTOMETRIC, packed(3, 2))) or [2])[0]
     found.colour = _colour(first)
     inner, found.resources = sorted_resources(first.get(_PHOTOSHOP, (1, 0, b""))[2])
     if found.iptc and found.iptc[0] != 0x1C and found.iptc[3:4] == b"\x1c":  # written as numbers of four bytes
         found.iptc = np.frombuffer(found.iptc, ">u4").astype("<u4").tobytes()
     found.iptc = found.iptc or inner
+
+
+def _damage(data: bytes, first: Table, compression: int) -> str:
+    """What is wrong with the strips or tiles: outside the file, or not what their checksums say."""
+    for begins, sizes in ((273, 279), (324, 325)):
+        places = zip(numbers(first.get(begins, (4, 0, b""))), numbers(first.get(sizes, (4, 0, b""))), strict=False)
+        for begin, size in places:
+            if begin + size > len(data):
+                return "its pixels reach outside the file"
+            if compression in (8, 32946) and size and not _whole(data[begin : begin + size]):
+                return "damaged pixels"
+    return ""
+
+
+def _whole(packed_bytes: bytes) -> bool:
+    """Whether a stream of deflate is whole and right."""
+    stream = zlib.decompressobj()
+    try:
+        while packed_bytes and not stream.eof:
+            stream.decompress(packed_bytes, 2**22)
+            packed_bytes = stream.unconsumed_tail
+    except zlib.error:
+        return False
+    return stream.eof
 
 
 def _colour(first: Table) -> Colour | None:
