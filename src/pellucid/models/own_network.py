@@ -45,7 +45,8 @@ def save_own_network(module: nn.Module, folder: Path) -> bool:
     """Writes the weights of a network of the user's own to a folder, beside the model file there, whole or not at all.
 
     Args:
-        module: a network that is not ours, in `External` or as it is, or `Boosted` on one; of any other nothing is written.
+        module: a network that is not ours, in `External` or as it is, or `Boosted` on one; of any other nothing is
+            written.
         folder: where `network.safetensors` goes.
 
     Returns:
@@ -100,7 +101,8 @@ def own_network(given: nn.Module | None, header: Header, path: Path, *, imported
         return given
     if not path.with_name(NETWORK_FILE).is_file():
         raise ModelError(
-            f"{path}: was made for a network with other weights than the one given, and no {NETWORK_FILE} lies beside it"
+            f"{path}: was made for a network with other weights than the one given, and no {NETWORK_FILE} lies beside "
+            f"it"
         )
     fill_own_network(given, own_weights(header, path), path)
     return given
@@ -135,7 +137,8 @@ def fill_own_network(network: nn.Module, tensors: Mapping[str, Tensor], path: Pa
 
 
 def fingerprint(network: nn.Module) -> str:
-    """The SHA-256 of a network's weights and their names; of one of the user's own the same in `External` and as it is."""
+    """The SHA-256 of a network's weights and their names; of one of the user's own the same in `External` and as it
+    is."""
     own = network.network if isinstance(network, External) else network
     return _fingerprint({f"network.{key}": value for key, value in own.state_dict().items()})
 

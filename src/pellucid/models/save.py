@@ -99,8 +99,8 @@ def save(
 ) -> list[Path]:
     """Writes a model file that `pellucid.load` reads; of a network that is not ours, its weights beside it.
 
-    The code of a network of your own is never stored: `pellucid.load(path, network=Yours())` is given the class, and fills
-    it with the weights of `network.safetensors`.
+    The code of a network of your own is never stored: `pellucid.load(path, network=Yours())` is given the class, and
+    fills it with the weights of `network.safetensors`.
 
     Args:
         module: a network of ours, what `pellucid.boost` gave, or `External`.
@@ -124,7 +124,8 @@ def save(
 
 
 def outside_prior_header(prior: Any) -> dict[str, str]:
-    """What a header says of a prior that is not in the file: its name, and the SHA-256 of its weights, where it has any.
+    """What a header says of a prior that is not in the file: its name, and the SHA-256 of its weights, where it has
+    any.
 
     The names of the weights do not count, for they change with the versions of libraries.
     """

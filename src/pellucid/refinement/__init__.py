@@ -1,4 +1,5 @@
-"""R, the refinement: (restored, degraded, feature of the prior) to refined; or the same for a feature map inside a network."""
+"""R, the refinement: (restored, degraded, feature of the prior) to refined; or the same for a feature map inside a
+network."""
 
 from pellucid.refinement.ablations import ABLATIONS
 from pellucid.refinement.boosted import Boosted, Refined

@@ -87,7 +87,8 @@ def train(
 
 
 def _gate_to_teach(module: nn.Module, recipe: Recipe) -> tuple[Experts, Prior] | None:
-    """Experts that say what they are for, and the prior whose vector they are told; None where no gate is to be taught."""
+    """Experts that say what they are for, and the prior whose vector they are told; None where no gate is to be
+    taught."""
     if not isinstance(module, Boosted) or not isinstance(module.network, Experts):
         return None
     return (module.network, module.prior) if _is_taught(module.network, recipe) else None
