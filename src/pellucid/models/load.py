@@ -19,7 +19,7 @@ from pellucid.models.published import recognise
 from pellucid.models.refinements import build_refinement
 from pellucid.models.save import outside_prior_header
 from pellucid.models.tables import module_within, network_name
-from pellucid.networks import External
+from pellucid.networks import External, module_of
 from pellucid.priors import Shuffled
 
 __all__ = ["LoadedModel", "load_model", "load_network_weights"]
@@ -95,7 +95,7 @@ def load_network_weights(network: nn.Module, weights: Path | Mapping[str, Path])
         return
     path = weights
     if not has_header(path) and (isinstance(network, External) or recognise(read_weights(path)) is None):
-        load_weights(network.network if isinstance(network, External) else network, path)
+        load_weights(module_of(network), path)
         return
     header, tensors = open_model(path)
     if isinstance(network, External) and header.is_of_own_network:

@@ -17,7 +17,7 @@ from pellucid.models.refinements import refinement_name
 from pellucid.models.tables import network_name
 from pellucid.networks import External, contract_of
 from pellucid.priors import Cached, Shuffled
-from pellucid.refinement import Boosted
+from pellucid.refinement import Boosted, network_of
 
 __all__ = ["outside_prior_header", "save", "save_model"]
 
@@ -45,7 +45,7 @@ def save_model(
     Raises:
         ModelError: nothing of it is ours to store, or the file cannot be written.
     """
-    network = module.network if isinstance(module, Boosted) else module
+    network = network_of(module)
     name = network_name(network)
     stored: dict[str, nn.Module] = {}
     bank: dict[str, Tensor] = {}

@@ -12,7 +12,7 @@ from pellucid.errors import ModelError, PellucidError, SettingsError, one_line, 
 from pellucid.guidance import NOTHING, Guidance
 from pellucid.networks.contract import Contract, Network, verbs_of
 
-__all__ = ["External"]
+__all__ = ["External", "module_of"]
 
 
 class External(Network):
@@ -135,6 +135,11 @@ class External(Network):
         got += f" with {', '.join(map(repr, returned))}" if isinstance(returned, Mapping) else ""
         got += f" of {len(returned)}" if isinstance(returned, list | tuple) else ""
         raise ModelError(f"{self.settings['target']}: has no output {self.output!r}, for it returns a {got}")
+
+
+def module_of(network: nn.Module) -> nn.Module:
+    """The module that `External` holds, and else the network itself."""
+    return network.network if isinstance(network, External) else network
 
 
 def _settings() -> list[str]:

@@ -2,7 +2,7 @@
 network."""
 
 from pellucid.refinement.ablations import ABLATIONS
-from pellucid.refinement.boosted import Boosted, Refined
+from pellucid.refinement.boosted import Boosted, Refined, network_of
 from pellucid.refinement.features import FeatureRefinement
 from pellucid.refinement.ptgrm import PTGRM
 
@@ -12,4 +12,5 @@ __all__ = [
     "Boosted",
     "FeatureRefinement",
     "Refined",
+    "network_of",
 ]

@@ -27,7 +27,7 @@ from pellucid.priors import Prior
 from pellucid.refinement.channels import as_rgb, restored_channels, with_channels
 from pellucid.refinement.features import FeatureRefinement
 
-__all__ = ["Boosted", "Refined"]
+__all__ = ["Boosted", "Refined", "network_of"]
 
 PRECISIONS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 SMALL = 16
@@ -287,6 +287,11 @@ class Boosted(Network):
     def _verbs(self) -> Verbs:
         """The network under its two verbs, which a module of somebody else's is given here."""
         return verbs_of(self.network)
+
+
+def network_of(model: nn.Module) -> nn.Module:
+    """F of a model: the network of a boosted one, and else the model itself."""
+    return model.network if isinstance(model, Boosted) else model
 
 
 def _precision(module: nn.Module, otherwise: torch.dtype) -> torch.dtype:
