@@ -67,13 +67,6 @@ def test_a_gif_in_a_folder_is_restored_to_another_format_or_named(tmp_path):
     assert (result.status, result.target.name) == ("restored", "a.png")
 
 
-def test_what_cannot_be_written_in_its_own_format_gets_a_second_suffix(tmp_path):
-    several_pages(tmp_path / "a.gif")
-    target = Restorer(nn.Identity())(tmp_path / "a.gif")
-    assert target == tmp_path / "a-restored.gif.png"
-    assert images.read(target).format == "png"
-
-
 def test_a_link_to_the_input_is_the_input(tmp_path):
     source = picture(tmp_path / "a.png")
     (tmp_path / "link.png").symlink_to(source)

@@ -93,7 +93,7 @@ class Restorer:
 
         Returns:
             The same kind; the picture itself, where the diagnoser says to leave it alone. For a path, the path of a new
-            file beside it: `night.jpg` becomes `night-restored.jpg`, `night.heic` becomes `night-restored.heic.png`.
+            file beside it: `night.jpg` becomes `night-restored.jpg`.
 
         Raises:
             ImageError: the picture cannot be read or understood, or the new file exists already.
@@ -103,7 +103,6 @@ class Restorer:
             if not source.name:
                 raise ImageError(f"{str(picture)!r}: not the name of a file")
             target = source.with_stem(f"{source.stem}-restored")
-            target = target.with_name(target.name + images.READ_ONLY.get(source.suffix.lower(), ""))
             if target.exists():
                 raise ImageError(f"{target}: exists already; pellucid.restore(input, output) writes where you say")
             photograph = images.read(source)
