@@ -181,7 +181,9 @@ class Restorer:
         if not source.name:
             raise ImageError(f"{str(source)!r}: not the name of a file")
         name = f"{source.stem}-restored{source.suffix}"
-        target = source.with_name(name + images.READ_ONLY.get(source.suffix.lower(), ""))  # what is only read: .heic.png
+        target = source.with_name(
+            name + images.READ_ONLY.get(source.suffix.lower(), "")
+        )  # what is only read: .heic.png
         if target.exists():
             raise ImageError(f"{target}: exists already; pellucid.restore(input, output) writes where you say")
         photograph = images.read(source)
