@@ -59,7 +59,7 @@ def main() -> None:
         ("float32 / automatic precision", "2 where bfloat16 is native", lambda: exact(picture), lambda: fast(picture)),
     ]
     if isinstance(fast.model, Boosted):
-        alone = Restorer(fast.network, tile=0)
+        alone = Restorer(fast.model.unrefined(), tile=0)
         pairs.append(("boosted / network alone", "1.5", lambda: fast(picture), lambda: alone(picture)))
     tiled = restorer(tile=256, precision="auto")
     pairs.append(("tiles of 256 / one tile", "1.3", lambda: tiled(picture), lambda: fast(picture)))

@@ -22,6 +22,7 @@ from pellucid.degradations import parse_drawn
 from pellucid.degradations.seeding import drawn_for
 from pellucid.errors import PellucidError
 from pellucid.metrics import find_protocol
+from pellucid.refinement import Boosted
 from pellucid.restoration.restorer import Restorer
 
 CASES = {
@@ -50,7 +51,8 @@ def demonstrate(out: Path) -> None:
     out.mkdir(exist_ok=True)
     protocol = find_protocol("synthetic-rgb")
     boosted = pellucid.load("default")
-    alone = Restorer(boosted.network)
+    assert isinstance(boosted.model, Boosted)  # that is what ships
+    alone = Restorer(boosted.model.unrefined())
     table = Table("photograph", "degradation", "degraded dB", "network alone dB", "boosted dB")
     console = Console()
     rows = []

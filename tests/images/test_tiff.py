@@ -5,7 +5,7 @@ import struct
 import numpy as np
 import pytest
 import tifffile
-from pictures import IPTC, camera_exif, exiftool, integers, jpeg_with, noise, p3, smooth
+from support.pictures import IPTC, camera_exif, exiftool, integers, jpeg_with, noise, p3, smooth
 from PIL import Image
 
 from pellucid.errors import ImageError
