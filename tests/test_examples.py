@@ -5,10 +5,8 @@ import numpy as np
 import skimage.data
 from PIL import Image
 
-
-def small(name):
-    """A photograph of scikit-image, small enough for a test."""
-    return getattr(skimage.data, name)()[100:196, 180:276]
+ASTRONAUT = skimage.data.astronaut()[100:196, 180:276]
+"""A photograph of scikit-image, small enough for a test."""
 
 
 def to_array(path):
@@ -17,17 +15,11 @@ def to_array(path):
         return np.asarray(picture, float)
 
 
-class Small:
-    """What scikit-image gives, small."""
-
-    astronaut = staticmethod(lambda: small("astronaut"))
-
-
 def test_demo_writes_restored_pictures_and_the_table(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(demo.skimage, "data", Small)
+    monkeypatch.setattr(skimage.data, "astronaut", lambda: ASTRONAUT)
     monkeypatch.setattr(demo, "CASES", {"astronaut": ("noise sigma=50",)})
     demo.demonstrate(tmp_path)
-    clean = Small.astronaut().astype(float)
+    clean = ASTRONAUT.astype(float)
     degraded, restored = (to_array(tmp_path / f"astronaut-noise-{label}.png") for label in ("degraded", "restored"))
     errors = [((picture - clean) ** 2).mean() for picture in (degraded, restored)]
     assert errors[1] < errors[0] / 4  # 6 dB at least
@@ -39,7 +31,7 @@ def test_demo_writes_restored_pictures_and_the_table(tmp_path, monkeypatch, caps
 
 def test_demo_restores_a_photograph_of_the_users_own(tmp_path):
     photo = tmp_path / "péché.png"
-    Image.fromarray(small("astronaut")).save(photo)
+    Image.fromarray(ASTRONAUT).save(photo)
     demo.restore_one(photo, tmp_path / "out")
     with Image.open(tmp_path / "out" / "péché.png") as written:
         assert written.size == (96, 96)

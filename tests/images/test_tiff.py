@@ -5,13 +5,13 @@ import struct
 import numpy as np
 import pytest
 import tifffile
-from support.pictures import IPTC, camera_exif, exiftool, integers, jpeg_with, noise, p3, smooth
 from PIL import Image
 
 from pellucid.errors import ImageError
 from pellucid.images import Metadata, Photograph, read, tiff, write
 from pellucid.images.exif import ExifTables, exif_block, exif_tables, fitted, movable_note
 from pellucid.images.tiff_tables import Structure
+from support.pictures import IPTC, camera_exif, exiftool, integers, jpeg_with, noise, p3, smooth
 
 
 def canon_exif(order="<", padding=0):
