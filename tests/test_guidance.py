@@ -56,6 +56,8 @@ def test_a_part_is_told_of_its_pictures_alone():
     assert deep.part("deep", torch.tensor([0])).own["kernels"].tolist() == [[[2, 2], [2, 2]]]
     assert told.part("0", torch.tensor([], dtype=torch.int64)).own["kernels"].shape == (0, 2, 2)
     assert told.parts["0"].own["kernels"].shape == (3, 2, 2)
+    assert (part.seed, part.grid.tolist()) == (7, told.grid.tolist())  # what was asked for holds for every part
+    assert told.knowing(words=("a", "b", "c")).part("none such", torch.tensor([2, 1])).words == ("c", "b")
 
 
 def test_what_is_known_of_one_picture_holds_for_all():

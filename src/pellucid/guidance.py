@@ -52,9 +52,12 @@ class Guidance:
         Args:
             name: of the network within.
             rows: numbers of the pictures, int64 (n,). What is known of one picture holds for all.
+
+        Returns:
+            What was found out for that network, and what was asked for: the words, the seed and the grid.
         """
-        told = self.parts.get(name)
-        return NOTHING if told is None else told._of(rows)
+        told = self.parts.get(name, NOTHING)
+        return told.knowing(words=self.words, seed=self.seed, grid=self.grid).of(rows)
 
     def withheld(self, pictures: Tensor) -> "Guidance":
         """The same with zeros for what the prior says of some of the pictures, (B,) bool."""
@@ -68,7 +71,8 @@ class Guidance:
         """The same, with all tensors on a device."""
         return self._mapped(lambda value: value.to(device))
 
-    def _of(self, rows: Tensor) -> Self:
+    def of(self, rows: Tensor) -> Self:
+        """What is known of some of the pictures, by their numbers, int64 (n,). What is known of one holds for all."""
         some = self._mapped(lambda value: value if len(value) == 1 else value[rows.to(value.device)])
         if self.words is None or len(self.words) == 1:
             return some

@@ -5,9 +5,10 @@ import torch
 from torch import nn
 
 import pellucid
+from pellucid.errors import ModelError
 from pellucid.guidance import NOTHING, Guidance
 from pellucid.models.tables import NETWORKS
-from pellucid.networks import Contract, Experts, Network, SamplingNetwork, contract_of, verbs_of
+from pellucid.networks import Contract, Experts, External, Network, SamplingNetwork, contract_of, verbs_of
 from pellucid.networks.contract import Plain
 from pellucid.priors import Zeros
 from pellucid.refinement import Boosted
@@ -185,3 +186,42 @@ def test_the_restorer_takes_the_same_steps_in_tiles(tile):
     torch.testing.assert_close(restored, image, atol=1e-5, rtol=0)
     assert [time for verb, time in network.log if verb == "advance"][-3:] == [3, 2, 1]
     assert network.noise.shape == (1, 3, 72, 90)  # one field of noise for the whole picture
+
+
+def test_a_compiled_boost_is_refused_since_only_part_of_it_would_run_for_each_tile():
+    boosted = pellucid.boost(NETWORKS["unet"].tiny(), Zeros(8))
+    for whole in (boosted, Steps()):
+        compiled = torch.compile(whole, backend="eager")
+        with pytest.raises(ModelError, match=r"compile the network within it instead.*boost\(torch\.compile"):
+            Restorer(compiled)
+        with pytest.raises(ModelError):
+            verbs_of(compiled)
+    within = pellucid.boost(torch.compile(boosted.network, backend="eager"), Zeros(8))
+    image = torch.rand(1, 3, 24, 24)
+    torch.testing.assert_close(Restorer(within).restore_image(image), Restorer(boosted).restore_image(image))
+
+
+def test_what_refines_wholes_or_samples_is_not_adapted():
+    for whole in (pellucid.boost(NETWORKS["unet"].tiny(), Zeros(8)), Steps()):
+        with pytest.raises(ModelError, match="no External around it"):
+            External(whole)
+
+
+def test_a_looking_network_within_a_module_is_spoken_of():
+    hidden = nn.Sequential(Offset())
+    with pytest.warns(UserWarning, match="contains Offset, which looks at whole pictures.*tile=0"):
+        Restorer(hidden, tile=64)
+    image = torch.rand(1, 3, 40, 24) / 4
+    torch.testing.assert_close(Restorer(hidden, tile=0).restore_image(image), Restorer(Offset()).restore_image(image))
+
+
+def test_each_picture_of_a_batch_is_told_of_itself():
+    images = torch.rand(2, 3, 20, 20) / 2
+    own = Guidance(own={"mean": torch.tensor([0.1, 0.3])})
+
+    class Told(Offset):
+        def look(self, image, known=NOTHING, *, cut=True):
+            return known
+
+    restored = Restorer(Told()).restore_image(images, known=own)
+    torch.testing.assert_close(restored, images + torch.tensor([0.1, 0.3]).view(2, 1, 1, 1))

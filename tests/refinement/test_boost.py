@@ -409,3 +409,9 @@ def test_a_compiled_network_is_not_refined_inside():
             boosted(image)
     with pytest.raises(SettingsError, match=r"before torch\.compile"):
         pellucid.boost(network, Zeros(8), refinement="ptgrm-features")
+
+
+def test_a_boosted_network_is_not_boosted_again():
+    boosted = pellucid.boost(UNet((4, 8), (1, 1)), Zeros(8))
+    with pytest.raises(ModelError, match=r"boosted already.*boosted\.network"):
+        pellucid.boost(boosted, Zeros(8))

@@ -5,7 +5,7 @@
 
 A network that needs nothing of the whole defines `restore` alone. A module of somebody else's, images to images, is
 taken as it is: `verbs_of` gives it the two verbs. Other ranges, channels and outputs are adapted by
-    `networks.external`.
+`networks.external`.
 """
 
 from collections.abc import Sequence
@@ -14,9 +14,20 @@ from typing import Any, Literal, Protocol, overload
 
 from torch import Tensor, nn
 
+from pellucid.errors import ModelError
 from pellucid.guidance import NOTHING, Guidance
 
-__all__ = ["Compiled", "Contract", "Network", "Plain", "SamplingNetwork", "Verbs", "contract_of", "verbs_of"]
+__all__ = [
+    "Compiled",
+    "Contract",
+    "Network",
+    "Plain",
+    "SamplingNetwork",
+    "Verbs",
+    "contract_of",
+    "is_more_than_restore",
+    "verbs_of",
+]
 
 
 @dataclass(frozen=True)
@@ -212,11 +223,28 @@ class Compiled:
 
 
 def verbs_of(network: nn.Module) -> Verbs:
-    """The two verbs of any network."""
+    """The two verbs of any network.
+
+    Raises:
+        ModelError: it is compiled, and more than its `restore` makes the picture: compiled, it would be only part of
+            it.
+    """
     if isinstance(network, Network):
         return network
     inner = getattr(network, "_orig_mod", None)  # what torch.compile made its module of
-    return Compiled(inner, network) if isinstance(inner, Network) else Plain(network)
+    if not isinstance(inner, Network):
+        return Plain(network)
+    if is_more_than_restore(inner):
+        raise ModelError(
+            f"a compiled {type(inner).__name__} cannot restore pictures tile by tile; compile the network within it "
+            "instead, before it is put there: pellucid.boost(torch.compile(network), ...)"
+        )
+    return Compiled(inner, network)
+
+
+def is_more_than_restore(network: nn.Module) -> bool:
+    """Whether tiles meet within what it does, by a refinement of the whole or in steps: `restore` is not all."""
+    return isinstance(network, Network) and (network.contract.samples or type(network).refine is not Network.refine)
 
 
 def contract_of(network: nn.Module) -> Contract:

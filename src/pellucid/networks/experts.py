@@ -106,8 +106,9 @@ class Experts(Network):
             ModelError: the prior's vectors (B, prior_width) are not known.
         """
         believed = self.weights(self._vector(known)).any(0).tolist()
+        asked = Guidance(words=known.words, seed=known.seed, grid=known.grid)
         found = {
-            str(number): expert.look(image, cut=cut)
+            str(number): expert.look(image, asked, cut=cut)
             for number, expert in enumerate(self._experts())
             if believed[number] and expert.contract.looks
         }

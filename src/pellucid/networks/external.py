@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from pellucid.errors import ModelError, PellucidError, SettingsError, one_line, unknown_name
 from pellucid.guidance import NOTHING, Guidance
-from pellucid.networks.contract import Contract, Network, verbs_of
+from pellucid.networks.contract import Contract, Network, is_more_than_restore, verbs_of
 
 __all__ = ["External", "module_of"]
 
@@ -37,6 +37,7 @@ class External(Network):
     Raises:
         SettingsError: the target does not import, or refuses the arguments; or a setting that there is not, or that
             cannot be.
+        ModelError: the network refines whole pictures or samples: it is not one call for each tile.
     """
 
     def __init__(
@@ -80,6 +81,10 @@ class External(Network):
         self.contract = Contract(multiple=multiple, scale=scale, channels=channels)
         self.low, self.high = low, high
         self.network = target if isinstance(target, nn.Module) else _construct(target, arguments or {})
+        if is_more_than_restore(self.network):
+            raise ModelError(
+                f"a {type(self.network).__name__} takes pictures in [0, 1] as it is: no External around it"
+            )
 
     def look(self, image: Tensor, known: Guidance = NOTHING, *, cut: bool = True) -> Guidance:
         """What a network of ours within it finds out; others need nothing."""

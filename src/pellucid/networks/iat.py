@@ -177,7 +177,7 @@ class IAT(Network):
 
     def restore(self, tile: Tensor, guidance: Guidance) -> Tensor:
         """Returns max(W (tile ∘ M + A), ε)^γ, at most 1."""
-        own = guidance.own or self._of_whole(tile)
+        own = guidance.own if "exponent" in guidance.own else self._of_whole(tile)
         exponent, matrix = own["exponent"], own["matrix"]
         factor, offset = self.local_branch(tile)
         image = tile * factor + offset

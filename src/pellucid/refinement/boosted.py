@@ -63,7 +63,7 @@ class Boosted(Network):
         freeze_network: train R alone.
 
     Raises:
-        ModelError: the network changes the size.
+        ModelError: the network changes the size, or is boosted itself.
         SettingsError: it has no such layer as the refinement was made for, or takes vectors of another width.
     """
 
@@ -71,6 +71,8 @@ class Boosted(Network):
         self, network: nn.Module, prior: Prior, refinement: nn.Module | None, *, freeze_network: bool = False
     ) -> None:
         super().__init__()
+        if isinstance(network, Boosted):
+            raise ModelError("the network is boosted already; boost the network within it instead: boosted.network")
         self.network, self.refinement = network, refinement
         self.prior: Any = prior
         self.freeze_network = freeze_network

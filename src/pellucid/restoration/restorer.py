@@ -16,7 +16,7 @@ from pellucid.guidance import NOTHING, Guidance
 from pellucid.images.jpeg_blocks import JPEG_BLOCK
 from pellucid.images.padding import pad_before, pad_to_multiple
 from pellucid.models.header import ONE_PASS, Policy
-from pellucid.networks import SamplingNetwork, contract_of, verbs_of
+from pellucid.networks import Network, SamplingNetwork, contract_of, verbs_of
 from pellucid.refinement import Boosted
 from pellucid.restoration.memory import available_memory, bytes_per_pixel, tiles_within
 from pellucid.restoration.options import RestoreOptions
@@ -70,6 +70,7 @@ class Restorer:
         if isinstance(model, Boosted):
             self._restore = model.restore  # type: ignore[method-assign]
         self.scale = contract_of(model).scale
+        _warn_of_looking_parts(self.network, self.options.tile)
         self.policy = policy
         self.passes = self.options.passes or self.policy.passes
         self.strength = self._checked(self.options.strength)
@@ -107,8 +108,9 @@ class Restorer:
         if all(alone):
             return picture
         restored = []
-        for image, left in zip(pixels, alone, strict=True):
-            restored.append(image[None] if left else self._restored(image[None].float(), strength, known))
+        for number, (image, left) in enumerate(zip(pixels, alone, strict=True)):
+            told = known.of(torch.tensor([number]))
+            restored.append(image[None] if left else self._restored(image[None].float(), strength, told))
         return images.like(restored[0] if len(restored) == 1 else torch.cat(restored), picture)
 
     @staticmethod
@@ -139,7 +141,10 @@ class Restorer:
             ModelError: the network gives values that are not finite even in float32, or another size.
         """
         strength = self.strength if strength is None else self._checked(strength)
-        results = [self._restored(image[None], strength, known) for image in degraded.float()]
+        results = [
+            self._restored(image[None], strength, known.of(torch.tensor([number])))
+            for number, image in enumerate(degraded.float())
+        ]
         return results[0] if len(results) == 1 else torch.cat(results)
 
     @torch.no_grad()
@@ -256,6 +261,21 @@ class Restorer:
     @cached_property
     def _bytes_per_pixel(self) -> float:
         return bytes_per_pixel(self.network, self.device)
+
+
+def _warn_of_looking_parts(network: nn.Module, tile: int | None) -> None:
+    """Says it where a module of somebody else's contains a network of ours that should look at the whole picture."""
+    if isinstance(network, Network) or tile == 0:
+        return
+    for part in network.modules():
+        if isinstance(part, Network) and part.contract.looks and getattr(network, "_orig_mod", None) is not part:
+            kind = type(part).__name__
+            warnings.warn(
+                f"{type(network).__name__} contains {kind}, which looks at whole pictures; within another module it "
+                f"sees tiles one by one: restore with tile=0, or give pellucid the {kind} itself",
+                stacklevel=3,
+            )
+            return
 
 
 def _is_broken(restored: Tensor, degraded: Tensor) -> bool:
