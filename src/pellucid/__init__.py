@@ -1,4 +1,4 @@
-"""pellucid restores photographs, and makes any restoration network better with what pre-trained models already know.
+"""pellucid restores photographs, and puts a small trainable refinement on any restoration network.
 
     import pellucid
     pellucid.restore("night.jpg", "night-restored.jpg")

@@ -14,7 +14,7 @@ __all__ = ["app", "main"]
 
 app = typer.Typer(
     name="pellucid",
-    help="Restores photographs, and makes any restoration network better with what pre-trained models already know.",
+    help="Restores photographs, and puts a small trainable refinement on any restoration network.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

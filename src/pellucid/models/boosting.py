@@ -26,7 +26,8 @@ def boost(
 ) -> Boosted:
     """Puts a refinement guided by a prior on any restoration network.
 
-    Untrained, the boosted network returns what the network returns; `pellucid train` or your own loop teaches it more.
+    Untrained, the boosted network returns what the network returns; `pellucid.fit`, `pellucid train` or your own loop
+    teaches it more.
 
     Args:
         network: any module, images (B, 3, H, W) to images of the same size, as `Boosted` takes it. It is only called;
