@@ -1,5 +1,7 @@
-"""Changing many photographs, one after another: read, changed, written; a bad one never stops the others."""
+"""Changing many photographs: read ahead, changed, written behind; a bad one never stops the others."""
 
+import errno
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -10,10 +12,20 @@ import torch
 from torch import Tensor
 
 from pellucid import images
+from pellucid.batch.manifest import Content, Manifest
 from pellucid.batch.plan import Job
+from pellucid.batch.stages import Ahead, Behind, Room
 from pellucid.errors import ImageError, PellucidError, one_line
+from pellucid.images.messages import name_of, reason
 
-__all__ = ["FileResult", "before_and_after", "change_files"]
+__all__ = ["FileResult", "before_and_after", "change_files", "foresee"]
+
+AT_ONCE = 3
+"""Photographs that are held at once: one is read, one changed, one written."""
+AT_ONCE_PIXELS = 2**25
+"""No other is begun while those that are held have more pixels: large ones come one after the other."""
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+"""Errors after which no other photograph can be written either."""
 
 
 @dataclass(frozen=True)
@@ -22,28 +34,55 @@ class FileResult:
 
     Attributes:
         status: `unchanged` where nothing had to be done to the photograph: the target is then a copy of the source.
+            `quarantined` where it has failed in an earlier run and was not tried again; `planned` where nothing was
+            done because nothing was to be done yet.
+        seconds: of reading, changing and writing it.
         pages: how many the source has; the target has the first alone, unless it is a copy.
         lost: what the target does not keep of the source, in words.
+        reason: why it was skipped or quarantined, in words.
     """
 
     source: Path
     target: Path
-    status: Literal["restored", "degraded", "unchanged", "skipped", "failed"]
+    status: Literal["restored", "degraded", "unchanged", "skipped", "quarantined", "failed", "planned"]
     megapixels: float = 0.0
     seconds: float = 0.0
     error: str | None = None
     compared: Path | None = None
     pages: int = 1
     lost: tuple[str, ...] = ()
+    reason: str | None = None
 
     @property
     def loss(self) -> str | None:
         """What the target lacks of the source, in one line."""
-        return f"{self.source}: {self.target} does not keep {'; '.join(self.lost)}" if self.lost else None
+        if not self.lost:
+            return None
+        return f"{name_of(self.source)}: {name_of(self.target)} does not keep {'; '.join(self.lost)}"
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able."""
         return {key: str(value) if isinstance(value, Path) else value for key, value in asdict(self).items()}
+
+
+@dataclass
+class _Work:
+    """A job on its way: what is known of it by now."""
+
+    job: Job
+    content: Content | None = None
+    photograph: images.Photograph | None = None
+    changed: images.Photograph | None = None
+    result: FileResult | None = None
+    """What became of it, where that is known before anything is written."""
+    seconds: float = 0.0
+    weight: int = 0
+    """Pixels."""
+
+    def fail(self, error: Exception) -> None:
+        """Nothing can be written."""
+        self.photograph = self.changed = None
+        self.result = FileResult(self.job.source, self.job.target, "failed", error=_words(error, self.job))
 
 
 def change_files(
@@ -54,8 +93,18 @@ def change_files(
     overwrite: bool,
     quality: int | None = None,
     strict: bool = False,
+    keep_dates: bool = False,
+    manifest: Manifest | None = None,
+    retry_failed: bool = False,
 ) -> Iterator[FileResult]:
-    """Does jobs in order. An output that exists is skipped unless `overwrite`, so that an interrupted run resumes.
+    """Does jobs in order; while one is changed, here, the next is read and the last is written.
+
+    An output that exists is skipped unless `overwrite`, so that an interrupted run resumes. With a manifest one counts as
+    done only where the manifest says that it was made of the same bytes with the same settings; one that the manifest
+    knows of and that is not, is made again, and one that it does not know, or that was changed since, is skipped unless
+    `overwrite`. What has failed is not tried again before its bytes or the settings change.
+
+    Where this is stopped, by Ctrl-C too, what was changed by then is still written, whole.
 
     Args:
         change: makes of a photograph the one to be written; the very same where nothing has to be done to it.
@@ -64,33 +113,167 @@ def change_files(
         overwrite: replace outputs that exist.
         quality: of JPEG, WebP and AVIF, 1 to 100; None follows the source.
         strict: a photograph of which something could not be kept fails, and is not written.
+        keep_dates: the outputs get the dates of their sources.
+        manifest: entered; what is done is added to it.
+        retry_failed: try those again that failed in an earlier run.
+
+    Raises:
+        DataError: the manifest cannot be written.
     """
+    desk = _Desk(done, overwrite, quality, strict, keep_dates, manifest, retry_failed)
+    room = Room(AT_ONCE, AT_ONCE_PIXELS)
+    with Behind(desk.write, room) as behind, Ahead(jobs, desk.read, room) as ahead:
+        while (work := ahead.take()) is not None:
+            if work.photograph is not None:
+                started = time.perf_counter()
+                try:  # inline: no frame more between a photograph and its network
+                    work.changed = change(work.photograph)
+                except (PellucidError, MemoryError, OSError, RuntimeError) as error:
+                    work.fail(error)  # torch reports a lack of memory as a RuntimeError
+                work.seconds += time.perf_counter() - started
+            behind.give(work)
+            del work  # or the photograph would stay until the next has come
+            yield from behind.finished()
+        yield from behind.rest()
+
+
+def foresee(
+    jobs: Sequence[Job], *, overwrite: bool, manifest: Manifest | None = None, retry_failed: bool = False
+) -> Iterator[FileResult]:
+    """What `change_files` would do, without doing it: `planned`, or why not."""
+    desk = _Desk("restored", overwrite, None, False, False, manifest, retry_failed)
     for job in jobs:
-        if job.target.is_file() and not overwrite:
-            yield FileResult(job.source, job.target, "skipped")
-            continue
-        started = time.perf_counter()
         try:
             _require_writable(job)
-            photograph = images.read(job.source)
-            changed = change(photograph)
-            lost = _written(changed, photograph, job, quality=quality, strict=strict)
+            if not job.source.is_file():
+                raise ImageError(f"{name_of(job.source)}: cannot be read: no such file")
+            yield desk.decided(_Work(job)) or FileResult(job.source, job.target, "planned", compared=job.compared)
         except PellucidError as error:
             yield FileResult(job.source, job.target, "failed", error=str(error))
-            continue
-        except (MemoryError, OSError, RuntimeError) as error:  # torch reports a lack of memory as a RuntimeError
-            yield FileResult(job.source, job.target, "failed", error=f"{job.source}: {one_line(error)}")
-            continue
-        yield FileResult(
+
+
+@dataclass
+class _Desk:
+    """Where jobs are decided, read and written."""
+
+    done: Literal["restored", "degraded"]
+    overwrite: bool
+    quality: int | None
+    strict: bool
+    keep_dates: bool
+    manifest: Manifest | None
+    retry_failed: bool
+    full: str = ""
+    """Why no other photograph can be written."""
+
+    def read(self, job: Job) -> _Work:
+        """Runs ahead: what is to be done, and the photograph where it is to be changed."""
+        work, started = _Work(job), time.perf_counter()
+        try:
+            work.result = self.decided(work)
+            if work.result is None:
+                _require_writable(job)
+                work.photograph = images.read(job.source)
+                work.weight = work.photograph.pixels.shape[2] * work.photograph.pixels.shape[3]
+                if work.content is not None and not work.content.still_of(job.source):
+                    work.content = None
+                    raise ImageError(f"{name_of(job.source)}: was changed while it was read")
+        except (PellucidError, MemoryError, OSError, RuntimeError) as error:
+            work.fail(error)
+        work.seconds = time.perf_counter() - started
+        return work
+
+    def decided(self, work: _Work) -> FileResult | None:
+        """What becomes of a job that is not done; None where it is to be done."""
+        job = work.job
+        if self.full:
+            return _skipped(job, f"not tried: {self.full}")
+        exists = job.target.is_file()
+        if self.manifest is None:
+            return _skipped(job, "it exists") if exists and not self.overwrite else None
+        past, work.content = self.manifest.past(job), Content.of(job.source)
+        if past is None:
+            if exists and not self.overwrite:
+                return _skipped(job, "it exists, and the manifest does not know it")
+            return None
+        same = self.manifest.same(past, work.content)
+        if same and past.error is not None and not self.retry_failed:
+            words = f"failed in an earlier run ({past.error}); --retry-failed tries again"
+            return FileResult(job.source, job.target, "quarantined", reason=words)
+        size = job.target.stat().st_size if exists else None
+        made = size is not None and size == past.left and not past.begun
+        compared = job.compared is None or job.compared.is_file()
+        if same and past.error is None and made and compared:
+            return _skipped(job, "done, as the manifest says")
+        if exists and size and not made and not past.begun and not self.overwrite:
+            return _skipped(job, "it was changed since it was written")
+        return None
+
+    def write(self, work: _Work) -> FileResult:
+        """Runs behind: writes what was changed, and says in the manifest what became of it."""
+        job, photograph, changed = work.job, work.photograph, work.changed
+        if work.result is None and self.full:
+            work.result = _skipped(job, f"not tried: {self.full}")
+        if work.result is not None or photograph is None or changed is None:
+            result = work.result
+            assert result is not None
+            if self.manifest and work.content and result.status == "failed":
+                self.manifest.fail(job, work.content, result.error or "")
+            return result
+        started = time.perf_counter()
+        try:
+            if self.manifest:
+                self.manifest.begin(job)
+            lost = _written(changed, photograph, job, quality=self.quality, strict=self.strict)
+            if self.keep_dates:
+                _date(job)
+        except (PellucidError, MemoryError, OSError, RuntimeError) as error:
+            work.fail(error)
+            assert work.result is not None
+            failure = _failure_of_system(error)
+            if failure is not None and failure.errno in FULL:
+                self.full = reason(failure)
+            if self.manifest and work.content and failure is None:  # else nothing is wrong with the photograph
+                self.manifest.fail(job, work.content, work.result.error or "")
+            return work.result
+        status = "unchanged" if changed is photograph else self.done
+        if self.manifest and work.content:
+            self.manifest.end(job, work.content, status)
+        return FileResult(
             job.source,
             job.target,
-            "unchanged" if changed is photograph else done,
-            photograph.pixels.shape[2] * photograph.pixels.shape[3] / 1e6,
-            time.perf_counter() - started,
+            status,
+            work.weight / 1e6,
+            work.seconds + time.perf_counter() - started,
             compared=job.compared,
             pages=photograph.pages,
             lost=lost,
         )
+
+
+def _skipped(job: Job, why: str) -> FileResult:
+    return FileResult(job.source, job.target, "skipped", reason=why)
+
+
+def _words(error: Exception, job: Job) -> str:
+    """An error in one line that names the photograph."""
+    return str(error) if isinstance(error, PellucidError) else f"{name_of(job.source)}: {one_line(error)}"
+
+
+def _failure_of_system(error: BaseException | None) -> OSError | None:
+    """The system's own error behind another, if there is one."""
+    while error is not None and not isinstance(error, OSError):
+        error = error.__cause__
+    return error
+
+
+def _date(job: Job) -> None:
+    """Gives an output the date of its source."""
+    try:
+        state = job.source.stat()
+        os.utime(job.target, ns=(state.st_atime_ns, state.st_mtime_ns))
+    except OSError as error:
+        raise ImageError(f"{name_of(job.target)}: cannot be given the date of its source: {reason(error)}") from error
 
 
 def before_and_after(degraded: Tensor, restored: Tensor, gap: int = 8) -> Tensor:
@@ -106,7 +289,7 @@ def before_and_after(degraded: Tensor, restored: Tensor, gap: int = 8) -> Tensor
 def _require_writable(job: Job) -> None:
     if not images.supported(job.target):
         known = ", ".join(sorted(images.SUFFIXES))
-        raise ImageError(f"{job.source}: cannot be written as {job.target.suffix}, only as {known}; --format png does")
+        raise ImageError(f"{name_of(job.source)}: cannot be written as {job.target.suffix}, only as {known}; --format png does")
 
 
 def _written(
@@ -124,4 +307,4 @@ def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ImageError(f"{folder}: the folder cannot be made ({error.strerror})") from error
+        raise ImageError(f"{name_of(folder)}: the folder cannot be made ({reason(error)})") from error
