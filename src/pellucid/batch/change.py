@@ -3,7 +3,7 @@
 import errno
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +15,7 @@ from pellucid import images
 from pellucid.batch.manifest import Content, Manifest
 from pellucid.batch.plan import Job
 from pellucid.batch.stages import Ahead, Behind, Room
-from pellucid.errors import ImageError, PellucidError, one_line
+from pellucid.errors import DataError, ImageError, PellucidError, one_line
 from pellucid.images.messages import name_of, reason
 
 __all__ = ["FileResult", "before_and_after", "change_files", "foresee"]
@@ -79,10 +79,12 @@ class _Work:
     weight: int = 0
     """Pixels."""
 
-    def fail(self, error: Exception) -> None:
-        """Nothing can be written."""
+    def fail(self, error: Exception) -> FileResult:
+        """Nothing can be written. A failure of the system says nothing about the bytes, so they are forgotten."""
         self.photograph = self.changed = None
+        self.content = self.content if _failure_of_system(error) is None else None
         self.result = FileResult(self.job.source, self.job.target, "failed", error=_words(error, self.job))
+        return self.result
 
 
 def change_files(
@@ -96,7 +98,7 @@ def change_files(
     keep_dates: bool = False,
     manifest: Manifest | None = None,
     retry_failed: bool = False,
-) -> Iterator[FileResult]:
+) -> Generator[FileResult, None, None]:
     """Does jobs in order; while one is changed, here, the next is read and the last is written.
 
     An output that exists is skipped unless `overwrite`, so that an interrupted run resumes. With a manifest one counts as
@@ -123,17 +125,22 @@ def change_files(
     desk = _Desk(done, overwrite, quality, strict, keep_dates, manifest, retry_failed)
     room = Room(AT_ONCE, AT_ONCE_PIXELS)
     with Behind(desk.write, room) as behind, Ahead(jobs, desk.read, room) as ahead:
-        while (work := ahead.take()) is not None:
-            if work.photograph is not None:
-                started = time.perf_counter()
-                try:  # inline: no frame more between a photograph and its network
-                    work.changed = change(work.photograph)
-                except (PellucidError, MemoryError, OSError, RuntimeError) as error:
-                    work.fail(error)  # torch reports a lack of memory as a RuntimeError
-                work.seconds += time.perf_counter() - started
-            behind.give(work)
-            del work  # or the photograph would stay until the next has come
-            yield from behind.finished()
+        try:
+            while (work := ahead.take()) is not None:
+                if work.photograph is not None:
+                    started = time.perf_counter()
+                    try:  # inline: no frame more between a photograph and its network
+                        work.changed = change(work.photograph)
+                    except (PellucidError, MemoryError, OSError, RuntimeError) as error:
+                        work.fail(error)  # torch reports a lack of memory as a RuntimeError
+                    work.seconds += time.perf_counter() - started
+                behind.give(work)
+                del work  # or the photograph would stay until the next has come
+                yield from behind.finished()
+        except KeyboardInterrupt:
+            room.stop()
+            yield from behind.rest()
+            raise
         yield from behind.rest()
 
 
@@ -190,11 +197,14 @@ class _Desk:
             return _skipped(job, f"not tried: {self.full}")
         exists = job.target.is_file()
         if self.manifest is None:
-            return _skipped(job, "it exists") if exists and not self.overwrite else None
-        past, work.content = self.manifest.past(job), Content.of(job.source)
+            return (
+                _skipped(job, "the output exists; --overwrite replaces it") if exists and not self.overwrite else None
+            )
+        past = self.manifest.past(job)
+        if past is None and exists and not self.overwrite:
+            return _skipped(job, "the output exists, and the manifest does not know it; --overwrite replaces it")
+        work.content = Content.of(job.source)
         if past is None:
-            if exists and not self.overwrite:
-                return _skipped(job, "it exists, and the manifest does not know it")
             return None
         same = self.manifest.same(past, work.content)
         if same and past.error is not None and not self.retry_failed:
@@ -206,20 +216,22 @@ class _Desk:
         if same and past.error is None and made and compared:
             return _skipped(job, "done, as the manifest says")
         if exists and size and not made and not past.begun and not self.overwrite:
-            return _skipped(job, "it was changed since it was written")
+            return _skipped(job, "the output was changed since it was written; --overwrite replaces it")
         return None
 
     def write(self, work: _Work) -> FileResult:
         """Runs behind: writes what was changed, and says in the manifest what became of it."""
-        job, photograph, changed = work.job, work.photograph, work.changed
         if work.result is None and self.full:
-            work.result = _skipped(job, f"not tried: {self.full}")
-        if work.result is not None or photograph is None or changed is None:
-            result = work.result
-            assert result is not None
-            if self.manifest and work.content and result.status == "failed":
-                self.manifest.fail(job, work.content, result.error or "")
-            return result
+            work.result = _skipped(work.job, f"not tried: {self.full}")
+        result = work.result or self._written(work)
+        if self.manifest and work.content and result.status == "failed":
+            self.manifest.fail(work.job, work.content, result.error or "")
+        return result
+
+    def _written(self, work: _Work) -> FileResult:
+        job, photograph, changed = work.job, work.photograph, work.changed
+        assert photograph is not None
+        assert changed is not None
         started = time.perf_counter()
         try:
             if self.manifest:
@@ -228,27 +240,25 @@ class _Desk:
             if self.keep_dates:
                 _date(job)
         except (PellucidError, MemoryError, OSError, RuntimeError) as error:
-            work.fail(error)
-            assert work.result is not None
+            if isinstance(error, DataError):
+                raise
             failure = _failure_of_system(error)
             if failure is not None and failure.errno in FULL:
                 self.full = reason(failure)
-            if self.manifest and work.content and failure is None:  # else nothing is wrong with the photograph
-                self.manifest.fail(job, work.content, work.result.error or "")
-            return work.result
-        status = "unchanged" if changed is photograph else self.done
-        if self.manifest and work.content:
-            self.manifest.end(job, work.content, status)
-        return FileResult(
+            return work.fail(error)
+        result = FileResult(
             job.source,
             job.target,
-            status,
+            "unchanged" if changed is photograph else self.done,
             work.weight / 1e6,
             work.seconds + time.perf_counter() - started,
             compared=job.compared,
             pages=photograph.pages,
             lost=lost,
         )
+        if self.manifest and work.content:
+            self.manifest.end(job, work.content, result.status)
+        return result
 
 
 def _skipped(job: Job, why: str) -> FileResult:
@@ -262,8 +272,8 @@ def _words(error: Exception, job: Job) -> str:
 
 def _failure_of_system(error: BaseException | None) -> OSError | None:
     """The system's own error behind another, if there is one."""
-    while error is not None and not isinstance(error, OSError):
-        error = error.__cause__
+    while error is not None and not (isinstance(error, OSError) and error.errno is not None):
+        error = error.__cause__  # Pillow's OSError for damaged bytes has no number
     return error
 
 
@@ -289,7 +299,9 @@ def before_and_after(degraded: Tensor, restored: Tensor, gap: int = 8) -> Tensor
 def _require_writable(job: Job) -> None:
     if not images.supported(job.target):
         known = ", ".join(sorted(images.SUFFIXES))
-        raise ImageError(f"{name_of(job.source)}: cannot be written as {job.target.suffix}, only as {known}; --format png does")
+        raise ImageError(
+            f"{name_of(job.source)}: cannot be written as {job.target.suffix}, only as {known}; --format png does"
+        )
 
 
 def _written(

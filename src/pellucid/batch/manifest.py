@@ -16,12 +16,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from pellucid import images
 from pellucid.batch.plan import Job, same_file
 from pellucid.errors import DataError, ImageError, SettingsError
 from pellucid.images.messages import name_of, reason
 from pellucid.version import __version__
 
-__all__ = ["MANIFEST", "Content", "Manifest", "Past"]
+__all__ = ["MANIFEST", "Content", "Manifest", "Past", "manifest_for"]
 
 MANIFEST = "pellucid-manifest.jsonl"
 """The name of a manifest in a folder."""
@@ -80,7 +81,7 @@ class Manifest:
     Read outside of the context, it changes nothing on the disk.
 
     Args:
-        path: the file, there or not; or a folder that has it, or will.
+        path: the file, there or not.
         settings: all that decides what a photograph becomes, JSON-able.
 
     Raises:
@@ -89,7 +90,7 @@ class Manifest:
     """
 
     def __init__(self, path: Path, settings: Mapping[str, Any]) -> None:
-        self.path = path / MANIFEST if path.is_dir() else path
+        self.path = path
         self.settings = dict(settings)
         text = json.dumps(self.settings, sort_keys=True)
         self.key = hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -102,6 +103,11 @@ class Manifest:
     def past(self, job: Job) -> Past | None:
         """What is known of the output of a job."""
         return self._past.get(self._name(job.target))
+
+    def made(self, path: Path) -> bool:
+        """Whether a file is an output of a run that the manifest knows."""
+        past = self._past.get(self._name(path))
+        return past is not None and (past.begun or past.left is not None)
 
     def same(self, past: Past, content: Content) -> bool:
         """Whether an output was made of this content with these settings. The date counts where it is kept."""
@@ -228,3 +234,20 @@ class Manifest:
 
     def _unwritable(self, error: OSError) -> DataError:
         return DataError(f"{name_of(self.path)}: the manifest cannot be written ({reason(error)})")
+
+
+def manifest_for(out: Path, given: Path | None = None, *, wanted: bool = False) -> Path | None:
+    """The file of the manifest of a run.
+
+    Args:
+        out: where the run writes to, a folder or a file in one.
+        given: a file, or a folder for it.
+        wanted: one in the folder of `out`, where none is given.
+
+    Returns:
+        None where nobody wants one, and none is in the folder of `out`.
+    """
+    folder = out.parent if images.supported(out) and not out.is_dir() else out
+    if given is not None:
+        return given / MANIFEST if given.is_dir() or same_file(given, folder) else given
+    return folder / MANIFEST if wanted or (folder / MANIFEST).is_file() else None

@@ -10,7 +10,7 @@ from pellucid.batch.names import check_template, named
 from pellucid.errors import DataError, ImageError, SettingsError, unknown_name
 from pellucid.images.messages import name_of
 
-__all__ = ["Job", "Layout", "plan", "refuse_collisions", "same_file"]
+__all__ = ["Job", "Layout", "plan", "real", "refuse_collisions", "same_file"]
 
 SUFFIX_OF = {"jpeg": ".jpg", "tiff": ".tif"}
 """The suffix of a format, where it is not the format's own name."""
@@ -95,9 +95,9 @@ def plan(
             raise SettingsError(f"{name_of(out)}: is a file; --name names files in a folder")
         if not images.supported(out):
             known = ", ".join(sorted(images.SUFFIXES))
-            raise SettingsError(f"{out}: cannot write files with the suffix {out.suffix!r}; known: {known}")
+            raise SettingsError(f"{name_of(out)}: cannot write files with the suffix {out.suffix!r}; known: {known}")
         if ending and images.SUFFIXES[out.suffix.lower()] != images.SUFFIXES[ending]:
-            raise SettingsError(f"{out}: its suffix is not that of the format {suffix!r}")
+            raise SettingsError(f"{name_of(out)}: its suffix is not that of the format {suffix!r}")
         targets = [(inputs[0], out, Path(inputs[0].name))]
     else:
         if out.exists() and not out.is_dir():
@@ -117,21 +117,19 @@ def plan(
 
 def _targets(inputs: Sequence[Path], layout: Layout, recursive: bool) -> Iterator[tuple[Path, Path]]:
     """Each file, and where it lies below what was given."""
-    out = _real(layout.out)
+    out = real(layout.out)
     for source in inputs:
         if not source.is_dir():
             yield source, Path(source.name)
             continue
         found = list(images.in_folder(source, recursive=recursive).photographs)
-        if out == _real(source):  # then outputs lie among the photographs
-            ours = {
-                target
-                for number, path in enumerate(found, start=1)
-                if (target := layout(path, path.relative_to(source), number)) != path
-            }
-            found = [path for path in found if path not in ours]
-        elif out.is_relative_to(_real(source)):
-            found = [path for path in found if not _real(path).is_relative_to(out)]
+        if out == real(source):  # then outputs lie among the photographs
+            places = [real(path) for path in found]
+            targets = [real(layout(path, path.relative_to(source), n)) for n, path in enumerate(found, start=1)]
+            ours = {target for place, target in zip(places, targets, strict=True) if target != place}
+            found = [path for path, place in zip(found, places, strict=True) if place not in ours]
+        elif out.is_relative_to(real(source)):
+            found = [path for path in found if not real(path).is_relative_to(out)]
         if not found:
             raise DataError(
                 f"{name_of(source)}: no photographs in this folder"
@@ -143,7 +141,7 @@ def _targets(inputs: Sequence[Path], layout: Layout, recursive: bool) -> Iterato
 
 def _distinct(targets: Iterable[tuple[Path, Path, Path]]) -> list[tuple[Path, Path, Path]]:
     """Without those that are there already: a list may name a photograph twice, or a folder and what is in it."""
-    kept = {(_real(source), target): (source, target, inside) for source, target, inside in targets}
+    kept = {(real(source), target): (source, target, inside) for source, target, inside in targets}
     return list(kept.values())
 
 
@@ -170,13 +168,13 @@ def refuse_collisions(jobs: Sequence[Job]) -> None:
         ImageError: something to be written is one of the inputs.
         DataError: two photographs would be written in one place.
     """
-    sources = {_real(job.source) for job in jobs}
+    sources = {real(job.source) for job in jobs}
     seen: dict[Path, Path] = {}
     for job in jobs:
         for target in filter(None, (job.target, job.compared)):
-            if _real(target) in sources:
+            if real(target) in sources:
                 raise ImageError(f"{name_of(target)}: is the input itself; choose another output")
-            other = seen.setdefault(_real(target), job.source)
+            other = seen.setdefault(real(target), job.source)
             if other != job.source:
                 raise DataError(
                     f"{name_of(target)}: would be written twice, from {name_of(other)} and from {name_of(job.source)}"
@@ -185,10 +183,10 @@ def refuse_collisions(jobs: Sequence[Job]) -> None:
 
 def same_file(one: Path, other: Path) -> bool:
     """Whether two names are of one file, there or not."""
-    return _real(one) == _real(other)
+    return real(one) == real(other)
 
 
-def _real(path: Path) -> Path:
+def real(path: Path) -> Path:
     """The file behind links, so that two names of one file are seen as one."""
     try:
         return path.resolve()
