@@ -151,7 +151,6 @@ def foresee(
     desk = _Desk("restored", overwrite, None, False, False, manifest, retry_failed)
     for job in jobs:
         try:
-            _require_writable(job)
             if not job.source.is_file():
                 raise ImageError(f"{name_of(job.source)}: cannot be read: no such file")
             yield desk.decided(_Work(job)) or FileResult(job.source, job.target, "planned", compared=job.compared)
@@ -179,7 +178,6 @@ class _Desk:
         try:
             work.result = self.decided(work)
             if work.result is None:
-                _require_writable(job)
                 work.photograph = images.read(job.source)
                 work.weight = work.photograph.pixels.shape[2] * work.photograph.pixels.shape[3]
                 if work.content is not None and not work.content.still_of(job.source):
@@ -191,10 +189,11 @@ class _Desk:
         return work
 
     def decided(self, work: _Work) -> FileResult | None:
-        """What becomes of a job that is not done; None where it is to be done."""
+        """What becomes of a job that is not done; None where it is to be done. Raises ImageError where it cannot be."""
         job = work.job
         if self.full:
             return _skipped(job, f"not tried: {self.full}")
+        _require_writable(job)
         exists = job.target.is_file()
         if self.manifest is None:
             return (
@@ -302,6 +301,8 @@ def _require_writable(job: Job) -> None:
         raise ImageError(
             f"{name_of(job.source)}: cannot be written as {job.target.suffix}, only as {known}; --format png does"
         )
+    if job.target.exists() and not job.target.is_file():
+        raise ImageError(f"{name_of(job.target)}: is a folder or a device; choose another output")
 
 
 def _written(

@@ -24,13 +24,14 @@ class Pace:
     def __init__(self, jobs: Sequence[Job], clock: Callable[[], float] = time.monotonic) -> None:
         self._bytes = {job.target: _size(job.source) for job in jobs}
         self._clock, self._last = clock, clock()
-        self._bytes_done = 0
+        self._bytes_done, self._bytes_left = 0, sum(self._bytes.values())
         self.pictures, self.megapixels, self.seconds = 0, 0.0, 0.0
         """Done by now, without those that were skipped, and the time on the wall that they took."""
 
     def add(self, result: FileResult) -> None:
         """One more is through."""
         size, now = self._bytes.pop(result.target, 0), self._clock()
+        self._bytes_left -= size
         if result.status not in ("skipped", "quarantined"):
             self.seconds += now - self._last
         if result.megapixels:
@@ -46,7 +47,7 @@ class Pace:
         rates = f"{self.pictures / self.seconds:.3g} pictures/s, {self.megapixels / self.seconds:.3g} MP/s"
         if not self._bytes:
             return rates
-        left = sum(self._bytes.values()) * self.megapixels / self._bytes_done if self._bytes_done else 0.0
+        left = self._bytes_left * self.megapixels / self._bytes_done if self._bytes_done else 0.0
         seconds = left * self.seconds / self.megapixels
         return f"{rates}, {len(self._bytes)} pictures and about {left:.4g} MP left, {_duration(seconds)}"
 

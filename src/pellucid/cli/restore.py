@@ -118,7 +118,7 @@ def restore(
     from pellucid.models.hub import find_model
     from pellucid.restoration.options import RestoreOptions
 
-    _refuse_contradictions(inputs, watch=watch, dry_run=dry_run, settle=settle, name=name)
+    _refuse_contradictions(inputs, out, watch=watch, dry_run=dry_run, settle=settle, name=name, format=format)
     part = None if shard is None else parse_shard(shard)
     restoring: dict[str, Any] = {
         "strength": strength,
@@ -179,13 +179,26 @@ def restore(
 
 
 def _refuse_contradictions(
-    inputs: list[Path], *, watch: bool, dry_run: bool, settle: float | None, name: str | None
+    inputs: list[Path],
+    out: Path,
+    *,
+    watch: bool,
+    dry_run: bool,
+    settle: float | None,
+    name: str | None,
+    format: str | None,  # noqa: A002
 ) -> None:
-    if watch and (len(inputs) != 1 or not inputs[0].is_dir()):
+    if not watch:
+        if settle is not None:
+            raise SettingsError("--settle says when a file that comes is complete, and needs --watch")
+        return
+    if len(inputs) != 1 or not inputs[0].is_dir():
         raise SettingsError("--watch watches one folder: give one INPUT that is a folder")
-    if watch and dry_run:
+    if dry_run:
         raise SettingsError("--watch waits for what nobody knows yet, so --dry-run cannot say what becomes of it")
-    if watch and name is not None and "{number" in name:
+    if name is not None and "{number" in name:
         raise SettingsError("--watch: photographs come one by one and have no {number}; take {stem} for --name")
-    if settle is not None and not watch:
-        raise SettingsError("--settle says when a file that comes is complete, and needs --watch")
+    if out.exists() and not out.is_dir():
+        raise SettingsError(f"{out}: is a file; --watch needs a folder to write to")
+    if name is None and format is None and out.exists() and out.samefile(inputs[0]):
+        raise SettingsError("--watch: the outputs would be the inputs; choose another --out, or other names with --name")
