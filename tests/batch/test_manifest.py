@@ -145,7 +145,7 @@ def test_a_full_disk_ends_the_run_and_blames_no_photograph(album, restored, pict
 
     with monkeypatch.context() as patched:
         patched.setattr(os, "replace", full)
-        results = restored(album, told=True)
+        results = restored(album, told=True, overwrite=False)
     assert [result.status for result in results[:2]] == ["restored", "failed"]
     assert os.strerror(number) in results[1].error
     last = results[-1]
