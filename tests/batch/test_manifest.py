@@ -156,6 +156,19 @@ def test_a_full_disk_ends_the_run_and_blames_no_photograph(album, restored, pict
     assert again[1] == "restored"
 
 
+def test_an_output_that_appears_meanwhile_is_left_alone(album, restored, tmp_path):
+    """Two runs at once, or two names that the disk takes for one."""
+
+    class Other(nn.Module):
+        def forward(self, image):
+            (tmp_path / "out/b.png").write_bytes(b"of another run")
+            return image
+
+    results = restored(album, restorer=Restorer(Other(), tile=0), overwrite=False)
+    assert results == ["restored", "skipped", "restored"]
+    assert (tmp_path / "out/b.png").read_bytes() == b"of another run"
+
+
 class Deadly(nn.Module):
     """Stops the run at the second picture, as Ctrl-C does."""
 

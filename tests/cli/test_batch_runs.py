@@ -225,7 +225,7 @@ def test_a_disk_that_cannot_be_written_is_one_line(restore, tmp_path):
     for number in range(5):
         picture(tmp_path / f"in/{number:02}.png")
     with small_disk(tmp_path / "disk", "ro") as disk:
-        status, out, err = restore(tmp_path / "in", "-o", disk)
+        status, _, err = restore(tmp_path / "in", "-o", disk)
         assert status == 1
         assert err.count("\n") == 1
         assert "Read-only file system" in err

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import stat
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -26,6 +27,7 @@ AT_ONCE_PIXELS = 2**25
 """No other is begun while those that are held have more pixels: large ones come one after the other."""
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 """Errors after which no other photograph can be written either."""
+EXISTS = "the output exists; --overwrite replaces it"
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,8 @@ class _Work:
     changed: images.Photograph | None = None
     result: FileResult | None = None
     """What became of it, where that is known before anything is written."""
+    replaces: bool = False
+    """Whether the output may be there."""
     seconds: float = 0.0
     weight: int = 0
     """Pixels."""
@@ -222,6 +226,9 @@ class _Desk:
         """Runs behind: writes what was changed, and says in the manifest what became of it."""
         if work.result is None and self.full:
             work.result = _skipped(work.job, f"not tried: {self.full}")
+        if work.result is None and not work.replaces and work.job.target.exists():
+            # By another run, or under a name that this disk takes for the same.
+            work.result = _skipped(work.job, EXISTS)
         result = work.result or self._written(work)
         if self.manifest and work.content and result.status == "failed":
             self.manifest.fail(work.job, work.content, result.error or "")
@@ -301,7 +308,13 @@ def _require_writable(job: Job) -> None:
         raise ImageError(
             f"{name_of(job.source)}: cannot be written as {job.target.suffix}, only as {known}; --format png does"
         )
-    if job.target.exists() and not job.target.is_file():
+    try:
+        mode = job.target.stat().st_mode
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise ImageError(f"{name_of(job.target)}: cannot be written: {reason(error)}") from error
+        return  # not there, or told when it is written
+    if not stat.S_ISREG(mode):
         raise ImageError(f"{name_of(job.target)}: is a folder or a device; choose another output")
 
 

@@ -132,7 +132,7 @@ def restore(
     writing: dict[str, Any] = {"quality": quality, "strict": strict, "keep_dates": keep_dates}
     inputs = expand(inputs, sys.stdin.buffer, nul=nul)
     layout = Layout(out, format, name)
-    jobs = []
+    jobs: "list[Job]" = []
     if not watch:
         jobs = plan(inputs, out, recursive=recursive, suffix=format, compare=compare, template=name)
         jobs = jobs if part is None else shard_of(jobs, part)
@@ -147,7 +147,7 @@ def restore(
     if dry_run:
         find_model(model)
         planned = foresee(jobs, overwrite=overwrite, manifest=ledger, retry_failed=retry_failed)
-        foretell(list(planned), images.passed_over(inputs, recursive=recursive), json=json)
+        foretell(list(planned), _passed_over(inputs, recursive=recursive), json=json)
         return
     restorer = load(model, import_network=import_network, **restoring)
 
@@ -158,7 +158,7 @@ def restore(
     pace = Pace(jobs)
     with ledger or nullcontext():
         if ledger:
-            ledger.sweep(job.target.parent for job in jobs)
+            ledger.sweep({out, *(job.target.parent for job in jobs)})
         if watch:
             seen = Watch(inputs[0], layout, recursive, compare, SETTLE if settle is None else settle)
             seen.made = ledger.made if ledger else seen.made
@@ -166,7 +166,7 @@ def restore(
             results = told(watch_files(seen, restored), None, pace, endless=True)
         else:
             results = told(restored(jobs), len(jobs), pace)
-    passed_over = images.passed_over(inputs, recursive=recursive)
+    passed_over = _passed_over(inputs, recursive=recursive)
     if passed_over:
         warn(f"{len(passed_over)} passed over, no photographs by their names: {images.few_names(passed_over)}")
     if json:
@@ -176,6 +176,13 @@ def restore(
         say(summary(results, pace))
     if not watch and any(result.status in ("failed", "quarantined") for result in results):
         raise typer.Exit(1)
+
+
+def _passed_over(inputs: list[Path], *, recursive: bool) -> list[Path]:
+    from pellucid import images
+    from pellucid.batch.manifest import MANIFEST
+
+    return [path for path in images.passed_over(inputs, recursive=recursive) if path.name != MANIFEST]
 
 
 def _refuse_contradictions(
@@ -201,4 +208,6 @@ def _refuse_contradictions(
     if out.exists() and not out.is_dir():
         raise SettingsError(f"{out}: is a file; --watch needs a folder to write to")
     if name is None and format is None and out.exists() and out.samefile(inputs[0]):
-        raise SettingsError("--watch: the outputs would be the inputs; choose another --out, or other names with --name")
+        raise SettingsError(
+            "--watch: the outputs would be the inputs; choose another --out, or other names with --name"
+        )
