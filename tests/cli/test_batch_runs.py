@@ -162,7 +162,7 @@ def test_parts_make_the_whole(restore, tmp_path):
         (["{dir}/q*.png", "-o", "{dir}/out/x"], 1, "no photograph has such a name"),
         (["{dir}/loop.png", "-o", "{dir}/out/x"], 1, "loop.png: cannot be read"),
         (["{dir}/a.png", "-o", "{dir}/loop.png"], 1, "loop.png: cannot be written"),
-        (["{dir}/a.png", "-o", "{dir}/loop.png/x"], 1, "loop.png/x: the folder cannot be made"),
+        (["{dir}/a.png", "-o", "{dir}/loop.png/x"], 1, "loop.png/x/a.png: cannot be written: Too many levels"),
         (["{dir}/a.png", "-o", "{dir}/a.jpg/x"], 1, "a.jpg/x: the folder cannot be made"),
     ],
 )

@@ -199,10 +199,9 @@ class _Desk:
             return _skipped(job, f"not tried: {self.full}")
         _require_writable(job)
         exists = job.target.is_file()
+        work.replaces = exists or self.overwrite
         if self.manifest is None:
-            return (
-                _skipped(job, "the output exists; --overwrite replaces it") if exists and not self.overwrite else None
-            )
+            return _skipped(job, EXISTS) if exists and not self.overwrite else None
         past = self.manifest.past(job)
         if past is None and exists and not self.overwrite:
             return _skipped(job, "the output exists, and the manifest does not know it; --overwrite replaces it")

@@ -132,7 +132,7 @@ def restore(
     writing: dict[str, Any] = {"quality": quality, "strict": strict, "keep_dates": keep_dates}
     inputs = expand(inputs, sys.stdin.buffer, nul=nul)
     layout = Layout(out, format, name)
-    jobs: "list[Job]" = []
+    jobs: list[Job] = []
     if not watch:
         jobs = plan(inputs, out, recursive=recursive, suffix=format, compare=compare, template=name)
         jobs = jobs if part is None else shard_of(jobs, part)
