@@ -182,6 +182,10 @@ class Deadly(nn.Module):
 
 
 def test_a_run_that_is_stopped_has_written_whole_files_and_goes_on(album, restored, tmp_path):
+    results = restore_files(Restorer(Deadly(), tile=0), plan([album], tmp_path / "elsewhere"), overwrite=False)
+    assert next(results).status == "restored"  # what was written by then is told
+    with pytest.raises(KeyboardInterrupt):
+        next(results)
     with pytest.raises(KeyboardInterrupt):
         restored(album, restorer=Restorer(Deadly(), tile=0))
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", MANIFEST]

@@ -16,7 +16,7 @@ __all__ = ["POLL", "SETTLE", "Watch", "watch_files"]
 SETTLE = 2.0
 """Seconds for which a file must keep its size and date before it is taken."""
 POLL = 0.5
-"""Seconds between two looks at the folder, which need no more than its listing."""
+"""Seconds between two looks at the folder, which need no more than its listing; more where that takes long."""
 
 
 @dataclass
@@ -46,6 +46,8 @@ class Watch:
     settle: float = SETTLE
     made: Callable[[Path], bool] = lambda path: False
     clock: Callable[[], float] = time.monotonic
+    _places: dict[Path, Path] = field(default_factory=dict)
+    """The real path of each file."""
     _seen: dict[Path, tuple[tuple[int, int], float]] = field(default_factory=dict)
     """Size and date of a file, and since when it has them."""
     _taken: dict[Path, tuple[int, int]] = field(default_factory=dict)
@@ -61,16 +63,20 @@ class Watch:
     def look(self) -> tuple[list[Job], list[FileResult]]:
         """What is complete by now and was not taken before: jobs, and those that cannot be done."""
         out, here = real(self.layout.out), real(self.folder)
-        found = {path: real(path) for path in images.in_folder(self.folder, recursive=self.recursive).photographs}
+        listed = images.in_folder(self.folder, recursive=self.recursive).photographs
+        self._places |= {path: real(path) for path in listed if path not in self._places}
+        found = {path: self._places[path] for path in listed}
         if out != here and out.is_relative_to(here):
             found = {path: place for path, place in found.items() if not place.is_relative_to(out)}
-        self._forget(set(found))
+        self._forget(set(listed))
         jobs, refused = [], []
         outputs = {one for path, place in found.items() for one in self._outputs_of(path) if one != place}
         for path, place in found.items():
-            if place in outputs or place in self._owners or self.made(path) or not self._is_due(path):
+            if not self._is_due(path):
                 continue
             self._taken[path] = self._seen[path][0]
+            if place in outputs or place in self._owners or self.made(path):
+                continue
             job = self._job(path)
             problem = self._problem(job, place)
             if problem:
@@ -115,10 +121,9 @@ class Watch:
 
     def _forget(self, found: set[Path]) -> None:
         """What has left the folder: should it come back, it is new."""
-        for path in self._seen.keys() - found:
-            self._seen.pop(path)
-            self._taken.pop(path, None)
-            self._outputs.pop(path, None)
+        for path in self._places.keys() - found:
+            for known in (self._places, self._seen, self._taken, self._outputs):
+                known.pop(path, None)
 
 
 def watch_files(
@@ -129,9 +134,11 @@ def watch_files(
 ) -> Generator[FileResult, None, None]:
     """Restores what comes into a folder, for ever; Ctrl-C ends it, and what was changed by then is written."""
     while True:
+        started = time.monotonic()
         jobs, refused = watch.look()
+        spent = time.monotonic() - started
         yield from refused
         if jobs:
             yield from restore(jobs)
         else:
-            sleep(POLL)
+            sleep(max(POLL, 4 * spent))  # a large folder is not listed all the time

@@ -115,6 +115,7 @@ def restore(
     from pellucid.batch.restore import restore_files, settings_of
     from pellucid.batch.shards import parse_shard, shard_of
     from pellucid.batch.watch import SETTLE, Watch, watch_files
+    from pellucid.images.messages import name_of
     from pellucid.models.hub import find_model
     from pellucid.restoration.options import RestoreOptions
 
@@ -162,7 +163,8 @@ def restore(
         if watch:
             seen = Watch(inputs[0], layout, recursive, compare, SETTLE if settle is None else settle)
             seen.made = ledger.made if ledger else seen.made
-            say(f"watching {inputs[0]}; Ctrl-C ends it") if not json else None
+            if not json:
+                say(f"watching {name_of(inputs[0])}; Ctrl-C ends it")
             results = told(watch_files(seen, restored), None, pace, endless=True)
         else:
             results = told(restored(jobs), len(jobs), pace)
