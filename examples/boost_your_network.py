@@ -1,4 +1,5 @@
-"""A network of your own, trained, boosted, stored, loaded and scored: `python examples/boost_your_network.py PHOTOGRAPHS`."""
+"""A network of your own, trained, boosted, stored, loaded and scored: `python examples/boost_your_network.py
+PHOTOGRAPHS`."""
 
 import sys
 from pathlib import Path

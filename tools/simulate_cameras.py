@@ -1,11 +1,13 @@
 """Makes pairs of noisy and clean photographs as cameras do that pellucid's own degradations know nothing of.
 
 python tools/simulate_cameras.py runs/held-out runs/cameras
-pellucid evaluate --model MODEL --data runs/cameras/phone/clean --degraded runs/cameras/phone/noisy --task "real denoising"
+pellucid evaluate --model MODEL --data runs/cameras/phone/clean --degraded runs/cameras/phone/noisy --task "real
+denoising"
 
 Every stage is another one than those of `camera-noise`, which works on the noise alone: photons are counted, values are
-rounded and clipped as a sensor does, demosaicking follows edges, and the picture itself is denoised, sharpened and scaled by
-scikit-image. The clean partner is what the same camera makes of the same light when every photon arrives that should.
+rounded and clipped as a sensor does, demosaicking follows edges, and the picture itself is denoised, sharpened and
+scaled by scikit-image. The clean partner is what the same camera makes of the same light when every photon arrives that
+should.
 """
 
 import argparse
@@ -70,7 +72,8 @@ CAMERAS = {
 
 
 def photograph(camera: Simulated, scene: Array, random: np.random.Generator | None) -> Array:
-    """What a camera makes of a picture (H, W, 3) in [0, 1]: noisy where there is chance, else as it should be, not stored."""
+    """What a camera makes of a picture (H, W, 3) in [0, 1]: noisy where there is chance, else as it should be, not
+    stored."""
     light = gaussian_filter(scene**2.2, (camera.lens, camera.lens, 0)) * 0.9
     gains = np.array([camera.gains[0], 1.0, camera.gains[1]])
     colours = light / gains
@@ -88,7 +91,8 @@ def photograph(camera: Simulated, scene: Array, random: np.random.Generator | No
 
 
 def _along_edges(mosaic: Array, there: Array) -> Array:
-    """Demosaicking by Hamilton and Adams (US 5629734, 1997): green along the smaller gradient, then colour differences."""
+    """Demosaicking by Hamilton and Adams (US 5629734, 1997): green along the smaller gradient, then colour
+    differences."""
     step, second = np.array([[1.0, 0, 1]]), np.array([[-1.0, 0, 2, 0, -1]])
     guesses, slopes = [], []
     for turned in (lambda taps: taps, np.transpose):

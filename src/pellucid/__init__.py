@@ -76,7 +76,8 @@ def load(
 def restore(
     source: str | Path, target: str | Path, *, model: str | Path = "default", strength: float = 1.0
 ) -> tuple[str, ...]:
-    """Restores one file into another; metadata, bit depth, alpha and colours are kept. Returns what could not be, in words.
+    """Restores one file into another; metadata, bit depth, alpha and colours are kept. Returns what could not be, in
+    words.
 
     Raises:
         ImageError: the source cannot be read, the target cannot be written, or they are the same file.

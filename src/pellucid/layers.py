@@ -1,6 +1,8 @@
-"""The layers of any network: finding the one that gives its deepest feature map, watching and replacing what layers give.
+"""The layers of any network: finding the one that gives its deepest feature map, watching and replacing what layers
+give.
 
-A layer is a module of the network, by its dotted name, which runs once in a forward pass and gives one map (B, C, h, w).
+A layer is a module of the network, by its dotted name, which runs once in a forward pass and gives one map (B, C, h,
+w).
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -60,8 +62,8 @@ class _Seen:
 def find_layer(network: nn.Module, name: str | None = None, *, multiple: int = 1) -> Layer:
     """The layer called `name`; None: the network's deepest, found by one forward pass over a blank image.
 
-    The deepest is the one with the smallest feature map; of several that are equally small, the outermost by name, and of these
-    the last to run. What has the size and the channels of the image itself does not count.
+    The deepest is the one with the smallest feature map; of several that are equally small, the outermost by name, and
+    of these the last to run. What has the size and the channels of the image itself does not count.
 
     Args:
         network: images (B, 3, H, W) to images; (B, 1, H, W) and (B, 6, H, W) are tried, too. It is left as it was.
@@ -69,7 +71,8 @@ def find_layer(network: nn.Module, name: str | None = None, *, multiple: int = 1
         multiple: what the sides of the network's input must divide by.
 
     Raises:
-        SettingsError: there is no such module, it does not run exactly once, or gives anything but one map; the near names.
+        SettingsError: there is no such module, it does not run exactly once, or gives anything but one map; the near
+            names.
         ModelError: the network cannot be run, or has no feature map that is found without a name.
     """
     if name is not None:
@@ -103,7 +106,8 @@ def check_layer(network: nn.Module, name: str) -> None:
 
 
 def is_compiled(network: nn.Module) -> bool:
-    """Whether torch.compile has been on a network, or on a module of it: once it has run, no layer can be replaced any more."""
+    """Whether torch.compile has been on a network, or on a module of it: once it has run, no layer can be replaced any
+    more."""
     return any(
         hasattr(module, "_orig_mod") or getattr(module, "_compiled_call_impl", None) is not None
         for module in network.modules()
@@ -141,7 +145,8 @@ def replaced(network: nn.Module, name: str, replace: Callable[[Tensor], Tensor])
         handle.remove()
     if not calls:
         raise ModelError(
-            f"layer {name!r} of {type(network).__name__} did not run; a network that is compiled runs past it: leave the network "
+            f"layer {name!r} of {type(network).__name__} did not run; a network that is compiled runs past it: leave "
+            f"the network "
             "as it is, and compile R alone, with boosted.refinement.compile()"
         )
 
@@ -234,7 +239,8 @@ def first_tensor(output: Any) -> Tensor | None:
 
 @contextmanager
 def statistics_kept(network: nn.Module) -> Iterator[None]:
-    """A context in which normalisations that learn the statistics of what they see, such as `BatchNorm2d`, learn nothing."""
+    """A context in which normalisations that learn the statistics of what they see, such as `BatchNorm2d`, learn
+    nothing."""
     learning: list[Any] = [
         module for module in network.modules() if module.training and getattr(module, "track_running_stats", False)
     ]

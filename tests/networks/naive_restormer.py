@@ -1,4 +1,5 @@
-"""Restormer and PromptIR derived a second time, naively and in float64, from weights by their authors' keys; and those keys.
+"""Restormer and PromptIR derived a second time, naively and in float64, from weights by their authors' keys; and those
+keys.
 
 Everything is read off the papers' equations and the shapes of the weights; nothing of the package is used.
 """

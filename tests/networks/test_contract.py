@@ -37,7 +37,8 @@ class Offset(Network):
 
 
 class Steps(SamplingNetwork):
-    """Walks from noise to the picture: in each of three steps by what is left of the way over the steps that are left."""
+    """Walks from noise to the picture: in each of three steps by what is left of the way over the steps that are
+    left."""
 
     def __init__(self):
         super().__init__()

@@ -1,4 +1,5 @@
-"""Networks of somebody else: which of their outputs counts, how many channels they take, and what they say when they fail."""
+"""Networks of somebody else: which of their outputs counts, how many channels they take, and what they say when they
+fail."""
 
 import pytest
 import torch

@@ -32,12 +32,14 @@ def test_sizes_are_kept_at_multiples(kind, sides):
 
 
 def test_nafnet_has_the_published_size():
-    """NAFNet-width32 of the paper's code for SIDD (encoder 2, 2, 4, 8, middle 12, decoder 2, 2, 2, 2) has 29.16 M parameters."""
+    """NAFNet-width32 of the paper's code for SIDD (encoder 2, 2, 4, 8, middle 12, decoder 2, 2, 2, 2) has 29.16 M
+    parameters."""
     assert round(count(NAFNet(32, (2, 2, 4, 8), 12, (2, 2, 2, 2))) / 1e6, 2) == 29.16
 
 
 def test_unet_has_the_size_that_its_shape_says():
-    """DRUNet's widths 64 to 512 with 4 blocks a scale: 32.64 M, of which the noise map's input channel (64 x 9) is not ours."""
+    """DRUNet's widths 64 to 512 with 4 blocks a scale: 32.64 M, of which the noise map's input channel (64 x 9) is not
+    ours."""
     assert round((count(UNet((64, 128, 256, 512), (4, 4, 4, 4))) + 64 * 9) / 1e6, 2) == 32.64
 
 
@@ -47,7 +49,8 @@ def test_a_bias_free_unet_is_homogeneous():
 
 
 def test_biases_of_zero_change_nothing_and_others_do():
-    """A U-Net with biases takes the weights of one without, and then tells dark photographs from bright ones by learning."""
+    """A U-Net with biases takes the weights of one without, and then tells dark photographs from bright ones by
+    learning."""
     plain, image = UNet.tiny().eval(), torch.rand(1, 3, 16, 16)
     biased = UNet((8, 16), (1, 1), bias=True).eval()
     assert "bias" not in plain.settings
@@ -61,7 +64,8 @@ def test_biases_of_zero_change_nothing_and_others_do():
 
 
 def test_a_smooth_unet_leaves_no_grid_on_a_plain_surface():
-    """Nothing but the border tells one pixel of a plain surface from the next; the taps of a transposed convolution do."""
+    """Nothing but the border tells one pixel of a plain surface from the next; the taps of a transposed convolution
+    do."""
     spread = []
     for smooth in (False, True):
         network = UNet((8, 16, 24), (1, 1, 1), bias=True, smooth=smooth).eval()

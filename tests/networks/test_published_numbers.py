@@ -52,7 +52,8 @@ def test_real_files_load_and_restore(shared, name):
 
 @pytest.mark.parametrize("name", sorted(FILES))
 def test_bfloat16_changes_little(shared, name):
-    """Where autocast would lose visibly, networks keep it out: no pixel's error reaches two levels of 8 bits on average."""
+    """Where autocast would lose visibly, networks keep it out: no pixel's error reaches two levels of 8 bits on
+    average."""
     network = published_network(shared, name)
     degraded = images.read(shared / "data/eval/lol_eval15/low/1.png").pixels[:, :, 100:164, 200:264]
     with torch.no_grad():

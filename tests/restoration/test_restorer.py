@@ -371,7 +371,8 @@ class BrightnessPrior(FrozenPrior):
 
 
 def choosing(added, found=("rain", "noise")):
-    """For dark images one that adds something, for those between another, and for bright ones one that is for the clean."""
+    """For dark images one that adds something, for those between another, and for bright ones one that is for the
+    clean."""
     kinds = [{"kinds": ["noise"]}, {}, {"kinds": ["clean"]}]
     experts = build_network("experts", {"experts": [{"name": "unet", **one} for one in kinds], "prior_width": 3})
     for place, amount in enumerate(added):

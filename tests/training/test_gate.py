@@ -215,7 +215,8 @@ class Off(torch.nn.Module):
 
 
 def test_where_one_cannot_know_the_gate_believes_what_costs_less(tmp_path):
-    """Half of the photographs are hazy, and the prior sees nothing of it: then only the costs can tell the experts apart."""
+    """Half of the photographs are hazy, and the prior sees nothing of it: then only the costs can tell the experts
+    apart."""
     settings = GateSettings(examples=EXAMPLES, plain=0, graphics=0, cost={"steps": 1500, "learning_rate": 5e-3})
     for name in range(4):
         images.write(images.Photograph(torch.full((1, 3, 40, 40), 0.4)), tmp_path / f"{name}.png")

@@ -39,6 +39,7 @@ def test_two_processes_write_one_run(tmp_path):
         timeout=300,
     )
     assert alone.returncode == 0, alone.stderr
-    # The second process sees other crops, so the averaged gradient leads elsewhere than the first process alone would go.
+    # The second process sees other crops, so the averaged gradient leads elsewhere than the first process alone would
+    # go.
     together, single = (load_model(tmp_path / name / "model.safetensors").module for name in ("run", "alone"))
     assert not torch.equal(together.head.weight, single.head.weight)

@@ -21,7 +21,8 @@ def test_scenes_are_held_out_whole_and_in_the_order_people_count_in(folders):
 
 
 def test_more_can_be_done_to_the_degraded_partner_alone(folders):
-    """Half as bright on top: the crop and what the prior sees of it, not the clean partner, and not what is held out."""
+    """Half as bright on top: the crop and what the prior sees of it, not the clean partner, and not what is held
+    out."""
     data = paired_tree(folders)["data"]
     plain, _ = split_sources(DataSettings(**data))
     more, held_out = split_sources(DataSettings(**data, degradations={"low-light exposure=0.5": 1}))

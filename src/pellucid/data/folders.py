@@ -21,7 +21,9 @@ def list_photographs(folder: Path, *, recursive: bool = True) -> list[Path]:
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder" if not folder.exists() else f"{folder}: not a folder")
     found = sorted(
-        path for path in folder.glob("**/*" if recursive else "*") if images.supported(path) and path.is_file()
+        path
+        for path in folder.glob("**/*" if recursive else "*")
+        if images.supported(path) and images.readable(path) and path.is_file()
     )
     if not found:
         raise DataError(f"{folder}: no photographs in this folder (looked for {', '.join(sorted(images.SUFFIXES))})")

@@ -73,6 +73,14 @@ class Source(Protocol):
         """Every file that is looked at."""
         ...
 
+    def parts(self) -> "Sequence[Synthetic | Pairs]":
+        """The sources that it is made of: itself, or those of a mixture."""
+        ...
+
+    def seen_whole(self) -> "Source":
+        """The same without windows: whole photographs, whatever that costs."""
+        ...
+
 
 @dataclass(frozen=True)
 class Synthetic:
@@ -136,6 +144,14 @@ class Synthetic:
         """See `Source`."""
         yield from self.photographs.paths
 
+    def parts(self) -> "Sequence[Synthetic]":
+        """See `Source`."""
+        return [self]
+
+    def seen_whole(self) -> "Synthetic":
+        """See `Source`."""
+        return replace(self, window=None)
+
     def without(self, files: Container[Path]) -> "Synthetic":
         """The photographs that are not among these resolved paths."""
         kept = [path for path in self.photographs.paths if path.resolve() not in files]
@@ -194,6 +210,14 @@ class Mixture:
         """See `Source`."""
         for source in self.sources:
             yield from source.files()
+
+    def parts(self) -> "Sequence[Synthetic | Pairs]":
+        """See `Source`."""
+        return [part for source in self.sources for part in source.parts()]
+
+    def seen_whole(self) -> "Mixture":
+        """See `Source`."""
+        return Mixture([source.seen_whole() for source in self.sources], self.weights)
 
 
 class Pairs:
@@ -280,6 +304,14 @@ class Pairs:
         """See `Source`."""
         for photographs in (self.degraded, self.clean, self.wholes):
             yield from photographs.paths if photographs is not None else ()
+
+    def parts(self) -> "Sequence[Pairs]":
+        """See `Source`."""
+        return [self]
+
+    def seen_whole(self) -> "Pairs":
+        """See `Source`: pairs have no windows."""
+        return self
 
     def without(self, files: Container[Path]) -> "Pairs":
         """The pairs of which no file is among these resolved paths."""

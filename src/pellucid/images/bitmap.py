@@ -1,4 +1,5 @@
-"""BMP files, which libvips' wheel does not know: read and written by Pillow, whose 8 bits are all that the format has."""
+"""BMP files, which libvips' wheel does not know: read and written by Pillow, whose 8 bits are all that the format
+has."""
 
 import struct
 from io import BytesIO

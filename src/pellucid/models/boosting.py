@@ -29,18 +29,19 @@ def boost(
     Untrained, the boosted network returns what the network returns; `pellucid train` or your own loop teaches it more.
 
     Args:
-        network: any module, images (B, 3, H, W) to images of the same size, as `Boosted` takes it. It is only called; frozen, its
-            parameters need no gradients any more, and it stays in evaluation mode.
+        network: any module, images (B, 3, H, W) to images of the same size, as `Boosted` takes it. It is only called;
+            frozen, its parameters need no gradients any more, and it stays in evaluation mode.
         prior: a prior, or its name: `clip`, `clip:FOLDER`, `mobilenet_v2`, `diagnosis`, `restorer:FILE`, ...
         weights: the named prior's weights file, where it needs one; files by name, where several priors joined do.
         freeze_network: train R alone.
-        refinement: "ptgrm" for the network's result; "ptgrm-features" for the map of its layer `layer`, or of its deepest.
-        settings: of `PTGRM` or `FeatureRefinement`, such as `width`, or one of `ABLATIONS`; not those that follow from the prior
-            and the layer.
+        refinement: "ptgrm" for the network's result; "ptgrm-features" for the map of its layer `layer`, or of its
+            deepest.
+        settings: of `PTGRM` or `FeatureRefinement`, such as `width`, or one of `ABLATIONS`; not those that follow from
+            the prior and the layer.
 
     Raises:
-        SettingsError: an unknown prior, refinement, setting or layer, what is no network or no prior, or weights for a prior that
-            is built already.
+        SettingsError: an unknown prior, refinement, setting or layer, what is no network or no prior, or weights for a
+            prior that is built already.
         ModelError: its weights are missing or damaged, or the network changes the size or cannot be run.
         MissingExtraError: it needs a package that is not installed.
     """

@@ -82,7 +82,8 @@ def fill(module: nn.Module, tensors: Mapping[str, Tensor], part: str, path: Path
     """
     state = {key.removeprefix(f"{part}."): value for key, value in tensors.items() if key.startswith(f"{part}.")}
     try:
-        # Copies, since how a tensor lies in a file decides in which order its sums are taken: the last bits would follow.
+        # Copies, since how a tensor lies in a file decides in which order its sums are taken: the last bits would
+        # follow.
         kinds = {key: torch.float32 if value.is_floating_point() else value.dtype for key, value in state.items()}
         module.load_state_dict({key: value.to(kinds[key], copy=True) for key, value in state.items()}, assign=True)
     except RuntimeError as error:

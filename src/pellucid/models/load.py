@@ -19,7 +19,7 @@ from pellucid.models.published import recognise
 from pellucid.models.refinements import build_refinement
 from pellucid.models.save import outside_prior_header
 from pellucid.models.tables import module_within, network_name
-from pellucid.networks import External
+from pellucid.networks import External, module_of
 from pellucid.priors import Shuffled
 
 __all__ = ["LoadedModel", "load_model", "load_network_weights"]
@@ -44,8 +44,9 @@ def load_model(
 
     Args:
         path: the file, or the weights of a published network as their authors give them.
-        network: for a file that is for a network of your own, that network, in `External` or as it is. Where its weights
-            are not those that the file was made with, it is given those of `network.safetensors` beside the file.
+        network: for a file that is for a network of your own, that network, in `External` or as it is. Where its
+            weights are not those that the file was made with, it is given those of `network.safetensors` beside the
+            file.
         import_network: for such a file, import the network that its recipe names instead: this runs its code.
         prior_weights: for a file whose prior is not embedded, that prior's weights.
 
@@ -81,7 +82,8 @@ def load_network_weights(network: nn.Module, weights: Path | Mapping[str, Path])
 
     Args:
         network: what is filled.
-        weights: the file; or files by the names of the modules within the network that they are for, such as `experts.0`.
+        weights: the file; or files by the names of the modules within the network that they are for, such as
+            `experts.0`.
 
     Raises:
         ModelError: a file is missing or damaged, or does not fit.
@@ -93,7 +95,7 @@ def load_network_weights(network: nn.Module, weights: Path | Mapping[str, Path])
         return
     path = weights
     if not has_header(path) and (isinstance(network, External) or recognise(read_weights(path)) is None):
-        load_weights(network.network if isinstance(network, External) else network, path)
+        load_weights(module_of(network), path)
         return
     header, tensors = open_model(path)
     if isinstance(network, External) and header.is_of_own_network:
@@ -129,7 +131,8 @@ def _outside_prior(header: Header, path: Path, weights: Path | None) -> Any:
 
 
 def _recorded_weights(header: Header) -> Weights:
-    """The weights files that the recipe took the prior from, if they are there: read as plain tensors, like any other."""
+    """The weights files that the recipe took the prior from, if they are there: read as plain tensors, like any
+    other."""
     prior = header.recipe.get("prior")
     recorded = prior.get("weights") if isinstance(prior, dict) else None
     if isinstance(recorded, dict):

@@ -24,8 +24,8 @@ from torch import Tensor, nn
 from pellucid.errors import ModelError, SettingsError
 from pellucid.models.file import read_tensors, write_tensors
 from pellucid.models.header import Header
-from pellucid.networks import External, Network
-from pellucid.refinement import Boosted
+from pellucid.networks import External, Network, module_of
+from pellucid.refinement import network_of
 
 __all__ = [
     "NETWORK_FILE",
@@ -45,7 +45,8 @@ def save_own_network(module: nn.Module, folder: Path) -> bool:
     """Writes the weights of a network of the user's own to a folder, beside the model file there, whole or not at all.
 
     Args:
-        module: a network that is not ours, in `External` or as it is, or `Boosted` on one; of any other nothing is written.
+        module: a network that is not ours, in `External` or as it is, or `Boosted` on one; of any other nothing is
+            written.
         folder: where `network.safetensors` goes.
 
     Returns:
@@ -54,10 +55,10 @@ def save_own_network(module: nn.Module, folder: Path) -> bool:
     Raises:
         ModelError: the weights are not finite, or the file cannot be written.
     """
-    network = module.network if isinstance(module, Boosted) else module
+    network = network_of(module)
     if isinstance(network, Network) and not isinstance(network, External):
         return False
-    own = network.network if isinstance(network, External) else network
+    own = module_of(network)
     # Copies: weights that several layers share are stored for each, for the format knows of no sharing.
     tensors = {key: value.detach().cpu().contiguous().clone() for key, value in own.state_dict().items()}
     write_tensors(tensors, folder / NETWORK_FILE)
@@ -100,7 +101,8 @@ def own_network(given: nn.Module | None, header: Header, path: Path, *, imported
         return given
     if not path.with_name(NETWORK_FILE).is_file():
         raise ModelError(
-            f"{path}: was made for a network with other weights than the one given, and no {NETWORK_FILE} lies beside it"
+            f"{path}: was made for a network with other weights than the one given, and no {NETWORK_FILE} lies beside "
+            f"it"
         )
     fill_own_network(given, own_weights(header, path), path)
     return given
@@ -124,7 +126,7 @@ def own_weights(header: Header, path: Path) -> dict[str, Tensor]:
 
 def fill_own_network(network: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
     """Gives a network of the user's own its weights. Raises ModelError where they do not fit."""
-    own = network.network if isinstance(network, External) else network
+    own = module_of(network)
     try:
         own.load_state_dict(tensors)
     except RuntimeError as error:
@@ -135,8 +137,9 @@ def fill_own_network(network: nn.Module, tensors: Mapping[str, Tensor], path: Pa
 
 
 def fingerprint(network: nn.Module) -> str:
-    """The SHA-256 of a network's weights and their names; of one of the user's own the same in `External` and as it is."""
-    own = network.network if isinstance(network, External) else network
+    """The SHA-256 of a network's weights and their names; of one of the user's own the same in `External` and as it
+    is."""
+    own = module_of(network)
     return _fingerprint({f"network.{key}": value for key, value in own.state_dict().items()})
 
 

@@ -259,7 +259,8 @@ def _leaves(spec: str) -> Iterator[str]:
 
 
 def _composed(spec: str) -> tuple[str, list[str]]:
-    """A name of COMPOSED and what stands between its outermost commas; nothing for another spec. Raises SettingsError."""
+    """A name of COMPOSED and what stands between its outermost commas; nothing for another spec. Raises
+    SettingsError."""
     spec = spec.strip()
     name, bracket, inside = spec.partition("(")
     if name not in COMPOSED or not bracket:

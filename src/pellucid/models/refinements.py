@@ -63,8 +63,8 @@ def refinement_for(
         settings: of the refinement, without `prior_width` and `channels`; without `layer` the deepest layer is taken.
 
     Raises:
-        SettingsError: unknown name, wrong settings, no such layer, maps wanted of a prior that has none, or a network that is
-            compiled and was to be refined inside.
+        SettingsError: unknown name, wrong settings, no such layer, maps wanted of a prior that has none, or a network
+            that is compiled and was to be refined inside.
         ModelError: the network cannot be run to find its layers.
     """
     settings = dict(settings or {})
@@ -79,7 +79,8 @@ def refinement_for(
         )
     if name == "ptgrm-features" and is_compiled(network):
         raise SettingsError(
-            "refinement 'ptgrm-features' works inside the network, which a compiled network does not let it; boost the network "
+            "refinement 'ptgrm-features' works inside the network, which a compiled network does not let it; boost the "
+            "network "
             "as it was before torch.compile, and compile R alone, with boosted.refinement.compile()"
         )
     if name == "ptgrm-features":
@@ -89,7 +90,8 @@ def refinement_for(
 
 
 def feature_width(prior: Any, settings: Mapping[str, Any]) -> int:
-    """How many numbers, at each place, a refinement of such settings takes of a prior: channels of its maps, or its width.
+    """How many numbers, at each place, a refinement of such settings takes of a prior: channels of its maps, or its
+    width.
 
     Raises:
         SettingsError: maps are wanted of a prior that has none.

@@ -17,7 +17,7 @@ from pellucid.models.refinements import refinement_name
 from pellucid.models.tables import network_name
 from pellucid.networks import External, contract_of
 from pellucid.priors import Cached, Shuffled
-from pellucid.refinement import Boosted
+from pellucid.refinement import Boosted, network_of
 
 __all__ = ["outside_prior_header", "save", "save_model"]
 
@@ -45,7 +45,7 @@ def save_model(
     Raises:
         ModelError: nothing of it is ours to store, or the file cannot be written.
     """
-    network = module.network if isinstance(module, Boosted) else module
+    network = network_of(module)
     name = network_name(network)
     stored: dict[str, nn.Module] = {}
     bank: dict[str, Tensor] = {}
@@ -99,8 +99,8 @@ def save(
 ) -> list[Path]:
     """Writes a model file that `pellucid.load` reads; of a network that is not ours, its weights beside it.
 
-    The code of a network of your own is never stored: `pellucid.load(path, network=Yours())` is given the class, and fills
-    it with the weights of `network.safetensors`.
+    The code of a network of your own is never stored: `pellucid.load(path, network=Yours())` is given the class, and
+    fills it with the weights of `network.safetensors`.
 
     Args:
         module: a network of ours, what `pellucid.boost` gave, or `External`.
@@ -124,7 +124,8 @@ def save(
 
 
 def outside_prior_header(prior: Any) -> dict[str, str]:
-    """What a header says of a prior that is not in the file: its name, and the SHA-256 of its weights, where it has any.
+    """What a header says of a prior that is not in the file: its name, and the SHA-256 of its weights, where it has
+    any.
 
     The names of the weights do not count, for they change with the versions of libraries.
     """

@@ -9,7 +9,7 @@ from pellucid.networks.contract import Contract, Network, SamplingNetwork, contr
 from pellucid.networks.deconvolution import Deconvolution
 from pellucid.networks.dncnn import DnCNN
 from pellucid.networks.experts import Experts
-from pellucid.networks.external import External
+from pellucid.networks.external import External, module_of
 from pellucid.networks.iat import IAT
 from pellucid.networks.identity import Identity
 from pellucid.networks.nafnet import NAFNet
@@ -43,5 +43,6 @@ __all__ = [
     "UNet",
     "ZeroDCE",
     "contract_of",
+    "module_of",
     "verbs_of",
 ]

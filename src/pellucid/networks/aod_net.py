@@ -18,9 +18,9 @@ class AODNet(Network):
     """Hazy image in, clear image out: (B, 3, H, W) in [0, 1], any size; results are not negative, but may exceed 1.
 
     Source: Li et al., "AOD-Net: All-in-One Dehazing Network" (ICCV 2017, arXiv 1707.06543). The scattering model
-    I = J t + A (1 - t) is rewritten as J = K I - K + b (equation 4) with b = 1, so that transmission t and airlight A are one
-    map K. Section 3.3: five convolutions of 1, 3, 5, 7 and 3 pixels give three channels each and see concatenations of
-    earlier ones; ReLU follows each of them, and the formula.
+    I = J t + A (1 - t) is rewritten as J = K I - K + b (equation 4) with b = 1, so that transmission t and airlight A
+    are one map K. Section 3.3: five convolutions of 1, 3, 5, 7 and 3 pixels give three channels each and see
+    concatenations of earlier ones; ReLU follows each of them, and the formula.
     """
 
     def __init__(self) -> None:

@@ -4,7 +4,8 @@
     restored = network.restore(tile, guidance)       any part of it; (B, channels, h, w) to (B, channels, h, w)
 
 A network that needs nothing of the whole defines `restore` alone. A module of somebody else's, images to images, is
-taken as it is: `verbs_of` gives it the two verbs. Other ranges, channels and outputs are adapted by `networks.external`.
+taken as it is: `verbs_of` gives it the two verbs. Other ranges, channels and outputs are adapted by
+    `networks.external`.
 """
 
 from collections.abc import Sequence
@@ -25,8 +26,8 @@ class Contract:
     Attributes:
         multiple: what the sides of its input must divide by, in pixels; whoever calls it pads.
         scale: output sides over input sides.
-        channels: of its input: 3 for colour; 1 for a network of planes, which restores each channel of a colour image on
-            its own; 6 for the two views of a dual-pixel sensor, of which it makes one image.
+        channels: of its input: 3 for colour; 1 for a network of planes, which restores each channel of a colour image
+            on its own; 6 for the two views of a dual-pixel sensor, of which it makes one image.
         vector: the length of the prior's vector that it must be told; None where it needs none.
         words: whether it can be told in words what is wanted.
         looks: whether it finds something out by itself from the whole picture.
@@ -91,14 +92,16 @@ class Network(nn.Module):
         return known
 
     def restore(self, tile: Tensor, guidance: Guidance) -> Tensor:
-        """Degraded (B, channels, h, w), sides divisible by `contract.multiple`, to restored, sides times `contract.scale`.
+        """Degraded (B, channels, h, w), sides divisible by `contract.multiple`, to restored, sides times
+        `contract.scale`.
 
         What the guidance does not say, the network takes from the tile, as if it were the whole picture.
         """
         raise NotImplementedError
 
     def refine(self, restored: Tensor, degraded: Tensor, guidance: Guidance, *, memory: int | None = None) -> Tensor:
-        """What is left to do with the whole restored picture, (B, 3, H, W), where its tiles are joined: here nothing."""
+        """What is left to do with the whole restored picture, (B, 3, H, W), where its tiles are joined: here
+        nothing."""
         return restored
 
     def traced(self, tile: Tensor, guidance: Guidance) -> tuple[Tensor, Any]:

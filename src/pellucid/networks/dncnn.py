@@ -15,9 +15,9 @@ class DnCNN(Network):
     """Noisy image in, clean image out: (B, 3, H, W), any size, values unclipped both ways.
 
     Source: Zhang et al., "Beyond a Gaussian Denoiser: Residual Learning of Deep CNN for Image Denoising" (TIP 2017,
-    arXiv 1608.03981), section III. For y = x + v the network learns R(y) to be v (equation 1), and x̂ = y - R(y). R is Conv +
-    ReLU, then Conv + BN + ReLU repeatedly, then Conv, all 3 x 3. DnCNN-S has 17 layers and knows one level of noise; DnCNN-B
-    has 20 and knows sigma 0 to 55.
+    arXiv 1608.03981), section III. For y = x + v the network learns R(y) to be v (equation 1), and x̂ = y - R(y). R is
+    Conv + ReLU, then Conv + BN + ReLU repeatedly, then Conv, all 3 x 3. DnCNN-S has 17 layers and knows one level of
+    noise; DnCNN-B has 20 and knows sigma 0 to 55.
 
     A network for grey images (one channel, as published) restores each colour channel on its own; where all three are
     equal, as in a grey photograph, one of them is computed and serves for all.

@@ -12,29 +12,31 @@ from pellucid.errors import ModelError, PellucidError, SettingsError, one_line, 
 from pellucid.guidance import NOTHING, Guidance
 from pellucid.networks.contract import Contract, Network, verbs_of
 
-__all__ = ["External"]
+__all__ = ["External", "module_of"]
 
 
 class External(Network):
     """A foreign network behind the contract of ours: (B, 3, H, W) in [0, 1] in and out.
 
-    Of a network that returns several outputs (a tuple, a list or a dictionary, also within one another), the last image of the
-    right size counts, as where coarse images come before fine ones. One that returns `image, residual` needs `output=0`.
+    Of a network that returns several outputs (a tuple, a list or a dictionary, also within one another), the last image
+    of the right size counts, as where coarse images come before fine ones. One that returns `image, residual` needs
+    `output=0`.
 
     Args:
         target: `package.module:Class` (or any callable that returns a module), or a module that is there already.
         arguments: its keyword arguments.
         multiple: sides that it accepts must be divisible by this, in pixels.
         scale: output sides over input sides.
-        channels: colour channels it takes; with 1, each colour channel is restored on its own; with 6, it makes one image
-            (B, 3, H, W) of the two views of a dual-pixel sensor (B, 6, H, W).
+        channels: colour channels it takes; with 1, each colour channel is restored on its own; with 6, it makes one
+            image (B, 3, H, W) of the two views of a dual-pixel sensor (B, 6, H, W).
         low: the image value that our 0 becomes before the network, and comes back from after it.
         high: the same for our 1; (-1, 1) for networks that work on a symmetric range, (0, 255) for those on bytes.
         output: index or key of the output that counts, where it returns several; None takes the last of the right size.
         others: none; settings that are not known end here, to be refused in words.
 
     Raises:
-        SettingsError: the target does not import, or refuses the arguments; or a setting that there is not, or that cannot be.
+        SettingsError: the target does not import, or refuses the arguments; or a setting that there is not, or that
+            cannot be.
     """
 
     def __init__(
@@ -53,7 +55,8 @@ class External(Network):
         super().__init__()
         if others:  # most often those of the network that a recipe had before
             raise SettingsError(
-                f"external network: {unknown_name('setting', next(iter(others)), _settings())}; where a recipe has another "
+                f"external network: {unknown_name('setting', next(iter(others)), _settings())}; where a recipe has "
+                f"another "
                 "network's settings, replace the section: --set 'network={name: external, settings: {target: "
                 f"{target if isinstance(target, str) else 'package.module:Class'}}}}}'"
             )
@@ -114,7 +117,8 @@ class External(Network):
             raise
         except Exception as error:
             raise ModelError(
-                f"{self.settings['target']}: fails on an image of shape {tuple(image.shape)} ({one_line(error)}); if it needs "
+                f"{self.settings['target']}: fails on an image of shape {tuple(image.shape)} ({one_line(error)}); if "
+                f"it needs "
                 "sides that divide by a number, or other channels, set multiple= or channels= of the external network"
             ) from error
 
@@ -131,6 +135,11 @@ class External(Network):
         got += f" with {', '.join(map(repr, returned))}" if isinstance(returned, Mapping) else ""
         got += f" of {len(returned)}" if isinstance(returned, list | tuple) else ""
         raise ModelError(f"{self.settings['target']}: has no output {self.output!r}, for it returns a {got}")
+
+
+def module_of(network: nn.Module) -> nn.Module:
+    """The module that `External` holds, and else the network itself."""
+    return network.network if isinstance(network, External) else network
 
 
 def _settings() -> list[str]:

@@ -123,14 +123,15 @@ class GlobalBranch(nn.Module):
 class IAT(Network):
     """Dark or badly exposed image in, well exposed image out: (B, 3, H, W) in [0, 1], any size.
 
-    Source: Cui et al., "You Only Need 90K Parameters to Adapt Light: A Light Weight Transformer for Image Enhancement and
-    Exposure Correction" (BMVC 2022, arXiv 2205.14871), section 3: I_t = max(W (I_i ∘ M + A), ε)^γ. A local branch gives every
-    pixel a factor M and an offset A for each colour; a global branch asks the whole picture, by the attention of ten learned
-    queries, for a 3 x 3 colour matrix W and the exponent γ. The stochastic depth of the authors' training is left out.
+    Source: Cui et al., "You Only Need 90K Parameters to Adapt Light: A Light Weight Transformer for Image Enhancement
+    and Exposure Correction" (BMVC 2022, arXiv 2205.14871), section 3: I_t = max(W (I_i ∘ M + A), ε)^γ. A local branch
+    gives every pixel a factor M and an offset A for each colour; a global branch asks the whole picture, by the
+    attention of ten learned queries, for a 3 x 3 colour matrix W and the exponent γ. The stochastic depth of the
+    authors' training is left out.
 
     The global branch must see the whole picture: that is what `look` does, and tiles then come out in their interior as
-    they do in the whole picture. With tiles of 256 pixels and without it, the published weights fall from 23.4 to 18.9 dB
-    on LOL.
+    they do in the whole picture. With tiles of 256 pixels and without it, the published weights fall from 23.4 to 18.9
+    dB on LOL.
 
     Args:
         width: channels of the local branch.

@@ -1,8 +1,8 @@
 """NAFNet: a U-Net without activation functions.
 
-Source: Chen et al., "Simple Baselines for Image Restoration" (ECCV 2022, arXiv 2204.04676), section 3 and figure 3: LayerNorm,
-a gate that multiplies the two halves of the channels (SimpleGate), channel attention without a nonlinearity (SCA), and
-learned, zero-initialised scales on both residual branches.
+Source: Chen et al., "Simple Baselines for Image Restoration" (ECCV 2022, arXiv 2204.04676), section 3 and figure 3:
+LayerNorm, a gate that multiplies the two halves of the channels (SimpleGate), channel attention without a nonlinearity
+(SCA), and learned, zero-initialised scales on both residual branches.
 """
 
 from collections.abc import Sequence
@@ -68,8 +68,8 @@ class NAFBlock(nn.Module):
 class NAFNet(Network):
     """Degraded image in, restored image out: (B, 3, H, W); H and W divisible by `multiple`.
 
-    The channel attention pools the whole input: on tiles it sees the tile only, so a tiled result is close to the untiled one
-    rather than equal (Chu et al., arXiv 2112.04491, measure that gap).
+    The channel attention pools the whole input: on tiles it sees the tile only, so a tiled result is close to the
+    untiled one rather than equal (Chu et al., arXiv 2112.04491, measure that gap).
 
     Args:
         width: channels at the finest scale; they double with each halving of the sides.

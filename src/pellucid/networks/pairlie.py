@@ -26,10 +26,10 @@ class Retinex(NamedTuple):
 class PairLIE(Network):
     """Dark image in, bright image out: (B, 3, H, W) in [0, 1], any size.
 
-    Source: Fu et al., "Learning a Simple Low-Light Image Enhancer From Paired Low-Light Instances" (CVPR 2023), section 3.
-    P-Net projects the image I to i, which lacks what does not suit Retinex (noise); L-Net and R-Net split it, i = L ∘ R, into
-    a grey illumination and a reflectance; the result is L^λ ∘ R. Each network is five 3 x 3 convolutions on reflected borders,
-    with ReLU between them and a sigmoid at the end.
+    Source: Fu et al., "Learning a Simple Low-Light Image Enhancer From Paired Low-Light Instances" (CVPR 2023), section
+    3. P-Net projects the image I to i, which lacks what does not suit Retinex (noise); L-Net and R-Net split it, i = L
+    ∘ R, into a grey illumination and a reflectance; the result is L^λ ∘ R. Each network is five 3 x 3 convolutions on
+    reflected borders, with ReLU between them and a sigmoid at the end.
 
     The losses compare the parts of two images of one scene: `split` gives them.
 

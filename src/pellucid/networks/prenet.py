@@ -27,8 +27,8 @@ class ResidualBlock(nn.Module):
 class PReNet(Network):
     """Rainy image in, clear image out: (B, 3, H, W) in [0, 1], any size.
 
-    Source: Ren et al., "Progressive Image Deraining Networks: A Better and Simpler Baseline" (CVPR 2019, arXiv 1901.09221),
-    section 3. For the stages t = 1 to 6, which share their weights, with x^0 = y the rainy image:
+    Source: Ren et al., "Progressive Image Deraining Networks: A Better and Simpler Baseline" (CVPR 2019, arXiv
+    1901.09221), section 3. For the stages t = 1 to 6, which share their weights, with x^0 = y the rainy image:
 
         x^{t-0.5} = f_in(x^{t-1}, y)                   a convolution with ReLU
         s^t = f_recurrent(s^{t-1}, x^{t-0.5})          a convolutional LSTM, s^0 = 0

@@ -1,8 +1,9 @@
 """PromptIR: a Restormer whose decoder is prompted with what it sees of the degradation.
 
-Source: Potlapalli et al., "PromptIR: Prompting for All-in-One Blind Image Restoration" (NeurIPS 2023, arXiv 2306.13090),
-section 3: prompt generation (PGM) mixes learned components by weights taken from the features, prompt interaction (PIM) lets
-the features attend to the result.
+Source: Potlapalli et al., "PromptIR: Prompting for All-in-One Blind Image Restoration" (NeurIPS 2023, arXiv
+    2306.13090),
+section 3: prompt generation (PGM) mixes learned components by weights taken from the features, prompt interaction (PIM)
+lets the features attend to the result.
 """
 
 from collections.abc import Iterator, Sequence
@@ -55,7 +56,8 @@ class PromptGeneration(nn.Module):
             return logits
 
     def forward(self, features: Tensor, weights: Tensor) -> Tensor:
-        """Features (B, C, h, w), of which the size counts, and weights (B, components) to the prompt (B, width, h, w)."""
+        """Features (B, C, h, w), of which the size counts, and weights (B, components) to the prompt (B, width, h,
+        w)."""
         with without_autocast(features):
             mixed = torch.einsum("bn,nchw->bchw", weights.float(), self.components.float())
             resized = F.interpolate(mixed, features.shape[2:], mode="bilinear", align_corners=False)
@@ -105,7 +107,8 @@ class PromptBlock(nn.Module):
 
 
 class PromptIR(Restormer):
-    """Degraded image in, restored image out, whatever the degradation: (B, channels, H, W); sides divisible by `multiple`.
+    """Degraded image in, restored image out, whatever the degradation: (B, channels, H, W); sides divisible by
+    `multiple`.
 
     Before each scale of the decoder the features are prompted. The weights of the prompt's components come from the
     features alone, no degradation is ever named; `prompt_weights` shows them.
@@ -115,13 +118,14 @@ class PromptIR(Restormer):
     picture's, for `look` finds them. The other two stay the tile's, since the features of a whole picture do not fit in
     bounded memory: a tiled result is close to the untiled one rather than equal.
 
-    Without `prompts` it is Restormer to the bit. For a comparison at equal parameters, what the prompts took can be spent in
-    five more blocks at the coarsest scale, where most of it was: `prompts=False, blocks=(4, 6, 6, 13)` has 99.2 % of the
-    default's parameters.
+    Without `prompts` it is Restormer to the bit. For a comparison at equal parameters, what the prompts took can be
+    spent in
+    five more blocks at the coarsest scale, where most of it was: `prompts=False, blocks=(4, 6, 6, 13)` has 99.2 % of
+    the default's parameters.
 
     Args:
-        width: channels at the finest scale, as in `Restormer`, like `blocks`, `refinement_blocks`, `heads`, `expansion`,
-            `bias`, `norm_bias` and `channels`.
+        width: channels at the finest scale, as in `Restormer`, like `blocks`, `refinement_blocks`, `heads`,
+            `expansion`, `bias`, `norm_bias` and `channels`.
         prompts: whether there are any.
         components: of each prompt.
         prompt_widths: channels of the prompts, coarsest scale first.
@@ -189,7 +193,8 @@ class PromptIR(Restormer):
                 )
             )
         if self.joins:
-            # The coarsest prompt leaves half the channels, so the first scale of the decoder takes fewer than Restormer's.
+            # The coarsest prompt leaves half the channels, so the first scale of the decoder takes fewer than
+            # Restormer's.
             self.upsamples[0] = upsample(coarsest // 2)
             self.joins[0] = nn.Conv2d(coarsest // 4 + coarsest // 2, coarsest // 2, 1, bias=bias)
 
@@ -238,7 +243,8 @@ class PromptIR(Restormer):
     def prompt_weights(self, image: Tensor) -> list[Tensor]:
         """How much of each component is in the prompts.
 
-        At most sixteen parts of 128 x 128 pixels, spread over the picture, are looked at one after the other, and the means
+        At most sixteen parts of 128 x 128 pixels, spread over the picture, are looked at one after the other, and the
+        means
         of their features stand for it: the memory this takes does not grow with the picture.
 
         Args:

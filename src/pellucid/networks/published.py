@@ -19,7 +19,8 @@ class Published:
     """How the authors of one network name its weights."""
 
     task: str
-    """What they were trained for, in a word of the registry of data sets; empty where for several, or files do not tell."""
+    """What they were trained for, in a word of the registry of data sets; empty where for several, or files do not
+    tell."""
     marks: tuple[str, ...]
     """Keys that every such file has: enough to pass other files by, and for `settings` to read."""
     settings: Callable[[Weights], dict[str, Any]]
@@ -29,9 +30,11 @@ class Published:
     copies: str = r"(?!)"
     """A regular expression for the beginning of keys whose tensors stand in the file under another key too."""
     idle: str = r"(?!)"
-    """A regular expression for the beginning of keys whose tensors the authors' network never used: they are dropped."""
+    """A regular expression for the beginning of keys whose tensors the authors' network never used: they are
+    dropped."""
     single: str = r"(?!)"
-    """A regular expression for the beginning of keys whose tensors have a first axis of length one that ours have not."""
+    """A regular expression for the beginning of keys whose tensors have a first axis of length one that ours have
+    not."""
 
     def rename(self, weights: Weights) -> dict[str, Tensor]:
         """The same tensors by our keys."""
@@ -61,5 +64,6 @@ def numbered(ours: str, first: int) -> Callable[[re.Match[str]], str]:
 
 
 def upwards(ours: str, coarsest: int) -> Callable[[re.Match[str]], str]:
-    """Our name with the number that the first group found, where theirs fall from `coarsest` on and ours rise from 0."""
+    """Our name with the number that the first group found, where theirs fall from `coarsest` on and ours rise from
+    0."""
     return lambda found: ours.format(coarsest - int(found[1]))

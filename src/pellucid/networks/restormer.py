@@ -1,8 +1,9 @@
 """Restormer: a U-Net of transformer blocks whose attention is between channels, so that its cost grows with the pixels.
 
-Source: Zamir et al., "Restormer: Efficient Transformer for High-Resolution Image Restoration" (CVPR 2022, arXiv 2111.09881),
-section 3 and figure 2: multi-Dconv head transposed attention (MDTA, equation 1) and the gated-Dconv feed-forward network
-(GDFN, equation 2).
+Source: Zamir et al., "Restormer: Efficient Transformer for High-Resolution Image Restoration" (CVPR 2022, arXiv
+    2111.09881),
+section 3 and figure 2: multi-Dconv head transposed attention (MDTA, equation 1) and the gated-Dconv feed-forward
+network (GDFN, equation 2).
 """
 
 import math
@@ -22,7 +23,8 @@ __all__ = ["RESTORMER_NAMES", "Restormer", "TransposedAttentionBlock", "restorme
 
 
 class VarianceNorm(nn.Module):
-    """Divides the values of each place by their standard deviation and leaves their mean: the published norm without biases."""
+    """Divides the values of each place by their standard deviation and leaves their mean: the published norm without
+    biases."""
 
     def __init__(self, width: int, epsilon: float = 1e-5) -> None:
         super().__init__()
@@ -40,8 +42,8 @@ class VarianceNorm(nn.Module):
 class TransposedAttentionBlock(nn.Module):
     """Restormer's block: attention between channels (MDTA), then a gated feed-forward network (GDFN).
 
-    The attention matrix is a statistic of all places. Who cuts a map into windows sums `products` of `mix` over them, takes
-    `attention` of the sum, and gives it to `finish` for each.
+    The attention matrix is a statistic of all places. Who cuts a map into windows sums `products` of `mix` over them,
+    takes `attention` of the sum, and gives it to `finish` for each.
 
     Args:
         width: channels.
@@ -135,10 +137,12 @@ class Restormer(Network):
             refinement have twice as many.
         blocks: blocks at each scale, finest first, on the way down and again on the way up (once at the coarsest).
         refinement_blocks: blocks after the decoder, at full resolution.
-        heads: of the attention at each scale, finest first; the decoder's last blocks and the refinement take the first.
+        heads: of the attention at each scale, finest first; the decoder's last blocks and the refinement take the
+            first.
         expansion: of the feed-forward networks.
         bias: whether the blocks' convolutions, the 1x1 ones and the last have biases.
-        norm_bias: whether normalisations subtract the mean and have offsets; the published Gaussian denoisers do without.
+        norm_bias: whether normalisations subtract the mean and have offsets; the published Gaussian denoisers do
+            without.
         channels: colour channels of the image.
     """
 
@@ -212,7 +216,8 @@ class Restormer(Network):
         return self._restored(tile, lambda _scale, features: features)
 
     def _restored(self, degraded: Tensor, between: Callable[[int, Tensor], Tensor]) -> Tensor:
-        """The restored image, where what enters the decoder's `n`-th scale, coarsest first, first goes through `between`."""
+        """The restored image, where what enters the decoder's `n`-th scale, coarsest first, first goes through
+        `between`."""
         features, skips = self._encode(self._planes(degraded))
         for scale in range(len(self.upsamples)):
             features = self._decode(scale, between(scale, features), skips)
@@ -234,7 +239,8 @@ class Restormer(Network):
         return self.middle(features), skips
 
     def _decode(self, scale: int, features: Tensor, skips: list[Tensor]) -> Tensor:
-        """One scale up: what the decoder's `scale`-th scale, coarsest first, makes of the features below and those kept."""
+        """One scale up: what the decoder's `scale`-th scale, coarsest first, makes of the features below and those
+        kept."""
         joined = torch.cat([self.upsamples[scale](features), skips[scale]], dim=1)
         decoded: Tensor = self.decoders[scale](self.joins[scale](joined) if scale < len(self.joins) else joined)
         return decoded

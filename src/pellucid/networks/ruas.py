@@ -85,10 +85,10 @@ class RUAS(Network):
     """Dark image in, bright image out: (B, 3, H, W) in [0, 1], any size.
 
     Source: Liu et al., "Retinex-inspired Unrolling with Cooperative Prior Architecture Search for Low-light Image
-    Enhancement" (CVPR 2021, arXiv 2012.05609), section 3. Illumination estimation, from the dark image y: a warm start t̂ is
-    the largest value of a small window, in y at first and in the last result u, less half of u - y, from then on; a searched
-    cell refines it to t; u = y / t. Noise removal: a second stack of searched cells predicts the noise of the last u.
-    `ILLUMINATION` and `NOISE` are what the authors' search gave.
+    Enhancement" (CVPR 2021, arXiv 2012.05609), section 3. Illumination estimation, from the dark image y: a warm start
+    t̂ is the largest value of a small window, in y at first and in the last result u, less half of u - y, from then on;
+    a searched cell refines it to t; u = y / t. Noise removal: a second stack of searched cells predicts the noise of
+    the last u. `ILLUMINATION` and `NOISE` are what the authors' search gave.
 
     The losses are computed of every stage: `stages` gives them.
 
@@ -96,8 +96,8 @@ class RUAS(Network):
         iterations: stages of illumination estimation, each with a cell of its own.
         blocks: cells of noise removal.
         width: channels of these.
-        denoise: whether noise removal follows. The authors do it with their weights for LOL, and leave it out with those
-            for MIT-Adobe FiveK and DarkFace.
+        denoise: whether noise removal follows. The authors do it with their weights for LOL, and leave it out with
+            those for MIT-Adobe FiveK and DarkFace.
     """
 
     def __init__(self, iterations: int = 3, blocks: int = 3, width: int = 6, denoise: bool = True) -> None:

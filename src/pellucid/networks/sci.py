@@ -69,9 +69,11 @@ class SCI(Network):
     """Dark image in, bright image out: (B, 3, H, W) in [0, 1], any size.
 
     Source: Ma et al., "Toward Fast, Flexible, and Robust Low-Light Image Enhancement" (CVPR 2022, arXiv 2204.10137).
-    Equation 1: u^t = H(x^t), x^{t+1} = x^t + u^t, x^0 = y, estimates the illumination x of the dark image y. Equation 2, in
-    training: z^t = y / x^t is enhanced, a calibration s^t = K(z^t) is computed of it, and v^t = y + s^t is the next stage's
-    input (equation 3), so that all stages come to agree. At test time one stage suffices: 258 parameters, z = y / x.
+    Equation 1: u^t = H(x^t), x^{t+1} = x^t + u^t, x^0 = y, estimates the illumination x of the dark image y. Equation
+        2, in
+    training: z^t = y / x^t is enhanced, a calibration s^t = K(z^t) is computed of it, and v^t = y + s^t is the next
+    stage's input (equation 3), so that all stages come to agree. At test time one stage suffices: 258 parameters, z = y
+    / x.
 
     The losses are computed of every stage: `stages` gives them.
 

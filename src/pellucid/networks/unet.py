@@ -1,9 +1,9 @@
 """A U-Net of plain residual 3x3 convolutions: the DRUNet family.
 
-Source: Zhang et al., "Plug-and-Play Image Restoration with Deep Denoiser Prior" (TPAMI 2021, arXiv 2008.13751), section 3:
-four scales, residual blocks of two convolutions with one ReLU, strided 2x2 convolutions down, transposed 2x2 convolutions
-up, additive skips, no biases and no normalisation. Without biases f(a x) = a f(x), so a denoiser keeps working at noise
-levels beyond those it was trained on (Mohan et al., ICLR 2020, arXiv 1906.05478).
+Source: Zhang et al., "Plug-and-Play Image Restoration with Deep Denoiser Prior" (TPAMI 2021, arXiv 2008.13751), section
+3: four scales, residual blocks of two convolutions with one ReLU, strided 2x2 convolutions down, transposed 2x2
+convolutions up, additive skips, no biases and no normalisation. Without biases f(a x) = a f(x), so a denoiser keeps
+working at noise levels beyond those it was trained on (Mohan et al., ICLR 2020, arXiv 1906.05478).
 
 Two choices are ours: there is no noise map (one network is blind to the level), and the network predicts what to add to
 the degraded image rather than the image, which keeps 8 bits of mantissa enough in bfloat16.
@@ -44,10 +44,10 @@ class UNet(Network):
         widths: channels at each scale, finest first; each scale halves the sides.
         blocks: residual blocks per scale, on the way down and again on the way up (once at the coarsest).
         channels: colour channels of the image.
-        bias: give the convolutions biases. Without, f(a x) = a f(x): a network that cannot tell a dark photograph from a
-            bright one. Weights of a network without biases are taken by one with: its biases are then zero.
-        beside: planes that are given beside the image, after its channels: (B, channels + beside, H, W). Weights of a network
-            that is given none are taken by one that is: it then does not look at them, until it learns to.
+        bias: give the convolutions biases. Without, f(a x) = a f(x): a network that cannot tell a dark photograph from
+            a bright one. Weights of a network without biases are taken by one with: its biases are then zero.
+        beside: planes that are given beside the image, after its channels: (B, channels + beside, H, W). Weights of a
+            network that is given none are taken by one that is: it then does not look at them, until it learns to.
     """
 
     def __init__(

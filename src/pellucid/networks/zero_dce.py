@@ -13,10 +13,11 @@ __all__ = ["ZeroDCE"]
 class ZeroDCE(Network):
     """Dark image in, bright image out: (B, 3, H, W) in [0, 1], any size.
 
-    Source: Guo et al., "Zero-Reference Deep Curve Estimation for Low-Light Image Enhancement" (CVPR 2020, arXiv 2001.06826).
-    Equation 3: LE_n(x) = LE_{n-1}(x) + A_n(x) LE_{n-1}(x) (1 - LE_{n-1}(x)), where LE_0 is the degraded image, n goes from 1 to
-    8, and each colour channel has its own map A_n in [-1, 1]. The maps come from DCE-Net (section 3.2): seven 3 x 3
-    convolutions with symmetrical, concatenating skips, ReLU between them and tanh at the end.
+    Source: Guo et al., "Zero-Reference Deep Curve Estimation for Low-Light Image Enhancement" (CVPR 2020, arXiv
+        2001.06826).
+    Equation 3: LE_n(x) = LE_{n-1}(x) + A_n(x) LE_{n-1}(x) (1 - LE_{n-1}(x)), where LE_0 is the degraded image, n goes
+    from 1 to 8, and each colour channel has its own map A_n in [-1, 1]. The maps come from DCE-Net (section 3.2): seven
+    3 x 3 convolutions with symmetrical, concatenating skips, ReLU between them and tanh at the end.
 
     The losses (section 3.3) look at the maps too: `curves` gives them, and `brighten` applies them.
 
@@ -46,7 +47,8 @@ class ZeroDCE(Network):
         return cls(width=4, iterations=2)
 
     def curves(self, degraded: Tensor) -> Tensor:
-        """The maps A_1, ..., A_n in [-1, 1], float32 (B, 3 n, H, W): red, green and blue of the first, then the next."""
+        """The maps A_1, ..., A_n in [-1, 1], float32 (B, 3 n, H, W): red, green and blue of the first, then the
+        next."""
         features, skips = degraded, []
         for layer in self.encoder:
             features = layer(features).relu_()

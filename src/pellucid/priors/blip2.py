@@ -79,8 +79,9 @@ class Blip2Prior(FrozenPrior):
 def blip2(name: str = DEFAULT_BLIP2) -> Blip2Prior:
     """BLIP-2 without its language model, by its name on the Hugging Face hub or by a folder saved by `save_pretrained`.
 
-    The cache is looked at first; only files that are not there are downloaded, and of those only the needed ones. Raises
-    MissingExtraError without transformers, and ModelError when files are missing, cannot be had, or hold another model.
+    The cache is looked at first; only files that are not there are downloaded, and of those only the needed ones.
+    Raises MissingExtraError without transformers, and ModelError when files are missing, cannot be had, or hold another
+    model.
     """
     require("transformers", "priors")
     return load_pretrained("blip2", name, _load, files=FILES, what="a BLIP-2 model")

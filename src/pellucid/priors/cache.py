@@ -1,9 +1,9 @@
 """Vectors kept on disk, so that a prior sees every picture once: for fixed data, and for every later run over it.
 
-A folder holds one SQLite database. A vector's key is the SHA-256 of what it depends on: the content of the view (the image
-and all that was done to it) and the identity of the prior (see `prior_identity`). A change of either is another key, and
-never a stale vector. Each vector carries a checksum: one that does not fit is computed again, and a database that is damaged
-is set aside and begun anew. Any number of processes and threads may use a folder at once.
+A folder holds one SQLite database. A vector's key is the SHA-256 of what it depends on: the content of the view (the
+image and all that was done to it) and the identity of the prior (see `prior_identity`). A change of either is another
+key, and never a stale vector. Each vector carries a checksum: one that does not fit is computed again, and a database
+that is damaged is set aside and begun anew. Any number of processes and threads may use a folder at once.
 """
 
 import hashlib
@@ -31,7 +31,8 @@ from pellucid.version import __version__
 __all__ = ["Cached", "prior_identity"]
 
 FORMAT = 2
-"""Raised when the file's layout changes, or what any prior computes from the same weights: older vectors are forgotten."""
+"""Raised when the file's layout changes, or what any prior computes from the same weights: older vectors are
+forgotten."""
 FILE = "vectors.sqlite"
 PATIENCE = 60.0
 """How long to wait for another process to finish writing, in seconds."""
@@ -49,9 +50,9 @@ DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 class Cached(FrozenPrior):
     """A prior whose vectors are kept in a folder; a prior itself, in its stead and under its name.
 
-    The first time it computes what the prior computes, bit for bit, in batches as they come, and keeps it; from then on it
-    reads. Feature maps are too large to keep and are computed. Mixed precision is switched off around the prior, because
-    what is kept serves callers with and without it; convert the prior itself for a lower precision.
+    The first time it computes what the prior computes, bit for bit, in batches as they come, and keeps it; from then on
+    it reads. Feature maps are too large to keep and are computed. Mixed precision is switched off around the prior,
+    because what is kept serves callers with and without it; convert the prior itself for a lower precision.
 
     Args:
         prior: any prior; frozen by this, and kept, not copied. Its weights may still be replaced or converted, and its
@@ -119,11 +120,13 @@ class Cached(FrozenPrior):
 
 
 def prior_identity(prior: Any) -> str:
-    """The SHA-256 of what decides a prior's vectors: the classes and settings of all its modules, and every bit of its weights.
+    """The SHA-256 of what decides a prior's vectors: the classes and settings of all its modules, and every bit of its
+    weights.
 
-    A module's settings are its attributes, however they are called: numbers, texts, tensors, functions by their names, lists,
-    dictionaries and data classes of these, and the configurations of transformers and diffusers. Of other objects only the
-    class counts. A number that a module changes while it runs, such as a counter, makes it another prior.
+    A module's settings are its attributes, however they are called: numbers, texts, tensors, functions by their names,
+    lists, dictionaries and data classes of these, and the configurations of transformers and diffusers. Of other
+    objects only the class counts. A number that a module changes while it runs, such as a counter, makes it another
+    prior.
 
     It changes with the version of pellucid, too.
     """
@@ -132,7 +135,8 @@ def prior_identity(prior: Any) -> str:
 
 
 def _description(prior: Any, tensor: Callable[[Tensor], str]) -> str:
-    """What decides a prior's vectors as a text, the same in every process; `tensor` says what stands in it for a tensor."""
+    """What decides a prior's vectors as a text, the same in every process; `tensor` says what stands in it for a
+    tensor."""
     written: list[str] = []
     seen: dict[int, int] = {}
     """How many objects had been met before one: what is met again, perhaps within itself, is not described again."""
@@ -197,7 +201,8 @@ def _content(tensor: Tensor) -> str:
 
 
 def _place(tensor: Tensor) -> str:
-    """Where a tensor lies, and how often it was written to in place: other content has another place, or another number."""
+    """Where a tensor lies, and how often it was written to in place: other content has another place, or another
+    number."""
     return f"{tensor.dtype}{tensor.data_ptr()}{tuple(tensor.shape)}{_version(tensor)}"
 
 
@@ -215,8 +220,8 @@ def _version(tensor: Tensor) -> int:
 class _Store:
     """Bytes by key, in one SQLite file of a folder.
 
-    It is opened for every call: that takes a tenth of a millisecond, and leaves nothing that a forked process, a thread or
-    a pickle could share by mistake.
+    It is opened for every call: that takes a tenth of a millisecond, and leaves nothing that a forked process, a thread
+    or a pickle could share by mistake.
     """
 
     def __init__(self, folder: Path) -> None:

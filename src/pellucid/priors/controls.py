@@ -4,7 +4,8 @@ Zeros           no prior: the same layers, fed nothing
 RandomVectors   a vector of its own for every image, that says nothing about it
 Shuffled        another image's vector: the right distribution, the wrong content
 
-Each has maps, too, of as many channels as its vector has numbers: the controls of a refinement that takes a prior's maps.
+Each has maps, too, of as many channels as its vector has numbers: the controls of a refinement that takes a prior's
+    maps.
 """
 
 import hashlib
@@ -56,7 +57,8 @@ class RandomVectors(FrozenPrior):
 
     @torch.no_grad()
     def maps(self, image: Tensor) -> Tensor:
-        """As the vectors, a map for each number: (B, 3, H, W) in [0, 1] to (B, width, 8, 8) of unit root-mean-square."""
+        """As the vectors, a map for each number: (B, 3, H, W) in [0, 1] to (B, width, 8, 8) of unit
+        root-mean-square."""
         drawn = self._drawn(self.prepare(image), self.width, *self.size)
         return unit_rms(drawn.flatten(1)).reshape(drawn.shape)
 
@@ -74,7 +76,8 @@ class Shuffled(FrozenPrior):
 
     Args:
         prior: the prior under test.
-        bank: its vectors (N, width) for other images, or for all images of a set; or its maps (N, C, h, w); N is at least 2.
+        bank: its vectors (N, width) for other images, or for all images of a set; or its maps (N, C, h, w); N is at
+            least 2.
 
     Raises ValueError when the bank has another shape.
     """
@@ -85,7 +88,8 @@ class Shuffled(FrozenPrior):
         fits = bank.ndim == 4 or (bank.ndim == 2 and bank.shape[1] == prior.width)
         if not fits or len(bank) < 2:
             raise ValueError(
-                f"expected a bank of at least 2 vectors, (N, {prior.width}), or maps, (N, C, h, w), got {tuple(bank.shape)}"
+                f"expected a bank of at least 2 vectors, (N, {prior.width}), or maps, (N, C, h, w), got "
+                f"{tuple(bank.shape)}"
             )
         super().__init__(f"shuffled {prior.name}", prior.width, prior.size)
         self.view_channels = prior.view_channels
@@ -121,7 +125,8 @@ class Shuffled(FrozenPrior):
         return self._others(self.prepare(image), own, unit_rms(self.bank.mean((2, 3))))
 
     def _others(self, view: Tensor, own: Tensor, known: Tensor) -> Tensor:
-        """Of the bank, what belongs to images other than those of `view`; they are told apart by rows of `own` and `known`."""
+        """Of the bank, what belongs to images other than those of `view`; they are told apart by rows of `own` and
+        `known`."""
         likest = (own @ known.T).argmax(1).tolist()
         steps = [1 + number % (len(self.bank) - 1) for number in _fingerprints(view)]
         return self.bank[[(place + step) % len(self.bank) for place, step in zip(likest, steps, strict=True)]]

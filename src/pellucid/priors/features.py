@@ -1,4 +1,5 @@
-"""Priors from any network's own features: a restoration model trained elsewhere, as the PTG-RM paper's table 1 has it ("-r")."""
+"""Priors from any network's own features: a restoration model trained elsewhere, as the PTG-RM paper's table 1 has it
+("-r")."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,12 +17,14 @@ __all__ = ["ModuleFeatures"]
 class ModuleFeatures(FrozenPrior):
     """What one layer of a network gives, averaged over the image; `maps` gives it where it lies.
 
-    Any module will do that takes images (B, 3, *size). It is frozen and kept, not copied: give a copy if you train it. A
-    network that works on several pictures per image, such as its colours one by one, gives the mean of their features.
+    Any module will do that takes images (B, 3, *size). It is frozen and kept, not copied: give a copy if you train it.
+    A network that works on several pictures per image, such as its colours one by one, gives the mean of their
+    features.
 
     Args:
         module: the network.
-        layer: the layer's name in the module, as `named_modules` has it; by default the deepest one (`layers.find_layer`).
+        layer: the layer's name in the module, as `named_modules` has it; by default the deepest one
+            (`layers.find_layer`).
         name: recorded in model files, such as "restorer:FILE".
         size: height and width of the view, in pixels; what the network accepts.
         mean, std: what is subtracted from, and divides, RGB in [0, 1], for networks of another range.

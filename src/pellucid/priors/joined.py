@@ -19,11 +19,11 @@ class Joined(FrozenPrior):
     """The vectors of several priors end to end, in the order given.
 
     Each member prepares its own view, of its own size and channels. The joined view holds them all, flattened one after
-    the other, as the channels of a single pixel: (B, n, 1, 1), so that it is batched and cached like any other view, and
-    `encode` takes it apart again without loss.
+    the other, as the channels of a single pixel: (B, n, 1, 1), so that it is batched and cached like any other view,
+    and `encode` takes it apart again without loss.
 
-    The members' vectors are not scaled again: every part is what its member gives alone, of unit root-mean-square, and so
-    is the whole unless a member is `zeros`.
+    The members' vectors are not scaled again: every part is what its member gives alone, of unit root-mean-square, and
+    so is the whole unless a member is `zeros`.
 
     Args:
         priors: the members, two at least; frozen and kept, not copied.
@@ -59,8 +59,8 @@ class Joined(FrozenPrior):
     def maps(self, image: Tensor) -> Tensor:
         """The feature maps of the members that have them, one over the other: (B, 3, H, W) in [0, 1] to (B, C, h, w).
 
-        All are brought to the largest one's sides, of at most 64: up by bilinear interpolation, down by averaging. Raises
-        ModelError when no member has feature maps.
+        All are brought to the largest one's sides, of at most 64: up by bilinear interpolation, down by averaging.
+        Raises ModelError when no member has feature maps.
         """
         having = [prior for prior in self._members() if hasattr(prior, "maps")]
         if not having:

@@ -1,4 +1,5 @@
-"""Pre-trained models by their name on the Hugging Face hub or by a folder: found, loaded quietly, or an error of one line."""
+"""Pre-trained models by their name on the Hugging Face hub or by a folder: found, loaded quietly, or an error of one
+line."""
 
 import importlib
 import json
@@ -123,8 +124,8 @@ def load_module(kind: Any, name: str, local: bool, *, part: str, **more: Any) ->
 def image_settings(name: str, local: bool) -> dict[str, Any]:
     """The settings of a model's image processor; `image_mean` and `image_std` are there, three numbers each.
 
-    Read as they are: the processors' classes would need Pillow or torchvision, and crop the margins away. Raises OSError
-    when there are none, and ModelError when mean and deviation are not among them.
+    Read as they are: the processors' classes would need Pillow or torchvision, and crop the margins away. Raises
+    OSError when there are none, and ModelError when mean and deviation are not among them.
     """
     settings = json.loads(_first_file(name, PREPROCESSOR, local).read_text(encoding="utf-8"))
     settings = settings.get("image_processor", settings)
@@ -162,13 +163,15 @@ def read_tensors(name: str, prefixes: tuple[str, ...], local: bool) -> dict[str,
 
 
 def patch_map(tokens: Tensor, size: tuple[int, int], patch: int) -> Tensor:
-    """Patch tokens (B, n, C) of a view of `size`, row by row, to a map (B, C, h, w) in float32; patches of side `patch`."""
+    """Patch tokens (B, n, C) of a view of `size`, row by row, to a map (B, C, h, w) in float32; patches of side
+    `patch`."""
     height, width = size[0] // patch, size[1] // patch
     return tokens.transpose(1, 2).reshape(len(tokens), -1, height, width).float()
 
 
 def _first_file(name: str, files: Sequence[str], local: bool) -> Path:
-    """The first of some files that a folder, the cache or (unless `local`) the hub has. Raises OSError where none is."""
+    """The first of some files that a folder, the cache or (unless `local`) the hub has. Raises OSError where none
+    is."""
     from transformers.utils import cached_file
 
     for file in files:
@@ -181,7 +184,8 @@ def _first_file(name: str, files: Sequence[str], local: bool) -> Path:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """No bars, reports, retries or quarrels between the libraries on the terminal while loading; as it was, afterwards."""
+    """No bars, reports, retries or quarrels between the libraries on the terminal while loading; as it was,
+    afterwards."""
     names = [name for name in ("transformers", "diffusers", "huggingface_hub") if name in sys.modules]
     libraries: list[Any] = [importlib.import_module(f"{name}.utils.logging") for name in names]
     bars = [library for library in libraries if getattr(library, "is_progress_bar_enabled", bool)()]

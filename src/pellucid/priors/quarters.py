@@ -13,8 +13,8 @@ __all__ = ["Quarters"]
 class Quarters(FrozenPrior):
     """The mean of another prior's vectors of the four quarters of a picture.
 
-    A prior of a fixed size sees a large photograph shrunk, and fine noise or blur are gone. Of a quarter it sees twice as
-    much, and with `joined(PRIOR, quarters(PRIOR))` both scales.
+    A prior of a fixed size sees a large photograph shrunk, and fine noise or blur are gone. Of a quarter it sees twice
+    as much, and with `joined(PRIOR, quarters(PRIOR))` both scales.
 
     Args:
         prior: frozen and kept, not copied.

@@ -25,8 +25,8 @@ GRID = (16, 16)
 class SnrPrior(FrozenPrior):
     """The signal-to-noise ratio at 16 x 16 places of an image, as one vector of 257; `maps` gives it for every pixel.
 
-    The view is a map of the ratio's logarithm at the image's own resolution, log(1 + S) / log(10001), averaged to 16 x 16.
-    The vector is it as 2v - 1, row by row, and last a one, from which the components' absolute sizes can be told.
+    The view is a map of the ratio's logarithm at the image's own resolution, log(1 + S) / log(10001), averaged to 16 x
+    16. The vector is it as 2v - 1, row by row, and last a one, from which the components' absolute sizes can be told.
     """
 
     def __init__(self) -> None:
@@ -55,8 +55,8 @@ class SnrPrior(FrozenPrior):
 def snr_map(image: Tensor) -> Tensor:
     """S = L / (|luma - L| + 1e-4), where L is the mean of the luma over 5 x 5 pixels: (B, 3, H, W) to (B, 1, H, W).
 
-    The luma is that of the image clamped to [0, 1]; at the borders the mean is over the pixels that there are. Values lie
-    in [0, 10000]. Raises ValueError when `image` is not (B, 3, H, W).
+    The luma is that of the image clamped to [0, 1]; at the borders the mean is over the pixels that there are. Values
+    lie in [0, 10000]. Raises ValueError when `image` is not (B, 3, H, W).
     """
     luma = luma_of(image)
     signal = F.avg_pool2d(luma, WINDOW, stride=1, padding=WINDOW // 2, count_include_pad=False)

@@ -1,7 +1,8 @@
 """Stable Diffusion as a prior, through diffusers: what its denoiser sees in an image on the way to removing noise.
 
-This is "-s" of the PTG-RM paper's table 1. The image is encoded by the autoencoder, noise of one timestep is added to the
-latent, and the UNet runs with an empty prompt down to its middle block, whose features are the prior. Nothing in it is
+This is "-s" of the PTG-RM paper's table 1. The image is encoded by the autoencoder, noise of one timestep is added to
+the latent, and the UNet runs with an empty prompt down to its middle block, whose features are the prior. Nothing in it
+is
 random: the latent is the mean of the autoencoder's distribution, and the noise is the same for every image.
 """
 
@@ -43,7 +44,8 @@ class StableDiffusionPrior(FrozenPrior):
         vae: `AutoencoderKL` of diffusers; its decoder is taken off, so give a copy if you need it.
         unet: `UNet2DConditionModel` of diffusers; what follows its middle block is taken off likewise.
         prompt: the text encoder's states for the prompt, (1, tokens, C).
-        kept: the part of the latent's variance that the noise leaves at this timestep, in (0, 1]; DDPM's product of alphas.
+        kept: the part of the latent's variance that the noise leaves at this timestep, in (0, 1]; DDPM's product of
+            alphas.
         timestep: how much noise, from 0 on, as the UNet was told in its training.
         name: recorded in model files.
         seed: of the noise.
@@ -101,8 +103,8 @@ def stable_diffusion(name: str = DEFAULT_STABLE_DIFFUSION, timestep: int = DEFAU
     """Stable Diffusion 1 or 2, by its name on the Hugging Face hub or by a folder saved by `save_pretrained`.
 
     The cache is looked at first; only a model that is not there is downloaded. Raises MissingExtraError without
-    diffusers or transformers, SettingsError for a timestep that the model has not, and ModelError when files are missing,
-    cannot be had, or hold another kind of model.
+    diffusers or transformers, SettingsError for a timestep that the model has not, and ModelError when files are
+    missing, cannot be had, or hold another kind of model.
     """
     require("diffusers", "diffusion")
     require("transformers", "diffusion")

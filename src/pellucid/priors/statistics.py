@@ -1,7 +1,7 @@
 """The image's own statistics as a prior: what can be known of an image without any pre-trained model.
 
-The control that asks whether a pre-trained prior gives more than a few numbers anybody can compute: colours, gradients at
-several scales, and estimates of noise, blur and blocks.
+The control that asks whether a pre-trained prior gives more than a few numbers anybody can compute: colours, gradients
+at several scales, and estimates of noise, blur and blocks.
 """
 
 import math
@@ -57,8 +57,8 @@ Logarithmic is log(1 + 255 v) / log(256). Differences that an image is too small
 class Statistics(FrozenPrior):
     """The numbers STATISTICS names, as one vector of 41: each as 2v - 1, and last a one.
 
-    The view is the statistics themselves, computed at the image's own resolution, because resizing would take noise, blur
-    and blocks away.
+    The view is the statistics themselves, computed at the image's own resolution, because resizing would take noise,
+    blur and blocks away.
     """
 
     def __init__(self) -> None:
@@ -158,8 +158,8 @@ def _step(plane: Tensor) -> Tensor:
 def _blur(plane: Tensor) -> Tensor:
     """How blurred (B, H, W) is across, (B,) in [0, 1]: the part of its gradients that blurring it further leaves.
 
-    Crete, Dolmiere, Ladret and Nicolas, "The blur effect: perception and estimation with a new no-reference perceptual blur
-    metric" (2007), with a mean of 11 pixels and Sobel's gradients.
+    Crete, Dolmiere, Ladret and Nicolas, "The blur effect: perception and estimation with a new no-reference perceptual
+    blur metric" (2007), with a mean of 11 pixels and Sobel's gradients.
     """
     softer = F.avg_pool2d(_mirrored(plane, 5)[:, None], (1, 11), stride=1)[:, 0]
     sharp, soft = (_edges(one)[:, 2:-1, 2:-1] for one in (plane, softer))
@@ -184,7 +184,8 @@ def _mirrored(plane: Tensor, margin: int) -> Tensor:
 
 
 def _blocks(plane: Tensor) -> Tensor:
-    """Differences across the edges of blocks, as a part of those plus the ones inside, (B,); 0.5 where both are equal."""
+    """Differences across the edges of blocks, as a part of those plus the ones inside, (B,); 0.5 where both are
+    equal."""
     differences = plane.diff(dim=2).abs()
     at_edge = torch.arange(differences.shape[2], device=plane.device) % JPEG_BLOCK == JPEG_BLOCK - 1
     edges, inside = _mean(differences[:, :, at_edge]), _mean(differences[:, :, ~at_edge])

@@ -1,7 +1,8 @@
-"""R, the refinement: (restored, degraded, feature of the prior) to refined; or the same for a feature map inside a network."""
+"""R, the refinement: (restored, degraded, feature of the prior) to refined; or the same for a feature map inside a
+network."""
 
 from pellucid.refinement.ablations import ABLATIONS
-from pellucid.refinement.boosted import Boosted, Refined
+from pellucid.refinement.boosted import Boosted, Refined, network_of
 from pellucid.refinement.features import FeatureRefinement
 from pellucid.refinement.ptgrm import PTGRM
 
@@ -11,4 +12,5 @@ __all__ = [
     "Boosted",
     "FeatureRefinement",
     "Refined",
+    "network_of",
 ]

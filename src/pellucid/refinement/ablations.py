@@ -20,9 +20,9 @@ ABLATIONS: Mapping[str, Mapping[str, Any]] = {
 without-range-map           "w/o SVE": near and far context are added
 without-channel-attention   equation (4) is left out
 without-spatial-attention   equations (5) and (6) are left out
-large                       four times the channels, and none of these three. Nothing of it sees the prior, and with 702,874
-                            parameters it is as large as the default: with as many channels as make it as large as the R in
-                            question it is the control of equal parameters
+large                       four times the channels, and none of these three. Nothing of it sees the prior, and with
+                            702,874 parameters it is as large as the default: with as many channels as make it as
+                            large as the R in question it is the control of equal parameters
 without-position            S_m and S_c are left out
 snr-mask                    the degraded image's signal-to-noise ratio is the range map
 concatenated-vector         "1D prior": the prior's vector is concatenated to the latent, and guides no equation

@@ -1,4 +1,5 @@
-"""PTG-CSA, channel-spatial attention: which channels, and what kernel at every pixel, as the prior says (equations 4 to 7).
+"""PTG-CSA, channel-spatial attention: which channels, and what kernel at every pixel, as the prior says (equations 4 to
+7).
 
 Source: "Boosting Image Restoration via Priors from Pre-trained Models" (CVPR 2024, arXiv 2403.06793).
 """

@@ -27,7 +27,7 @@ from pellucid.priors import Prior
 from pellucid.refinement.channels import as_rgb, restored_channels, with_channels
 from pellucid.refinement.features import FeatureRefinement
 
-__all__ = ["Boosted", "Refined"]
+__all__ = ["Boosted", "Refined", "network_of"]
 
 PRECISIONS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 SMALL = 16
@@ -135,8 +135,8 @@ class Boosted(Network):
         """Refines what the network restores.
 
         Args:
-            degraded: (B, 3, H, W) in [0, 1], any size; padded by reflection where the network or R need it, and given to
-                each in the precision of its weights.
+            degraded: (B, 3, H, W) in [0, 1], any size; padded by reflection where the network or R need it, and given
+                to each in the precision of its weights.
             guidance: what is known of the whole images, where `degraded` holds only crops of them: the prior's view, or
                 its vector or maps, and the grid. The prior looks at the images themselves where it says nothing.
             both: return (refined, restored) rather than refined alone; a network refined inside then runs twice.
@@ -164,7 +164,8 @@ class Boosted(Network):
 
     @torch.no_grad()
     def look(self, image: Tensor, known: Guidance = NOTHING, *, cut: bool = True) -> Guidance:
-        """Adds the prior's vector or maps, with the view of it that the prior was shown, and what the network finds out.
+        """Adds the prior's vector or maps, with the view of it that the prior was shown, and what the network finds
+        out.
 
         Args:
             image: the whole images, (B, C, H, W) in [0, 1], any size.
@@ -288,21 +289,29 @@ class Boosted(Network):
         return verbs_of(self.network)
 
 
+def network_of(model: nn.Module) -> nn.Module:
+    """F of a model: the network of a boosted one, and else the model itself."""
+    return model.network if isinstance(model, Boosted) else model
+
+
 def _precision(module: nn.Module, otherwise: torch.dtype) -> torch.dtype:
-    """That of a module's first weights, in which it takes images; `otherwise` where it has none, or such as no image has."""
+    """That of a module's first weights, in which it takes images; `otherwise` where it has none, or such as no image
+    has."""
     found = next((value.dtype for value in module.parameters()), otherwise)
     return found if found in PRECISIONS else otherwise
 
 
 @contextmanager
 def _explained(network: nn.Module, image: Tensor) -> Iterator[None]:
-    """Around a network's run on what may be too small for its own padding, poolings or statistics: says so where it fails."""
+    """Around a network's run on what may be too small for its own padding, poolings or statistics: says so where it
+    fails."""
     try:
         yield
     except (RuntimeError, ValueError) as error:
         if min(image.shape[2:]) >= SMALL or isinstance(error, torch.OutOfMemoryError):
             raise
         raise ModelError(
-            f"{type(network).__name__} fails on an image of {image.shape[2]} x {image.shape[3]} ({one_line(error)}); if that is "
+            f"{type(network).__name__} fails on an image of {image.shape[2]} x {image.shape[3]} ({one_line(error)}); "
+            f"if that is "
             f"too small for it, pellucid.networks.External(network, multiple={SMALL}) pads its images"
         ) from error

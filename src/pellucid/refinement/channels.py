@@ -10,8 +10,8 @@ __all__ = ["as_rgb", "restored_channels", "with_channels"]
 def as_rgb(image: Tensor) -> Tensor:
     """What the prior and R see of an image: (B, C, H, W) to (B, 3, H, W).
 
-    RGB is seen as it is, and grey repeated. Of the two views of a dual-pixel sensor, six channels, they see the mean: each view
-    is the light of one half of the lens, and their mean is the picture that the camera itself makes.
+    RGB is seen as it is, and grey repeated. Of the two views of a dual-pixel sensor, six channels, they see the mean:
+    each view is the light of one half of the lens, and their mean is the picture that the camera itself makes.
 
     Raises:
         ModelError: neither 1, 3 nor 6 channels.
@@ -24,7 +24,8 @@ def as_rgb(image: Tensor) -> Tensor:
     if channels == 6:
         return (image[:, :3] + image[:, 3:]) / 2
     raise ModelError(
-        "a boosted network takes RGB (B, 3, H, W), grey (B, 1, H, W) or the two views of a dual-pixel sensor (B, 6, H, W), "
+        "a boosted network takes RGB (B, 3, H, W), grey (B, 1, H, W) or the two views of a dual-pixel sensor (B, 6, H, "
+        "W), "
         f"got {tuple(image.shape)}"
     )
 

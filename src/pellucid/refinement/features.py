@@ -1,7 +1,7 @@
 """PTG-RM inside a network: its deepest feature map, rather than its result, is refined as the prior says.
 
-Source: "Boosting Image Restoration via Priors from Pre-trained Models" (CVPR 2024, arXiv 2403.06793), the rows "-f" of table 1.
-The paper names the place and not the layers; these are ours, after equations (1) to (7):
+Source: "Boosting Image Restoration via Priors from Pre-trained Models" (CVPR 2024, arXiv 2403.06793), the rows "-f" of
+table 1. The paper names the place and not the layers; these are ours, after equations (1) to (7):
 
     f = R_e(deep)                       1x1, to the latent's channels
     f_bar = C(A(f, g), g)               as for images                       `latent.LatentRefinement`
@@ -28,11 +28,12 @@ BUDGET, BUDGET_PER_CHANNEL = 620_000, 52
 class FeatureRefinement(LatentRefinement):
     """R for the feature map of one of a network's layers, of any height and width.
 
-    The layer before R_e is a normalisation over the channels of each place, for feature maps come in any range. The mask is
+    The layer before R_e is a normalisation over the channels of each place, for feature maps come in any range. The
+    mask is
     counted from one and the last layer starts at zero: untrained, it returns the map as it is, bit for bit.
 
-    R's statistics (of the transposed attention and the pooling) are those of the map it is given: where a network runs over
-    tiles, those of the tile.
+    R's statistics (of the transposed attention and the pooling) are those of the map it is given: where a network runs
+    over tiles, those of the tile.
 
     Args:
         prior_width: length of the prior's vector, or channels of its maps where those are concatenated.
@@ -63,10 +64,11 @@ class FeatureRefinement(LatentRefinement):
         """Refines a feature map.
 
         Args:
-            deep: (B, channels, h, w); B may be a whole multiple of the number of images, where a network puts the channels
-                or the parts of each image one after another in the batch.
+            deep: (B, channels, h, w); B may be a whole multiple of the number of images, where a network puts the
+                channels or the parts of each image one after another in the batch.
             feature: the prior's vector of the whole degraded images, (B, prior_width), or its maps where `takes_maps`.
-            grid: where the images lie in the whole ones, (B, 4): top, left, bottom, right as fractions; None: they are whole.
+            grid: where the images lie in the whole ones, (B, 4): top, left, bottom, right as fractions; None: they are
+                whole.
 
         Returns:
             The same shape and type.

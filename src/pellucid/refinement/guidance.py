@@ -1,4 +1,5 @@
-"""How the prior and the place in the image enter R: T(g) and S of PTG-RM's equations (2), (4), (5), and plain concatenation."""
+"""How the prior and the place in the image enter R: T(g) and S of PTG-RM's equations (2), (4), (5), and plain
+concatenation."""
 
 from typing import Literal
 
@@ -63,8 +64,8 @@ class PriorMap(nn.Sequential):
         prior_width: length of the vector.
         hidden: hidden width.
         width: channels of the latent.
-        norm: what is done to the vector first. "none": nothing, as in the paper. "components": layer normalisation over its
-            numbers. "photographs": `Standardise`.
+        norm: what is done to the vector first. "none": nothing, as in the paper. "components": layer normalisation over
+            its numbers. "photographs": `Standardise`.
     """
 
     def __init__(self, prior_width: int, hidden: int, width: int, *, norm: PriorNorm = "none") -> None:
@@ -93,9 +94,9 @@ class PositionEmbedding(nn.Sequential):
 class GuidedConvolution(nn.Module):
     """The 3x3 convolution of [features, T(g), S], with the same result and without building that concatenation.
 
-    T(g) is the same at every pixel, so its share is one number per image and output channel; zero padding makes that number
-    differ along the border, where it takes nine values in all. They are found on a map of 3 x 3 pixels and spread out, and
-    the convolution runs over a third of the channels.
+    T(g) is the same at every pixel, so its share is one number per image and output channel; zero padding makes that
+    number differ along the border, where it takes nine values in all. They are found on a map of 3 x 3 pixels and
+    spread out, and the convolution runs over a third of the channels.
 
     Args:
         width: channels of the features, and of S.
@@ -130,7 +131,8 @@ class GuidedConvolution(nn.Module):
 
 
 class Concatenation(nn.Module):
-    """The plain way for a prior to come in: T(g) beside the features, at every place, and a 1x1 convolution over both."""
+    """The plain way for a prior to come in: T(g) beside the features, at every place, and a 1x1 convolution over
+    both."""
 
     def __init__(self, prior_width: int, hidden: int, width: int, *, norm: PriorNorm = "none") -> None:
         super().__init__()
@@ -138,7 +140,8 @@ class Concatenation(nn.Module):
         self.mix = nn.Conv2d(5 * width, width, 1, bias=False)
 
     def project(self, prior: Tensor) -> Tensor:
-        """T of a vector (B, prior_width), to (B, 4 width, 1, 1); or of maps (B, prior_width, h, w), to (B, 4 width, h, w).
+        """T of a vector (B, prior_width), to (B, 4 width, 1, 1); or of maps (B, prior_width, h, w), to (B, 4 width, h,
+        w).
 
         Vectors of priors have unit root-mean-square, and so maps are brought to it: one number for each image.
         """
@@ -150,7 +153,8 @@ class Concatenation(nn.Module):
         return at_places.permute(0, 3, 1, 2)
 
     def forward(self, features: Tensor, projected: Tensor) -> Tensor:
-        """Features (B, width, h, w) and T(g) (B, 4 width, h, w), or (B, 4 width, 1, 1) for all places, to (B, width, h, w)."""
+        """Features (B, width, h, w) and T(g) (B, 4 width, h, w), or (B, 4 width, 1, 1) for all places, to (B, width, h,
+        w)."""
         everywhere = projected.to(features.dtype).expand(-1, -1, *features.shape[2:])
         mixed: Tensor = self.mix(torch.cat([features, everywhere], 1))
         return mixed
@@ -161,7 +165,8 @@ def coordinates(shape: torch.Size, grid: Tensor | None, device: torch.device) ->
 
     Args:
         shape: of the latent.
-        grid: (B, 4), where it lies: top, left, bottom, right as fractions of the whole image; None when it is the whole.
+        grid: (B, 4), where it lies: top, left, bottom, right as fractions of the whole image; None when it is the
+            whole.
         device: where to put them.
 
     Returns:

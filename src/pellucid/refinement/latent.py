@@ -1,11 +1,11 @@
 """The middle of R, between its encoder and its decoder: a latent, enhanced and attended to as the prior says.
 
-Source: "Boosting Image Restoration via Priors from Pre-trained Models" (CVPR 2024, arXiv 2403.06793), equations (2) to (7),
-and the variants of its table 3, each a setting.
+Source: "Boosting Image Restoration via Priors from Pre-trained Models" (CVPR 2024, arXiv 2403.06793), equations (2) to
+(7), and the variants of its table 3, each a setting.
 
-    f_hat = M R_s(f) + (1 - M) R_l(f)          near and far context (2, 3)              `RangeMap`, `ShortRange`, `LongRange`
-    f_c = f_hat M_c;  f_p = f_hat M_s          channel and spatial attention (4, 5, 6)  `ChannelAttention`, `SpatialAttention`
-    f_bar = R_f(f_c + f_p) + f_hat             fusion (7), + between maps in R_f stands for concatenation
+    f_hat = M R_s(f) + (1 - M) R_l(f)    near and far context (2, 3): `RangeMap`, `ShortRange`, `LongRange`
+    f_c = f_hat M_c;  f_p = f_hat M_s    channel and spatial attention (4, 5, 6): `ChannelAttention`, `SpatialAttention`
+    f_bar = R_f(f_c + f_p) + f_hat       fusion (7), + between maps in R_f stands for concatenation
 """
 
 from collections.abc import Callable, Mapping
@@ -42,23 +42,23 @@ class LatentSettings:
     Attributes:
         prior_width: length of the prior's vector; channels of its maps where `guidance` is "concatenated-maps".
         width: channels of the latent (c in the paper).
-        prior_hidden: hidden width of T_m, T_c and of the T that concatenation has instead; None takes the paper's 256, halved
-            until R has under a million parameters.
+        prior_hidden: hidden width of T_m, T_c and of the T that concatenation has instead; None takes the paper's 256,
+            halved until R has under a million parameters.
         kernel: side of the per-location kernels.
         blocks: transposed-attention blocks of the far branch.
-        range_map: what near and far context are mixed with. "learned": M of equation (2). "sum": nothing, they are added.
-            "snr": the signal-to-noise ratio of the degraded image weighs the near branch.
-        channel_attention: whether there is equation (4). Without it R_f of equation (7) joins only f_p; what R_f gives is
-            added to f_hat, so the unweighted features are in the sum already.
+        range_map: what near and far context are mixed with. "learned": M of equation (2). "sum": nothing, they are
+            added. "snr": the signal-to-noise ratio of the degraded image weighs the near branch.
+        channel_attention: whether there is equation (4). Without it R_f of equation (7) joins only f_p; what R_f gives
+            is added to f_hat, so the unweighted features are in the sum already.
         spatial_attention: whether there are equations (5) and (6), likewise. Without either f_bar is f_hat.
         position: whether S_m and S_c are part of equations (2) and (5).
-        guidance: how the prior comes in. "attention": T_m(g) and T_c(g) in equations (2), (4) and (5). "concatenated-vector":
-            in none of them; instead T(g) is repeated at every place, concatenated to the latent that the encoder gives, and
-            mixed in by a 1x1 convolution. "concatenated-maps": the same with the prior's maps, T applied at each of their
-            places, then resized to the latent bilinearly.
+        guidance: how the prior comes in. "attention": T_m(g) and T_c(g) in equations (2), (4) and (5).
+            "concatenated-vector": in none of them; instead T(g) is repeated at every place, concatenated to the latent
+            that the encoder gives, and mixed in by a 1x1 convolution. "concatenated-maps": the same with the prior's
+            maps, T applied at each of their places, then resized to the latent bilinearly.
         prior_norm: how the prior's numbers are normalised before T, which the paper does not. "components": by a layer
-            normalisation over the numbers of one photograph. "photographs": each by its mean and deviation over the training
-            photographs (`learn_prior`); for vectors only.
+            normalisation over the numbers of one photograph. "photographs": each by its mean and deviation over the
+            training photographs (`learn_prior`); for vectors only.
 
     Raises:
         ValueError: a value that cannot be.
@@ -176,13 +176,15 @@ class LatentRefinement(nn.Module):
         return any(isinstance(module, Standardise) for module in self.modules())
 
     def learn_prior(self, vectors: Tensor) -> None:
-        """How the prior's vectors (N, prior_width) of training photographs are spread, for `prior_norm="photographs"`."""
+        """How the prior's vectors (N, prior_width) of training photographs are spread, for
+        `prior_norm="photographs"`."""
         for module in self.modules():
             if isinstance(module, Standardise):
                 module.learn(vectors)
 
     def range_weights(self, latent: Tensor, place: Tensor, feature: Tensor) -> Tensor:
-        """M of equation (2), (B, 1, h, w), of a latent (B, width, h, w) at `coordinates`; for `range_map="learned"` only."""
+        """M of equation (2), (B, 1, h, w), of a latent (B, width, h, w) at `coordinates`; for `range_map="learned"`
+        only."""
         weights: Tensor = self.range_map(
             latent, _applied(self.range_prior, feature), _applied(self.range_position, place)
         )
@@ -214,7 +216,8 @@ class LatentRefinement(nn.Module):
     def _enhance(
         self, latent: Tensor, place: Tensor, feature: Tensor, windows: Windows, near_weight: Tensor | None = None
     ) -> Tensor:
-        """PTG-SVE: f to f_hat, equations (2) and (3); `near_weight` (B, 1, h, w) stands for M where that is not learned."""
+        """PTG-SVE: f to f_hat, equations (2) and (3); `near_weight` (B, 1, h, w) stands for M where that is not
+        learned."""
 
         def blend(latent: Tensor, far: Tensor, place: Tensor, *given: Tensor) -> Tensor:
             near: Tensor = self.short_range(latent)
@@ -233,7 +236,8 @@ class LatentRefinement(nn.Module):
     def _attention(self, enhanced: Tensor, feature: Tensor, windows: Windows) -> Callable[[Tensor, Tensor], Tensor]:
         """PTG-CSA, equations (4) to (7): a function from f_hat and the coordinates of a window to its f_bar.
 
-        The pooling of equation (4) is taken here, over the whole; a row of the function's result depends on `reach` rows.
+        The pooling of equation (4) is taken here, over the whole; a row of the function's result depends on `reach`
+        rows.
         """
         prior = _applied(self.attention_prior, feature)
         channel_weights: Tensor | None = None

@@ -1,6 +1,7 @@
 """PTG-RM: a refinement of under a million parameters, guided by a frozen prior, for any restoration network.
 
-Source: "Boosting Image Restoration via Priors from Pre-trained Models" (CVPR 2024, arXiv 2403.06793), equations (1) to (7).
+Source: "Boosting Image Restoration via Priors from Pre-trained Models" (CVPR 2024, arXiv 2403.06793), equations (1) to
+    (7).
 
     f = R_e(restored + degraded)               a latent at a quarter of the size        `LatentEncoder`
     f_bar = C(A(f, g), g)                      equations (2) to (7)                     `latent.LatentRefinement`
@@ -23,8 +24,8 @@ from pellucid.refinement.windows import Windows
 
 __all__ = ["PTGRM"]
 
-# Bytes that the decoder, its most expensive part, holds for one pixel of the image and channel of the latent (measured at 27,
-# rounded up).
+# Bytes that the decoder, its most expensive part, holds for one pixel of the image and channel of the latent (measured
+# at 27, rounded up).
 BYTES_PER_CHANNEL = 40
 
 
@@ -91,14 +92,15 @@ class ImageDecoder(nn.Module):
 class PTGRM(LatentRefinement):
     """R of PTG-RM. Images have sides divisible by 4.
 
-    In the paper's form the decoder gives a mask I_m and a residual I_r. Its last layer starts at zero and the mask is counted
+    In the paper's form the decoder gives a mask I_m and a residual I_r. Its last layer starts at zero and the mask is
+    counted
     from one, so that an untrained refinement returns the restored image: boosting starts from the network's own score.
 
     Args:
         prior_width: length of the prior's vector, or channels of its maps where those are concatenated.
-        form: "paper" for equation (1) as printed; "reference" for the choices of the authors' code, which emits the residual
-            alone, adds it to the restored image clamped to [0, 1], gives the learned M to the far branch, and starts at random
-            weights.
+        form: "paper" for equation (1) as printed; "reference" for the choices of the authors' code, which emits the
+            residual alone, adds it to the restored image clamped to [0, 1], gives the learned M to the far branch, and
+            starts at random weights.
         settings: of `LatentSettings`, such as `width`; `ABLATIONS` names those of the paper's table 3.
     """
 
@@ -141,10 +143,12 @@ class PTGRM(LatentRefinement):
         Args:
             restored: (B, 3, H, W), sides divisible by 4.
             degraded: the same size.
-            feature: the prior's vector of the whole degraded image, (B, prior_width); its maps (B, prior_width, h, w) where
-                `takes_maps`.
-            grid: where the images lie in the whole one, (B, 4): top, left, bottom, right as fractions; None: they are whole.
-            memory: bytes that intermediate maps may take (beside latents of 4 bytes a pixel each); the result does not change.
+            feature: the prior's vector of the whole degraded image, (B, prior_width); its maps (B, prior_width, h, w)
+                where `takes_maps`.
+            grid: where the images lie in the whole one, (B, 4): top, left, bottom, right as fractions; None: they are
+                whole.
+            memory: bytes that intermediate maps may take (beside latents of 4 bytes a pixel each); the result does not
+                change.
 
         Returns:
             (B, 3, H, W), float32, not clamped.
@@ -178,7 +182,8 @@ class PTGRM(LatentRefinement):
         return windows.map(refine, enhanced, place, restored, degraded, halo=self._reach)
 
     def _window(self, memory: int) -> int:
-        """Side of the largest window, in places of the latent, whose maps take at most `memory` bytes, its halo included."""
+        """Side of the largest window, in places of the latent, whose maps take at most `memory` bytes, its halo
+        included."""
         side = int((memory / (self._bytes_per_pixel * 16)) ** 0.5)
         return max(16, side - 2 * self._reach)
 

@@ -1,7 +1,8 @@
-"""PTG-SVE, spatial-varying enhancement: near and far context, mixed at every pixel as the prior says (equations 2 and 3).
+"""PTG-SVE, spatial-varying enhancement: near and far context, mixed at every pixel as the prior says (equations 2 and
+3).
 
-Source: "Boosting Image Restoration via Priors from Pre-trained Models" (CVPR 2024, arXiv 2403.06793). The far branch is made
-of Restormer's blocks (`networks.restormer`).
+Source: "Boosting Image Restoration via Priors from Pre-trained Models" (CVPR 2024, arXiv 2403.06793). The far branch is
+made of Restormer's blocks (`networks.restormer`).
 """
 
 import torch
@@ -27,7 +28,8 @@ class RangeMap(nn.Module):
         self.out = nn.Conv2d(width, 1, 3, padding=1, bias=False)
 
     def forward(self, features: Tensor, prior: Tensor | None, position: Tensor | None) -> Tensor:
-        """Features (B, width, h, w), T_m(g) (B, 4 width), S_m (B, width, h, w) to M (B, 1, h, w) in (0, 1); reach 2 places."""
+        """Features (B, width, h, w), T_m(g) (B, 4 width), S_m (B, width, h, w) to M (B, 1, h, w) in (0, 1); reach 2
+        places."""
         hidden = F.leaky_relu(self.guided(features, prior, position), SLOPE)
         return torch.sigmoid(self.out(hidden))
 

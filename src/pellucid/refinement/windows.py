@@ -1,8 +1,10 @@
 """Walking over an image in windows, so that a refinement whose statistics are global still runs in bounded memory.
 
 R has statistics of the whole image in seven places (two instance normalisations, four channel attentions, one pooling).
-Cutting the image in independent tiles would give each tile statistics of its own, and seams. Here every such statistic is
-first summed over all windows, and then every window is computed with it: the result is that of the whole image, to rounding.
+Cutting the image in independent tiles would give each tile statistics of its own, and seams. Here every such statistic
+is
+first summed over all windows, and then every window is computed with it: the result is that of the whole image, to
+    rounding.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,7 +20,8 @@ __all__ = ["Windows"]
 class Windows:
     """A division of `height` x `width` places into windows of at most `side` x `side`; None leaves the image whole.
 
-    The maps given to its methods may be finer than the places counted here, by any whole factor (4 for the image itself).
+    The maps given to its methods may be finer than the places counted here, by any whole factor (4 for the image
+    itself).
     """
 
     height: int

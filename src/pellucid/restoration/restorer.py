@@ -180,7 +180,10 @@ class Restorer:
         """Restores a file into a new one beside it, whose path it gives."""
         if not source.name:
             raise ImageError(f"{str(source)!r}: not the name of a file")
-        target = source.with_stem(f"{source.stem}-restored")
+        name = f"{source.stem}-restored{source.suffix}"
+        target = source.with_name(
+            name + images.READ_ONLY.get(source.suffix.lower(), "")
+        )  # what is only read: .heic.png
         if target.exists():
             raise ImageError(f"{target}: exists already; pellucid.restore(input, output) writes where you say")
         photograph = images.read(source)

@@ -41,7 +41,8 @@ class SourceSettings(Section):
     grey: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Part of the crops that are made grey: noise in grey photographs is the same in all channels."""
     enlarged: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Part of the crops that are made up to twice as large first: photographs of full size are softer than small ones."""
+    """Part of the crops that are made up to twice as large first: photographs of full size are softer than small
+    ones."""
     photographed: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Part of the crops that pass through a camera without noise first: its demosaicking is not to be undone."""
     pairs: PairSettings | None = None
@@ -53,7 +54,8 @@ class SourceSettings(Section):
     kind: str | None = None
     """What `pairs` suffer from, of `degradations.KINDS`: for what learns to tell."""
     validation: Annotated[int, Field(ge=0)] = 8
-    """Photographs held out of training, the last by name, to watch progress on; of pairs, clean ones with all of theirs."""
+    """Photographs held out of training, the last by name, to watch progress on; of pairs, clean ones with all of
+    theirs."""
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:

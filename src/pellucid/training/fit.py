@@ -44,16 +44,19 @@ def fit(
         pellucid.fit(boosted, "photographs", degradations=["noise sigma=5..50"], steps=2000)
 
     Args:
-        module: a network (B, 3, H, W) to (B, 3, H, W) in [0, 1], or what `pellucid.boost` gave; of it, whatever requires
-            a gradient learns.
+        module: a network (B, 3, H, W) to (B, 3, H, W) in [0, 1], or what `pellucid.boost` gave; of it, whatever
+            requires a gradient learns.
         clean: a folder of clean photographs.
         degraded: a folder of their degraded partners, by the same names.
-        degradations: instead, what is done to the clean ones, as `pellucid degrade --list` has it; ranges are drawn from.
-        out: a folder for a checkpoint and `log.jsonl`, with scores on photographs that are held out; None keeps neither.
+        degradations: instead, what is done to the clean ones, as `pellucid degrade --list` has it; ranges are drawn
+            from.
+        out: a folder for a checkpoint and `log.jsonl`, with scores on photographs that are held out; None keeps
+            neither.
         resume: go on from the checkpoint there.
         show: told of each step: number, loss, progress.
-        settings: by the names that recipes have in `train` (steps, minutes, batch, learning_rate, loss, seed, precision,
-            ...) and in `data` (crop, validation, grey, window, ...); 1,000 steps where neither steps nor minutes is given.
+        settings: by the names that recipes have in `train` (steps, minutes, batch, learning_rate, loss, seed,
+            precision, ...) and in `data` (crop, validation, grey, window, ...); 1,000 steps where neither steps nor
+            minutes is given.
 
     Raises:
         SettingsError: neither or both of degraded and degradations, or a setting that there is not or that cannot be.

@@ -12,7 +12,6 @@ to make the mean of 10 log10(w' C w), a decibel for a decibel, small.
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Annotated
 
 import torch
@@ -22,7 +21,7 @@ from torch.nn import functional as F
 
 from pellucid.data.graphics import graphic_sample
 from pellucid.data.plain import plain_sample
-from pellucid.data.sources import Mixture, Pairs, Sample, Source, Synthetic
+from pellucid.data.sources import Pairs, Sample, Source
 from pellucid.degradations import KINDS
 from pellucid.errors import SettingsError, unknown_name
 from pellucid.images import quantise
@@ -80,7 +79,7 @@ class GateSettings(Section):
 def check_gate(experts: Experts, source: Source) -> None:
     """Raises SettingsError where a gate could not be taught: see `teach_gate`."""
     check_kinds(experts)
-    for one in source.sources if isinstance(source, Mixture) else [source]:
+    for one in source.parts():
         if isinstance(one, Pairs) and one.kind is None:
             raise SettingsError("data: a gate must know what pairs suffer from; give their kind")
 
@@ -142,7 +141,7 @@ def teach_gate(
         SettingsError: not exactly one expert is for the rest, or it is not known what a photograph suffers from.
     """
     check_gate(experts, source)
-    source = _without_windows(source)
+    source = source.seen_whole()
     device = next(experts.gate.parameters()).device
     multiple = experts.contract.multiple
     side = -(-settings.cost.side // multiple) * multiple if by_cost else 1
@@ -231,9 +230,3 @@ def blend_decibels(opened: Tensor, costs: Tensor, floor: float) -> Tensor:
     """
     weights = opened.softmax(1)
     return 10 * torch.log10(torch.einsum("bi,bij,bj->b", weights, costs, weights).clamp_min(0) + floor).mean()
-
-
-def _without_windows(source: Source) -> Source:
-    if isinstance(source, Mixture):
-        return Mixture([_without_windows(one) for one in source.sources], source.weights)
-    return replace(source, window=None) if isinstance(source, Synthetic) else source

@@ -22,7 +22,7 @@ from pellucid.models.save import save_model
 from pellucid.models.tables import build_network, module_within
 from pellucid.networks import Experts, External, contract_of
 from pellucid.priors import Cached, Prior, Shuffled, feature_maps
-from pellucid.refinement import Boosted
+from pellucid.refinement import Boosted, network_of
 from pellucid.refinement.latent import LatentRefinement
 from pellucid.training.data import describe_data, split_sources
 from pellucid.training.encoder.train import train_encoder
@@ -87,7 +87,8 @@ def train(
 
 
 def _gate_to_teach(module: nn.Module, recipe: Recipe) -> tuple[Experts, Prior] | None:
-    """Experts that say what they are for, and the prior whose vector they are told; None where no gate is to be taught."""
+    """Experts that say what they are for, and the prior whose vector they are told; None where no gate is to be
+    taught."""
     if not isinstance(module, Boosted) or not isinstance(module.network, Experts):
         return None
     return (module.network, module.prior) if _is_taught(module.network, recipe) else None
@@ -118,7 +119,7 @@ def run_of(module: nn.Module, objective: Objective, recipe: Recipe, training: So
         SettingsError: the objective looks at what the network does not compute, or the crops do not suit it.
     """
     data, settings = recipe.data, recipe.train
-    objective.check(module.network if isinstance(module, Boosted) else module)
+    objective.check(network_of(module))
     multiple = contract_of(module).multiple
     if data.crop % multiple:
         raise SettingsError(f"data.crop: must be divisible by {multiple} for this network, got {data.crop}")

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pellucid.data.sources import Mixture, Sample, Source
+from pellucid.data.sources import Sample, Source
 from pellucid.guidance import Guidance
 from pellucid.images.padding import pad_to_multiple
 from pellucid.metrics import psnr
@@ -32,9 +32,7 @@ def validate(run: Run, held_out: Source) -> dict[str, Any]:
     """
     run.module.eval()
     with run.average.applied():
-        sources = [
-            _scores(run, source) for source in (held_out.sources if isinstance(held_out, Mixture) else [held_out])
-        ]
+        sources = [_scores(run, source) for source in held_out.parts()]
     to_training(run.module)
     found = [score for scores in sources for score in scores]
     means: dict[str, Any] = {name: _mean([score[name] for score in found]) for name in (found[0] if found else ())}

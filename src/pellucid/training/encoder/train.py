@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pellucid.data.folders import Photographs
-from pellucid.data.sources import Mixture, Source, Synthetic
+from pellucid.data.sources import Source, Synthetic
 from pellucid.degradations import KINDS
 from pellucid.diagnosis import Diagnoser, Heads, Score, features_width, save_diagnoser, score_singles
 from pellucid.errors import MissingExtraError, SettingsError, one_line
@@ -180,8 +180,7 @@ def _prepare(recipe: Recipe, settings: EncoderSettings, folder: Path) -> tuple[R
 
 def _synthetic(source: Source) -> list[Synthetic]:
     """The sources of clean photographs among those of a source; whole photographs, as there are to diagnose."""
-    sources = source.sources if isinstance(source, Mixture) else [source]
-    return [replace(one, window=None) for one in sources if isinstance(one, Synthetic)]
+    return [part.seen_whole() for part in source.parts() if isinstance(part, Synthetic)]
 
 
 def _photographs(held_out: Source) -> list[Path]:
