@@ -1,7 +1,10 @@
 """`pellucid restore`."""
 
+import sys
+from collections.abc import Generator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,13 +20,21 @@ from pellucid.cli.options import (
     Strength,
     Tile,
 )
-from pellucid.cli.terminal import print_json, progress, say, warn
+from pellucid.cli.restore_output import foretell, summary, told
+from pellucid.cli.terminal import print_json, say, warn
+from pellucid.errors import SettingsError
+
+if TYPE_CHECKING:
+    from pellucid.batch.change import FileResult
+    from pellucid.batch.plan import Job
 
 __all__ = ["restore"]
 
 
 def restore(
-    inputs: Annotated[list[Path], typer.Argument(metavar="INPUT...", help="Photographs, or folders of them.")],
+    inputs: Annotated[
+        list[Path], typer.Argument(metavar="INPUT...", help="Photographs, folders, patterns, or - for a list on stdin.")
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", help="A file for one photograph, else a folder.")],
     model: Annotated[
         str,
@@ -38,6 +49,41 @@ def restore(
     ] = False,
     format: Annotated[  # noqa: A002
         str | None, typer.Option(help="Write this format (jpeg, png, tiff, webp, ...) instead of the input's own.")
+    ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option(help="Names of the outputs, as {stem}-restored{suffix}; also {name}, {parent}, {number}."),
+    ] = None,
+    nul: Annotated[
+        bool, typer.Option("--null", "-0", help="The list on stdin is separated by NUL (find -print0).")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would become what, and do nothing.")] = False,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Keep a manifest in the folder of --out, and go on from the one that is there: what it says is done with "
+            "the same bytes, model and settings is not done again.",
+        ),
+    ] = False,
+    manifest: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The same, with the manifest in this file or folder.")
+    ] = None,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Try those again that the manifest says have failed.")
+    ] = False,
+    shard: Annotated[
+        str | None, typer.Option(metavar="I/N", help="Only this part of the photographs, as 2/5, by their names.")
+    ] = None,
+    keep_dates: Annotated[
+        bool, typer.Option("--keep-dates", help="Give the outputs the file dates of their inputs.")
+    ] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Go on with what comes into the folder INPUT, until Ctrl-C.")
+    ] = False,
+    settle: Annotated[
+        float | None,
+        typer.Option(min=0, metavar="SECONDS", help="With --watch: a file is complete after so long; 2 if not given."),
     ] = None,
     compare: Annotated[
         bool, typer.Option("--compare", help="Write a before-and-after picture beside each output.")
@@ -61,48 +107,109 @@ def restore(
 ) -> None:
     """Restore photographs. Size, bit depth, alpha, colour profile and metadata stay as they are."""
     from pellucid import images, load
-    from pellucid.batch.plan import plan
-    from pellucid.batch.restore import restore_files
+    from pellucid.batch.change import foresee
+    from pellucid.batch.inputs import expand
+    from pellucid.batch.manifest import Manifest, manifest_for
+    from pellucid.batch.pace import Pace
+    from pellucid.batch.plan import Layout, plan
+    from pellucid.batch.restore import restore_files, settings_of
+    from pellucid.batch.shards import parse_shard, shard_of
+    from pellucid.batch.watch import SETTLE, Watch, watch_files
+    from pellucid.images.messages import name_of
+    from pellucid.models.hub import find_model
+    from pellucid.restoration.options import RestoreOptions
 
-    jobs = plan(inputs, out, recursive=recursive, suffix=format, compare=compare)
-    restorer = load(
-        model,
-        strength=strength,
-        tile=tile,
-        memory=memory,
-        device=device,
-        precision=precision,
-        passes=passes,
-        always=always,
-        import_network=import_network,
-    )
-    results = []
-    with progress("restore", len(jobs)) as bar:
-        for result in restore_files(restorer, jobs, overwrite=overwrite, quality=quality, strict=strict):
-            results.append(result)
-            bar(len(results), result.source.name)
-            if result.error:
-                warn(result.error)
-            if result.loss:
-                warn(result.loss)
-    passed_over = images.passed_over(inputs, recursive=recursive)
+    _refuse_contradictions(inputs, out, watch=watch, dry_run=dry_run, settle=settle, name=name, format=format)
+    part = None if shard is None else parse_shard(shard)
+    restoring: dict[str, Any] = {
+        "strength": strength,
+        "tile": tile,
+        "memory": memory,
+        "device": device,
+        "precision": precision,
+        "passes": passes,
+        "always": always,
+    }
+    writing: dict[str, Any] = {"quality": quality, "strict": strict, "keep_dates": keep_dates}
+    inputs = expand(inputs, sys.stdin.buffer, nul=nul)
+    layout = Layout(out, format, name)
+    jobs: list[Job] = []
+    if not watch:
+        jobs = plan(inputs, out, recursive=recursive, suffix=format, compare=compare, template=name)
+        jobs = jobs if part is None else shard_of(jobs, part)
+    place = manifest_for(out, manifest, wanted=resume)
+    if retry_failed and place is None:
+        raise SettingsError("--retry-failed needs the manifest that says what has failed: --resume or --manifest")
+    ledger = None
+    if place is not None:
+        options = RestoreOptions.of(**restoring)
+        ledger = Manifest(place, settings_of(model, options, compare=compare, **writing))
+        ledger.refuse(jobs)
+    if dry_run:
+        find_model(model)
+        planned = foresee(jobs, overwrite=overwrite, manifest=ledger, retry_failed=retry_failed)
+        foretell(list(planned), _passed_over(inputs, recursive=recursive), json=json)
+        return
+    restorer = load(model, import_network=import_network, **restoring)
+
+    def restored(some: "Sequence[Job]") -> "Generator[FileResult, None, None]":
+        some = some if part is None else shard_of(some, part)
+        return restore_files(restorer, some, overwrite=overwrite, manifest=ledger, retry_failed=retry_failed, **writing)
+
+    pace = Pace(jobs)
+    with ledger or nullcontext():
+        if ledger:
+            ledger.sweep({out, *(job.target.parent for job in jobs)})
+        if watch:
+            seen = Watch(inputs[0], layout, recursive, compare, SETTLE if settle is None else settle)
+            seen.made = ledger.made if ledger else seen.made
+            if not json:
+                say(f"watching {name_of(inputs[0])}; Ctrl-C ends it")
+            results = told(watch_files(seen, restored), None, pace, endless=True)
+        else:
+            results = told(restored(jobs), len(jobs), pace)
+    passed_over = _passed_over(inputs, recursive=recursive)
     if passed_over:
         warn(f"{len(passed_over)} passed over, no photographs by their names: {images.few_names(passed_over)}")
     if json:
         documents = [result.as_dict() for result in results]
         print_json({"model": model, "photographs": documents, "passed_over": [str(path) for path in passed_over]})
     else:
-        done = [result for result in results if result.status == "restored"]
-        unchanged = sum(result.status == "unchanged" for result in results)
-        skipped = sum(result.status == "skipped" for result in results)
-        failed = sum(result.status == "failed" for result in results)
-        megapixels, seconds = sum(r.megapixels for r in done), sum(r.seconds for r in done)
-        pace = f", {megapixels:.1f} megapixels, {seconds / megapixels:.2f} s per megapixel" if megapixels else ""
-        say(
-            f"{len(done)} restored{pace}"
-            + (f", {unchanged} copied (nothing is wrong with them; --always restores them)" if unchanged else "")
-            + (f", {skipped} skipped (they exist; --overwrite replaces them)" if skipped else "")
-            + (f", {failed} failed" if failed else "")
-        )
-    if any(result.status == "failed" for result in results):
+        say(summary(results, pace))
+    if not watch and any(result.status in ("failed", "quarantined") for result in results):
         raise typer.Exit(1)
+
+
+def _passed_over(inputs: list[Path], *, recursive: bool) -> list[Path]:
+    from pellucid import images
+    from pellucid.batch.manifest import MANIFEST
+
+    return [path for path in images.passed_over(inputs, recursive=recursive) if path.name != MANIFEST]
+
+
+def _refuse_contradictions(
+    inputs: list[Path],
+    out: Path,
+    *,
+    watch: bool,
+    dry_run: bool,
+    settle: float | None,
+    name: str | None,
+    format: str | None,  # noqa: A002
+) -> None:
+    if not watch:
+        if settle is not None:
+            raise SettingsError("--settle says when a file that comes is complete, and needs --watch")
+        return
+    if len(inputs) != 1 or not inputs[0].is_dir():
+        raise SettingsError("--watch watches one folder: give one INPUT that is a folder")
+    if dry_run:
+        raise SettingsError("--watch waits for what nobody knows yet, so --dry-run cannot say what becomes of it")
+    if name is not None and "{number" in name:
+        raise SettingsError("--watch: photographs come one by one and have no {number}; take {stem} for --name")
+    if out.exists() and not out.is_dir():
+        raise SettingsError(f"{out}: is a file; --watch needs a folder to write to")
+    if name is None and format is None and out.exists() and out.samefile(inputs[0]):
+        raise SettingsError(
+            "--watch: the outputs would be the inputs; choose another --out, or other names with --name"
+        )

@@ -36,8 +36,14 @@ def wide_console(width: int) -> "Console":
 
 
 @contextmanager
-def progress(label: str, total: float | None) -> Iterator[Any]:
-    """A progress bar on stderr, only where stderr is a terminal: `bar(completed, text)` moves it."""
+def progress(label: str, total: float | None, *, remaining: bool = True) -> Iterator[Any]:
+    """A progress bar on stderr, only where stderr is a terminal: `bar(completed, text)` moves it.
+
+    Args:
+        label: what is being done.
+        total: of `completed`; None where nobody knows.
+        remaining: with the time that is left by the mean of what is completed.
+    """
     from rich.console import Console
     from rich.markup import escape
     from rich.progress import (
@@ -54,7 +60,7 @@ def progress(label: str, total: float | None) -> Iterator[Any]:
         BarColumn(),
         TaskProgressColumn(),
         TimeElapsedColumn(),
-        TimeRemainingColumn(),
+        *([TimeRemainingColumn()] if remaining else []),
     )
     console = Console(stderr=True)
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bars:
