@@ -71,8 +71,11 @@ def test_a_part_has_the_words_of_its_pictures():
 
 
 def test_of_a_part_that_was_not_looked_for_nothing_is_known():
-    assert full().part("2", torch.tensor([0])) is NOTHING
-    assert NOTHING.part("0", torch.tensor([0])) is NOTHING
+    told = full()
+    unknown = told.part("2", torch.tensor([0]))
+    assert unknown == Guidance(seed=told.seed, grid=unknown.grid)
+    assert unknown.grid.tolist() == told.grid.tolist()
+    assert NOTHING.part("0", torch.tensor([0])) == NOTHING
     # Least of all what its holder knows: a vector is the gate's, and not the expert's.
     assert full().part("0", torch.tensor([0])).vector is None
 

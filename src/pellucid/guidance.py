@@ -54,10 +54,11 @@ class Guidance:
             rows: numbers of the pictures, int64 (n,). What is known of one picture holds for all.
 
         Returns:
-            What was found out for that network, and what was asked for: the words, the seed and the grid.
+            What was found out for that network, and what is asked of all: the words, the seed and the grid.
         """
         told = self.parts.get(name, NOTHING)
-        return told.knowing(words=self.words, seed=self.seed, grid=self.grid).of(rows)
+        asked = {key: getattr(self, key) for key in ("words", "seed", "grid") if getattr(told, key) is None}
+        return told.knowing(**asked).of(rows)
 
     def withheld(self, pictures: Tensor) -> "Guidance":
         """The same with zeros for what the prior says of some of the pictures, (B,) bool."""

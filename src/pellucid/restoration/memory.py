@@ -1,12 +1,13 @@
 """How much memory a restoration may take, and what tile fits in it."""
 
 import os
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor, nn
 
 from pellucid.guidance import Guidance
-from pellucid.layers import watched
+from pellucid.layers import is_compiled, watched
 from pellucid.networks import Experts, contract_of, verbs_of
 from pellucid.restoration.tiles import Tiles
 
@@ -46,7 +47,9 @@ def bytes_per_pixel(network: nn.Module, device: torch.device) -> float:
     side = 16 * contract_of(network).multiple
     largest = 3 * side**2
     modules = [module for module in network.modules() if not list(module.children())]
-    with watched({str(number): module for number, module in enumerate(modules)}) as seen:
+    # Hooks do not run in what is compiled.
+    eager = torch.compiler.set_stance("force_eager") if is_compiled(network) else nullcontext()
+    with eager, watched({str(number): module for number, module in enumerate(modules)}) as seen:
         for part in network.experts if isinstance(network, Experts) else [network]:
             own = contract_of(part)
             told = None if own.vector is None else torch.zeros(1, own.vector, device=device)
