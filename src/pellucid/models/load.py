@@ -45,8 +45,7 @@ def load_model(
     Args:
         path: the file, or the weights of a published network as their authors give them.
         network: for a file that is for a network of your own, that network, in `External` or as it is. Where its
-            weights are not those that the file was made with, it is given those of `network.safetensors` beside the
-            file.
+            weights are not those that the file was made with, it is given those that lie beside the file.
         import_network: for such a file, import the network that its recipe names instead: this runs its code.
         prior_weights: for a file whose prior is not embedded, that prior's weights.
 
@@ -78,7 +77,7 @@ def load_model(
 def load_network_weights(network: nn.Module, weights: Path | Mapping[str, Path]) -> None:
     """Fills a network from a model file's network part, or from a plain weights file by its own keys or its authors'.
 
-    Of a model file that is for a network of the user's own, that is `network.safetensors` beside it.
+    Of a model file that is for a network of the user's own, that is the file of weights beside it.
 
     Args:
         network: what is filled.
