@@ -98,7 +98,7 @@ def test_what_cannot_be_fitted_is_explained(photographs, tmp_path):
             pellucid.fit(UNet.tiny(), photographs, **given)
     with pytest.raises(SettingsError, match="unknown setting 'stpes'; did you mean 'steps'"):
         pellucid.fit(UNet.tiny(), photographs, degradations=["noise sigma=25"], stpes=3)
-    with pytest.raises(SettingsError, match="^crop: must be divisible by 2"):
+    with pytest.raises(SettingsError, match=r"^crop: must be divisible by 2"):
         pellucid.fit(UNet.tiny(), photographs, degradations=["noise sigma=25"], crop=33, validation=1)
     with pytest.raises(SettingsError, match="unknown degradation 'nois'"):
         pellucid.fit(UNet.tiny(), photographs, degradations=["nois sigma=25"], steps=1)
@@ -145,9 +145,16 @@ def test_what_is_no_network_of_pictures_is_not_fitted(photographs, module, kind,
         pellucid.fit(module, photographs, degradations=["noise sigma=25"], steps=1, crop=32)
 
 
-def test_a_prior_can_be_withheld_from_what_has_one(photographs):
+def test_a_prior_can_be_withheld_from_what_has_one(photographs, tmp_path):
     options = {"degradations": ["noise sigma=25"], "steps": 2, "crop": 32, "prior_dropout": 0.5}
     pellucid.fit(pellucid.boost(UNet.tiny(), prior="statistics"), photographs, **options)
+    run = options | {"out": tmp_path / "run", "validation": 1}
+    pellucid.fit(pellucid.boost(UNet.tiny(), prior="statistics"), photographs, **run)
+    pellucid.fit(pellucid.boost(UNet.tiny(), prior="statistics"), photographs, **run | {"steps": 3}, resume=True)
+    with pytest.raises(SettingsError, match="another prior_dropout"):
+        pellucid.fit(
+            pellucid.boost(UNet.tiny(), prior="statistics"), photographs, **run | {"prior_dropout": 0.2}, resume=True
+        )
     with pytest.raises(SettingsError, match="fit: prior_dropout withholds a prior's vector, and UNet has no prior"):
         pellucid.fit(UNet.tiny(), photographs, **options)
     with pytest.raises(SettingsError, match="prior_dropout must be at least 0 and below 1, got 1"):
@@ -208,6 +215,18 @@ def test_what_cannot_be_saved_leaves_no_file(tmp_path, module, name, options, ki
     with pytest.raises(kind, match=message):
         pellucid.save(module, tmp_path / name, **options)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_failed_save_leaves_the_files_as_they_were(tmp_path):
+    boosted = pellucid.boost(nn.Conv2d(3, 3, 1), prior="statistics")
+    files = pellucid.save(boosted, tmp_path / "m.safetensors")
+    before = [file.read_bytes() for file in files]
+    with torch.no_grad():
+        boosted.network.weight.add_(1)
+        next(boosted.refinement.parameters()).fill_(float("nan"))
+    with pytest.raises(ModelError, match="not finite"):
+        pellucid.save(boosted, tmp_path / "m.safetensors")
+    assert [file.read_bytes() for file in files] == before
 
 
 def test_the_range_of_a_foreign_network_is_saved(tmp_path):

@@ -77,13 +77,13 @@ def _candidates(models: Scored | Mapping[str, Scored] | Sequence[str | Path]) ->
         for name, model in models.items():
             yield _candidate(name, model)
     elif isinstance(models, Sequence) and not isinstance(models, str):
-        for name in models:
-            if not isinstance(name, str | Path):
+        for one in models:
+            if not isinstance(one, str | Path):
                 raise SettingsError(
-                    f"evaluate: a list holds models' names and files, got {type(name).__name__}; "
+                    f"evaluate: a list holds models' names and files, got {type(one).__name__}; "
                     'give modules and functions by name: {"mine": network}'
                 )
-        yield from candidates_of([str(name) for name in models])
+        yield from candidates_of([str(one) for one in models])
     else:
         yield _candidate(str(models) if isinstance(models, str | Path) else type(models).__name__, models)
 

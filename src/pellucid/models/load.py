@@ -16,7 +16,7 @@ from pellucid.models.header import Header
 from pellucid.models.own_network import fill_own_network, own_network, own_weights
 from pellucid.models.priors import Weights, embedded_prior, find_prior, network_in
 from pellucid.models.published import recognise
-from pellucid.models.refinements import build_refinement
+from pellucid.models.refinements import build_refinement, feature_width
 from pellucid.models.save import outside_prior_header
 from pellucid.models.tables import module_within, network_name
 from pellucid.networks import External, module_of
@@ -66,6 +66,8 @@ def load_model(
                 refinement = build_refinement(header.refinement["name"], header.refinement["settings"])
             fill(refinement, tensors, "refinement", path)
         prior = None if header.prior is None else _prior(header, tensors, path, prior_weights)
+        if refinement is not None and prior is not None:
+            _check_width(refinement, prior, path)
         module = assemble(restoring, prior, refinement)
     except ModelError:
         raise
@@ -103,6 +105,16 @@ def load_network_weights(network: nn.Module, weights: Path | Mapping[str, Path])
     if header.network.get("name") != network_name(network):
         raise ModelError(f"{path}: holds a network of another kind ({header.network.get('name', 'external')})")
     fill(network, tensors, "network", path)
+
+
+def _check_width(refinement: nn.Module, prior: Any, path: Path) -> None:
+    settings: Any = refinement.settings
+    taken, given = settings["prior_width"], feature_width(prior, settings)
+    if taken != given:
+        raise ModelError(
+            f"{path}: its refinement takes {taken} numbers of the prior {prior.name!r}, which gives {given} here: it is "
+            "another one, or of another version, than the file was made with"
+        )
 
 
 def _prior(header: Header, tensors: Mapping[str, Tensor], path: Path, weights: Path | None) -> Any:

@@ -158,6 +158,9 @@ def save(
     """
     path = Path(path)
     tensors, header = _contents(module, path, recipe, card, policy, dtype)
+    network = network_of(module).state_dict() if header.is_of_own_network else {}
+    if not all(value.isfinite().all() for value in [*tensors.values(), *network.values()]):  # before either file
+        raise ModelError(f"{path}: the weights to be stored are not finite; the training has diverged")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

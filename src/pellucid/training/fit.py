@@ -17,7 +17,7 @@ from pellucid.refinement import Boosted, network_of
 from pellucid.training.data import DataSettings, split_sources
 from pellucid.training.loop import Step
 from pellucid.training.objective import build_objective
-from pellucid.training.run import Run, TrainSettings
+from pellucid.training.run import TrainSettings
 from pellucid.training.run_folder import logged_steps, start
 from pellucid.training.settings import read_recipe
 from pellucid.training.train import run_of
@@ -90,7 +90,8 @@ def fit(
         training, held_out = split_sources(recipe.data)
         with tempfile.TemporaryDirectory() if out is None else nullcontext(out) as folder:
             run = run_of(module, objective, recipe, training, Path(folder))
-            _check_output(run)
+            if not isinstance(module, Boosted):  # which says so itself
+                _check_output(run.module, run.batches.at(0))
             start(run, recipe.model_dump(mode="json"), resume=resume)
 
             def scores(step: Step) -> dict[str, Any]:
@@ -147,18 +148,14 @@ def _with_dropout(settings: TrainSettings, dropout: Any, module: nn.Module) -> T
 
 
 @torch.no_grad()
-def _check_output(run: Run) -> None:
+def _check_output(module: nn.Module, sample: Any) -> None:
     """Raises ModelError where the module fails on a picture, or gives one of another shape than the clean one."""
-    module = run.module
-    if isinstance(module, Boosted):  # says so itself
-        return
-    sample = run.batches.at(0)
     degraded, clean = sample.degraded[:1], sample.clean[:1]
     place = next(module.parameters())
     modes = [(one, one.training) for one in module.modules()]
     module.eval()
     try:
-        with torch.random.fork_rng():
+        with torch.random.fork_rng([place.device] if place.is_cuda else []):
             restored = module(degraded.to(place.device, place.dtype))
     except PellucidError:
         raise
