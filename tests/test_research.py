@@ -1,6 +1,7 @@
 """What a researcher needs: boost, fit, save, load, evaluate, and nothing internal."""
 
 import json
+from pathlib import Path
 
 import boost_your_network
 import pytest
@@ -13,7 +14,8 @@ import pellucid
 from pellucid import images
 from pellucid.errors import DataError, ImageError, ModelError, SettingsError
 from pellucid.metrics import NoiseStream, find_protocol, psnr
-from pellucid.networks import UNet
+from pellucid.models.header import Policy
+from pellucid.networks import External, UNet
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +33,7 @@ def test_the_example_goes_the_whole_way(photographs, tmp_path, capsys):
     assert "(1, 3, 120, 160)" in shown
     assert "| plain |" in shown
     assert "| boosted |" in shown
-    assert {"boosted.safetensors", "network.safetensors", "report.html"} <= {
+    assert {"boosted.safetensors", "boosted.network.safetensors", "report.html"} <= {
         path.name for path in (tmp_path / "runs").iterdir()
     }
 
@@ -75,7 +77,7 @@ def test_a_fit_leaves_a_log_and_goes_on(photographs, tmp_path):
     options = {"degradations": ["noise sigma=25"], "crop": 32, "validation": 1, "out": tmp_path / "run", "seed": 3}
     pellucid.fit(UNet.tiny(), photographs, steps=4, **options)
     assert json.loads((tmp_path / "run/log.jsonl").read_text().splitlines()[-1])["step"] == 4
-    with pytest.raises(SettingsError, match="holds a run already"):
+    with pytest.raises(SettingsError, match=r"holds a run already; resume it \(resume=True\)"):
         pellucid.fit(UNet.tiny(), photographs, steps=6, **options)
     seen = []
     pellucid.fit(UNet.tiny(), photographs, steps=6, resume=True, show=seen.append, **options)
@@ -96,7 +98,7 @@ def test_what_cannot_be_fitted_is_explained(photographs, tmp_path):
             pellucid.fit(UNet.tiny(), photographs, **given)
     with pytest.raises(SettingsError, match="unknown setting 'stpes'; did you mean 'steps'"):
         pellucid.fit(UNet.tiny(), photographs, degradations=["noise sigma=25"], stpes=3)
-    with pytest.raises(SettingsError, match=r"data\.crop: must be divisible by 2"):
+    with pytest.raises(SettingsError, match=r"^crop: must be divisible by 2"):
         pellucid.fit(UNet.tiny(), photographs, degradations=["noise sigma=25"], crop=33, validation=1)
     with pytest.raises(SettingsError, match="unknown degradation 'nois'"):
         pellucid.fit(UNet.tiny(), photographs, degradations=["nois sigma=25"], steps=1)
@@ -110,7 +112,7 @@ def test_a_boost_of_a_foreign_network_is_saved_with_its_weights_beside_it(tmp_pa
     network = nn.Conv2d(3, 3, 3, padding=1)
     boosted = pellucid.boost(network, prior="statistics").eval()
     written = pellucid.save(boosted, tmp_path / "new/boosted.safetensors")
-    assert [path.name for path in written] == ["boosted.safetensors", "network.safetensors"]
+    assert [path.name for path in written] == ["boosted.safetensors", "boosted.network.safetensors"]
     assert torch.equal(load_file(written[1])["weight"], network.weight)
     other = nn.Conv2d(3, 3, 3, padding=1)
     image = torch.rand(1, 3, 24, 32)
@@ -126,6 +128,123 @@ def test_a_network_of_ours_is_saved_alone(tmp_path):
     assert pellucid.save(UNet.tiny(), tmp_path / "unet.safetensors") == [tmp_path / "unet.safetensors"]
     with pytest.raises(ModelError, match="nothing of ours"):
         pellucid.save(nn.Linear(2, 2), tmp_path / "none" / "m.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("module", "kind", "message"),
+    [
+        (torch.sigmoid, SettingsError, "expected a torch.nn.Module, whose weights learn, got builtin"),
+        (pellucid.Restorer(nn.Identity()), SettingsError, "got Restorer; give its model"),
+        (nn.Conv2d(3, 1, 1), ModelError, r"expected a picture of shape \(1, 3, 32, 32\), got \(1, 1, 32, 32\)"),
+        (nn.Conv2d(3, 3, 3), ModelError, r"expected a picture of shape \(1, 3, 32, 32\), got \(1, 3, 30, 30\)"),
+        (nn.Conv2d(1, 1, 1), ModelError, r"Conv2d fails on a picture of shape \(1, 3, 32, 32\)"),
+    ],
+)
+def test_what_is_no_network_of_pictures_is_not_fitted(photographs, module, kind, message):
+    with pytest.raises(kind, match=message):
+        pellucid.fit(module, photographs, degradations=["noise sigma=25"], steps=1, crop=32)
+
+
+def test_a_prior_can_be_withheld_from_what_has_one(photographs, tmp_path):
+    options = {"degradations": ["noise sigma=25"], "steps": 2, "crop": 32, "prior_dropout": 0.5}
+    pellucid.fit(pellucid.boost(UNet.tiny(), prior="statistics"), photographs, **options)
+    run = options | {"out": tmp_path / "run", "validation": 1}
+    pellucid.fit(pellucid.boost(UNet.tiny(), prior="statistics"), photographs, **run)
+    pellucid.fit(pellucid.boost(UNet.tiny(), prior="statistics"), photographs, **run | {"steps": 3}, resume=True)
+    with pytest.raises(SettingsError, match="another prior_dropout"):
+        pellucid.fit(
+            pellucid.boost(UNet.tiny(), prior="statistics"), photographs, **run | {"prior_dropout": 0.2}, resume=True
+        )
+    with pytest.raises(SettingsError, match="fit: prior_dropout withholds a prior's vector, and UNet has no prior"):
+        pellucid.fit(UNet.tiny(), photographs, **options)
+    with pytest.raises(SettingsError, match="prior_dropout must be at least 0 and below 1, got 1"):
+        pellucid.fit(UNet.tiny(), photographs, **options | {"prior_dropout": 1})
+
+
+def test_a_gate_that_was_taught_learns_nothing_else(photographs):
+    model = pellucid.load("fast").model
+    gate = {name: value.clone() for name, value in model.network.gate.state_dict().items()}
+    pellucid.fit(model, photographs, degradations=["noise sigma=25"], steps=1, crop=64, batch=1)
+    assert all(torch.equal(value, gate[name]) for name, value in model.network.gate.state_dict().items())
+    assert all(value.requires_grad for value in model.network.gate.parameters())
+
+
+def test_two_files_in_a_folder_keep_their_networks_apart(tmp_path):
+    saved = {}
+    for name in ("a", "b", "network"):
+        network = nn.Conv2d(3, 3, 3, padding=1)
+        pellucid.save(pellucid.boost(network, prior="statistics"), tmp_path / f"{name}.safetensors")
+        saved[name] = network.weight.detach().clone()
+    for name, weight in saved.items():
+        fresh = nn.Conv2d(3, 3, 3, padding=1)
+        pellucid.load(tmp_path / f"{name}.safetensors", network=fresh)
+        assert torch.equal(fresh.weight, weight)
+    # As older versions named it.
+    (tmp_path / "old").mkdir()
+    (tmp_path / "a.safetensors").rename(tmp_path / "old/a.safetensors")
+    (tmp_path / "a.network.safetensors").rename(tmp_path / "old/network.safetensors")
+    fresh = nn.Conv2d(3, 3, 3, padding=1)
+    pellucid.load(tmp_path / "old/a.safetensors", network=fresh)
+    assert torch.equal(fresh.weight, saved["a"])
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "options", "kind", "message"),
+    [
+        (nn.Conv2d(3, 3, 3), "m.safetensors", {}, ModelError, r"save pellucid\.networks\.External"),
+        (
+            torch.compile(UNet.tiny(), backend="eager"),
+            "m.safetensors",
+            {},
+            ModelError,
+            "save what torch.compile was given",
+        ),
+        (UNet.tiny(), "m.pt", {}, SettingsError, r"save to m\.safetensors"),
+        (External(nn.Identity()), "m.pt", {}, SettingsError, r"save to m\.safetensors"),
+        (UNet.tiny(), "m.safetensors", {"card": {"a": Path()}}, SettingsError, "what JSON can"),
+        (
+            External(nn.Upsample(scale_factor=2), scale=2),
+            "m.safetensors",
+            {"policy": Policy(leave_alone=True)},
+            SettingsError,
+            "enlarges, here by 2",
+        ),
+    ],
+)
+def test_what_cannot_be_saved_leaves_no_file(tmp_path, module, name, options, kind, message):
+    with pytest.raises(kind, match=message):
+        pellucid.save(module, tmp_path / name, **options)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_failed_save_leaves_the_files_as_they_were(tmp_path):
+    boosted = pellucid.boost(nn.Conv2d(3, 3, 1), prior="statistics")
+    files = pellucid.save(boosted, tmp_path / "m.safetensors")
+    before = [file.read_bytes() for file in files]
+    with torch.no_grad():
+        boosted.network.weight.add_(1)
+        next(boosted.refinement.parameters()).fill_(float("nan"))
+    with pytest.raises(ModelError, match="not finite"):
+        pellucid.save(boosted, tmp_path / "m.safetensors")
+    assert [file.read_bytes() for file in files] == before
+
+
+def test_the_range_of_a_foreign_network_is_saved(tmp_path):
+    own = nn.Sequential(nn.Conv2d(3, 3, 8, stride=8), nn.ConvTranspose2d(3, 3, 8, stride=8), nn.Tanh())
+    image = torch.rand(1, 3, 24, 32)
+    for number, module in enumerate(
+        (
+            External(own, low=-1, high=1, multiple=8),
+            pellucid.boost(External(own, low=-1, high=1, multiple=8), prior="statistics"),
+        )
+    ):
+        path = tmp_path / f"{number}.safetensors"
+        expected = pellucid.Restorer(module, precision="float32").restore_image(image)
+        pellucid.save(module, path)
+        loaded = pellucid.load(path, network=own, precision="float32")
+        assert torch.equal(loaded.restore_image(image), expected)
+        network = loaded.network
+        assert (network.low, network.high, network.contract.multiple) == (-1, 1, 8)
 
 
 def test_scores_are_those_of_the_protocol(photographs):
@@ -159,6 +278,20 @@ def test_modules_functions_restorers_and_names_are_scored_together(photographs):
         pellucid.evaluate({}, photographs, sigmas=[25])
     with pytest.raises(SettingsError, match="expected a model's name"):
         pellucid.evaluate({"a": 3}, photographs, sigmas=[25])
+
+
+def test_scoring_leaves_what_is_frozen_frozen(photographs):
+    network = nn.Sequential(nn.Identity(), nn.BatchNorm2d(3)).train()
+    network[1].eval()
+    pellucid.evaluate(network, photographs, sigmas=[25])
+    assert [module.training for module in network.modules()] == [True, True, False]
+
+
+def test_what_cannot_be_scored_is_explained(photographs):
+    with pytest.raises(SettingsError, match="give modules and functions by name"):
+        pellucid.evaluate([UNet.tiny(), UNet.tiny()], photographs, sigmas=[25])
+    with pytest.raises(ModelError, match=r"nothing: expected a function that returns .* got NoneType"):
+        pellucid.evaluate({"nothing": lambda image: None}, photographs, sigmas=[25])
 
 
 @pytest.mark.parametrize(

@@ -56,19 +56,24 @@ class _Seen:
             return "does not run in a forward pass" if not self.calls else f"runs {self.calls} times in a forward pass"
         if not isinstance(self.output, tuple):
             return f"gives {self.output}"
-        return None if len(self.output) == 4 else f"gives a tensor of shape {self.output}"
+        return None if self.is_map() else f"gives a tensor of shape {self.output}"
+
+    def is_map(self) -> bool:
+        """Whether what came out last is one map."""
+        return isinstance(self.output, tuple) and len(self.output) == 4
 
 
-def find_layer(network: nn.Module, name: str | None = None, *, multiple: int = 1) -> Layer:
+def find_layer(network: nn.Module, name: str | None = None, *, multiple: int = 1, repeated: bool = False) -> Layer:
     """The layer called `name`; None: the network's deepest, found by one forward pass over a blank image.
 
     The deepest is the one with the smallest feature map; of several that are equally small, the outermost by name, and
-    of these the last to run. What has the size and the channels of the image itself does not count.
+    of these the last to run. Maps of 3 channels or fewer do not count: they are images, masks or gates.
 
     Args:
         network: images (B, 3, H, W) to images; (B, 1, H, W) and (B, 6, H, W) are tried, too. It is left as it was.
         name: the module's dotted name, such as "encoders.3".
         multiple: what the sides of the network's input must divide by.
+        repeated: where no layer is found that runs once, take one that runs several times, by the last map it gives.
 
     Raises:
         SettingsError: there is no such module, it does not run exactly once, or gives anything but one map; the near
@@ -77,7 +82,7 @@ def find_layer(network: nn.Module, name: str | None = None, *, multiple: int = 1
     """
     if name is not None:
         check_layer(network, name)
-    seen, image = _probe(network, multiple)
+    seen = _probe(network, multiple)
     layers = {key: found for key, found in seen.items() if found.problem() is None}
     if name is not None:
         problem = seen[name].problem()
@@ -87,7 +92,9 @@ def find_layer(network: nn.Module, name: str | None = None, *, multiple: int = 1
                 f"layer {name!r} of {type(network).__name__} {problem}; name one that gives one map, once: {near}"
             )
         return Layer(name, layers[name].output[1])
-    maps = {key: found for key, found in layers.items() if _is_feature_map(found.output, image)}
+    maps = {key: found for key, found in layers.items() if _is_feature_map(found.output)}
+    if not maps and repeated:
+        maps = {key: found for key, found in seen.items() if found.is_map() and _is_feature_map(found.output)}
     if not maps:
         raise ModelError(f"{type(network).__name__}: no feature map found to refine; name the module with layer=...")
     name = min(maps, key=lambda key: (maps[key].output[2] * maps[key].output[3], key.count("."), -maps[key].order))
@@ -152,8 +159,8 @@ def replaced(network: nn.Module, name: str, replace: Callable[[Tensor], Tensor])
 
 
 @torch.no_grad()
-def _probe(network: nn.Module, multiple: int) -> tuple[dict[str, _Seen], tuple[int, ...]]:
-    """What every module but the network itself does in one forward pass, and the shape of the image that was given."""
+def _probe(network: nn.Module, multiple: int) -> dict[str, _Seen]:
+    """What every module but the network itself does in one forward pass."""
     place = next(network.parameters(), torch.empty(0))
     sides = [lcm(side // factor, multiple) * factor for side, factor in zip(PROBE, (3, 5), strict=True)]
     modes = [(module, module.training) for module in network.modules()]
@@ -163,7 +170,7 @@ def _probe(network: nn.Module, multiple: int) -> tuple[dict[str, _Seen], tuple[i
         for channels in (3, 1, 6):
             image = torch.full((1, channels, *sides), 0.5, device=place.device, dtype=place.dtype)
             try:
-                return _watch(network, image), tuple(image.shape)
+                return _watch(network, image)
             except Exception as error:  # foreign code can fail in any way
                 first = first or error
     finally:
@@ -184,10 +191,10 @@ def _watch(network: nn.Module, image: Tensor) -> dict[str, _Seen]:
     return seen
 
 
-def _is_feature_map(shape: tuple[int, ...], image: tuple[int, ...]) -> bool:
-    """Whether a map has the proportions of the image, but for padding, and is not an image itself."""
-    height, width = shape[2:]
-    return 0.9 < 5 * height / (3 * width) < 1.1 and shape[1:] != image[1:]
+def _is_feature_map(shape: tuple[int, ...]) -> bool:
+    """Whether a map has the proportions of the image, but for padding, and more channels than images and masks have."""
+    channels, height, width = shape[1:]
+    return channels > 3 and 0.9 < 5 * height / (3 * width) < 1.1
 
 
 def _shortlist(name: str, names: Collection[str]) -> list[str]:

@@ -4,10 +4,10 @@ import json
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
-from pellucid.errors import ModelError
+from pellucid.errors import ModelError, SettingsError
 from pellucid.models.file import describe_model
 from pellucid.models.load import load_model, load_network_weights
 from pellucid.models.priors import find_prior
@@ -15,6 +15,7 @@ from pellucid.models.save import save_model
 from pellucid.networks import NAFNet, UNet
 from pellucid.priors import DegradationEncoder, RandomVectors, Shuffled, Student, Zeros
 from pellucid.refinement import PTGRM, Boosted
+from pellucid.training.settings import read_recipe
 
 
 def boosted(network=None, prior=None):
@@ -210,3 +211,32 @@ def test_a_prior_in_a_header_gets_no_file_that_is_not_weights(tmp_path):
     save_file(network | refinement, path, metadata={"pellucid": json.dumps(header)})
     with pytest.raises(ModelError, match="needs the prior 'mobilenet_v2'"):
         load_model(path)
+
+
+def test_a_prior_of_another_width_than_the_refinement_takes_is_refused(tmp_path):
+    """As where the prior's own file holds another network now: not at the first picture."""
+    save_model(UNet((4, 8), (1, 1)), tmp_path / "prior.safetensors")
+    boosted = Boosted(
+        UNet.tiny(), find_prior(f"restorer:{tmp_path / 'prior.safetensors'}"), PTGRM(8, width=4, blocks=1)
+    )
+    save_model(boosted, tmp_path / "model.safetensors")
+    header = describe_model(tmp_path / "model.safetensors").as_dict()
+    del header["prior"]["sha256"]  # as in older files
+    tensors = load_file(tmp_path / "model.safetensors")
+    save_file(tensors, tmp_path / "model.safetensors", metadata={"pellucid": json.dumps(header)})
+    load_model(tmp_path / "model.safetensors")
+    save_model(UNet((4, 12), (1, 1)), tmp_path / "prior.safetensors")
+    with pytest.raises(ModelError, match=r"takes 8 numbers of the prior 'restorer:.*', which gives 12"):
+        load_model(tmp_path / "model.safetensors")
+
+
+def test_a_recipe_whose_network_enlarges_leaves_nothing_alone():
+    tree = {
+        "name": "test",
+        "network": {"name": "external", "settings": {"target": "torch.nn:Upsample", "scale": 2}},
+        "data": {"folder": "photographs", "degradations": ["noise sigma=5"]},
+        "train": {"steps": 1},
+    }
+    read_recipe(tree, "test")
+    with pytest.raises(SettingsError, match=r"policy\.leave_alone: a network that enlarges"):
+        read_recipe(tree | {"policy": {"leave_alone": True}}, "test")

@@ -135,7 +135,9 @@ def test_a_network_that_does_not_fit_is_refused(made):
     with pytest.raises(ModelError, match="holds other weights than those"):
         load_model(path, network=network)
     beside.unlink()
-    with pytest.raises(ModelError, match=r"with other weights than the one given, and no network\.safetensors"):
+    with pytest.raises(
+        ModelError, match=r"with other weights than the one given, and no model\.network\.safetensors or network"
+    ):
         load_model(path, network=network)
     assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
 

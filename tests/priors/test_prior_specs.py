@@ -12,7 +12,7 @@ from pellucid.errors import ModelError, SettingsError
 from pellucid.layers import watched
 from pellucid.models.priors import PRIORS, find_prior
 from pellucid.models.save import save_model
-from pellucid.networks import Experts, UNet
+from pellucid.networks import DnCNN, Experts, PairLIE, PReNet, UNet
 from pellucid.priors import ModuleFeatures, Student
 from pellucid.priors.contract import unit_rms
 from pellucid.refinement import PTGRM, Boosted
@@ -71,6 +71,16 @@ def test_a_restorers_file_is_a_prior_alone_and_in_joined_ones(tmp_path, name):
     torch.testing.assert_close(prior(image), expected(image))
     assert joined.width == prior.width + 41
     torch.testing.assert_close(joined(image)[:, : prior.width], prior(image))
+
+
+@pytest.mark.parametrize(
+    "network", [DnCNN(width=8, depth=4), PairLIE(8), PReNet(8)], ids=lambda one: type(one).__name__
+)
+def test_a_prior_of_a_restorer_is_no_image_or_mask(tmp_path, network):
+    save_model(network, tmp_path / "m.safetensors")
+    prior = find_prior(f"restorer:{tmp_path / 'm.safetensors'}")
+    assert prior.width > 3
+    assert prior(torch.rand(2, 3, 20, 30)).shape == (2, prior.width)
 
 
 def test_a_file_whose_network_is_told_of_a_prior_gives_features_of_the_network(tmp_path):

@@ -1,11 +1,13 @@
 """Scoring models in one call: for researchers whose models stand in their own script."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor, nn
 
-from pellucid.errors import SettingsError
+from pellucid.errors import ModelError, SettingsError
 from pellucid.evaluation.candidates import INPUT, MEMORY, Candidate, candidates_of
 from pellucid.evaluation.job import EvaluationJob, EvaluationOutcome
 from pellucid.evaluation.sets import find_set
@@ -15,6 +17,10 @@ __all__ = ["Scored", "evaluate"]
 
 Scored = str | Path | nn.Module | Restorer | Callable[[Tensor], Tensor]
 """A model's name or file; a module; a restorer; or a function, degraded (1, 3, H, W) in [0, 1] to restored."""
+
+
+class _NoPictureError(Exception):
+    """A function returned no picture: a mistake in the call, and no failure of one photograph to go on after."""
 
 
 def evaluate(
@@ -57,8 +63,11 @@ def evaluate(
     job = EvaluationJob(None if out is None else Path(out), seed=seed, metrics=metrics)
     photographs = find_set(str(data), degraded=None if degraded is None else Path(degraded), task=task)
     job.add(photographs, candidates, sigmas=sigmas, degradations=degradations, protocol=protocol)
-    for _ in job.run():
-        pass
+    try:
+        for _ in job.run():
+            pass
+    except _NoPictureError as error:
+        raise ModelError(str(error)) from None
     made = {"models": {candidate.name: dict(candidate.details) for candidate in candidates[1:]}}
     return job.finish(made)
 
@@ -68,7 +77,13 @@ def _candidates(models: Scored | Mapping[str, Scored] | Sequence[str | Path]) ->
         for name, model in models.items():
             yield _candidate(name, model)
     elif isinstance(models, Sequence) and not isinstance(models, str):
-        yield from candidates_of([str(name) for name in models])
+        for one in models:
+            if not isinstance(one, str | Path):
+                raise SettingsError(
+                    f"evaluate: a list holds models' names and files, got {type(one).__name__}; "
+                    'give modules and functions by name: {"mine": network}'
+                )
+        yield from candidates_of([str(one) for one in models])
     else:
         yield _candidate(str(models) if isinstance(models, str | Path) else type(models).__name__, models)
 
@@ -78,27 +93,49 @@ def _candidate(name: str, model: Scored) -> Candidate:
         (found,) = candidates_of([str(model)])
         return Candidate(name, found.restore, found.identity, found.details)
     if isinstance(model, nn.Module):
-        training = model.training
-        restorer = Restorer(model, memory=MEMORY)
-        model.train(training)
+        with _modes_kept(model):
+            restorer = Restorer(model, memory=MEMORY)
         return Candidate(name, _in_evaluation_mode(model, restorer), details=_details(model))
     if isinstance(model, Restorer):
         return Candidate(name, model.restore_image, details=_details(model.model))
     if not callable(model):
         raise SettingsError(f"evaluate: expected a model's name, a module or a function, got {type(model).__name__}")
-    return Candidate(name, model)
+    return Candidate(name, _checked(name, model))
+
+
+def _checked(name: str, function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """The function, of which no result is taken that is no picture."""
+
+    def restore(degraded: Tensor) -> Tensor:
+        restored: Any = function(degraded)
+        if not isinstance(restored, Tensor):
+            raise _NoPictureError(
+                f"{name}: expected a function that returns the restored picture, a tensor of shape "
+                f"{tuple(degraded.shape)}, got {type(restored).__name__}"
+            )
+        return restored
+
+    return restore
+
+
+@contextmanager
+def _modes_kept(model: nn.Module) -> Iterator[None]:
+    """A context that leaves every module of a model in the mode that it was in: some may be frozen, others training."""
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
 
 
 def _in_evaluation_mode(model: nn.Module, restorer: Restorer) -> Callable[[Tensor], Tensor]:
-    """Restores in evaluation mode, and leaves the module in the mode that it was in."""
+    """Restores in evaluation mode, and leaves the module in the modes that it was in."""
 
     def restore(degraded: Tensor) -> Tensor:
-        training = model.training
-        model.eval()
-        try:
+        with _modes_kept(model):
+            model.eval()
             return restorer.restore_image(degraded)
-        finally:
-            model.train(training)
 
     return restore
 

@@ -3,7 +3,8 @@
 A model file is one `.safetensors`. Its metadata key `pellucid` is JSON:
 
     format       2
-    network      {"name", "settings"} of the NETWORKS table, or {"sha256"} of a network that is not ours
+    network      {"name", "settings"} of the NETWORKS table, or {"sha256"} of a network that is not ours; of one in
+                 `External` with its "settings", but for what it is and its arguments
     refinement   {"name", "settings"} or null
     prior        of R, and of a network that is told of it: {"student": settings}, {"encoder": settings} or
                  {"diagnosis": settings} (embedded), {"name": ...} (needed from elsewhere), or null; "sha256" is of its

@@ -16,7 +16,7 @@ from pellucid.models.header import Header
 from pellucid.models.own_network import fill_own_network, own_network, own_weights
 from pellucid.models.priors import Weights, embedded_prior, find_prior, network_in
 from pellucid.models.published import recognise
-from pellucid.models.refinements import build_refinement
+from pellucid.models.refinements import build_refinement, feature_width
 from pellucid.models.save import outside_prior_header
 from pellucid.models.tables import module_within, network_name
 from pellucid.networks import External, module_of
@@ -45,8 +45,7 @@ def load_model(
     Args:
         path: the file, or the weights of a published network as their authors give them.
         network: for a file that is for a network of your own, that network, in `External` or as it is. Where its
-            weights are not those that the file was made with, it is given those of `network.safetensors` beside the
-            file.
+            weights are not those that the file was made with, it is given those that lie beside the file.
         import_network: for such a file, import the network that its recipe names instead: this runs its code.
         prior_weights: for a file whose prior is not embedded, that prior's weights.
 
@@ -67,6 +66,8 @@ def load_model(
                 refinement = build_refinement(header.refinement["name"], header.refinement["settings"])
             fill(refinement, tensors, "refinement", path)
         prior = None if header.prior is None else _prior(header, tensors, path, prior_weights)
+        if refinement is not None and prior is not None:
+            _check_width(refinement, prior, path)
         module = assemble(restoring, prior, refinement)
     except ModelError:
         raise
@@ -78,7 +79,7 @@ def load_model(
 def load_network_weights(network: nn.Module, weights: Path | Mapping[str, Path]) -> None:
     """Fills a network from a model file's network part, or from a plain weights file by its own keys or its authors'.
 
-    Of a model file that is for a network of the user's own, that is `network.safetensors` beside it.
+    Of a model file that is for a network of the user's own, that is the file of weights beside it.
 
     Args:
         network: what is filled.
@@ -104,6 +105,16 @@ def load_network_weights(network: nn.Module, weights: Path | Mapping[str, Path])
     if header.network.get("name") != network_name(network):
         raise ModelError(f"{path}: holds a network of another kind ({header.network.get('name', 'external')})")
     fill(network, tensors, "network", path)
+
+
+def _check_width(refinement: nn.Module, prior: Any, path: Path) -> None:
+    settings: Any = refinement.settings
+    taken, given = settings["prior_width"], feature_width(prior, settings)
+    if taken != given:
+        raise ModelError(
+            f"{path}: its refinement takes {taken} numbers of the prior {prior.name!r}, which gives {given} here: it is "
+            "another one, or of another version, than the file was made with"
+        )
 
 
 def _prior(header: Header, tensors: Mapping[str, Tensor], path: Path, weights: Path | None) -> Any:

@@ -1,15 +1,16 @@
 """A network of the user's own in model files: it is not stored, for its code is not ours to run.
 
-Such a file holds the refinement alone, or only says which network it is. The network's weights lie beside it, in
+Such a file holds the refinement alone, or only says which network it is. The network's weights lie beside it: those of
+`boosted.safetensors` in `boosted.network.safetensors`; in a run folder, and beside older files, in
 `network.safetensors`. The network comes from the user:
 
-    load_model(path, network=...)           the user's module, which is wrapped in `External` with the recipe's
-                                            settings; one that is `External` already is taken as it is
+    load_model(path, network=...)           the user's module, which is wrapped in `External` with the settings that
+                                            the file was made with; one that is `External` already is taken as it is
     load_model(path, import_network=True)   the class that the file's recipe names is imported and called; no file is
                                             ever loaded so unless somebody asks for it
 
 Either way its weights must be those that the file was made with, by their SHA-256. A network with others is filled from
-`network.safetensors`, whose tensors are checked first, before a network is imported and before one is changed.
+the weights beside the file, whose tensors are checked first, before a network is imported and before one is changed.
 """
 
 import hashlib
@@ -30,24 +31,38 @@ from pellucid.refinement import network_of
 __all__ = [
     "NETWORK_FILE",
     "bytes_of",
+    "file_beside",
     "fill_own_network",
     "fingerprint",
+    "network_file",
     "own_network",
     "own_weights",
     "save_own_network",
 ]
 
 NETWORK_FILE = "network.safetensors"
-"""Beside a model file: the weights of the user's own network that it is for, by the names that they have in it."""
+"""Beside the one model file of a folder: the weights of the user's own network, by the names that they have in it."""
 
 
-def save_own_network(module: nn.Module, folder: Path) -> bool:
+def network_file(path: Path) -> Path:
+    """Where the weights of the user's own network go that a model file is for: no two model files share them."""
+    return path.with_name(f"{path.stem}.{NETWORK_FILE}")
+
+
+def file_beside(path: Path) -> Path:
+    """Where they are: in the file of that name or, in a run folder and beside older files, `network.safetensors`."""
+    named = network_file(path)
+    return named if named.is_file() else path.with_name(NETWORK_FILE)
+
+
+def save_own_network(module: nn.Module, folder: Path, name: str = NETWORK_FILE) -> bool:
     """Writes the weights of a network of the user's own to a folder, beside the model file there, whole or not at all.
 
     Args:
         module: a network that is not ours, in `External` or as it is, or `Boosted` on one; of any other nothing is
             written.
-        folder: where `network.safetensors` goes.
+        folder: where the file goes.
+        name: of the file.
 
     Returns:
         Whether the module has such a network.
@@ -61,7 +76,7 @@ def save_own_network(module: nn.Module, folder: Path) -> bool:
     own = module_of(network)
     # Copies: weights that several layers share are stored for each, for the format knows of no sharing.
     tensors = {key: value.detach().cpu().contiguous().clone() for key, value in own.state_dict().items()}
-    write_tensors(tensors, folder / NETWORK_FILE)
+    write_tensors(tensors, folder / name)
     return True
 
 
@@ -84,7 +99,7 @@ def own_network(given: nn.Module | None, header: Header, path: Path, *, imported
                 f"{path}: is for a network of your own; --import-network imports it, which runs its code, "
                 "and pellucid.load(file, network=...) takes it"
             )
-        if settings is None:
+        if settings is None or "target" not in settings:
             raise ModelError(f"{path}: does not say which network to import; use pellucid.load(file, network=...)")
         weights = own_weights(header, path)  # first: of a file that is not whole no code runs
         try:
@@ -99,22 +114,22 @@ def own_network(given: nn.Module | None, header: Header, path: Path, *, imported
     wanted = header.network.get("sha256")
     if wanted in (fingerprint(given), _fingerprint(given.state_dict())):  # older files say the second of plain modules
         return given
-    if not path.with_name(NETWORK_FILE).is_file():
+    if not file_beside(path).is_file():
         raise ModelError(
-            f"{path}: was made for a network with other weights than the one given, and no {NETWORK_FILE} lies beside "
-            f"it"
+            f"{path}: was made for a network with other weights than the one given, and no {network_file(path).name} "
+            f"or {NETWORK_FILE} lies beside it"
         )
     fill_own_network(given, own_weights(header, path), path)
     return given
 
 
 def own_weights(header: Header, path: Path) -> dict[str, Tensor]:
-    """The tensors of `network.safetensors` beside a model file, which are those that it was made with.
+    """The tensors of the user's own network beside a model file, which are those that it was made with.
 
     Raises:
         ModelError: the file is missing or damaged, or holds others.
     """
-    beside = path.with_name(NETWORK_FILE)
+    beside = file_beside(path)
     try:
         tensors = read_tensors(beside)
     except (SafetensorError, OSError) as error:
@@ -157,7 +172,13 @@ def _fingerprint(state: Mapping[str, Tensor]) -> str:
 
 
 def _external_settings(header: Header) -> dict[str, Any] | None:
-    """The settings of `External` with which a file's recipe trained a network of the user's own."""
+    """The settings of `External` that a file was made with, as it says itself; what to import, only its recipe says."""
     network = header.recipe.get("network")
-    settings = network.get("settings") if isinstance(network, dict) and network.get("name") == "external" else None
-    return settings if isinstance(settings, dict) else None
+    recipe = network.get("settings") if isinstance(network, dict) and network.get("name") == "external" else None
+    stored = header.network.get("settings")
+    if not isinstance(recipe, dict) and not isinstance(stored, dict):
+        return None
+    settings = dict(recipe) if isinstance(recipe, dict) else {}
+    if isinstance(stored, dict):
+        settings |= {key: value for key, value in stored.items() if key not in ("target", "arguments")}
+    return settings

@@ -127,7 +127,7 @@ def _restorer(file: str, weights: File | None) -> Prior:
         network = assemble(network, prior)
     multiple = contract_of(network).multiple
     side = 256 + -256 % multiple
-    layer = find_layer(network.eval(), multiple=multiple).name
+    layer = find_layer(network.eval(), multiple=multiple, repeated=True).name
     return ModuleFeatures(network, layer, name=f"restorer:{file}", size=(side, side))
 
 

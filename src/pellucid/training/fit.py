@@ -1,16 +1,19 @@
 """Training any module in one call: for researchers whose network, boosted or not, stands in their own script."""
 
+import re
 import tempfile
-from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+import torch
 from torch import nn
 
-from pellucid.errors import SettingsError, unknown_name
-from pellucid.refinement import Boosted
+from pellucid.errors import DataError, ModelError, PellucidError, SettingsError, one_line, unknown_name
+from pellucid.networks import Experts, contract_of
+from pellucid.refinement import Boosted, network_of
 from pellucid.training.data import DataSettings, split_sources
 from pellucid.training.loop import Step
 from pellucid.training.objective import build_objective
@@ -45,7 +48,7 @@ def fit(
 
     Args:
         module: a network (B, 3, H, W) to (B, 3, H, W) in [0, 1], or what `pellucid.boost` gave; of it, whatever
-            requires a gradient learns.
+            requires a gradient learns, except a gate of experts that say what they are for: it was taught what is wrong.
         clean: a folder of clean photographs.
         degraded: a folder of their degraded partners, by the same names.
         degradations: instead, what is done to the clean ones, as `pellucid degrade --list` has it; ranges are drawn
@@ -61,8 +64,14 @@ def fit(
     Raises:
         SettingsError: neither or both of degraded and degradations, or a setting that there is not or that cannot be.
         DataError: a folder is missing, or too small to hold any photographs out.
-        ModelError: training diverged, or the checkpoint does not fit.
+        ModelError: training diverged, the checkpoint does not fit, or the module gives pictures of other channels or
+            sides than the clean ones.
     """
+    if not isinstance(module, nn.Module):
+        raise SettingsError(
+            f"fit: expected a torch.nn.Module, whose weights learn, got {type(module).__name__}"
+            + ("; give its model" if isinstance(getattr(module, "model", None), nn.Module) else "")
+        )
     if (degraded is None) == (degradations is None):
         raise SettingsError(
             "fit: give either degraded, a folder, or degradations, what is done to the clean photographs"
@@ -71,24 +80,99 @@ def fit(
         raise SettingsError("fit: resume goes on from the checkpoint in out; give that folder")
     if out is None:  # nobody reads scores on photographs that are held out
         settings.setdefault("validation", 0)
-    recipe = read_recipe(_tree(clean, degraded, degradations, settings), "fit")
-    frozen = isinstance(module, Boosted) and module.freeze_network
-    objective = replace(build_objective(recipe), frozen=frozen)
-    training, held_out = split_sources(recipe.data)
-    with tempfile.TemporaryDirectory() if out is None else nullcontext(out) as folder:
-        run = run_of(module, objective, recipe, training, Path(folder))
-        start(run, recipe.model_dump(mode="json"), resume=resume)
+    with _in_arguments(), _gate_frozen(module):
+        # The prior is withheld apart from the recipe, which knows of none: it is the module's.
+        dropout = settings.pop("prior_dropout", 0.0)
+        recipe = read_recipe(_tree(clean, degraded, degradations, settings), "fit")
+        recipe = recipe.model_copy(update={"train": _with_dropout(recipe.train, dropout, module)})
+        frozen = isinstance(module, Boosted) and module.freeze_network
+        objective = replace(build_objective(recipe), frozen=frozen)
+        training, held_out = split_sources(recipe.data)
+        with tempfile.TemporaryDirectory() if out is None else nullcontext(out) as folder:
+            run = run_of(module, objective, recipe, training, Path(folder))
+            if not isinstance(module, Boosted):  # which says so itself
+                _check_output(run.module, run.batches.at(0))
+            start(run, recipe.model_dump(mode="json"), resume=resume)
 
-        def scores(step: Step) -> dict[str, Any]:
-            due = out is not None and (step.last or step.number % recipe.train.validate_steps == 0)
-            return validate(run, held_out) if due else {}
+            def scores(step: Step) -> dict[str, Any]:
+                due = out is not None and (step.last or step.number % recipe.train.validate_steps == 0)
+                return validate(run, held_out) if due else {}
 
-        for step in logged_steps(run, scores):
-            if show is not None:
-                show(step)
-    run.average.take()
+            for step in logged_steps(run, scores):
+                if show is not None:
+                    show(step)
+        run.average.take()
     module.eval()
     return module
+
+
+@contextmanager
+def _in_arguments() -> Iterator[None]:
+    """A context in which errors speak of the arguments of `fit`, and not of keys of recipes and options of commands."""
+    try:
+        yield
+    except (SettingsError, DataError, ModelError) as error:
+        text = re.sub(r"(?<![\w./\\])data\.folder\b", "clean", str(error))
+        names = "|".join([*TrainSettings.model_fields, *DataSettings.model_fields, "clean", "degraded"])
+        text = re.sub(rf"(?<![\w./\\])(?:train|data)\.(?:pairs\.)?(?=(?:{names})\b)", "", text)
+        text = text.replace("(--resume)", "(resume=True)")
+        if text == str(error):
+            raise
+        raise type(error)(text) from error
+
+
+@contextmanager
+def _gate_frozen(module: nn.Module) -> Iterator[None]:
+    """A context in which a gate that was taught what is wrong with pictures learns nothing else."""
+    network = network_of(module)
+    gate = list(network.gate.parameters()) if isinstance(network, Experts) and network.specialised else []
+    learning = [value for value in gate if value.requires_grad]
+    for value in learning:
+        value.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for value in learning:
+            value.requires_grad_(True)
+
+
+def _with_dropout(settings: TrainSettings, dropout: Any, module: nn.Module) -> TrainSettings:
+    """The settings, with how often the module's prior is withheld. Raises SettingsError where it cannot be."""
+    if not isinstance(dropout, int | float) or not 0 <= dropout < 1:
+        raise SettingsError(f"fit: prior_dropout must be at least 0 and below 1, got {dropout!r}")
+    if dropout and not isinstance(module, Boosted):
+        raise SettingsError(f"fit: prior_dropout withholds a prior's vector, and {type(module).__name__} has no prior")
+    if dropout and contract_of(network_of(module)).vector is not None:
+        raise SettingsError("fit: prior_dropout: a network that the prior guides cannot do without it")
+    return settings.model_copy(update={"prior_dropout": float(dropout)})
+
+
+@torch.no_grad()
+def _check_output(module: nn.Module, sample: Any) -> None:
+    """Raises ModelError where the module fails on a picture, or gives one of another shape than the clean one."""
+    degraded, clean = sample.degraded[:1], sample.clean[:1]
+    place = next(module.parameters())
+    modes = [(one, one.training) for one in module.modules()]
+    module.eval()
+    try:
+        with torch.random.fork_rng([place.device] if place.is_cuda else []):
+            restored = module(degraded.to(place.device, place.dtype))
+    except PellucidError:
+        raise
+    except Exception as error:  # foreign code can fail in any way
+        raise ModelError(
+            f"{type(module).__name__} fails on a picture of shape {tuple(degraded.shape)} ({one_line(error)}); "
+            "pellucid.networks.External(network, ...) adapts networks of other channels and ranges"
+        ) from error
+    finally:
+        for one, training in modes:
+            one.training = training
+    got = tuple(restored.shape) if isinstance(restored, torch.Tensor) else type(restored).__name__
+    if got != tuple(clean.shape):
+        raise ModelError(
+            f"{type(module).__name__}: expected a picture of shape {tuple(clean.shape)}, got {got}; "
+            "pellucid.networks.External(network, ...) adapts networks of other outputs"
+        )
 
 
 def _tree(

@@ -128,6 +128,12 @@ class Recipe(Section):
         return self
 
     @model_validator(mode="after")
+    def _leaves_alone_what_keeps_its_sides(self) -> Self:
+        if self.policy.leave_alone and self.network.settings.get("scale", 1) != 1:
+            raise ValueError("policy.leave_alone: a network that enlarges leaves no picture as it is")
+        return self
+
+    @model_validator(mode="after")
     def _boosted_whole(self) -> Self:
         if (self.prior is None) != (self.refinement is None):
             raise ValueError("prior and refinement go together: give both, or neither for the network alone")
