@@ -6,8 +6,10 @@ it is measured once, in some hundredths of a second, and the answer is kept in t
 
 import json
 import platform
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import TypeVar
@@ -19,7 +21,7 @@ from torch.nn import functional as F
 from pellucid.errors import SettingsError
 from pellucid.files import cache_folder, written_whole
 
-__all__ = ["channels_last", "fast_bfloat16", "find_device", "kept_answer", "processor", "quicker_in_bfloat16"]
+__all__ = ["channels_last", "fast_bfloat16", "find_device", "kept_answer", "one_thread", "processor", "quicker_in_bfloat16"]
 
 Module = TypeVar("Module", bound=nn.Module)
 Seconds = Callable[[torch.dtype, int, int], float]
@@ -115,6 +117,38 @@ def kept_answer(find: Callable[[], bool], key: str, file: Path) -> bool:
     except OSError:
         pass
     return answer
+
+
+class _Threads:
+    """How many callers want one thread now, and how many threads there were before the first of them."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.callers = self.before = 0
+
+
+_THREADS = _Threads()
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """While it lasts torch computes in the calling thread alone.
+
+    torch knows one number of threads for the process: whoever computes beside has one, too. It comes back with the last
+    of those who asked.
+    """
+    with _THREADS.lock:
+        if not _THREADS.callers:
+            _THREADS.before = torch.get_num_threads()
+            torch.set_num_threads(1)
+        _THREADS.callers += 1
+    try:
+        yield
+    finally:
+        with _THREADS.lock:
+            _THREADS.callers -= 1
+            if not _THREADS.callers:
+                torch.set_num_threads(_THREADS.before)
 
 
 def processor() -> str:
