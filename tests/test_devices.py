@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from pellucid import devices
-from pellucid.devices import channels_last, fast_bfloat16, kept_answer, processor, quicker_in_bfloat16
+from pellucid.devices import channels_last, fast_bfloat16, kept_answer, one_thread, processor, quicker_in_bfloat16
 from pellucid.restoration.restorer import Restorer
 
 
@@ -120,3 +120,22 @@ def test_a_device_is_asked_once(monkeypatch, tmp_path):
     devices._proves_quicker.cache_clear()
     monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
     assert not fast_bfloat16(cpu)
+
+
+def test_threads_come_back_with_the_last_of_those_who_asked_for_one():
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        first, second = one_thread(), one_thread()
+        first.__enter__()
+        second.__enter__()
+        assert torch.get_num_threads() == 1
+        first.__exit__(None, None, None)
+        assert torch.get_num_threads() == 1
+        second.__exit__(None, None, None)
+        assert torch.get_num_threads() == 3
+        with pytest.raises(ZeroDivisionError), one_thread():
+            _ = 1 / 0
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)

@@ -21,7 +21,15 @@ from torch.nn import functional as F
 from pellucid.errors import SettingsError
 from pellucid.files import cache_folder, written_whole
 
-__all__ = ["channels_last", "fast_bfloat16", "find_device", "kept_answer", "one_thread", "processor", "quicker_in_bfloat16"]
+__all__ = [
+    "channels_last",
+    "fast_bfloat16",
+    "find_device",
+    "kept_answer",
+    "one_thread",
+    "processor",
+    "quicker_in_bfloat16",
+]
 
 Module = TypeVar("Module", bound=nn.Module)
 Seconds = Callable[[torch.dtype, int, int], float]
