@@ -59,13 +59,13 @@ def fast_bfloat16(device: torch.device) -> bool:
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported():
-        return _proves_quicker(torch.get_num_threads())
+        return _proves_quicker()
     return False
 
 
 @cache
-def _proves_quicker(threads: int) -> bool:
-    key = f"{processor()}; {threads} threads; torch {torch.__version__}"
+def _proves_quicker() -> bool:
+    key = f"{processor()}; torch {torch.__version__}"
     return kept_answer(lambda: quicker_in_bfloat16(_convolution_seconds), key, cache_folder() / "bfloat16.json")
 
 
@@ -92,15 +92,19 @@ def quicker_in_bfloat16(seconds: Seconds) -> bool:
 
 @torch.no_grad()
 def _convolution_seconds(dtype: torch.dtype, channels: int, side: int) -> float:
-    """Of a 3x3 convolution as networks of ours have them, the second time that it runs."""
-    maps, kernels = (
-        torch.full(shape, 0.5, dtype=dtype).contiguous(memory_format=torch.channels_last)
-        for shape in ((1, channels, side, side), (channels, channels, 3, 3))
-    )
-    F.conv2d(maps, kernels, padding=1)
-    started = time.perf_counter()
-    F.conv2d(maps, kernels, padding=1)
-    return time.perf_counter() - started
+    """Of a 3x3 convolution as networks of ours have them, the second time that it runs.
+
+    In one thread: on a busy machine several would await each other for longer than the convolution takes.
+    """
+    with one_thread():
+        maps, kernels = (
+            torch.full(shape, 0.5, dtype=dtype).contiguous(memory_format=torch.channels_last)
+            for shape in ((1, channels, side, side), (channels, channels, 3, 3))
+        )
+        F.conv2d(maps, kernels, padding=1)
+        started = time.perf_counter()
+        F.conv2d(maps, kernels, padding=1)
+        return time.perf_counter() - started
 
 
 def kept_answer(find: Callable[[], bool], key: str, file: Path) -> bool:
