@@ -1,11 +1,23 @@
-"""Writing a file whole or not at all: to a file beside its place, which is then moved there."""
+"""Where this machine keeps what can be had again, and writing a file whole or not at all: beside its place, then moved."""
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["written_whole"]
+__all__ = ["cache_folder", "written_whole"]
+
+
+def cache_folder() -> Path:
+    """The folder `pellucid` in the platform's cache, whether it is there or not."""
+    if sys.platform == "win32":
+        cache = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        cache = Path.home() / "Library" / "Caches"
+    else:
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return cache / "pellucid"
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import torch
 from scipy import ndimage, stats
 from torch.nn import functional as F
 
-from pellucid.diagnosis.traces import DIRECTIONS, PERIODS, RADII, SCALES, TRACES, traces
+from pellucid.diagnosis.traces import DIRECTIONS, PERIODS, RADII, SCALES, TRACES, _box, traces
 
 
 def parts(image):
@@ -89,3 +89,14 @@ def test_bright_drops_skew_the_bands():
     dropped[::23, ::19] = 1
     assert parts(grey(dropped))[2][0, 1] > parts(grey(image))[2][0, 1] + 5
     assert (parts(grey(dropped))[2][:2, 3] > parts(grey(image))[2][:2, 3]).all()
+
+
+@pytest.mark.parametrize("shape", [(40, 51), (5, 7), (1, 1), (3, 90)])
+@pytest.mark.parametrize("side", [1, 3, 5, 7, 13])
+def test_boxes_are_means_of_the_places_that_there_are(shape, side):
+    """Against SciPy, which divides by all places of a box, and so also tells how many of them there are."""
+    plane = torch.rand(*shape)
+    sums, counts = (
+        ndimage.uniform_filter(one, side, mode="constant") for one in (plane.double().numpy(), np.ones(shape))
+    )
+    np.testing.assert_allclose(_box(plane[None, None], side)[0, 0].numpy(), sums / counts, atol=1e-6)

@@ -98,18 +98,32 @@ def _moments(luma: Tensor) -> Tensor:
     """Of each band of detail of (1, 1, H, W): log deviation, skewness, log kurtosis, and the part that is far out."""
     found = []
     for scale in SCALES:
-        fine, coarse = (
-            F.avg_pool2d(luma, side, 1, side // 2, count_include_pad=False) for side in (scale | 1, 3 * scale | 1)
-        )
-        band = (fine - coarse).flatten()
-        band = band - band.mean()
-        deviation = band.square().mean().sqrt() + 1e-4
-        scaled = band / deviation
-        far = (scaled > 4).float().mean() - (scaled < -4).float().mean()
-        found += [
-            deviation.log10(),
-            scaled.pow(3).mean().clamp(-10, 10),
-            (scaled.pow(4).mean() + 1).log10(),
-            100 * far,
-        ]
+        band = (_box(luma, scale | 1) - _box(luma, 3 * scale | 1)).flatten()
+        band.sub_(band.mean())
+        square = band.square()
+        deviation = square.mean().sqrt() + 1e-4
+        cube, fourth = (band * square).mean() / deviation**3, square.square().mean() / deviation**4
+        outermost = 4 * deviation
+        far = ((band > outermost).count_nonzero() - (band < -outermost).count_nonzero()) / band.numel()
+        found += [deviation.log10(), cube.clamp(-10, 10), (fourth + 1).log10(), 100 * far]
     return torch.stack(found)
+
+
+def _box(plane: Tensor, side: int) -> Tensor:
+    """Means over side x side places of (1, 1, H, W), side odd; at the border over those that there are."""
+    # Along rows and then along columns: two times `side` additions a place instead of its square.
+    for axis in (2, 3):
+        if side > 1:
+            plane = _mean_along(plane, axis, side // 2)
+    return plane
+
+
+def _mean_along(plane: Tensor, axis: int, reach: int) -> Tensor:
+    """Means over each place and `reach` places on both sides of it, by sums of shifted planes, which run in vectors."""
+    length = plane.shape[axis]
+    total, count = plane.clone(), torch.ones(length, device=plane.device)
+    for shift in range(1, min(reach, length - 1) + 1):
+        for here, there in ((0, shift), (shift, 0)):
+            total.narrow(axis, here, length - shift).add_(plane.narrow(axis, there, length - shift))
+            count[here : here + length - shift] += 1
+    return total.div_(count[:, None] if axis == 2 else count)

@@ -85,23 +85,31 @@ def _at_one_scale(image: Tensor, kernels: Tensor, weights: list[float]) -> Tenso
     spectrum, power = torch.fft.rfft2(whole), _power(horizontal) + _power(vertical)
     for weight in weights:
         transfer = transfer_functions(kernels, whole.shape[1:])
-        back, own = transfer.conj() * spectrum, _power(transfer)
+        back, own = torch.view_as_real(transfer.conj() * spectrum), _power(transfer)
         sharp, splitting = whole, SPLITTING[0] * weight
         while splitting < SPLITTING[1]:
-            across, down = _gradients(sharp)
-            steep = across.square() + down.square() >= weight / splitting
-            edges = horizontal.conj() * torch.fft.rfft2(across * steep) + vertical.conj() * torch.fft.rfft2(
-                down * steep
-            )
-            found = (back + splitting * edges) / (own + splitting * power)
-            sharp = torch.fft.irfft2(found, s=whole.shape[1:])
+            # Divided by λ₂ throughout, and with the edges' divergence taken before the transform: one for two. Real
+            # numbers beside complex ones: a real factor would be made complex first.
+            edges = torch.view_as_real(torch.fft.rfft2(_divergence(sharp, weight / splitting)))
+            edges.add_(back, alpha=1 / splitting).div_(torch.add(power, own, alpha=1 / splitting)[..., None])
+            sharp = torch.fft.irfft2(torch.view_as_complex(edges), s=whole.shape[1:])
             splitting *= 2
         edges_of = [torch.fft.rfft2(gradient * inside) for gradient in _gradients(sharp)]
-        shared = sum(sharper.conj() * blunter for sharper, blunter in zip(edges_of, blurred, strict=True))
-        quotient = shared / (_power(edges_of[0]) + _power(edges_of[1]) + KERNEL_WEIGHT)
-        found = torch.fft.irfft2(quotient, s=whole.shape[1:]).roll((side // 2, side // 2), (1, 2))
+        shared = torch.view_as_real(edges_of[0].conj() * blurred[0] + edges_of[1].conj() * blurred[1])
+        shared.div_((_power(edges_of[0]) + _power(edges_of[1]) + KERNEL_WEIGHT)[..., None])
+        found = torch.fft.irfft2(torch.view_as_complex(shared), s=whole.shape[1:])
+        found = found.roll((side // 2, side // 2), (1, 2))
         kernels = _cleaned(found[:, :side, :side])
     return kernels
+
+
+def _divergence(image: Tensor, faintest: float) -> Tensor:
+    """What the adjoint of `_gradients` makes of the image's gradients, less those of a square below `faintest`."""
+    across, down = _gradients(image)
+    faint = across.square().addcmul_(down, down) < faintest
+    across.masked_fill_(faint, 0)
+    down.masked_fill_(faint, 0)
+    return across.roll(1, 2).sub_(across).add_(down.roll(1, 1)).sub_(down)
 
 
 def centres(kernels: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from pellucid.devices import one_thread
 from pellucid.guidance import NOTHING, Guidance
 from pellucid.images.luma import LUMA
 from pellucid.networks.blur_kernels import (
@@ -74,7 +75,8 @@ class Deconvolution(Network):
         a batch it is the same as by itself.
         """
         weights = torch.tensor(LUMA, device=image.device)[:, None, None]
-        with torch.autocast(image.device.type, enabled=False):
+        # Thousands of steps of a millisecond: on a busy machine threads would spend most of their time awaiting each other.
+        with torch.autocast(image.device.type, enabled=False), one_thread():
             parts = [busiest_part(one[None], LARGEST).float() for one in image.detach()]
             return torch.cat([blur_kernels((part * weights).sum(1), self.size) for part in parts])
 

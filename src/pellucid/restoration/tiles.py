@@ -16,7 +16,7 @@ class Tiles:
     """How an image is cut.
 
     Attributes:
-        side: of a tile, overlap included, in pixels of the input.
+        side: of a tile at most, overlap included, in pixels of the input.
         overlap: pixels that neighbouring tiles share at least.
         multiple: of the network; tiles start on multiples of it, or its strided layers would sample other places than those
             of the whole image.
@@ -112,13 +112,19 @@ def over_tiles(
 
 
 def _spans(length: int, tiles: Tiles) -> list[tuple[int, int]]:
-    """The fewest tiles that cover `length`, evenly spread."""
+    """The fewest tiles that cover `length`, of one size but for the last: no larger than their overlap asks for.
+
+    Tiles of the full side would overlap by much more wherever `length` is not made of them, and each pixel that lies in
+    four of them is computed four times.
+    """
     if length <= tiles.side:
         return [(0, length)]
     longest = (tiles.side - tiles.overlap) // tiles.multiple * tiles.multiple
     count = 1 + -(-(length - tiles.side) // longest)
-    step = -(-(length - tiles.side) // (count - 1) // tiles.multiple) * tiles.multiple
-    return [(start, min(length, start + tiles.side)) for start in range(0, count * step, step)]
+    step = min(longest, -(-(length - tiles.overlap) // count // tiles.multiple) * tiles.multiple)
+    needed = max(step + tiles.overlap, length - (count - 1) * step)  # the last tile must reach the end
+    side = min(tiles.side, -(-needed // tiles.multiple) * tiles.multiple)
+    return [(start, min(length, start + side)) for start in range(0, count * step, step)]
 
 
 def _weights(spans: list[tuple[int, int]], scale: int, device: torch.device) -> list[Tensor]:

@@ -1,11 +1,11 @@
 """Where the published sets lie on this machine."""
 
 import os
-import sys
 from pathlib import Path
 
 from pellucid.data.benchmarks.layouts import best_layout, files_below, match
 from pellucid.data.benchmarks.registry import Benchmark, find_benchmark
+from pellucid.files import cache_folder
 
 __all__ = ["data_root", "folder_of", "how_to_get", "present"]
 
@@ -15,13 +15,7 @@ def data_root() -> Path:
     told = os.environ.get("PELLUCID_DATA")
     if told:
         return Path(told).expanduser()
-    if sys.platform == "win32":
-        cache = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        cache = Path.home() / "Library" / "Caches"
-    else:
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return cache / "pellucid" / "data"
+    return cache_folder() / "data"
 
 
 def folder_of(name: str, *, root: Path | None = None) -> Path:
