@@ -3,18 +3,15 @@
 import pytest
 import torch
 
-from pellucid.degradations import KINDS, parse
-from pellucid.diagnosis import Diagnoser, Heads, block_offset, diagnose, diagnosis_prior, load_diagnoser
-from pellucid.guidance import Guidance
+from pellucid.degradations import KINDS
+from pellucid.diagnosis import diagnose
 from pellucid.models.file import describe_model
-from pellucid.models.header import Policy
 from pellucid.models.load import load_model
 from pellucid.models.priors import find_prior
 from pellucid.models.save import save_model
 from pellucid.networks import UNet
 from pellucid.priors import Prior
 from pellucid.refinement import PTGRM, Boosted
-from pellucid.restoration.restorer import Restorer
 
 
 @pytest.fixture(scope="module")
@@ -65,47 +62,3 @@ def test_it_travels_in_a_model_file(prior, dtype, tmp_path):
     image = noisy(37, 53)
     torch.testing.assert_close(loaded(image), prior(image), atol=1e-5 if dtype == torch.float32 else 0.05, rtol=0)
     assert not any(value.requires_grad for value in loaded.parameters())
-
-
-def looks_at(*modules):
-    """The number of views that the towers of these encoders are shown, one entry for each run."""
-    shown = []
-    for module in modules:
-        module.encoder.tower.register_forward_pre_hook(lambda _, given: shown.append(len(given[0])))
-    return shown
-
-
-def test_one_look_serves_the_diagnosis_and_the_prior():
-    """Whether to leave a picture alone, and what the network is told of it, are seen at once; the result is the same."""
-    prior, diagnoser = (
-        diagnosis_prior(),
-        Diagnoser(diagnosis_prior().encoder, Heads(**diagnosis_prior().heads.settings)),
-    )
-    model = Boosted(UNet.tiny(), prior, PTGRM(prior.width, form="reference", width=4, blocks=1)).eval()
-    image = noisy(64, 96)
-    apart = Restorer(model, precision="float32")(image)
-    shown = looks_at(prior, diagnoser)
-    together = Restorer(model, precision="float32", diagnoser=diagnoser)
-    torch.testing.assert_close(together(image), apart, atol=1e-5, rtol=0)
-    assert shown == [1]
-    told = Guidance(view=torch.rand(1, prior.width, 1, 1))
-    assert not torch.allclose(together(image, known=told), apart, atol=1e-5)
-    # One that sees otherwise looks for itself.
-    diagnoser.encoder.tower.visual_projection.weight.data += 0.1
-    shown.clear()
-    torch.testing.assert_close(Restorer(model, precision="float32", diagnoser=diagnoser)(image), apart)
-    assert shown == [1, 1]
-
-
-def test_a_look_is_of_the_picture_that_is_restored():
-    """One that is moved to its blocks is looked at again, as it is then."""
-    prior = diagnosis_prior()
-    model = Boosted(UNet.tiny(), prior, PTGRM(prior.width, form="reference", width=4, blocks=1)).eval()
-    smooth = torch.nn.functional.interpolate(noisy(12, 20), (96, 160), mode="bicubic").clamp(0, 1)
-    image = parse("jpeg quality=10")(smooth[0], torch.Generator())[None, :, 3:, 5:]
-    assert block_offset(image) == (5, 3)
-    options = {"policy": Policy(align_blocks=True), "precision": "float32"}
-    apart = Restorer(model, **options)(image)
-    shown = looks_at(prior)
-    torch.testing.assert_close(Restorer(model, diagnoser=load_diagnoser(), **options)(image), apart)
-    assert shown == [1]

@@ -49,19 +49,11 @@ class Diagnoser:
 
         Raises ValueError for another shape.
         """
-        return self.conclude(self.features(image), image)
-
-    def conclude(self, features: Tensor, image: Tensor) -> Diagnosis:
-        """The diagnosis of an image (`__call__`) of which the heads read these `features`."""
-        found = self.heads.diagnose(features)[0]
+        found = self.heads.diagnose(self.features(image))[0]
         return found.only("noise") if _shows_nothing(image) else found
 
     def features(self, image: Tensor) -> Tensor:
         """What the heads read of an image, (1, features_width): the encoder's features and the traces (`__call__`)."""
-        return self.look(image)[1]
-
-    def look(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """The encoder's vector of an image (`__call__`), (1, encoder.width), and `features`."""
         batch = image[None] if image.ndim == 3 else image
         if batch.ndim != 4 or batch.shape[0] != 1 or batch.shape[1] not in (1, 3):
             raise ValueError(
@@ -69,8 +61,7 @@ class Diagnoser:
             )
         device = self.heads.margin.device
         rgb = from_first_block(batch.expand(-1, 3, -1, -1).to(device))
-        vector, features = self.encoder.look(self.encoder.prepare(rgb))
-        return vector, torch.cat([features, traces(rgb)], 1)
+        return torch.cat([self.encoder.features(self.encoder.prepare(rgb)), traces(rgb)], 1)
 
 
 def _shows_nothing(image: Tensor) -> bool:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from pellucid.degradations import KINDS
 from pellucid.diagnosis.blocks import from_first_block
-from pellucid.diagnosis.diagnoser import Diagnoser, load_diagnoser
+from pellucid.diagnosis.diagnoser import load_diagnoser
 from pellucid.diagnosis.heads import Heads
 from pellucid.diagnosis.traces import traces
 from pellucid.priors import DegradationEncoder
@@ -50,11 +50,7 @@ class DiagnosisPrior(FrozenPrior):
         check_image(image)
         photographs = [from_first_block(one[None]) for one in image.float().clamp(0, 1)]
         vector, features = self.encoder.look(torch.cat([self.encoder.prepare(one) for one in photographs]))
-        return self.view_of(vector, torch.cat([features, torch.cat([traces(one) for one in photographs])], 1))
-
-    @torch.no_grad()
-    def view_of(self, vector: Tensor, features: Tensor) -> Tensor:
-        """The view (B, width, 1, 1) by the encoder's vector (B, encoder.width) and what heads read (`Diagnoser.look`)."""
+        features = torch.cat([features, torch.cat([traces(one) for one in photographs])], 1)
         probabilities, severities = self.heads.predict(features.to(self.heads.margin.dtype))
         seen = vector / (2 * self.reach) + 0.5
         view = torch.cat([seen, probabilities.float(), severities[:, :, 1].float() / 100], 1)
@@ -66,13 +62,6 @@ class DiagnosisPrior(FrozenPrior):
         numbers = 2 * view.float().flatten(1) - 1
         seen, concluded = numbers[:, : self.encoder.width], numbers[:, self.encoder.width :]
         return unit_rms(torch.cat([seen * self.reach, concluded], 1))
-
-    def sees_like(self, diagnoser: object) -> bool:
-        """Whether a diagnoser looks by the same encoder, on the same device; it may conclude otherwise."""
-        if not isinstance(diagnoser, Diagnoser) or diagnoser.encoder.settings != self.encoder.settings:
-            return False
-        pairs = zip(self.encoder.state_dict().values(), diagnoser.encoder.state_dict().values(), strict=True)
-        return all(own.device == other.device and torch.equal(own, other) for own, other in pairs)
 
     def kinds_found(self, view: Tensor) -> set[str]:
         """The kinds of degradations that a photograph more likely has than not, by its view (1, width, 1, 1)."""

@@ -10,8 +10,7 @@ from torch import Tensor, nn
 
 from pellucid import images
 from pellucid.devices import channels_last, fast_bfloat16, find_device
-from pellucid.diagnosis import Diagnoser as OwnDiagnoser
-from pellucid.diagnosis import Diagnosis, DiagnosisPrior, block_offset, load_diagnoser
+from pellucid.diagnosis import Diagnosis, block_offset, load_diagnoser
 from pellucid.errors import ImageError, ModelError, SettingsError
 from pellucid.guidance import NOTHING, Guidance
 from pellucid.images.jpeg_blocks import JPEG_BLOCK
@@ -105,13 +104,13 @@ class Restorer:
             return cast(Picture, type(picture)(self._restored_file(Path(picture), strength, known)))
         strength = self.strength if strength is None else self._checked(strength)
         pixels = images.to_tensor(picture)
-        looks = [self._first_look(image) for image in pixels]
-        if all(alone for alone, _ in looks):
+        alone = [self.diagnoser is not None and self.diagnoser(image).leave_alone for image in pixels]
+        if all(alone):
             return picture
         restored = []
-        for number, (image, (alone, view)) in enumerate(zip(pixels, looks, strict=True)):
+        for number, (image, left) in enumerate(zip(pixels, alone, strict=True)):
             told = known.of(torch.tensor([number]))
-            restored.append(image[None] if alone else self._restored(image[None].float(), strength, told, view))
+            restored.append(image[None] if left else self._restored(image[None].float(), strength, told))
         return images.like(restored[0] if len(restored) == 1 else torch.cat(restored), picture)
 
     @staticmethod
@@ -154,33 +153,14 @@ class Restorer:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=bfloat16):
             return verbs_of(self.model).look(image, known.to(self.device), cut=self._is_cut(image))
 
-    def _first_look(self, image: Tensor) -> tuple[bool, Tensor | None]:
-        """Whether to leave an image (3, H, W) alone, and the prior's view of it where it sees what the diagnoser does."""
-        if self.diagnoser is None:
-            return False, None
-        prior, diagnoser = self._looking_like_the_diagnoser, self.diagnoser
-        if prior is None or not isinstance(diagnoser, OwnDiagnoser):
-            return diagnoser(image).leave_alone, None
-        vector, features = diagnoser.look(image)
-        return diagnoser.conclude(features, image).leave_alone, prior.view_of(vector, features)
-
-    @cached_property
-    def _looking_like_the_diagnoser(self) -> DiagnosisPrior | None:
-        """The model's prior, where one look at a picture serves it and the diagnoser."""
-        prior = self.model.prior if isinstance(self.model, Boosted) else None
-        return prior if isinstance(prior, DiagnosisPrior) and prior.sees_like(self.diagnoser) else None
-
     @torch.no_grad()
-    def _restored(self, degraded: Tensor, strength: float, known: Guidance, view: Tensor | None = None) -> Tensor:
-        """(1, 3, H, W) float32 to the restored picture, in as many passes as the policy asks for; by a view, if any."""
+    def _restored(self, degraded: Tensor, strength: float, known: Guidance) -> Tensor:
+        """(1, 3, H, W) float32 to the restored picture, in as many passes as the policy asks for."""
         if strength == 0:
             return degraded.clamp(0, 1).cpu()
         image, top, left = self._placed(degraded)
         passes = Passes(self.model, self.passes)
-        # A view is of the picture as it came: not of one that was moved to its blocks, nor of what a pass has made.
-        first = known if view is None or known.view is not None or top or left else known.knowing(view=view)
-        while passes.begins(guidance := self.look(image, first, bfloat16=self.bfloat16)):
-            first = known
+        while passes.begins(guidance := self.look(image, known, bfloat16=self.bfloat16)):
             # Once more in float32 where bfloat16 gives no picture. Inline: no frame more between a picture and its network.
             for half in (True, False) if self.bfloat16 else (False,):
                 with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
