@@ -12,6 +12,7 @@ from torch import Tensor
 from pellucid import images
 from pellucid.batch.plan import Job
 from pellucid.errors import ImageError, PellucidError, one_line
+from pellucid.restoration.decision import Decision
 
 __all__ = ["FileResult", "before_and_after", "change_files"]
 
@@ -24,6 +25,7 @@ class FileResult:
         status: `unchanged` where nothing had to be done to the photograph: the target is then a copy of the source.
         pages: how many the source has; the target has the first alone, unless it is a copy.
         lost: what the target does not keep of the source, in words.
+        decision: what was found in it, done, and left alone and why, where a model restored it or left it alone.
     """
 
     source: Path
@@ -35,6 +37,7 @@ class FileResult:
     compared: Path | None = None
     pages: int = 1
     lost: tuple[str, ...] = ()
+    decision: Decision | None = None
 
     @property
     def loss(self) -> str | None:
@@ -43,11 +46,12 @@ class FileResult:
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able."""
-        return {key: str(value) if isinstance(value, Path) else value for key, value in asdict(self).items()}
+        told = {key: str(value) if isinstance(value, Path) else value for key, value in asdict(self).items()}
+        return told | {"decision": None if self.decision is None else self.decision.as_dict()}
 
 
 def change_files(
-    change: Callable[[images.Photograph], images.Photograph],
+    change: Callable[[images.Photograph], tuple[images.Photograph, Decision | None]],
     jobs: Sequence[Job],
     done: Literal["restored", "degraded"],
     *,
@@ -58,7 +62,8 @@ def change_files(
     """Does jobs in order. An output that exists is skipped unless `overwrite`, so that an interrupted run resumes.
 
     Args:
-        change: makes of a photograph the one to be written; the very same where nothing has to be done to it.
+        change: makes of a photograph the one to be written, the very same where nothing has to be done to it; and what
+            was decided about it, where a model decides.
         jobs: what to read and what to write.
         done: the status of a job that is done.
         overwrite: replace outputs that exist.
@@ -73,7 +78,7 @@ def change_files(
         try:
             _require_writable(job)
             photograph = images.read(job.source)
-            changed = change(photograph)
+            changed, decision = change(photograph)
             lost = _written(changed, photograph, job, quality=quality, strict=strict)
         except PellucidError as error:
             yield FileResult(job.source, job.target, "failed", error=str(error))
@@ -90,6 +95,7 @@ def change_files(
             compared=job.compared,
             pages=photograph.pages,
             lost=lost,
+            decision=decision,
         )
 
 

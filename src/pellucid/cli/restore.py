@@ -1,7 +1,7 @@
 """`pellucid restore`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,12 +12,17 @@ from pellucid.cli.options import (
     ImportNetwork,
     Json,
     Memory,
+    Only,
     Passes,
     Precision,
+    Skip,
     Strength,
     Tile,
 )
 from pellucid.cli.terminal import print_json, progress, say, warn
+
+if TYPE_CHECKING:
+    from pellucid.batch.change import FileResult
 
 __all__ = ["restore"]
 
@@ -42,6 +47,8 @@ def restore(
     compare: Annotated[
         bool, typer.Option("--compare", help="Write a before-and-after picture beside each output.")
     ] = False,
+    only: Only = None,
+    skip: Skip = None,
     always: Always = DEFAULTS.always,
     quality: Annotated[
         int | None,
@@ -74,13 +81,17 @@ def restore(
         precision=precision,
         passes=passes,
         always=always,
+        only=only,
+        skip=skip,
         import_network=import_network,
     )
-    results = []
+    results: "list[FileResult]" = []
     with progress("restore", len(jobs)) as bar:
         for result in restore_files(restorer, jobs, overwrite=overwrite, quality=quality, strict=strict):
             results.append(result)
             bar(len(results), result.source.name)
+            if result.decision is not None and not json:
+                say(f"{result.source}: {result.decision.words()}")
             if result.error:
                 warn(result.error)
             if result.loss:
@@ -100,7 +111,7 @@ def restore(
         pace = f", {megapixels:.1f} megapixels, {seconds / megapixels:.2f} s per megapixel" if megapixels else ""
         say(
             f"{len(done)} restored{pace}"
-            + (f", {unchanged} copied (nothing is wrong with them; --always restores them)" if unchanged else "")
+            + (f", {unchanged} copied as they are" if unchanged else "")
             + (f", {skipped} skipped (they exist; --overwrite replaces them)" if skipped else "")
             + (f", {failed} failed" if failed else "")
         )

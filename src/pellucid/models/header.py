@@ -47,18 +47,38 @@ class Policy:
             while it names another expert for what was found in the picture as it came.
         align_blocks: whether a cropped JPEG is padded until its blocks begin in the corner, where the model knows them.
         leave_alone: whether a picture with which most surely nothing is wrong comes back as it is.
+        tone_kinds: kinds of degradations whose experts change the tones of the whole picture. Those experts act alone or
+            not at all: never as a part of a blend.
+        tone_probability: how probable the diagnosis must find such a kind.
+        tone_share: how much the gate must believe its expert.
+        second_probability: how probable the diagnosis must find another kind, for its expert to act where the gate
+            names others.
+        second_share: how much the gate must believe that expert at least.
 
     Raises:
-        ValueError: passes that are no whole number, or below 1.
+        ValueError: a value of a wrong type or out of its range.
     """
 
     passes: int = 1
     align_blocks: bool = False
     leave_alone: bool = False
+    tone_kinds: tuple[str, ...] = ("haze", "low-light")
+    tone_probability: float = 0.8
+    tone_share: float = 0.5
+    second_probability: float = 0.8
+    second_share: float = 0.05
 
     def __post_init__(self) -> None:
         if type(self.passes) is not int or self.passes < 1:
             raise ValueError(f"passes must be a whole number, 1 or more, got {self.passes!r}")
+        kinds = self.tone_kinds
+        if not isinstance(kinds, list | tuple) or not all(isinstance(kind, str) for kind in kinds):
+            raise ValueError(f"tone_kinds must be a list of kinds, got {kinds!r}")
+        object.__setattr__(self, "tone_kinds", tuple(kinds))
+        for name in ("tone_probability", "tone_share", "second_probability", "second_share"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+                raise ValueError(f"{name} must be a number in 0..1, got {value!r}")
         for name in ("align_blocks", "leave_alone"):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"{name} must be true or false, got {getattr(self, name)!r}")
