@@ -94,7 +94,9 @@ def degrade_files(
             yield Degraded(**vars(result), **told)
 
 
-def _degraded(job: Job, drawn: Drawn, record: Path | None, photograph: images.Photograph) -> tuple[images.Photograph, None]:
+def _degraded(
+    job: Job, drawn: Drawn, record: Path | None, photograph: images.Photograph
+) -> tuple[images.Photograph, None]:
     """The photograph of a job, degraded, of which no model decides; what is done is written down before it is."""
     degraded = photograph
     if not isinstance(drawn.degradation, Clean):

@@ -33,7 +33,9 @@ def diagnose_files(diagnoser: Diagnoser, paths: Sequence[Path]) -> Iterator[File
         try:
             photograph = images.read(path)
             visible = None if photograph.alpha is None else images.visible_part(photograph.alpha)
-            yield FileDiagnosis(path, diagnoser(photograph.pixels if visible is None else photograph.pixels[..., *visible]))
+            yield FileDiagnosis(
+                path, diagnoser(photograph.pixels if visible is None else photograph.pixels[..., *visible])
+            )
         except PellucidError as error:
             yield FileDiagnosis(path, error=str(error))
         except (MemoryError, OSError, RuntimeError) as error:  # torch reports a lack of memory as a RuntimeError

@@ -13,4 +13,6 @@ def restore_files(
     restorer: Restorer, jobs: Sequence[Job], *, overwrite: bool, quality: int | None = None, strict: bool = False
 ) -> Iterator[FileResult]:
     """Restores photographs in order, as `change_files` does; one that is left alone is copied."""
-    return change_files(restorer.restore_and_explain, jobs, "restored", overwrite=overwrite, quality=quality, strict=strict)
+    return change_files(
+        restorer.restore_and_explain, jobs, "restored", overwrite=overwrite, quality=quality, strict=strict
+    )

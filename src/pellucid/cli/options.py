@@ -40,7 +40,9 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout,
 def _restoring(name: str) -> Any:
     """The option of that name of `RestoreOptions`, with its help and range."""
     told = next(one.metadata for one in fields(RestoreOptions) if one.name == name)
-    return typer.Option(f"--{name}", metavar=told.get("metavar"), help=told["help"], min=told.get("min"), max=told.get("max"))
+    return typer.Option(
+        f"--{name}", metavar=told.get("metavar"), help=told["help"], min=told.get("min"), max=told.get("max")
+    )
 
 
 Strength = Annotated[float, _restoring("strength")]

@@ -85,7 +85,7 @@ def restore(
         skip=skip,
         import_network=import_network,
     )
-    results: "list[FileResult]" = []
+    results: list[FileResult] = []
     with progress("restore", len(jobs)) as bar:
         for result in restore_files(restorer, jobs, overwrite=overwrite, quality=quality, strict=strict):
             results.append(result)

@@ -69,8 +69,8 @@ class DiagnosisPrior(FrozenPrior):
         Args:
             view: of the photograph, (1, width, 1, 1).
         """
-        concluded = view[0, self.encoder.width :].flatten()
-        probabilities, severities = (part.tolist() for part in concluded.split(len(KINDS)))
+        concluded = view[0, self.encoder.width :].flatten().tolist()
+        probabilities, severities = concluded[: len(KINDS)], concluded[len(KINDS) :]
         return {
             kind: (probability, 100 * severity)
             for kind, probability, severity in zip(KINDS, probabilities, severities, strict=True)

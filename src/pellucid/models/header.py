@@ -47,8 +47,8 @@ class Policy:
             while it names another expert for what was found in the picture as it came.
         align_blocks: whether a cropped JPEG is padded until its blocks begin in the corner, where the model knows them.
         leave_alone: whether a picture with which most surely nothing is wrong comes back as it is.
-        tone_kinds: kinds of degradations whose experts change the tones of the whole picture. Those experts act alone or
-            not at all: never as a part of a blend.
+        tone_kinds: kinds of degradations whose experts change the tones of the whole picture, let light in or take some
+            away. Those experts act alone or not at all: never as a part of a blend.
         tone_probability: how probable the diagnosis must find such a kind.
         tone_share: how much the gate must believe its expert.
         second_probability: how probable the diagnosis must find another kind, for its expert to act where the gate
@@ -62,11 +62,11 @@ class Policy:
     passes: int = 1
     align_blocks: bool = False
     leave_alone: bool = False
-    tone_kinds: tuple[str, ...] = ("haze", "low-light")
-    tone_probability: float = 0.8
-    tone_share: float = 0.5
-    second_probability: float = 0.8
-    second_share: float = 0.05
+    tone_kinds: tuple[str, ...] = ("haze", "low-light", "rain", "snow")
+    tone_probability: float = 0.97
+    tone_share: float = 0.8
+    second_probability: float = 0.9
+    second_share: float = 0.2
 
     def __post_init__(self) -> None:
         if type(self.passes) is not int or self.passes < 1:

@@ -94,10 +94,6 @@ class Experts(Network):
         weights = weights * (weights >= weights.amax(1, keepdim=True).clamp(max=NEGLIGIBLE))
         return weights / weights.sum(1, keepdim=True)
 
-    def is_named_for(self, expert: int, kinds: Collection[str]) -> bool:
-        """Whether an expert says that it is for any of these kinds; the one without kinds says nothing."""
-        return any(kind in kinds for kind in self.kinds[expert] or ())
-
     def is_for(self, expert: int, kinds: Collection[str]) -> bool:
         """Whether an expert is for any of these kinds; the one without kinds is for what no other is for."""
         own = self.kinds[expert]

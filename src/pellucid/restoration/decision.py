@@ -9,15 +9,13 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from torch import Tensor
-
 from pellucid.degradations import KINDS
-from pellucid.diagnosis import grade, name_of
+from pellucid.diagnosis import UNLIKELY, grade, name_of
 from pellucid.errors import SettingsError, unknown_name
 from pellucid.models.header import Policy
 from pellucid.networks import Experts
 
-__all__ = ["Action", "Chosen", "Decision", "Found", "Left", "Wish", "choose"]
+__all__ = ["PRESENT", "Action", "Chooser", "Chosen", "Decision", "Found", "Left", "Wish"]
 
 PRESENT = 0.5
 """A kind that is more probable is found."""
@@ -142,7 +140,7 @@ class Chosen:
     Attributes:
         weights: (experts,), of sum 1; None where nothing is to be done.
         strength: the part of the gate's trust that these have; the rest of the result is what it was made from.
-        left: why experts are not asked, by the kinds that they are for.
+        left: why kinds that were found are left alone.
     """
 
     weights: tuple[float, ...] | None
@@ -150,96 +148,128 @@ class Chosen:
     left: Mapping[str, str] = field(default_factory=dict)
 
 
-def choose(
-    experts: Experts,
-    trust: Sequence[float],
-    probabilities: Mapping[str, float],
-    policy: Policy,
-    *,
-    wish: Wish = Wish(),  # noqa: B008
-    asked: Collection[int] = (),
-    still: Mapping[str, float] | None = None,
-) -> Chosen:
-    """Which experts are asked in one pass over a photograph.
+@dataclass(frozen=True)
+class Chooser:
+    """Chooses the experts of each pass over one photograph.
 
-    Args:
+    Attributes:
         experts: the model.
-        trust: how much the gate believes each expert now, of sum 1.
-        probabilities: of every kind in the photograph as it came, by the diagnosis.
         policy: the model's.
         wish: what people want.
-        asked: experts that were asked in earlier passes, and are not asked again.
-        still: the probabilities in what the earlier passes made of it; None before the first.
+        probabilities: of every kind in the photograph as it came, by the diagnosis.
+        possible: how probable a kind must be for its expert to act at all.
     """
-    found = {kind for kind, probability in probabilities.items() if probability > PRESENT}
-    if wish.only:
-        return _wanted(experts, trust, probabilities, wish.only, asked)
-    open_kinds = found - set(wish.skip)
-    left = dict.fromkeys(found & set(wish.skip), "it is to be skipped")
-    numbers = range(len(trust))
-    idle = [not experts.is_for(number, KINDS) for number in numbers]
-    tonal = [experts.is_named_for(number, policy.tone_kinds) for number in numbers]
 
-    for number in sorted(numbers, key=lambda number: -trust[number]):
-        if not tonal[number] or number in asked:
-            continue
-        kinds = [kind for kind in policy.tone_kinds if experts.is_named_for(number, (kind,)) and kind not in wish.skip]
-        probable = max((probabilities.get(kind, 0.0) for kind in kinds), default=0.0)
-        if probable >= policy.tone_probability and trust[number] >= policy.tone_share:
-            return Chosen(_alone(number, len(trust)), 1.0, left)
-        doubting = "the diagnosis" if probable < policy.tone_probability else "the gate"
-        for kind in open_kinds.intersection(kinds):
-            left[kind] = f"tones are changed only where it is certain, and {doubting} is not; --only {kind} changes them"
+    experts: Experts
+    policy: Policy
+    wish: Wish
+    probabilities: Mapping[str, float]
+    possible: float = UNLIKELY
 
-    weights = [
-        0.0
-        if tonal[number]
-        or share < NEGLIGIBLE
-        or (wish.skip and not idle[number] and experts.is_for(number, wish.skip) and not experts.is_for(number, open_kinds))
-        else share
-        for number, share in enumerate(trust)
-    ]
-    top = max(numbers, key=weights.__getitem__)
-    useful = top not in asked and experts.is_for(top, found if still is not None else KINDS) and weights[top] > 0
-    # The second opinion: the diagnosis is sure of what the gate does not put first.
-    if still is None and (idle[top] or not experts.is_for(top, open_kinds)) or still is not None and not useful:
-        for kind in sorted(open_kinds - set(policy.tone_kinds), key=lambda kind: -probabilities[kind]):
-            expert = next((number for number in numbers if experts.is_for(number, (kind,))), None)
-            if expert is None or expert in asked or expert == top or tonal[expert]:
+    @property
+    def found(self) -> tuple[str, ...]:
+        """The kinds that are more probable than not, the most probable first."""
+        kinds = (kind for kind, probability in self.probabilities.items() if probability > PRESENT)
+        return tuple(sorted(kinds, key=lambda kind: -self.probabilities[kind]))
+
+    def first(self, trust: Sequence[float]) -> Chosen:
+        """Who is asked first, by how much the gate believes each expert, of sum 1."""
+        if self.wish.only:
+            return self._named(trust, ())
+        alone, left = self._tonal(trust, ())
+        if alone is not None:
+            return Chosen(_only(alone, len(trust)), 1.0, left)
+        weights = [share if self._may_act(number, self.possible) else 0.0 for number, share in enumerate(trust)]
+        weights = [share if share >= NEGLIGIBLE else 0.0 for share in weights]
+        top = max(range(len(trust)), key=weights.__getitem__)
+        if not self._is_for(top, self.found) or not weights[top]:
+            other = self._second_opinion(trust, self.probabilities, ())
+            if other is not None:
+                return Chosen(_only(other, len(trust)), 1.0, left)
+        strength = sum(weights)
+        if all(not share or self._is_idle(number) for number, share in enumerate(weights)):
+            return Chosen(None, 0.0, left)
+        return Chosen(tuple(share / strength for share in weights), strength, left)
+
+    def next(self, trust: Sequence[float], asked: Collection[int], still: Mapping[str, float]) -> Chosen:
+        """Who is asked after others, of whom none is asked again, and none for what was not found in the beginning.
+
+        Args:
+            trust: how much the gate believes each expert now.
+            asked: the others.
+            still: the probabilities of kinds in what they made.
+        """
+        if self.wish.only:
+            return self._named(trust, asked)
+        alone, left = self._tonal(trust, asked)
+        if alone is None:
+            weights = [0.0 if self._is_tonal(number) else share for number, share in enumerate(trust)]
+            weights = [share if share >= NEGLIGIBLE else 0.0 for share in weights]
+            top = max(range(len(trust)), key=weights.__getitem__)
+            if weights[top] and top not in asked and self._may_act(top, PRESENT) and not self._is_idle(top):
+                strength = sum(weights)
+                return Chosen(tuple(share / strength for share in weights), strength, left)
+            alone = self._second_opinion(trust, still, asked)
+        return Chosen(None, 0.0, left) if alone is None else Chosen(_only(alone, len(trust)), 1.0, left)
+
+    def _tonal(self, trust: Sequence[float], asked: Collection[int]) -> tuple[int | None, dict[str, str]]:
+        """The expert that is to change tones, if any; else why it does not, by kinds that were found."""
+        left = {}
+        for number in sorted(range(len(trust)), key=lambda number: -trust[number]):
+            if number in asked or not self._is_tonal(number):
                 continue
-            sure = min(probabilities[kind], 1.0 if still is None else still[kind]) >= policy.second_probability
-            if sure and trust[expert] >= policy.second_share:
-                return Chosen(_alone(expert, len(trust)), 1.0, left)
-            left.setdefault(kind, f"the gate does not ask for its expert; --only {kind} does")
-    strength = sum(weights)
-    if not useful or strength == 0:
-        return Chosen(None, 0.0, left)
-    return Chosen(tuple(weight / strength for weight in weights), strength, left)
+            kinds = [
+                kind for kind in self.probabilities if self._is_for(number, (kind,)) and kind not in self.wish.skip
+            ]
+            probable = max((self.probabilities[kind] for kind in kinds), default=0.0)
+            if probable >= self.policy.tone_probability and trust[number] >= self.policy.tone_share:
+                return number, {}
+            doubting = "the diagnosis" if probable < self.policy.tone_probability else "the gate"
+            for kind in kinds:
+                if self.probabilities[kind] > PRESENT:
+                    left[kind] = f"the tones are changed only where that is sure, and {doubting} is not"
+        return None, left
+
+    def _second_opinion(
+        self, trust: Sequence[float], probabilities: Mapping[str, float], asked: Collection[int]
+    ) -> int | None:
+        """The expert for what the diagnosis is sure of, where the gate does not put it first, but half believes it."""
+        for kind in self.found:
+            sure = min(self.probabilities[kind], probabilities[kind]) >= self.policy.second_probability
+            for number, share in enumerate(trust):
+                if not self._is_for(number, (kind,)):
+                    continue
+                open_to_it = kind not in self.wish.skip and number not in asked and not self._is_tonal(number)
+                if open_to_it and sure and share >= self.policy.second_share:
+                    return number
+        return None
+
+    def _named(self, trust: Sequence[float], asked: Collection[int]) -> Chosen:
+        """The next of the experts for the kinds that people name: they know better, and are not asked whether it is so."""
+        kinds = self.wish.only
+        named = [number for number in range(len(trust)) if self._is_for(number, kinds) and number not in asked]
+        if not named:
+            return Chosen(None, 0.0)
+        return Chosen(_only(max(named, key=trust.__getitem__), len(trust)))
+
+    def _may_act(self, number: int, least: float) -> bool:
+        """Whether a kind that an expert is for, and that is not to be skipped, is as probable as that."""
+        if self._is_idle(number):
+            return True
+        return not self._is_tonal(number) and any(
+            probability >= least and kind not in self.wish.skip and self._is_for(number, (kind,))
+            for kind, probability in self.probabilities.items()
+        )
+
+    def _is_tonal(self, number: int) -> bool:
+        return any(kind in self.policy.tone_kinds for kind in self.experts.kinds[number] or ())
+
+    def _is_for(self, number: int, kinds: Collection[str]) -> bool:
+        return self.experts.is_for(number, kinds)
+
+    def _is_idle(self, number: int) -> bool:
+        return not self._is_for(number, KINDS)
 
 
-def _wanted(
-    experts: Experts,
-    trust: Sequence[float],
-    probabilities: Mapping[str, float],
-    kinds: Collection[str],
-    asked: Collection[int],
-) -> Chosen:
-    """The next of the experts for kinds that people name: who does so knows better, and is not guarded."""
-    names = [number for number in range(len(trust)) if experts.is_for(number, kinds) and number not in asked]
-    if not names:
-        return Chosen(None)
-
-    def order(number: int) -> tuple[float, float]:
-        return trust[number], max(probabilities.get(kind, 0.0) for kind in kinds if experts.is_for(number, (kind,)))
-
-    return Chosen(_alone(max(names, key=order), len(trust)))
-
-
-def _alone(number: int, count: int) -> tuple[float, ...]:
+def _only(number: int, count: int) -> tuple[float, ...]:
     return tuple(float(other == number) for other in range(count))
-
-
-def mean_luminance(image: Tensor) -> float:
-    """Of (1, 3, H, W) in [0, 1], by the weights of ITU-R BT.601, in the range of 255."""
-    red, green, blue = image.float().mean((0, 2, 3)).tolist()
-    return 255 * (0.299 * red + 0.587 * green + 0.114 * blue)

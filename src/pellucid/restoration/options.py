@@ -93,7 +93,9 @@ class RestoreOptions:
             object.__setattr__(self, name, _kinds(name, getattr(self, name)))
         both = sorted(set(self.only) & set(self.skip))
         if both:
-            raise SettingsError(f"only and skip both name {', '.join(both)}: it cannot be restored alone and left alone")
+            raise SettingsError(
+                f"only and skip both name {', '.join(both)}: it cannot be restored alone and left alone"
+            )
 
     @classmethod
     def of(cls, **given: Any) -> Self:
