@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from pellucid.degradations import KINDS
-from pellucid.diagnosis import UNLIKELY, grade, name_of
+from pellucid.diagnosis import grade, name_of
 from pellucid.errors import SettingsError, unknown_name
 from pellucid.models.header import Policy
 from pellucid.networks import Experts
@@ -43,7 +43,7 @@ class Action:
 
     Attributes:
         experts: who was asked, by their numbers in the model, most first.
-        kinds: for each the kinds of degradations that it is for; none where it is for what no other is for.
+        kinds: for each the kinds of degradations that it is asked for: those it is for and that were found, or else all.
         shares: the part of each in the result of the pass, of sum 1.
         strength: how much of that result there is beside what it was made from, 0 to 1.
         why: where the strength is less than the model's own: why.
@@ -58,7 +58,7 @@ class Action:
     def words(self) -> str:
         """Such as "noise, ringing (71 %) and jpeg (29 %) at strength 0.80: the tones would move"."""
         parts = [
-            (", ".join(kinds) or "other kinds") + (f" ({share:.0%})" if len(self.shares) > 1 else "")
+            ", ".join(name_of(kind) for kind in kinds) + (f" ({share:.0%})" if len(self.shares) > 1 else "")
             for kinds, share in zip(self.kinds, self.shares, strict=True)
         ]
         strength = "" if self.strength == 1 else f" at strength {self.strength:.2f}"
@@ -157,14 +157,14 @@ class Chooser:
         policy: the model's.
         wish: what people want.
         probabilities: of every kind in the photograph as it came, by the diagnosis.
-        possible: how probable a kind must be for its expert to act at all.
+        least: how probable a kind must be for its expert to act at all.
     """
 
     experts: Experts
     policy: Policy
     wish: Wish
     probabilities: Mapping[str, float]
-    possible: float = UNLIKELY
+    least: float = PRESENT
 
     @property
     def found(self) -> tuple[str, ...]:
@@ -179,7 +179,7 @@ class Chooser:
         alone, left = self._tonal(trust, ())
         if alone is not None:
             return Chosen(_only(alone, len(trust)), 1.0, left)
-        weights = [share if self._may_act(number, self.possible) else 0.0 for number, share in enumerate(trust)]
+        weights = [share if self._may_act(number, self.least) else 0.0 for number, share in enumerate(trust)]
         weights = [share if share >= NEGLIGIBLE else 0.0 for share in weights]
         top = max(range(len(trust)), key=weights.__getitem__)
         if not self._is_for(top, self.found) or not weights[top]:
@@ -221,10 +221,10 @@ class Chooser:
             kinds = [
                 kind for kind in self.probabilities if self._is_for(number, (kind,)) and kind not in self.wish.skip
             ]
-            probable = max((self.probabilities[kind] for kind in kinds), default=0.0)
-            if probable >= self.policy.tone_probability and trust[number] >= self.policy.tone_share:
+            sure = [kind for kind in kinds if self.probabilities[kind] >= self.policy.tones.get(kind, 1.0)]
+            if sure and trust[number] >= self.policy.tone_share:
                 return number, {}
-            doubting = "the diagnosis" if probable < self.policy.tone_probability else "the gate"
+            doubting = "the gate" if sure else "the diagnosis"
             for kind in kinds:
                 if self.probabilities[kind] > PRESENT:
                     left[kind] = f"the tones are changed only where that is sure, and {doubting} is not"
@@ -253,7 +253,7 @@ class Chooser:
         return Chosen(_only(max(named, key=trust.__getitem__), len(trust)))
 
     def _may_act(self, number: int, least: float) -> bool:
-        """Whether a kind that an expert is for, and that is not to be skipped, is as probable as that."""
+        """Whether a kind that an expert is for, that changes no tones and is not to be skipped, is as probable as that."""
         if self._is_idle(number):
             return True
         return not self._is_tonal(number) and any(
@@ -262,7 +262,7 @@ class Chooser:
         )
 
     def _is_tonal(self, number: int) -> bool:
-        return any(kind in self.policy.tone_kinds for kind in self.experts.kinds[number] or ())
+        return any(kind in self.policy.tones for kind in self.experts.kinds[number] or ())
 
     def _is_for(self, number: int, kinds: Collection[str]) -> bool:
         return self.experts.is_for(number, kinds)

@@ -23,9 +23,6 @@ from pellucid.restoration.tones import mean_luminance, strength_for_luminance, s
 
 __all__ = ["NOTHING_WRONG", "Passes", "is_diagnosing", "left_alone", "wish_of"]
 
-MOST_MOVED = 2.0
-"""Of 255: how far the mean luminance may move where no expert for tones has acted."""
-
 NOTHING_WRONG = "most surely nothing is wrong"
 
 
@@ -73,7 +70,7 @@ class Passes:
         if isinstance(model, Boosted) and isinstance(model.network, Experts) and isinstance(model.prior, Diagnosing):
             self._experts, self._prior = model.network, model.prior
         self._name, self._policy, self._wish, self._strength = name, policy, wish, strength
-        self._possible = 0.0 if always else UNLIKELY
+        self._least = 0.0 if always else PRESENT
         self._may_leave = may_leave and policy.leave_alone and not always and not wish
         # Who names kinds wants all of them restored.
         self._most = max(most, len(wish.only))
@@ -112,7 +109,7 @@ class Passes:
             self._luminance = mean_luminance(shown)
             found = [Found(kind, *said) for kind, said in conclusions.items() if said[0] > PRESENT]
             self._found = tuple(sorted(found, key=lambda one: -one.severity))
-            self._chooser = Chooser(self._experts, self._policy, self._wish, probabilities, self._possible)
+            self._chooser = Chooser(self._experts, self._policy, self._wish, probabilities, self._least)
             if self._may_leave and all(probability < UNLIKELY for probability in probabilities.values()):
                 self._left = (Left("", NOTHING_WRONG),)
                 return None
@@ -145,7 +142,7 @@ class Passes:
             if halo < 1:
                 strength, why = strength * halo, "more would leave halos"
         else:
-            most = strength_for_luminance(*ends, self._luminance, MOST_MOVED)
+            most = strength_for_luminance(*ends, self._luminance, self._policy.tone_shift)
             if most < strength:
                 strength, why = most, "more would change the tones"
         self._note(strength, why)
@@ -202,7 +199,14 @@ class Passes:
         """Whether the experts of the pass are for kinds that change tones, or were named by people."""
         assert self._experts is not None
         asked = self._experts.kinds[self._asked[-1]] or ()
-        return any(kind in self._policy.tone_kinds for kind in asked)
+        return any(kind in self._policy.tones for kind in asked)
+
+    def _kinds_of(self, expert: int) -> tuple[str, ...]:
+        """What an expert is asked for."""
+        assert self._experts is not None
+        own = [kind for kind in KINDS if self._experts.is_for(expert, (kind,))]
+        wanted = self._wish.only or tuple(found.kind for found in self._found)
+        return tuple(kind for kind in own if kind in wanted) or tuple(own)
 
     def _note(self, strength: float, why: str) -> None:
         """Writes a pass down, without the part of the experts that are for nothing."""
@@ -220,7 +224,7 @@ class Passes:
         self._done.append(
             Action(
                 tuple(number for number, _ in parts),
-                tuple(tuple(self._experts.kinds[number] or ()) for number, _ in parts),
+                tuple(self._kinds_of(number) for number, _ in parts),
                 tuple(round(share / whole, 4) for _, share in parts),
                 round(strength * whole * self._strength, 4),
                 why,
