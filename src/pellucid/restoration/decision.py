@@ -221,8 +221,8 @@ class Chooser:
             kinds = [
                 kind for kind in self.probabilities if self._is_for(number, (kind,)) and kind not in self.wish.skip
             ]
-            sure = [kind for kind in kinds if self.probabilities[kind] >= self.policy.tones.get(kind, 1.0)]
-            if sure and trust[number] >= self.policy.tone_share:
+            sure = [kind for kind in kinds if self.probabilities[kind] >= self.policy.tones.get(kind, (1, 1))[0]]
+            if any(trust[number] >= self.policy.tones[kind][1] for kind in sure if kind in self.policy.tones):
                 return number, {}
             doubting = "the gate" if sure else "the diagnosis"
             for kind in kinds:

@@ -83,10 +83,9 @@ class PolicySettings(Section):
     """Pad a cropped JPEG until its blocks begin in the corner, where a diagnosis and its experts know them."""
     leave_alone: bool = False
     """Give a picture back as it is with which most surely nothing is wrong."""
-    tones: dict[str, Probability] = Field(default_factory=lambda: dict(TONES))
-    """Kinds whose experts change the tones of the whole picture, and how probable the diagnosis must find each."""
-    tone_share: Probability = ONE_PASS.tone_share
-    """How much the gate must believe an expert that changes tones."""
+    tones: dict[str, tuple[Probability, Probability]] = Field(default_factory=lambda: dict(TONES))
+    """Kinds whose experts change the tones of the whole picture: how probable the diagnosis must find each, and how much
+    the gate must believe its expert."""
     tone_shift: Annotated[float, Field(ge=0, le=255)] = ONE_PASS.tone_shift
     """How far the mean luminance may move, of 255, where no such expert has acted."""
     second_probability: Probability = ONE_PASS.second_probability
