@@ -15,10 +15,13 @@ from pellucid.errors import SettingsError, unknown_name
 from pellucid.models.header import Policy
 from pellucid.networks import Experts
 
-__all__ = ["PRESENT", "Action", "Chooser", "Chosen", "Decision", "Found", "Left", "Wish"]
+__all__ = ["PERHAPS", "PRESENT", "Action", "Chooser", "Chosen", "Decision", "Found", "Left", "Wish"]
 
 PRESENT = 0.5
 """A kind that is more probable is found."""
+
+PERHAPS = 0.4
+"""A kind that is more probable may be there beside one that is found."""
 
 NEGLIGIBLE = 0.05
 """A smaller part of a result is not worth its network."""
@@ -157,14 +160,15 @@ class Chooser:
         policy: the model's.
         wish: what people want.
         probabilities: of every kind in the photograph as it came, by the diagnosis.
-        least: how probable a kind must be for its expert to act at all.
+        least: how probable a kind must be for its expert to be asked beside that for a kind that was found; at 0 nothing
+            need be found.
     """
 
     experts: Experts
     policy: Policy
     wish: Wish
     probabilities: Mapping[str, float]
-    least: float = PRESENT
+    least: float = PERHAPS
 
     @property
     def found(self) -> tuple[str, ...]:
@@ -186,10 +190,14 @@ class Chooser:
             other = self._second_opinion(trust, self.probabilities, ())
             if other is not None:
                 return Chosen(_only(other, len(trust)), 1.0, left)
-        strength = sum(weights)
-        if all(not share or self._is_idle(number) for number, share in enumerate(weights)):
+        active = [number for number, share in enumerate(weights) if share and not self._is_idle(number)]
+        needed = max((self._probability(number) for number in active), default=0.0)
+        if not active or (self.least and needed <= PRESENT):
             return Chosen(None, 0.0, left)
-        return Chosen(tuple(share / strength for share in weights), strength, left)
+        kept = sum(weights)
+        # Who is left out saw something wrong, too: where the diagnosis is sure of what the others are for, they do it all.
+        strength = 1.0 if needed >= self.policy.second_probability else kept
+        return Chosen(tuple(share / kept for share in weights), strength, left)
 
     def next(self, trust: Sequence[float], asked: Collection[int], still: Mapping[str, float]) -> Chosen:
         """Who is asked after others, of whom none is asked again, and none for what was not found in the beginning.
@@ -254,12 +262,12 @@ class Chooser:
 
     def _may_act(self, number: int, least: float) -> bool:
         """Whether a kind that an expert is for, that changes no tones and is not to be skipped, is as probable as that."""
-        if self._is_idle(number):
-            return True
-        return not self._is_tonal(number) and any(
-            probability >= least and kind not in self.wish.skip and self._is_for(number, (kind,))
-            for kind, probability in self.probabilities.items()
-        )
+        return self._is_idle(number) or (not self._is_tonal(number) and self._probability(number) >= least)
+
+    def _probability(self, number: int) -> float:
+        """That of the most probable kind that an expert is for, and that is not to be skipped."""
+        kinds = (kind for kind in self.probabilities if kind not in self.wish.skip and self._is_for(number, (kind,)))
+        return max((self.probabilities[kind] for kind in kinds), default=0.0)
 
     def _is_tonal(self, number: int) -> bool:
         return any(kind in self.policy.tones for kind in self.experts.kinds[number] or ())

@@ -5,7 +5,7 @@ not found in the picture as it came: a restored one may look blurred or hazy to 
 each makes of the tones is checked before it counts.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -18,7 +18,7 @@ from pellucid.guidance import Guidance
 from pellucid.models.header import Policy
 from pellucid.networks import Experts
 from pellucid.refinement import Boosted
-from pellucid.restoration.decision import PRESENT, Action, Chooser, Chosen, Decision, Found, Left, Wish
+from pellucid.restoration.decision import PERHAPS, PRESENT, Action, Chooser, Chosen, Decision, Found, Left, Wish
 from pellucid.restoration.tones import mean_luminance, strength_for_luminance, strength_without_halo
 
 __all__ = ["NOTHING_WRONG", "Passes", "is_diagnosing", "left_alone", "wish_of"]
@@ -70,7 +70,7 @@ class Passes:
         if isinstance(model, Boosted) and isinstance(model.network, Experts) and isinstance(model.prior, Diagnosing):
             self._experts, self._prior = model.network, model.prior
         self._name, self._policy, self._wish, self._strength = name, policy, wish, strength
-        self._least = 0.0 if always else PRESENT
+        self._least = 0.0 if always else PERHAPS
         self._may_leave = may_leave and policy.leave_alone and not always and not wish
         # Who names kinds wants all of them restored.
         self._most = max(most, len(wish.only))
@@ -137,18 +137,18 @@ class Passes:
         assert self._chosen.weights is not None
         ends = before[..., *visible], after[..., *visible]
         strength, why = self._chosen.strength, ""
-        if self._tones_change:
-            halo = strength_without_halo(*ends)
-            if halo < 1:
-                strength, why = strength * halo, "more would leave halos"
-        else:
+        if not self._acts_for(self._policy.tones):
             most = strength_for_luminance(*ends, self._luminance, self._policy.tone_shift)
             if most < strength:
                 strength, why = most, "more would change the tones"
+        elif self._acts_for(self._policy.monotone):
+            halo = strength_without_halo(*ends)
+            if halo < 1:
+                strength, why = strength * halo, "more would leave halos"
         self._note(strength, why)
         if strength < 1:
             after = torch.lerp(before, after, strength)
-        if self._tones_change:
+        if self._acts_for(self._policy.tones):
             self._luminance = mean_luminance(after[..., *visible])
         return after
 
@@ -194,12 +194,12 @@ class Passes:
         reason = self._chosen.left.get(kind, "the gate asks for nothing that is for it")
         return f"{reason}; --only {kind} restores it"
 
-    @property
-    def _tones_change(self) -> bool:
-        """Whether the experts of the pass are for kinds that change tones, or were named by people."""
+    def _acts_for(self, kinds: Collection[str]) -> bool:
+        """Whether the first expert of the pass is asked for any of these kinds, not for what no other is for."""
         assert self._experts is not None
-        asked = self._experts.kinds[self._asked[-1]] or ()
-        return any(kind in self._policy.tones for kind in asked)
+        expert = self._asked[-1]
+        named = self._experts.kinds[expert] or ()
+        return any(kind in kinds and kind in named for kind in self._kinds_of(expert))
 
     def _kinds_of(self, expert: int) -> tuple[str, ...]:
         """What an expert is asked for."""

@@ -86,6 +86,8 @@ class PolicySettings(Section):
     tones: dict[str, tuple[Probability, Probability]] = Field(default_factory=lambda: dict(TONES))
     """Kinds whose experts change the tones of the whole picture: how probable the diagnosis must find each, and how much
     the gate must believe its expert."""
+    monotone: tuple[str, ...] = ONE_PASS.monotone
+    """Of these kinds, those whose experts must leave what is brighter brighter."""
     tone_shift: Annotated[float, Field(ge=0, le=255)] = ONE_PASS.tone_shift
     """How far the mean luminance may move, of 255, where no such expert has acted."""
     second_probability: Probability = ONE_PASS.second_probability
