@@ -214,7 +214,7 @@ def test_a_prior_in_a_header_gets_no_file_that_is_not_weights(tmp_path):
 
 
 def test_a_policy_has_defaults_for_what_older_files_do_not_say():
-    policy = Policy(**{"passes": 3, "align_blocks": True, "leave_alone": True})
+    policy = Policy(passes=3, align_blocks=True, leave_alone=True)
     assert policy.tones["low-light"] == (0.98, 0.82)
     assert policy.monotone == ("low-light",)
     # As JSON gives it back.

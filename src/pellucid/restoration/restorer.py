@@ -220,7 +220,7 @@ class Restorer:
             return degraded.clamp(0, 1).cpu(), left_alone(self.name, "the strength is 0")
         why = self._reason_to_leave(degraded, alpha) if may_leave else ""
         if why:
-            return degraded.cpu(), left_alone(self.name, why)
+            return degraded.clamp(0, 1).cpu(), left_alone(self.name, why)
         image, top, left = self._placed(degraded)
         visible, partly = self._visible(image, None if alpha is None else pad_before(alpha, top, left))
         passes = Passes(
@@ -254,7 +254,7 @@ class Restorer:
                 break
         decision = passes.decision
         if plan or decision.unchanged:
-            return degraded.cpu(), decision
+            return degraded.clamp(0, 1).cpu(), decision
         restored = image[..., top * self.scale :, left * self.scale :]
         if strength < 1:
             restored = torch.lerp(degraded.to(self.device), restored, strength)
