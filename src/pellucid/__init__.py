@@ -59,7 +59,7 @@ def load(
         network: of your own.
         import_network: import it.
         options: of `pellucid.restoration.options.RestoreOptions`: strength, tile, memory, device, precision, passes,
-            always.
+            always, only, skip.
 
     Raises:
         ModelError: there is no such model, its file is damaged, or it needs a network of your own.
@@ -70,7 +70,7 @@ def load(
     from pellucid.restoration.restorer import Restorer
 
     model = load_model(find_model(str(name)), network=network, import_network=import_network)
-    return Restorer(model.module, policy=model.header.policy, **options)
+    return Restorer(model.module, name=str(name), policy=model.header.policy, **options)
 
 
 def restore(

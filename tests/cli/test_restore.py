@@ -117,3 +117,54 @@ def test_wrong_usage_is_one_line_and_writes_nothing(run, model, tmp_path, argume
     assert message in " ".join(err.replace("│", " ").split())
     assert out in ("", "0 restored, 1 failed\n")
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_every_photograph_has_a_line_that_says_what_was_done(run, model, tmp_path):
+    picture(tmp_path / "in/a.png")
+    picture(tmp_path / "in/b.png")
+    status, out, err = run("restore", tmp_path / "in", "-o", tmp_path / "out", "--model", model)
+    assert (status, err) == (0, "")
+    lines = out.splitlines()
+    assert lines[:2] == [f"{tmp_path / 'in' / name}: restored by {model}" for name in ("a.png", "b.png")]
+    status, out, _ = run("restore", tmp_path / "in", "-o", tmp_path / "json", "--model", model, "--json")
+    decisions = [one["decision"] for one in json.loads(out)["photographs"]]
+    assert [(one["model"], one["unchanged"], one["done"]) for one in decisions] == [(str(model), False, [])] * 2
+
+
+def test_a_model_that_diagnoses_says_what_it_found_and_left(run, tmp_path):
+    """The embedded `fast`, on pixels in which nothing can be told, and on noise."""
+    picture(tmp_path / "tiny.png", size=(7, 5))
+    status, out, _ = run("restore", tmp_path / "tiny.png", "-o", tmp_path / "a.png", "--model", "fast")
+    assert status == 0
+    assert "5 x 7 pixels" in out
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "tiny.png").read_bytes()
+    shades = torch.linspace(0.2, 0.8, 96).expand(1, 3, 96, 96)
+    noisy = (shades + 0.1 * torch.randn(1, 3, 96, 96)).clamp(0, 1)
+    images.write(images.Photograph(noisy), tmp_path / "noisy.png")
+    status, out, _ = run("restore", tmp_path / "noisy.png", "-o", tmp_path / "b.png", "--model", "fast", "--json")
+    (told,) = json.loads(out)["photographs"]
+    assert "noise" in [found["kind"] for found in told["decision"]["found"]]
+    assert ["noise" in kinds for action in told["decision"]["done"] for kinds in action["kinds"]].count(True) == 1
+    kinds = ",".join(found["kind"] for found in told["decision"]["found"])
+    skipping = run("restore", tmp_path / "noisy.png", "-o", tmp_path / "c.png", "--model", "fast", "--skip", kinds)
+    assert skipping[0] == 0
+    assert "it is to be skipped" in skipping[1]
+    assert (tmp_path / "c.png").read_bytes() == (tmp_path / "noisy.png").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--model", "fast", "--only", "nose"], "only: unknown kind 'nose'; did you mean 'noise'"),
+        (["--model", "fast", "--only", "noise", "--skip", "noise,jpeg"], "only and skip both name noise"),
+        (["--only", "noise"], "only and skip are for models of experts"),
+    ],
+)
+def test_kinds_that_cannot_be_are_one_line(run, model, tmp_path, options, message):
+    picture(tmp_path / "a.png")
+    if "--model" not in options:
+        options = [*options, "--model", model]
+    status, out, err = run("restore", tmp_path / "a.png", "-o", tmp_path / "b.png", *options)
+    assert (status, out) == (2, "")
+    assert message in err
+    assert err.count("\n") == 1

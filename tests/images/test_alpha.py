@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from pellucid.images import fill_hidden, read, write
+from pellucid.images import fill_hidden, read, visible_part, write
 from support.pictures import SIZE
 
 
@@ -45,3 +45,36 @@ def test_alpha_survives_and_hidden_colours_are_filled_on_reading(tmp_path):
     assert large.alpha.shape == (1, 1, 74, 106)
     assert torch.equal(large.alpha[..., :38], torch.zeros(1, 1, 74, 38))
     assert torch.equal(large.alpha[..., 52:], torch.ones(1, 1, 74, 54) * 200 / 255)
+
+
+def rectangles(visible):
+    """Areas of all rectangles of visible cells, by brute force."""
+    height, width = visible.shape
+    for top in range(height):
+        for bottom in range(top + 1, height + 1):
+            for left in range(width):
+                for right in range(left + 1, width + 1):
+                    if visible[top:bottom, left:right].all():
+                        yield (bottom - top) * (right - left)
+
+
+def test_the_visible_part_is_the_largest_rectangle():
+    generator = np.random.default_rng(0)
+    for density in (0.2, 0.5, 0.8, 0.95):
+        cells = generator.random((9, 7)) < density
+        alpha = torch.from_numpy(np.kron(cells, np.ones((8, 8)))).float()[None, None]
+        rows, columns = visible_part(alpha)
+        assert alpha[..., rows, columns].min() == 1
+        assert (rows.stop - rows.start) * (columns.stop - columns.start) == 64 * max(rectangles(cells))
+        assert rows.start % 8 == columns.start % 8 == 0
+
+
+def test_what_hides_nothing_or_everything_has_no_part():
+    assert visible_part(torch.full((1, 1, 30, 20), 0.01)) is None
+    assert visible_part(torch.zeros(1, 1, 30, 20)) is None
+    alpha = torch.ones(1, 1, 37, 53)
+    alpha[..., 3, :] = 0
+    assert visible_part(alpha) == (slice(8, 37), slice(0, 53))
+    large = torch.ones(1, 1, 3000, 20)
+    large[..., 0, 0] = 0
+    assert visible_part(large) == (slice(24, 3000), slice(0, 20))

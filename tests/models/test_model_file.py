@@ -9,6 +9,7 @@ from torch import nn
 
 from pellucid.errors import ModelError, SettingsError
 from pellucid.models.file import describe_model
+from pellucid.models.header import Header, Policy
 from pellucid.models.load import load_model, load_network_weights
 from pellucid.models.priors import find_prior
 from pellucid.models.save import save_model
@@ -240,3 +241,29 @@ def test_a_recipe_whose_network_enlarges_leaves_nothing_alone():
     read_recipe(tree, "test")
     with pytest.raises(SettingsError, match=r"policy\.leave_alone: a network that enlarges"):
         read_recipe(tree | {"policy": {"leave_alone": True}}, "test")
+
+
+def test_a_policy_has_defaults_for_what_older_files_do_not_say():
+    policy = Policy(passes=3, align_blocks=True, leave_alone=True)
+    assert policy.tones["low-light"] == (0.98, 0.82)
+    assert policy.monotone == ("low-light",)
+    # As JSON gives it back.
+    again = Policy(**json.loads(json.dumps(Header({"name": "unet"}, policy=policy).as_dict()))["policy"])
+    assert again == policy
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"tones": {"haze": 0.9}},
+        {"tones": {"haze": [0.9, 1.1]}},
+        {"tones": {"haze": [True, 0.5]}},
+        {"tone_shift": -1},
+        {"monotone": "haze"},
+        {"second_share": "much"},
+        {"second_probability": 2},
+    ],
+)
+def test_a_policy_that_cannot_be_is_refused(wrong):
+    with pytest.raises(ValueError, match="must be"):
+        Policy(**wrong)

@@ -59,7 +59,7 @@ def test_an_expert_that_is_not_believed_is_not_asked():
         expert.head.register_forward_hook(lambda *_, place=place: asked.append(place))
     image = torch.rand(2, 3, 16, 16)
     guidance = Guidance(vector=torch.randn(1, 8))
-    assert experts.top_expert(guidance.vector) == 1
+    assert experts.weights(guidance.vector).tolist() == [[0.0, 1.0]]
     restored = experts.restore(image, guidance)
     assert asked == [1]
     assert torch.equal(restored, experts.experts[1](image))

@@ -1,5 +1,7 @@
 """The restorer: any kind and size of picture, tiles, memory, precision, strength, and guards."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ from PIL import Image
 from torch import nn
 
 from pellucid import images
+from pellucid.degradations import KINDS
 from pellucid.diagnosis import Diagnosis, Finding
 from pellucid.errors import ImageError, ModelError, SettingsError
 from pellucid.guidance import NOTHING
@@ -297,10 +300,10 @@ class Bright:
 @pytest.mark.parametrize(
     "make",
     [
-        lambda value: torch.full((1, 3, 8, 8), value),
-        lambda value: np.full((8, 8, 3), round(255 * value), np.uint8),
-        lambda value: Image.new("RGB", (8, 8), (round(255 * value),) * 3),
-        lambda value: images.Photograph(torch.full((1, 3, 8, 8), value)),
+        lambda value: torch.full((1, 3, 16, 16), value),
+        lambda value: np.full((16, 16, 3), round(255 * value), np.uint8),
+        lambda value: Image.new("RGB", (16, 16), (round(255 * value),) * 3),
+        lambda value: images.Photograph(torch.full((1, 3, 16, 16), value)),
     ],
 )
 def test_a_picture_that_nothing_is_wrong_with_comes_back_itself(make):
@@ -315,7 +318,7 @@ def test_a_picture_that_nothing_is_wrong_with_comes_back_itself(make):
 
 
 def test_of_a_batch_each_picture_is_looked_at():
-    batch = torch.stack([torch.full((3, 8, 8), value) for value in (0.6, 0.2, 0.8)])
+    batch = torch.stack([torch.full((3, 16, 16), value) for value in (0.6, 0.2, 0.8)])
     restored = Restorer(Brighten(), diagnoser=Bright())(batch)
     torch.testing.assert_close(restored.mean((1, 2, 3)), torch.tensor([0.6, 0.3, 0.8]))
 
@@ -333,7 +336,7 @@ def test_a_network_that_enlarges_takes_no_diagnoser():
 
 def test_a_strength_is_checked_whatever_is_left_alone():
     with pytest.raises(SettingsError, match="strength"):
-        Restorer(Brighten(), diagnoser=Bright())(torch.full((1, 3, 8, 8), 0.6), strength=7)
+        Restorer(Brighten(), diagnoser=Bright())(torch.full((1, 3, 16, 16), 0.6), strength=7)
 
 
 def test_a_file_that_is_left_alone_is_copied(tmp_path):
@@ -365,9 +368,8 @@ class BrightnessPrior(FrozenPrior):
         third = (view.mean((1, 2, 3)) * 3).long().clamp(0, 2)
         return nn.functional.one_hot(third, 3).float()
 
-    def kinds_found(self, view):
-        assert view.mean() < 1 / 3  # of the degraded picture, not of what became of it
-        return self.found
+    def conclusions(self, view):
+        return {kind: (self.found.get(kind, 0.0), 50.0) for kind in KINDS}
 
 
 def choosing(added, found=("rain", "noise")):
@@ -379,8 +381,17 @@ def choosing(added, found=("rain", "noise")):
         experts.experts[place] = Add(amount)
     experts.gate = nn.Linear(3, 3, bias=False)
     experts.gate.weight.data = 40 * torch.eye(3)
-    prior = BrightnessPrior(set(found))
+    prior = BrightnessPrior(dict.fromkeys(found, 0.9))
     return Boosted(experts, prior, PTGRM(3, width=4, blocks=1))
+
+
+FREE = Policy(tones={}, tone_shift=255)
+"""Experts may do with the tones what they want."""
+
+
+def shaded(value, side=16):
+    """A picture of that mean that shows something."""
+    return torch.linspace(value - 0.05, value + 0.05, side).expand(1, 3, side, side).clone()
 
 
 class Add(nn.Module):
@@ -404,18 +415,22 @@ class Add(nn.Module):
     ],
 )
 def test_another_expert_does_what_one_has_left(added, passes, expected):
-    picture = torch.full((1, 3, 16, 16), 0.1)
+    picture = shaded(0.1)
     for model in (choosing(added), choosing(added).unrefined()):  # the network alone goes the same way
-        restored = Restorer(model, passes=passes, precision="float32").restore_image(picture)
-        assert torch.allclose(restored, torch.full_like(picture, expected), atol=1e-5)
-    half = Restorer(choosing(added), passes=passes, strength=0.5, precision="float32").restore_image(picture)
+        restored = Restorer(model, policy=FREE, passes=passes, precision="float32").restore_image(picture)
+        assert torch.allclose(restored, picture + expected - 0.1, atol=1e-5)
+    half = Restorer(choosing(added), policy=FREE, passes=passes, strength=0.5, precision="float32").restore_image(
+        picture
+    )
     assert half.mean().item() == pytest.approx((0.1 + expected) / 2, abs=1e-5)
 
 
 def test_what_was_not_wrong_is_not_undone():
     """The second expert is for the rest, and the picture had only noise."""
-    picture = torch.full((1, 3, 16, 16), 0.1)
-    restored = Restorer(choosing((0.3, 0.35, 0), found={"noise"}), passes=3, precision="float32").restore_image(picture)
+    picture = shaded(0.1)
+    restored = Restorer(
+        choosing((0.3, 0.35, 0), found={"noise"}), policy=FREE, passes=3, precision="float32"
+    ).restore_image(picture)
     assert restored.mean().item() == pytest.approx(0.4, abs=1e-5)
 
 
@@ -438,11 +453,11 @@ def test_what_needs_no_choice_is_restored_once():
 
 
 def test_how_often_a_model_restores_stands_in_its_policy():
-    picture = torch.full((1, 3, 16, 16), 0.1)
+    picture = shaded(0.1)
     for policy, options, expected in (
-        (Policy(), {}, 0.4),
-        (Policy(passes=3), {}, 0.75),
-        (Policy(passes=3), {"passes": 1}, 0.4),
+        (FREE, {}, 0.4),
+        (replace(FREE, passes=3), {}, 0.75),
+        (replace(FREE, passes=3), {"passes": 1}, 0.4),
     ):
         restorer = Restorer(choosing((0.3, 0.35, 0)), policy=policy, precision="float32", **options)
         assert restorer.restore_image(picture).mean().item() == pytest.approx(expected, abs=1e-5)
@@ -450,7 +465,7 @@ def test_how_often_a_model_restores_stands_in_its_policy():
 
 def test_what_is_left_alone_stands_in_the_policy_too(monkeypatch):
     monkeypatch.setattr("pellucid.restoration.restorer.load_diagnoser", Bright)
-    picture = torch.full((1, 3, 8, 8), 0.6)
+    picture = torch.full((1, 3, 16, 16), 0.6)
     assert Restorer(Brighten(), policy=Policy(leave_alone=True))(picture) is picture
     for restorer in (Restorer(Brighten()), Restorer(Brighten(), policy=Policy(leave_alone=True), always=True)):
         assert restorer(picture).mean().item() == pytest.approx(0.7)

@@ -18,6 +18,7 @@ from pellucid.batch.plan import Job
 from pellucid.batch.stages import Ahead, Behind, Room
 from pellucid.errors import DataError, ImageError, PellucidError, one_line
 from pellucid.images.messages import name_of, reason
+from pellucid.restoration.decision import Decision
 
 __all__ = ["FileResult", "before_and_after", "change_files", "foresee"]
 
@@ -42,6 +43,7 @@ class FileResult:
         pages: how many the source has; the target has the first alone, unless it is a copy.
         lost: what the target does not keep of the source, in words.
         reason: why it was skipped or quarantined, in words.
+        decision: what was found in it, done, and left alone and why, where a model restored it or left it alone.
     """
 
     source: Path
@@ -54,6 +56,7 @@ class FileResult:
     pages: int = 1
     lost: tuple[str, ...] = ()
     reason: str | None = None
+    decision: Decision | None = None
 
     @property
     def loss(self) -> str | None:
@@ -64,7 +67,8 @@ class FileResult:
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able."""
-        return {key: str(value) if isinstance(value, Path) else value for key, value in asdict(self).items()}
+        told = {key: str(value) if isinstance(value, Path) else value for key, value in asdict(self).items()}
+        return told | {"decision": None if self.decision is None else self.decision.as_dict()}
 
 
 @dataclass
@@ -75,6 +79,7 @@ class _Work:
     content: Content | None = None
     photograph: images.Photograph | None = None
     changed: images.Photograph | None = None
+    decision: Decision | None = None
     result: FileResult | None = None
     """What became of it, where that is known before anything is written."""
     replaces: bool = False
@@ -92,7 +97,7 @@ class _Work:
 
 
 def change_files(
-    change: Callable[[images.Photograph], images.Photograph],
+    change: Callable[[images.Photograph], tuple[images.Photograph, Decision | None]],
     jobs: Sequence[Job],
     done: Literal["restored", "degraded"],
     *,
@@ -113,7 +118,8 @@ def change_files(
     Where this is stopped, by Ctrl-C too, what was changed by then is still written, whole.
 
     Args:
-        change: makes of a photograph the one to be written; the very same where nothing has to be done to it.
+        change: makes of a photograph the one to be written, the very same where nothing has to be done to it; and what
+            was decided about it, where a model decides.
         jobs: what to read and what to write.
         done: the status of a job that is done.
         overwrite: replace outputs that exist.
@@ -134,7 +140,7 @@ def change_files(
                 if work.photograph is not None:
                     started = time.perf_counter()
                     try:  # inline: no frame more between a photograph and its network
-                        work.changed = change(work.photograph)
+                        work.changed, work.decision = change(work.photograph)
                     except (PellucidError, MemoryError, OSError, RuntimeError) as error:
                         work.fail(error)  # torch reports a lack of memory as a RuntimeError
                     work.seconds += time.perf_counter() - started
@@ -260,6 +266,7 @@ class _Desk:
             compared=job.compared,
             pages=photograph.pages,
             lost=lost,
+            decision=work.decision,
         )
         if self.manifest and work.content:
             self.manifest.end(job, work.content, result.status)

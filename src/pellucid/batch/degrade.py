@@ -94,8 +94,10 @@ def degrade_files(
             yield Degraded(**vars(result), **told)
 
 
-def _degraded(job: Job, drawn: Drawn, record: Path | None, photograph: images.Photograph) -> images.Photograph:
-    """The photograph of a job, degraded; what is done is written down before it is."""
+def _degraded(
+    job: Job, drawn: Drawn, record: Path | None, photograph: images.Photograph
+) -> tuple[images.Photograph, None]:
+    """The photograph of a job, degraded, of which no model decides; what is done is written down before it is."""
     degraded = photograph
     if not isinstance(drawn.degradation, Clean):
         degraded = photograph.with_pixels(drawn(photograph.pixels, grey=photograph.grey).clamp(0, 1))
@@ -108,7 +110,7 @@ def _degraded(job: Job, drawn: Drawn, record: Path | None, photograph: images.Ph
             **_told(drawn),
         }
         _append(record, json.dumps(told) + "\n")
-    return degraded
+    return degraded, None
 
 
 def _told(drawn: Drawn) -> dict[str, Any]:

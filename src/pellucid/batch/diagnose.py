@@ -31,7 +31,11 @@ def diagnose_files(diagnoser: Diagnoser, paths: Sequence[Path]) -> Iterator[File
     """The diagnoses of files, in order."""
     for path in paths:
         try:
-            yield FileDiagnosis(path, diagnoser(images.read(path).pixels))
+            photograph = images.read(path)
+            visible = None if photograph.alpha is None else images.visible_part(photograph.alpha)
+            yield FileDiagnosis(
+                path, diagnoser(photograph.pixels if visible is None else photograph.pixels[..., *visible])
+            )
         except PellucidError as error:
             yield FileDiagnosis(path, error=str(error))
         except (MemoryError, OSError, RuntimeError) as error:  # torch reports a lack of memory as a RuntimeError

@@ -30,9 +30,9 @@ def restore_files(
     manifest: Manifest | None = None,
     retry_failed: bool = False,
 ) -> Generator[FileResult, None, None]:
-    """Restores photographs in order, as `change_files` does; one with which nothing is wrong may be copied."""
+    """Restores photographs in order, as `change_files` does; one that is left alone is copied."""
     return change_files(
-        restorer,
+        restorer.restore_and_explain,
         jobs,
         "restored",
         overwrite=overwrite,

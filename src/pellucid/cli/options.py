@@ -22,10 +22,12 @@ __all__ = [
     "ImportNetwork",
     "Json",
     "Memory",
+    "Only",
     "Out",
     "Passes",
     "Precision",
     "Resume",
+    "Skip",
     "Strength",
     "Tile",
     "With",
@@ -38,7 +40,9 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout,
 def _restoring(name: str) -> Any:
     """The option of that name of `RestoreOptions`, with its help and range."""
     told = next(one.metadata for one in fields(RestoreOptions) if one.name == name)
-    return typer.Option(f"--{name}", help=told["help"], min=told.get("min"), max=told.get("max"))
+    return typer.Option(
+        f"--{name}", metavar=told.get("metavar"), help=told["help"], min=told.get("min"), max=told.get("max")
+    )
 
 
 Strength = Annotated[float, _restoring("strength")]
@@ -48,6 +52,8 @@ Device = Annotated[str, _restoring("device")]
 Precision = Annotated[str, _restoring("precision")]
 Passes = Annotated[int | None, _restoring("passes")]
 Always = Annotated[bool, _restoring("always")]
+Only = Annotated[str | None, _restoring("only")]
+Skip = Annotated[str | None, _restoring("skip")]
 DEFAULTS = RestoreOptions()
 """What each of these is where nobody says otherwise."""
 

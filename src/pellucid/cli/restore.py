@@ -15,8 +15,10 @@ from pellucid.cli.options import (
     ImportNetwork,
     Json,
     Memory,
+    Only,
     Passes,
     Precision,
+    Skip,
     Strength,
     Tile,
 )
@@ -27,6 +29,9 @@ from pellucid.errors import SettingsError
 if TYPE_CHECKING:
     from pellucid.batch.change import FileResult
     from pellucid.batch.plan import Job
+
+if TYPE_CHECKING:
+    from pellucid.batch.change import FileResult
 
 __all__ = ["restore"]
 
@@ -88,6 +93,8 @@ def restore(
     compare: Annotated[
         bool, typer.Option("--compare", help="Write a before-and-after picture beside each output.")
     ] = False,
+    only: Only = None,
+    skip: Skip = None,
     always: Always = DEFAULTS.always,
     quality: Annotated[
         int | None,
@@ -129,6 +136,8 @@ def restore(
         "precision": precision,
         "passes": passes,
         "always": always,
+        "only": only,
+        "skip": skip,
     }
     writing: dict[str, Any] = {"quality": quality, "strict": strict, "keep_dates": keep_dates}
     inputs = expand(inputs, sys.stdin.buffer, nul=nul)
@@ -165,9 +174,9 @@ def restore(
             seen.made = ledger.made if ledger else seen.made
             if not json:
                 say(f"watching {name_of(inputs[0])}; Ctrl-C ends it")
-            results = told(watch_files(seen, restored), None, pace, endless=True)
+            results = told(watch_files(seen, restored), None, pace, quiet=json, endless=True)
         else:
-            results = told(restored(jobs), len(jobs), pace)
+            results = told(restored(jobs), len(jobs), pace, quiet=json)
     passed_over = _passed_over(inputs, recursive=recursive)
     if passed_over:
         warn(f"{len(passed_over)} passed over, no photographs by their names: {images.few_names(passed_over)}")

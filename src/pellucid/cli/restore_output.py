@@ -16,9 +16,14 @@ __all__ = ["foretell", "summary", "told"]
 
 
 def told(
-    results: "Generator[FileResult, None, None]", total: int | None, pace: "Pace", *, endless: bool = False
+    results: "Generator[FileResult, None, None]",
+    total: int | None,
+    pace: "Pace",
+    *,
+    quiet: bool = False,
+    endless: bool = False,
 ) -> "list[FileResult]":
-    """The results, each told as it comes; of an endless run until Ctrl-C."""
+    """The results, each told as it comes, when `quiet` only what went wrong; of an endless run until Ctrl-C."""
     from pellucid.images.messages import name_of
 
     found = []
@@ -28,6 +33,8 @@ def told(
                 found.append(result)
                 pace.add(result)
                 bar(len(found), ", ".join(filter(None, (name_of(result.source.name), str(pace)))))
+                if result.decision is not None and not quiet:
+                    say(f"{name_of(result.source)}: {result.decision.words()}")
                 for text in (result.error, result.loss, result.reason if result.status == "quarantined" else None):
                     if text:
                         warn(text)
@@ -46,10 +53,7 @@ def summary(results: "Sequence[FileResult]", pace: "Pace") -> str:
     spent = f", {megapixels:.1f} megapixels, {pace.seconds / pace.megapixels:.2f} s per megapixel" if megapixels else ""
     return (
         f"{len(done)} restored{spent}"
-        + (
-            f", {count['unchanged']} copied (nothing is wrong with them; --always restores them)"
-            * bool(count["unchanged"])
-        )
+        + (f", {count['unchanged']} copied as they are" * bool(count["unchanged"]))
         + "".join(f", {number} skipped ({why})" for why, number in skipped.items())
         + (f", {count['quarantined']} not tried again (they failed before)" * bool(count["quarantined"]))
         + (f", {count['failed']} failed" * bool(count["failed"]))

@@ -12,14 +12,24 @@ probability of 0.8, four in five are there, and an interval of coverage 0.8 hold
 
 from pellucid.diagnosis.blocks import block_offset
 from pellucid.diagnosis.calibration import conformal_margin, expected_error, fit_temperature, reliability
-from pellucid.diagnosis.diagnoser import Diagnoser, diagnose, features_width, load_diagnoser, save_diagnoser
-from pellucid.diagnosis.findings import Diagnosis, Finding, grade
+from pellucid.diagnosis.diagnoser import (
+    SMALLEST,
+    Diagnoser,
+    diagnose,
+    features_width,
+    load_diagnoser,
+    save_diagnoser,
+    shows_nothing,
+)
+from pellucid.diagnosis.findings import UNLIKELY, Diagnosis, Finding, grade, name_of
 from pellucid.diagnosis.heads import Heads
 from pellucid.diagnosis.prior import DiagnosisPrior, diagnosis_prior
 from pellucid.diagnosis.scoring import NOTHING, DiagnosisTrial, Score, score_singles
 
 __all__ = [
     "NOTHING",
+    "SMALLEST",
+    "UNLIKELY",
     "Diagnoser",
     "Diagnosis",
     "DiagnosisPrior",
@@ -36,7 +46,9 @@ __all__ = [
     "fit_temperature",
     "grade",
     "load_diagnoser",
+    "name_of",
     "reliability",
     "save_diagnoser",
     "score_singles",
+    "shows_nothing",
 ]

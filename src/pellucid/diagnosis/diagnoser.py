@@ -21,13 +21,16 @@ from pellucid.diagnosis.traces import TRACES, traces
 from pellucid.errors import ModelError, one_line
 from pellucid.priors.degradation_encoder import EMBEDDED_ENCODER, DegradationEncoder, degradation_encoder
 
-__all__ = ["Diagnoser", "diagnose", "features_width", "load_diagnoser", "save_diagnoser"]
+__all__ = ["SMALLEST", "Diagnoser", "diagnose", "features_width", "load_diagnoser", "save_diagnoser", "shows_nothing"]
 
 HEADS, CARD = "heads.safetensors", "card.json"
 
 PLAIN, PLACES = 0.02, 12
 """A picture shows nothing if its means over PLACES x PLACES parts differ by less than this, and by less than noise
 would explain, in every channel."""
+
+SMALLEST = 16
+"""Pixels of a side: of smaller pictures nothing can be told."""
 
 
 class Diagnoser:
@@ -50,7 +53,7 @@ class Diagnoser:
         Raises ValueError for another shape.
         """
         found = self.heads.diagnose(self.features(image))[0]
-        return found.only("noise") if _shows_nothing(image) else found
+        return found.only("noise") if shows_nothing(image) else found
 
     def features(self, image: Tensor) -> Tensor:
         """What the heads read of an image, (1, features_width): the encoder's features and the traces (`__call__`)."""
@@ -64,7 +67,8 @@ class Diagnoser:
         return torch.cat([self.encoder.features(self.encoder.prepare(rgb)), traces(rgb)], 1)
 
 
-def _shows_nothing(image: Tensor) -> bool:
+def shows_nothing(image: Tensor) -> bool:
+    """Whether an image (1, 3, H, W) or (3, H, W) is of one colour but for noise, so that nothing else can be told."""
     places = min(PLACES, image.shape[-2]), min(PLACES, image.shape[-1])
     mean, square = (
         F.adaptive_avg_pool2d(power, places).flatten(-2) for power in (image.float(), image.float().square())

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-__all__ = ["GRADES", "Diagnosis", "Finding", "grade"]
+__all__ = ["GRADES", "UNLIKELY", "Diagnosis", "Finding", "grade", "name_of"]
 
 GRADES: tuple[tuple[float, str], ...] = (
     (15, "slight"),
@@ -30,6 +30,11 @@ def grade(severity: float) -> str:
     return next(word for limit, word in GRADES if severity < limit)
 
 
+def name_of(kind: str) -> str:
+    """What a kind of degradation is called in a sentence."""
+    return NAMES.get(kind, kind)
+
+
 @dataclass(frozen=True)
 class Finding:
     """What is known of one kind of degradation in one photograph.
@@ -52,7 +57,7 @@ class Finding:
     def words(self) -> str:
         """Such as "strong noise (severity 48 ± 9)"; the 9 is half of the interval's width."""
         half = (self.high - self.low) / 2
-        return f"{grade(self.severity)} {NAMES.get(self.kind, self.kind)} (severity {self.severity:.0f} ± {half:.0f})"
+        return f"{grade(self.severity)} {name_of(self.kind)} (severity {self.severity:.0f} ± {half:.0f})"
 
 
 @dataclass(frozen=True)

@@ -63,10 +63,18 @@ class DiagnosisPrior(FrozenPrior):
         seen, concluded = numbers[:, : self.encoder.width], numbers[:, self.encoder.width :]
         return unit_rms(torch.cat([seen * self.reach, concluded], 1))
 
-    def kinds_found(self, view: Tensor) -> set[str]:
-        """The kinds of degradations that a photograph more likely has than not, by its view (1, width, 1, 1)."""
-        probabilities = view[0, self.encoder.width :].flatten()[: len(KINDS)]
-        return {kind for kind, probability in zip(KINDS, probabilities.tolist(), strict=True) if probability > 0.5}
+    def conclusions(self, view: Tensor) -> dict[str, tuple[float, float]]:
+        """Of every kind the probability that a photograph has it, 0 to 1, and its severity if so, 0 to 100.
+
+        Args:
+            view: of the photograph, (1, width, 1, 1).
+        """
+        concluded = view[0, self.encoder.width :].flatten().tolist()
+        probabilities, severities = concluded[: len(KINDS)], concluded[len(KINDS) :]
+        return {
+            kind: (probability, 100 * severity)
+            for kind, probability, severity in zip(KINDS, probabilities, severities, strict=True)
+        }
 
 
 def diagnosis_prior(folder: str = "") -> DiagnosisPrior:

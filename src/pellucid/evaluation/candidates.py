@@ -92,6 +92,9 @@ def _candidate(name: str, restorer: Restorer, path: Path, weights: str, task: st
         "memory": restorer.options.memory,
         "strength": restorer.strength,
         "passes": restorer.passes,
+        "always": restorer.options.always,
+        "only": restorer.wish.only,
+        "skip": restorer.wish.skip,
     }
     guide = getattr(restorer.model, "prior", None)
     # A prior is not counted among what a boost adds, nor where it guides the network, too; a student is part of the

@@ -34,10 +34,10 @@ What goes wrong with a file is an `ImageError` of one line that names the file.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pellucid.images.alpha import fill_hidden
+    from pellucid.images.alpha import fill_hidden, visible_part
     from pellucid.images.files import SUFFIXES, read, supported, write, write_change
     from pellucid.images.folders import READ_ONLY, Folder, few_names, in_folder, passed_over, readable
-    from pellucid.images.kinds import like, to_tensor
+    from pellucid.images.kinds import alpha_of, like, to_tensor
     from pellucid.images.photograph import Coding, Metadata, Photograph
     from pellucid.images.values import quantise
 
@@ -48,6 +48,7 @@ __all__ = [
     "Folder",
     "Metadata",
     "Photograph",
+    "alpha_of",
     "few_names",
     "fill_hidden",
     "in_folder",
@@ -58,15 +59,16 @@ __all__ = [
     "readable",
     "supported",
     "to_tensor",
+    "visible_part",
     "write",
     "write_change",
 ]
 
 _HOME = {
-    "alpha": ("fill_hidden",),
+    "alpha": ("fill_hidden", "visible_part"),
     "files": ("SUFFIXES", "read", "supported", "write", "write_change"),
     "folders": ("READ_ONLY", "Folder", "few_names", "in_folder", "passed_over", "readable"),
-    "kinds": ("like", "to_tensor"),
+    "kinds": ("alpha_of", "like", "to_tensor"),
     "photograph": ("Coding", "Metadata", "Photograph"),
     "values": ("quantise",),
 }

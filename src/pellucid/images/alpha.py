@@ -4,7 +4,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["colours_and_alpha", "fill_hidden", "fill_hidden_in_place", "resized"]
+__all__ = ["colours_and_alpha", "fill_hidden", "fill_hidden_in_place", "resized", "visible_part"]
+
+CELLS, CELL = 128, 8
+"""The visible part is found among so many cells along a side at most, of whole blocks of so many pixels: those of JPEG."""
 
 
 def fill_hidden(pixels: Tensor, alpha: Tensor) -> Tensor:
@@ -40,6 +43,42 @@ def resized(alpha: Tensor, height: int, width: int) -> Tensor:
     if alpha.shape[-2:] == (height, width):
         return alpha
     return F.interpolate(alpha, (height, width), mode="bilinear", antialias=True).clamp_(0, 1)
+
+
+def visible_part(alpha: Tensor) -> tuple[slice, slice] | None:
+    """Rows and columns of a large rectangle in which nothing is hidden; None where nothing is, or no such rectangle is.
+
+    It is the largest one of whole cells, of 8 pixels or a few times that, so that the blocks of a JPEG stay in place.
+
+    Args:
+        alpha: (1, 1, H, W) in [0, 1]; what is 0 is hidden.
+    """
+    hidden = alpha <= 0
+    if not bool(hidden.any()):
+        return None
+    side = max(1, -(-max(alpha.shape[-2:]) // (CELL * CELLS))) * CELL
+    cells = F.max_pool2d(hidden.float(), side, ceil_mode=True)[0, 0] == 0
+    top, left, bottom, right = _largest_rectangle(cells.tolist())
+    height, width = alpha.shape[-2:]
+    rows, columns = slice(top * side, min(bottom * side, height)), slice(left * side, min(right * side, width))
+    return (rows, columns) if bottom > top and right > left else None
+
+
+def _largest_rectangle(cells: list[list[bool]]) -> tuple[int, int, int, int]:
+    """Top, left, bottom and right of the largest rectangle of true cells; zeros where none is true."""
+    best, largest = (0, 0, 0, 0), 0
+    heights = [0] * len(cells[0])
+    for row, line in enumerate(cells):
+        heights = [height + 1 if cell else 0 for height, cell in zip(heights, line, strict=True)]
+        begun: list[tuple[int, int]] = []  # where a height began that still lasts, the lowest first
+        for column, height in enumerate([*heights, 0]):
+            start = column
+            while begun and begun[-1][1] >= height:
+                start, lasted = begun.pop()
+                if lasted * (column - start) > largest:
+                    largest, best = lasted * (column - start), (row + 1 - lasted, start, row + 1, column)
+            begun.append((start, height))
+    return best
 
 
 def _fill(pixels: Tensor, alpha: Tensor) -> Tensor:

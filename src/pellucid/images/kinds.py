@@ -17,7 +17,7 @@ from pellucid.images.values import array_of_planes, check_pixels, check_range, p
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["like", "to_tensor"]
+__all__ = ["alpha_of", "like", "to_tensor"]
 
 Picture = TypeVar("Picture")
 
@@ -45,6 +45,16 @@ def to_tensor(picture: object) -> Tensor:
     raise ImageError(
         f"cannot take a picture from {type(picture).__name__}; known: Photograph, PIL image, numpy array, torch tensor"
     )
+
+
+def alpha_of(picture: object) -> Tensor | None:
+    """The alpha (1, 1, H, W) in [0, 1] of a picture that `to_tensor` takes; None where it has none."""
+    if isinstance(picture, Photograph):
+        return picture.alpha
+    if isinstance(picture, np.ndarray):
+        planes = planes_of_array(picture, "the array")
+        return planes[:, -1:] if planes.shape[1] in (2, 4) else None
+    return alpha_of(_pillow_array(picture)) if _is_pillow(picture) else None
 
 
 def like(tensor: Tensor, picture: Picture) -> Picture:

@@ -77,21 +77,22 @@ class Experts(Network):
         spec = {"experts": [{"name": "unet", "settings": shape}] * 2, "prior_width": 8, "hidden": 4}
         return cls([UNet(**shape), UNet(**shape)], [None, None], prior_width=8, hidden=4, settings=spec)
 
-    def weights(self, vector: Tensor) -> Tensor:
-        """How much each expert is believed: vectors (B, prior_width) to (B, experts), of sum 1.
-
-        Negligible weights are 0, once the gate has learnt.
-        """
+    def trust(self, vector: Tensor) -> Tensor:
+        """How much the gate believes each expert: vectors (B, prior_width) to (B, experts), of sum 1."""
         with torch.autocast(vector.device.type, enabled=False):
-            weights: Tensor = self.gate(vector.to(next(self.gate.parameters()).dtype)).float().softmax(1)
+            trust: Tensor = self.gate(vector.to(next(self.gate.parameters()).dtype)).float().softmax(1)
+        return trust
+
+    def weights(self, vector: Tensor) -> Tensor:
+        """The part of each expert in the result, as the gate has it: vectors (B, prior_width) to (B, experts), of sum 1.
+
+        What the gate hardly believes is 0, once it has learnt.
+        """
+        weights = self.trust(vector)
         if self.training and next(self.gate.parameters()).requires_grad:
             return weights  # from an expert that is not asked the gate would never learn that it should be
         weights = weights * (weights >= weights.amax(1, keepdim=True).clamp(max=NEGLIGIBLE))
         return weights / weights.sum(1, keepdim=True)
-
-    def top_expert(self, vector: Tensor) -> int:
-        """The number of the expert that is believed most for a vector (1, prior_width)."""
-        return int(self.weights(vector).argmax())
 
     def is_for(self, expert: int, kinds: Collection[str]) -> bool:
         """Whether an expert is for any of these kinds; the one without kinds is for what no other is for."""
@@ -100,12 +101,17 @@ class Experts(Network):
         return any(kind not in others if own is None else kind in own for kind in kinds)
 
     def look(self, image: Tensor, known: Guidance = NOTHING, *, cut: bool = True) -> Guidance:
-        """Adds what each expert that is believed finds out, by its number in `parts`.
+        """Adds what each expert that is asked finds out, by its number in `parts`.
+
+        Args:
+            image: the whole picture.
+            known: with the prior's vectors, or with `weights` of its own, (B, experts), where others have decided.
+            cut: see `Network.look`.
 
         Raises:
             ModelError: the prior's vectors (B, prior_width) are not known.
         """
-        believed = self.weights(self._vector(known)).any(0).tolist()
+        believed = self._weights(known).any(0).tolist()
         asked = Guidance(words=known.words, seed=known.seed, grid=known.grid)
         found = {
             str(number): expert.look(image, asked, cut=cut)
@@ -119,12 +125,14 @@ class Experts(Network):
 
         Args:
             tile: (B, 3, h, w).
-            guidance: with the prior's vector of each whole photograph, (B, prior_width), or one (1, prior_width) for all.
+            guidance: with the prior's vector of each whole photograph, (B, prior_width), or one (1, prior_width) for
+                all. Where its own `weights`, (B, experts) or (1, experts), say how much of each expert is wanted, they
+                are taken instead of the gate's.
 
         Raises:
             ModelError: there is no vector, or one of another width.
         """
-        weights = self.weights(self._vector(guidance)).to(tile.dtype).expand(len(tile), -1)
+        weights = self._weights(guidance).to(tile.dtype).expand(len(tile), -1)
         restored = torch.zeros_like(tile)
         for number, (expert, weight) in enumerate(zip(self._experts(), weights.unbind(1), strict=True)):
             asked = weight.nonzero()[:, 0]
@@ -132,6 +140,11 @@ class Experts(Network):
                 answer = expert(tile[asked], guidance.part(str(number), asked))
                 restored = restored.index_add(0, asked, (answer * weight[asked, None, None, None]).to(restored.dtype))
         return restored
+
+    def _weights(self, guidance: Guidance) -> Tensor:
+        """Those that were decided on, else the gate's."""
+        decided = guidance.own.get("weights")
+        return self.weights(self._vector(guidance)) if decided is None else decided
 
     def _vector(self, guidance: Guidance) -> Tensor:
         vector, width = guidance.vector, self.contract.vector

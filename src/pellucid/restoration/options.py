@@ -31,6 +31,9 @@ class RestoreOptions:
         precision: "bfloat16", "float32", or "auto" for bfloat16 where the device is faster with it.
         passes: how often at most a model of experts restores a picture; None takes what its file says.
         always: restore also those pictures that the model's file says to leave alone.
+        only: kinds of degradations, or a text with commas between them: a model of experts restores these alone, and
+            without asking whether they are there.
+        skip: kinds of degradations that a model of experts leaves alone.
 
     Raises:
         SettingsError: an option that cannot be.
@@ -62,6 +65,17 @@ class RestoreOptions:
         default=False,
         metadata={"help": "Restore also those with which most surely nothing is wrong; else they are copied."},
     )
+    only: tuple[str, ...] = field(
+        default=(),
+        metadata={
+            "help": "Restore these kinds of degradations alone, as in noise,jpeg, without asking whether they are there.",
+            "metavar": "KINDS",
+        },
+    )
+    skip: tuple[str, ...] = field(
+        default=(),
+        metadata={"help": "Leave these kinds of degradations alone, as in low-light,haze.", "metavar": "KINDS"},
+    )
 
     def __post_init__(self) -> None:
         if isinstance(self.strength, bool) or not isinstance(self.strength, int | float) or not 0 <= self.strength <= 1:
@@ -75,6 +89,13 @@ class RestoreOptions:
             raise SettingsError(f"precision must be auto, float32 or bfloat16, got {self.precision!r}")
         if self.passes is not None and (type(self.passes) is not int or self.passes < 1):
             raise SettingsError(f"passes must be a whole number, 1 or more, got {self.passes!r}")
+        for name in ("only", "skip"):
+            object.__setattr__(self, name, _kinds(name, getattr(self, name)))
+        both = sorted(set(self.only) & set(self.skip))
+        if both:
+            raise SettingsError(
+                f"only and skip both name {', '.join(both)}: it cannot be restored alone and left alone"
+            )
 
     @classmethod
     def of(cls, **given: Any) -> Self:
@@ -96,6 +117,16 @@ def parse_memory(text: str) -> int:
     if not match:
         raise SettingsError(f"memory {text!r}: expected a number and a unit, such as 1GB or 800MB")
     return _checked(float(match[1]) * UNITS[match[2]])
+
+
+def _kinds(option: str, given: Any) -> tuple[str, ...]:
+    """Kinds of degradations from a text with commas or from a sequence; whether there are such kinds, others check."""
+    if given is None:
+        return ()
+    kinds = given.split(",") if isinstance(given, str) else given
+    if not isinstance(kinds, list | tuple | set | frozenset) or not all(isinstance(kind, str) for kind in kinds):
+        raise SettingsError(f"{option} must be kinds of degradations such as noise,jpeg, got {given!r}")
+    return tuple(dict.fromkeys(kind.strip() for kind in kinds if kind.strip()))
 
 
 def _checked(size: float) -> int:

@@ -1,28 +1,43 @@
-"""One expert after the other: how often a picture is restored by a model of experts, and when to stop.
+"""One expert after the other: how often a picture is restored by a model of experts, by whom, and when to stop.
 
 What one expert leaves, another goes on with. None is asked twice, and after the first none for what the diagnosis has
-not found in the picture as it came: a restored one may look blurred or hazy to a gate, which knows degraded ones.
+not found in the picture as it came: a restored one may look blurred or hazy to a gate, which knows degraded ones. What
+each makes of the tones is checked before it counts.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Protocol, runtime_checkable
 
+import torch
 from torch import Tensor, nn
 
+from pellucid.degradations import KINDS
+from pellucid.diagnosis import UNLIKELY, shows_nothing
+from pellucid.errors import SettingsError
 from pellucid.guidance import Guidance
+from pellucid.models.header import Policy
 from pellucid.networks import Experts
 from pellucid.refinement import Boosted
+from pellucid.restoration.decision import PERHAPS, PRESENT, Action, Chooser, Chosen, Decision, Found, Left, Wish
+from pellucid.restoration.tones import mean_luminance, strength_for_luminance, strength_without_halo
 
-__all__ = ["Passes"]
+__all__ = ["NOTHING_WRONG", "Passes", "is_diagnosing", "left_alone", "wish_of"]
+
+NOTHING_WRONG = "most surely nothing is wrong"
 
 
 @runtime_checkable
 class Diagnosing(Protocol):
     """A prior that also says which kinds of degradations it sees."""
 
-    def kinds_found(self, view: Tensor) -> set[str]:
-        """The kinds of degradations that a photograph more likely has than not, by its view."""
+    def conclusions(self, view: Tensor) -> Mapping[str, tuple[float, float]]:
+        """Of every kind the probability that a photograph has it, 0 to 1, and its severity, 0 to 100, by its view."""
         ...
+
+
+def is_diagnosing(model: nn.Module) -> bool:
+    """Whether a model consists of experts, and of a prior that says which kinds of degradations it sees."""
+    return isinstance(model, Boosted) and isinstance(model.network, Experts) and isinstance(model.prior, Diagnosing)
 
 
 class Passes:
@@ -30,35 +45,205 @@ class Passes:
 
     Args:
         model: what restores.
+        name: of the model.
+        policy: of the model.
         most: passes at most.
+        wish: what people want beyond that.
+        always: whether also what most surely has nothing wrong is restored.
+        strength: 0 to 1, of the whole restoration; for the record.
+        may_leave: whether a picture may be left alone as a whole because nothing is wrong with it, as the policy says.
     """
 
-    def __init__(self, model: nn.Module, most: int) -> None:
-        guided = isinstance(model, Boosted) and isinstance(model.network, Experts)
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        name: str = "",
+        policy: Policy,
+        most: int = 1,
+        wish: Wish,
+        always: bool = False,
+        strength: float = 1.0,
+        may_leave: bool = True,
+    ) -> None:
         self._experts: Experts | None = None
-        if guided and isinstance(model.prior, Diagnosing) and isinstance(model.network, Experts):
+        if isinstance(model, Boosted) and isinstance(model.network, Experts) and isinstance(model.prior, Diagnosing):
             self._experts, self._prior = model.network, model.prior
-        self._most = most
+        self._name, self._policy, self._wish, self._strength = name, policy, wish, strength
+        self._least = 0.0 if always else PERHAPS
+        self._may_leave = may_leave and policy.leave_alone and not always and not wish
+        # Who names kinds wants all of them restored.
+        self._most = max(most, len(wish.only))
+        self._count = 0
         self._asked: list[int] = []
-        self._found: Collection[str] = ()
+        self._chooser: Chooser | None = None
+        self._chosen = Chosen(None)
+        self._found: tuple[Found, ...] = ()
+        self._done: list[Action] = []
+        self._left: tuple[Left, ...] = ()
+        self._luminance = 0.0
 
-    def begins(self, guidance: Guidance) -> bool:
-        """Whether another pass is to be made over what was looked at last; the first always is."""
+    @property
+    def choosing(self) -> bool:
+        """Whether there are experts to choose from."""
+        return self._experts is not None
+
+    def begins(self, shown: Tensor, guidance: Guidance) -> Guidance | None:
+        """What the network is told in the next pass over a picture; None where there is to be none. The first always is,
+        unless experts leave the picture alone.
+
+        Args:
+            shown: what is visible of the picture as it is now, (1, 3, H, W) in [0, 1].
+            guidance: what is known of it; of a model of experts, the prior's vector and view.
+        """
         if self._experts is None:
-            return True
+            return guidance
         assert guidance.vector is not None
         assert guidance.view is not None
-        expert = self._experts.top_expert(guidance.vector)
-        if not self._asked:
-            self._found = self._prior.kinds_found(guidance.view)
-        elif expert in self._asked or not self._experts.is_for(expert, self._found):
-            return False
-        self._asked.append(expert)
-        return True
+        conclusions = self._prior.conclusions(guidance.view)
+        if shows_nothing(shown):
+            conclusions = {kind: (said if kind == "noise" else (0.0, said[1])) for kind, said in conclusions.items()}
+        probabilities = {kind: probability for kind, (probability, _) in conclusions.items()}
+        trust = self._experts.trust(guidance.vector)[0].tolist()
+        if self._chooser is None:
+            self._luminance = mean_luminance(shown)
+            found = [Found(kind, *said) for kind, said in conclusions.items() if said[0] > PRESENT]
+            self._found = tuple(sorted(found, key=lambda one: -one.severity))
+            self._chooser = Chooser(self._experts, self._policy, self._wish, probabilities, self._least)
+            if self._may_leave and all(probability < UNLIKELY for probability in probabilities.values()):
+                self._left = (Left("", NOTHING_WRONG),)
+                return None
+            self._chosen = self._chooser.first(trust)
+        else:
+            self._chosen = self._chooser.next(trust, self._asked, probabilities)
+        weights = self._chosen.weights
+        if weights is None:
+            return None
+        self._asked += [max(range(len(weights)), key=weights.__getitem__)]
+        own = dict(guidance.own) | {"weights": torch.tensor([weights], device=guidance.vector.device)}
+        return guidance.knowing(own=own)
+
+    def accepted(self, before: Tensor, after: Tensor, visible: tuple[slice, slice]) -> Tensor:
+        """What counts of the result of a pass: the whole, or less of it where the gate was unsure or its tones are wrong.
+
+        Args:
+            before: what it was made from, (1, 3, H, W) in [0, 1].
+            after: the result.
+            visible: the rows and columns whose tones count.
+        """
+        self._count += 1
+        if self._experts is None:
+            return after
+        assert self._chosen.weights is not None
+        ends = before[..., *visible], after[..., *visible]
+        strength, why = self._chosen.strength, ""
+        if not self._acts_for(self._policy.tones):
+            most = strength_for_luminance(*ends, self._luminance, self._policy.tone_shift)
+            if most < strength:
+                strength, why = most, "more would change the tones"
+        elif self._acts_for(self._policy.monotone):
+            halo = strength_without_halo(*ends)
+            if halo < 1:
+                strength, why = strength * halo, "more would leave halos"
+        self._note(strength, why)
+        if strength < 1:
+            after = torch.lerp(before, after, strength)
+        if self._acts_for(self._policy.tones):
+            self._luminance = mean_luminance(after[..., *visible])
+        return after
 
     def ended(self) -> bool:
         """Whether a pass was the last, whatever the result looks like."""
-        if self._experts is None or len(self._asked) == self._most:
+        if self._experts is None or self._count == self._most:
             return True
+        kinds = self._wish.only or tuple(found.kind for found in self._found)
         others = (other for other in range(len(self._experts.kinds)) if other not in self._asked)
-        return not any(self._experts.is_for(other, self._found) for other in others)
+        return not any(self._experts.is_for(other, kinds) for other in others)
+
+    def note_plan(self) -> None:
+        """Writes down what the pass that has begun would do, without its being done."""
+        if self._experts is not None and self._chosen.weights is not None:
+            self._note(self._chosen.strength, "")
+
+    @property
+    def decision(self) -> Decision:
+        """What was found, done and left alone so far."""
+        if self._experts is None:
+            return Decision(self._name)
+        left = self._left
+        if not left:
+            covered = [
+                found.kind
+                for found in self._found
+                if any(
+                    self._experts.is_for(expert, (found.kind,)) for action in self._done for expert in action.experts
+                )
+            ]
+            left = tuple(
+                Left(found.kind, self._reason(found.kind)) for found in self._found if found.kind not in covered
+            )
+        if not left and not self._done:
+            left = (Left("", "nothing is found that would be worth it"),)
+        return Decision(self._name, self._found, tuple(self._done), left, unchanged=not self._done)
+
+    def _reason(self, kind: str) -> str:
+        if kind in self._wish.skip:
+            return "it is to be skipped"
+        if self._wish.only:
+            return f"only {', '.join(self._wish.only)} is to be restored"
+        reason = self._chosen.left.get(kind, "the gate asks for nothing that is for it")
+        return f"{reason}; --only {kind} restores it"
+
+    def _acts_for(self, kinds: Collection[str]) -> bool:
+        """Whether the first expert of the pass is asked for any of these kinds, not for what no other is for."""
+        assert self._experts is not None
+        expert = self._asked[-1]
+        named = self._experts.kinds[expert] or ()
+        return any(kind in kinds and kind in named for kind in self._kinds_of(expert))
+
+    def _kinds_of(self, expert: int) -> tuple[str, ...]:
+        """What an expert is asked for."""
+        assert self._experts is not None
+        own = [kind for kind in KINDS if self._experts.is_for(expert, (kind,))]
+        wanted = self._wish.only or tuple(found.kind for found in self._found)
+        return tuple(kind for kind in own if kind in wanted) or tuple(own)
+
+    def _note(self, strength: float, why: str) -> None:
+        """Writes a pass down, without the part of the experts that are for nothing."""
+        assert self._experts is not None
+        assert self._chosen.weights is not None
+        parts = [
+            (number, share)
+            for number, share in enumerate(self._chosen.weights)
+            if share and self._experts.is_for(number, KINDS)
+        ]
+        parts.sort(key=lambda part: -part[1])
+        whole = sum(share for _, share in parts)
+        if strength * whole == 0:
+            return
+        self._done.append(
+            Action(
+                tuple(number for number, _ in parts),
+                tuple(self._kinds_of(number) for number, _ in parts),
+                tuple(round(share / whole, 4) for _, share in parts),
+                round(strength * whole * self._strength, 4),
+                why,
+            )
+        )
+
+
+def wish_of(only: tuple[str, ...], skip: tuple[str, ...], model: nn.Module) -> Wish:
+    """What people want of a model.
+
+    Raises:
+        SettingsError: a kind that there is not, or a model that cannot choose.
+    """
+    wish = Wish(only, skip)
+    if wish and not is_diagnosing(model):
+        raise SettingsError("only and skip are for models of experts that diagnose, such as default; this one is not")
+    return wish
+
+
+def left_alone(name: str, why: str) -> Decision:
+    """The record of a picture that is left alone as a whole."""
+    return Decision(name, left=(Left("", why),), unchanged=True)

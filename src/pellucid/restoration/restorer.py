@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from pellucid import images
 from pellucid.devices import channels_last, fast_bfloat16, find_device
-from pellucid.diagnosis import Diagnosis, block_offset, load_diagnoser
+from pellucid.diagnosis import SMALLEST, Diagnosis, block_offset, load_diagnoser
 from pellucid.errors import ImageError, ModelError, SettingsError
 from pellucid.guidance import NOTHING, Guidance
 from pellucid.images.jpeg_blocks import JPEG_BLOCK
@@ -18,9 +18,10 @@ from pellucid.images.padding import pad_before, pad_to_multiple
 from pellucid.models.header import ONE_PASS, Policy
 from pellucid.networks import Network, SamplingNetwork, contract_of, verbs_of
 from pellucid.refinement import Boosted
+from pellucid.restoration.decision import Decision
 from pellucid.restoration.memory import available_memory, bytes_per_pixel, tiles_within
 from pellucid.restoration.options import RestoreOptions
-from pellucid.restoration.passes import Passes
+from pellucid.restoration.passes import NOTHING_WRONG, Passes, is_diagnosing, left_alone, wish_of
 from pellucid.restoration.sampling import sample_in_tiles
 from pellucid.restoration.tiles import Tiles, over_tiles
 
@@ -46,19 +47,21 @@ class Restorer:
     Args:
         model: a network or a `Boosted`, images (B, 3, H, W) in [0, 1] to images; it is moved to the device and put in
             evaluation mode.
+        name: of the model, for the record of what was done; without one, the class of its network.
         policy: what the model's file says of how it restores.
         diagnoser: asked first what is wrong with a picture, where the policy says to leave some alone; None takes the
-            embedded one.
-        options: of `RestoreOptions`, by name: strength, tile, memory, device, precision, passes, always.
+            embedded one, for a model that does not diagnose by itself.
+        options: of `RestoreOptions`, by name: strength, tile, memory, device, precision, passes, always, only, skip.
 
     Raises:
-        SettingsError: an option that cannot be.
+        SettingsError: an option that cannot be, or that the model cannot follow.
     """
 
     def __init__(
         self,
         model: nn.Module,
         *,
+        name: str = "",
         policy: Policy = ONE_PASS,
         diagnoser: Diagnoser | None = None,
         **options: Any,
@@ -69,13 +72,15 @@ class Restorer:
         self.network: nn.Module = model.network if isinstance(model, Boosted) else model
         if isinstance(model, Boosted):
             self._restore = model.restore  # type: ignore[method-assign]
+        self.name = name or type(self.network).__name__
         self.scale = contract_of(model).scale
         _warn_of_looking_parts(self.network, self.options.tile)
         self.policy = policy
         self.passes = self.options.passes or self.policy.passes
         self.strength = self._checked(self.options.strength)
         self.diagnoser = diagnoser
-        if self.diagnoser is None and self.policy.leave_alone and not self.options.always:
+        self.wish = wish_of(self.options.only, self.options.skip, model)
+        if self.diagnoser is None and self.policy.leave_alone and not self.options.always and not is_diagnosing(model):
             self.diagnoser = load_diagnoser()
         if self.diagnoser is not None and self.scale != 1:
             raise SettingsError(
@@ -94,8 +99,8 @@ class Restorer:
             known: what the model is told of the picture beside what it sees: words, a seed.
 
         Returns:
-            The same kind; the picture itself, where the diagnoser says to leave it alone. For a path, the path of a new
-            file beside it: `night.jpg` becomes `night-restored.jpg`.
+            The same kind; the picture itself, where it is left alone. For a path, the path of a new file beside it:
+            `night.jpg` becomes `night-restored.jpg`.
 
         Raises:
             ImageError: the picture cannot be read or understood, or the new file exists already.
@@ -103,15 +108,48 @@ class Restorer:
         if isinstance(picture, str | Path):
             return cast(Picture, type(picture)(self._restored_file(Path(picture), strength, known)))
         strength = self.strength if strength is None else self._checked(strength)
-        pixels = images.to_tensor(picture)
-        alone = [self.diagnoser is not None and self.diagnoser(image).leave_alone for image in pixels]
-        if all(alone):
+        pixels, alpha = images.to_tensor(picture), images.alpha_of(picture)
+        results = [
+            self._restored(image[None].float(), strength, known.of(torch.tensor([number])), alpha, may_leave=True)
+            for number, image in enumerate(pixels)
+        ]
+        if all(decision.unchanged for _, decision in results):
             return picture
-        restored = []
-        for number, (image, left) in enumerate(zip(pixels, alone, strict=True)):
-            told = known.of(torch.tensor([number]))
-            restored.append(image[None] if left else self._restored(image[None].float(), strength, told))
+        restored = [result for result, _ in results]
         return images.like(restored[0] if len(restored) == 1 else torch.cat(restored), picture)
+
+    def restore_and_explain(self, picture: Picture) -> tuple[Picture, Decision]:
+        """Restores one picture, and says what was found in it, what was done, and what was left alone and why.
+
+        Args:
+            picture: of a kind that `__call__` takes, but no path.
+
+        Returns:
+            The same kind, or the picture itself where it is left alone; and the record.
+
+        Raises:
+            ImageError: the picture cannot be understood, or there are several in a batch.
+        """
+        pixels = _single(images.to_tensor(picture))
+        alpha = images.alpha_of(picture)
+        restored, decision = self._restored(pixels.float(), self.strength, NOTHING, alpha, may_leave=True)
+        return picture if decision.unchanged else images.like(restored, picture), decision
+
+    def explain(self, picture: object) -> Decision:
+        """What is found in a picture, what would be done first, and what would be left alone and why; nothing is restored.
+
+        What a model of experts does after its first pass depends on what that leaves, so it is not known before.
+
+        Args:
+            picture: a path, or one picture of a kind that `__call__` takes.
+
+        Raises:
+            ImageError: the picture cannot be read or understood, or there are several in a batch.
+        """
+        if isinstance(picture, str | Path):
+            picture = images.read(Path(picture))
+        pixels = _single(images.to_tensor(picture)).float()
+        return self._restored(pixels, self.strength, NOTHING, images.alpha_of(picture), may_leave=True, plan=True)[1]
 
     @staticmethod
     def diagnose(picture: object) -> Diagnosis:
@@ -123,10 +161,11 @@ class Restorer:
         Raises:
             ImageError: the picture cannot be read or understood, or there are several in a batch.
         """
-        pixels = images.to_tensor(images.read(Path(picture)) if isinstance(picture, str | Path) else picture)
-        if len(pixels) != 1:
-            raise ImageError(f"one picture is diagnosed at a time, got a batch of {len(pixels)}")
-        return load_diagnoser()(pixels)
+        if isinstance(picture, str | Path):
+            picture = images.read(Path(picture))
+        pixels, alpha = _single(images.to_tensor(picture)), images.alpha_of(picture)
+        visible = None if alpha is None else images.visible_part(alpha)
+        return load_diagnoser()(pixels if visible is None else pixels[..., *visible])
 
     def restore_image(self, degraded: Tensor, *, strength: float | None = None, known: Guidance = NOTHING) -> Tensor:
         """Degraded (B, 3, H, W) in [0, 1], any size, to restored (B, 3, H * scale, W * scale) in [0, 1], float32, CPU.
@@ -142,44 +181,117 @@ class Restorer:
         """
         strength = self.strength if strength is None else self._checked(strength)
         results = [
-            self._restored(image[None], strength, known.of(torch.tensor([number])))
+            self._restored(image[None], strength, known.of(torch.tensor([number])))[0]
             for number, image in enumerate(degraded.float())
         ]
         return results[0] if len(results) == 1 else torch.cat(results)
 
     @torch.no_grad()
-    def look(self, image: Tensor, known: Guidance = NOTHING, *, bfloat16: bool = False) -> Guidance:
-        """What the model knows of a whole picture (1, 3, H, W) that lies on its device."""
+    def look(
+        self, image: Tensor, known: Guidance = NOTHING, *, bfloat16: bool = False, cut: bool | None = None
+    ) -> Guidance:
+        """What the model knows of a whole picture (1, 3, H, W) that lies on its device.
+
+        Args:
+            image: the picture.
+            known: what is known already.
+            bfloat16: whether to compute in it where that is safe.
+            cut: whether the network sees it in tiles, or sees more than this; None looks at its size.
+        """
         with torch.autocast(self.device.type, torch.bfloat16, enabled=bfloat16):
-            return verbs_of(self.model).look(image, known.to(self.device), cut=self._is_cut(image))
+            cut = self._is_cut(image) if cut is None else cut
+            return verbs_of(self.model).look(image, known.to(self.device), cut=cut)
 
     @torch.no_grad()
-    def _restored(self, degraded: Tensor, strength: float, known: Guidance) -> Tensor:
-        """(1, 3, H, W) float32 to the restored picture, in as many passes as the policy asks for."""
+    def _restored(
+        self,
+        degraded: Tensor,
+        strength: float,
+        known: Guidance,
+        alpha: Tensor | None = None,
+        *,
+        may_leave: bool = False,
+        plan: bool = False,
+    ) -> tuple[Tensor, Decision]:
+        """(1, 3, H, W) float32 to the restored picture, in as many passes as the policy asks for, and to the record.
+
+        Args:
+            degraded: the picture.
+            strength: 0 gives it back.
+            known: what is known of it already.
+            alpha: (1, 1, H, W); where it is 0 a pixel has no say in what is decided.
+            may_leave: whether the picture may be left alone as a whole.
+            plan: stop before the first pass; the record then says what that would do.
+        """
         if strength == 0:
-            return degraded.clamp(0, 1).cpu()
+            return degraded.clamp(0, 1).cpu(), left_alone(self.name, "the strength is 0")
+        why = self._reason_to_leave(degraded, alpha) if may_leave else ""
+        if why:
+            return degraded.clamp(0, 1).cpu(), left_alone(self.name, why)
         image, top, left = self._placed(degraded)
-        passes = Passes(self.model, self.passes)
-        while passes.begins(guidance := self.look(image, known, bfloat16=self.bfloat16)):
+        visible, partly = self._visible(image, None if alpha is None else pad_before(alpha, top, left))
+        passes = Passes(
+            self.model, name=self.name, policy=self.policy, most=self.passes, wish=self.wish,
+            always=self.options.always, strength=strength, may_leave=may_leave,
+        )  # fmt: skip
+        while True:
+            shown = image[..., *visible]
+            told = passes.begins(shown, self._told(shown, known) if passes.choosing else known)
+            if told is None:
+                break
+            if plan:
+                passes.note_plan()
+                break
+            guidance = self.look(shown, told, bfloat16=self.bfloat16, cut=partly or self._is_cut(image))
             # Once more in float32 where bfloat16 gives no picture. Inline: no frame more between a picture and its network.
             for half in (True, False) if self.bfloat16 else (False,):
                 with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
-                    told = guidance if half == self.bfloat16 else self.look(image, known)
+                    if half != self.bfloat16:
+                        guidance = self.look(shown, known.knowing(own=told.own), cut=partly or self._is_cut(image))
                     if self._sampling is not None:
-                        joined = sample_in_tiles(self._sampling, image, told, self.tiles(image))
+                        joined = sample_in_tiles(self._sampling, image, guidance, self.tiles(image))
                     else:
-                        joined = over_tiles(self._restore, image, told, self.tiles(image), scale=self.scale)
-                    restored = verbs_of(self.model).refine(joined, image, told, memory=self.memory)
+                        joined = over_tiles(self._restore, image, guidance, self.tiles(image), scale=self.scale)
+                    restored = verbs_of(self.model).refine(joined, image, guidance, memory=self.memory)
                 if not half or not _is_broken(restored, image):
                     break
                 warnings.warn("the result at bfloat16 was not usable; it was computed again in float32", stacklevel=4)
-            image = self._finished(restored, image)
+            image = passes.accepted(image, self._finished(restored, image), visible)
             if passes.ended():
                 break
+        decision = passes.decision
+        if plan or decision.unchanged:
+            return degraded.clamp(0, 1).cpu(), decision
         restored = image[..., top * self.scale :, left * self.scale :]
         if strength < 1:
             restored = torch.lerp(degraded.to(self.device), restored, strength)
-        return restored.contiguous().cpu()
+        return restored.contiguous().cpu(), decision
+
+    def _told(self, shown: Tensor, known: Guidance) -> Guidance:
+        """What the prior of a model of experts says of a picture, from which it is chosen who restores it."""
+        assert isinstance(self.model, Boosted)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
+            return self.model.told(shown, known.to(self.device))
+
+    def _reason_to_leave(self, degraded: Tensor, alpha: Tensor | None) -> str:
+        """Why a picture is left alone as a whole, before its experts are asked; empty where it is not."""
+        height, width = degraded.shape[2:]
+        if min(height, width) < SMALLEST and not self.wish.only and (self.diagnoser or is_diagnosing(self.model)):
+            return f"of {width} x {height} pixels nothing can be told; it takes {SMALLEST} a side"
+        if self.diagnoser is None:
+            return ""
+        (rows, columns), _ = self._visible(degraded, alpha)
+        return NOTHING_WRONG if self.diagnoser(degraded[0, :, rows, columns]).leave_alone else ""
+
+    def _visible(self, image: Tensor, alpha: Tensor | None) -> tuple[tuple[slice, slice], bool]:
+        """Rows and columns of an image by which it is judged, and whether those are a part of it: nothing hidden is there."""
+        whole = slice(0, image.shape[2]), slice(0, image.shape[3])
+        if alpha is None or (isinstance(self.model, Boosted) and self.model.takes_maps):
+            return whole, False
+        part = images.visible_part(alpha)
+        if part is None or min(side.stop - side.start for side in part) < SMALLEST:
+            return whole, False
+        return part, True
 
     def _restored_file(self, source: Path, strength: float | None, known: Guidance) -> Path:
         """Restores a file into a new one beside it, whose path it gives."""
@@ -281,3 +393,9 @@ def _warn_of_looking_parts(network: nn.Module, tile: int | None) -> None:
 def _is_broken(restored: Tensor, degraded: Tensor) -> bool:
     """Whether a result has values that are not finite, or is black where the picture is not."""
     return not restored.isfinite().all() or bool(restored.amax() <= 0.002 and degraded.amax() > 0.02)
+
+
+def _single(pixels: Tensor) -> Tensor:
+    if len(pixels) != 1:
+        raise ImageError(f"one picture is diagnosed at a time, got a batch of {len(pixels)}")
+    return pixels

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from pellucid.errors import SettingsError, unknown_name
+from pellucid.models.header import ONE_PASS, TONES
 from pellucid.training.data import DataSettings
 from pellucid.training.encoder.settings import EncoderSettings
 from pellucid.training.gate import GateSettings
@@ -70,6 +71,9 @@ class RefinementSettings(Section):
     settings: dict[str, Any] = Field(default_factory=dict)
 
 
+Probability = Annotated[float, Field(ge=0, le=1)]
+
+
 class PolicySettings(Section):
     """How the model restores pictures, beyond calling it once: what its file says (`models.header.Policy`)."""
 
@@ -79,6 +83,17 @@ class PolicySettings(Section):
     """Pad a cropped JPEG until its blocks begin in the corner, where a diagnosis and its experts know them."""
     leave_alone: bool = False
     """Give a picture back as it is with which most surely nothing is wrong."""
+    tones: dict[str, tuple[Probability, Probability]] = Field(default_factory=lambda: dict(TONES))
+    """Kinds whose experts change the tones of the whole picture: how probable the diagnosis must find each, and how much
+    the gate must believe its expert."""
+    monotone: tuple[str, ...] = ONE_PASS.monotone
+    """Of these kinds, those whose experts must leave what is brighter brighter."""
+    tone_shift: Annotated[float, Field(ge=0, le=255)] = ONE_PASS.tone_shift
+    """How far the mean luminance may move, of 255, where no such expert has acted."""
+    second_probability: Probability = ONE_PASS.second_probability
+    """How probable the diagnosis must find another kind, for its expert to act where the gate names others."""
+    second_share: Probability = ONE_PASS.second_share
+    """How much the gate must believe that expert at least."""
 
 
 class DistillSettings(Section):

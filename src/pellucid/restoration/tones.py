@@ -1,0 +1,79 @@
+"""What became of the tones of a picture: its mean luminance, and whether its light and dark have changed places.
+
+A curve of tones, global or smooth over the picture, keeps what was brighter brighter. A halo does not: beside an edge it
+turns the order of neighbouring places around. So the picture and its result are compared at a size at which neither noise
+nor fine detail is left.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from pellucid.priors.statistics import luma_of
+
+__all__ = ["mean_luminance", "strength_for_luminance", "strength_without_halo", "turned"]
+
+SIDE = 64
+"""Pixels of the longer side at which tones are compared."""
+
+REACHES = (1, 4)
+"""How far apart the places are that are compared, in pixels of that size."""
+
+MOST_TURNED = 0.1
+"""Part of all differences in a result that may point another way than in the picture."""
+
+STRENGTHS = (1.0, 0.75, 0.5, 0.25)
+"""That are tried, one after the other, until a result has no halo; then it is 0."""
+
+
+def mean_luminance(image: Tensor) -> float:
+    """The mean luma of (1, 3, H, W) in [0, 1], on the scale of 255."""
+    return 255 * float(luma_of(image.float()).mean())
+
+
+def strength_for_luminance(before: Tensor, after: Tensor, reference: float, most: float) -> float:
+    """The largest strength, 0 to 1, at which a result's mean luminance is within `most` of a reference, as it is before.
+
+    Args:
+        before: what the result was made from, (1, 3, H, W) in [0, 1].
+        after: the result, of the same shape.
+        reference: a mean luminance on the scale of 255, within `most` of that of `before`.
+        most: on the same scale.
+    """
+    start = mean_luminance(before)
+    moved = mean_luminance(after) - start
+    room = most - (start - reference) if moved > 0 else most + (start - reference)
+    return 1.0 if abs(moved) <= room else max(room, 0.0) / abs(moved)
+
+
+def turned(before: Tensor, after: Tensor) -> float:
+    """The part, 0 to 1, of the differences in a result that point another way than in what it was made from.
+
+    Args:
+        before: (1, 3, H, W) in [0, 1].
+        after: of the same shape.
+    """
+    first, second = (_small(luma_of(image.float())) for image in (before, after))
+    against, total = 0.0, 0.0
+    for axis in (2, 3):
+        for reach in REACHES:
+            if first.shape[axis] <= reach:
+                continue
+            one, other = (image.narrow(axis, reach, image.shape[axis] - reach) - image.narrow(axis, 0, image.shape[axis] - reach)
+                          for image in (first, second))  # fmt: skip
+            against += float((-one.sign() * other).clamp_min(0).sum())
+            total += float(other.abs().sum())
+    return against / total if total > 0 else 0.0
+
+
+def strength_without_halo(before: Tensor, after: Tensor) -> float:
+    """The largest of a few strengths, 0 to 1, at which a result turns no more around than a change of tones does."""
+    return next((part for part in STRENGTHS if turned(before, torch.lerp(before, after, part)) <= MOST_TURNED), 0.0)
+
+
+def _small(luma: Tensor) -> Tensor:
+    longest = max(luma.shape[2:])
+    if longest <= SIDE:
+        return luma
+    height, width = (max(1, round(length * SIDE / longest)) for length in luma.shape[2:])
+    return F.adaptive_avg_pool2d(luma, (height, width))

@@ -1,0 +1,306 @@
+"""Who restores a picture, and who does not: by what a stand-in for a diagnosis and a gate say of it."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from pellucid import images
+from pellucid.degradations import KINDS
+from pellucid.errors import ImageError, SettingsError
+from pellucid.models.header import Policy
+from pellucid.models.tables import build_network
+from pellucid.networks import Network
+from pellucid.networks.contract import Contract
+from pellucid.priors.contract import FrozenPrior
+from pellucid.refinement import Boosted
+from pellucid.restoration.options import RestoreOptions
+from pellucid.restoration.restorer import Restorer
+
+LIGHT, BLUR, REST, CLEAN = range(4)
+SPECIALISTS = [{"kinds": ["low-light", "haze"]}, {"kinds": ["blur"]}, {}, {"kinds": ["clean"]}]
+
+
+class Said(FrozenPrior):
+    """Says of every picture the same of each kind; its vector is what the gate is to believe."""
+
+    def __init__(self, trust, probabilities):
+        super().__init__("said", len(trust), (1, 1))
+        self.trust, self.probabilities, self.shown = torch.tensor([trust]), probabilities, []
+        self.freeze()
+
+    def prepare(self, image):
+        self.shown.append(tuple(image.shape[2:]))
+        return image.mean((2, 3), keepdim=True)
+
+    def encode(self, view):
+        return self.trust
+
+    def conclusions(self, view):
+        return {kind: (self.probabilities.get(kind, 0.0), 50.0) for kind in KINDS}
+
+
+class Change(Network):
+    """Does with an image what it is told to, and counts how often."""
+
+    def __init__(self, change):
+        super().__init__()
+        self.contract, self.settings, self.change, self.calls = Contract(), {}, change, 0
+
+    def restore(self, tile, guidance):
+        self.calls += 1
+        return self.change(tile)
+
+
+def brighter(image):
+    return image**0.5
+
+
+def darker_left(image):
+    """No mean is changed: the left half loses what the right one gains."""
+    half = image.shape[3] // 2
+    return torch.cat([image[..., :half] - 0.05, image[..., half:] + 0.05], 3)
+
+
+def model(trust, probabilities):
+    """Experts of which a gate and a diagnosis say these: for light, for blur, for the rest, and for the clean."""
+    assert sum(trust) == pytest.approx(1)
+    experts = build_network(
+        "experts", {"experts": [{"name": "identity", **one} for one in SPECIALISTS], "prior_width": 4}
+    )
+    changes = (brighter, darker_left, lambda image: image.flip(3), lambda image: image)
+    for number, change in enumerate(changes):
+        experts.experts[number] = Change(change)
+    experts.gate = nn.Identity()
+    experts.gate.register_parameter("scale", nn.Parameter(torch.ones(1)))
+    logarithms = [max(share, 1e-6) for share in trust]
+    return Boosted(experts, Said(torch.tensor(logarithms).log().tolist(), probabilities), None)
+
+
+def picture(side=32):
+    """Shades from black to white and back, so that every expert leaves its mark."""
+    return torch.cat([torch.linspace(0.1, 0.8, side // 2), torch.linspace(0.7, 0.2, side // 2)]).expand(
+        1, 3, side, side
+    )
+
+
+def restorer(trust, probabilities, *, policy=Policy(), **options):  # noqa: B008
+    return Restorer(model(trust, probabilities), name="stand-in", policy=policy, precision="float32", tile=0, **options)
+
+
+def asked(made):
+    """How often each expert was asked."""
+    return [expert.calls for expert in made.network.experts]
+
+
+@pytest.mark.parametrize(
+    ("trust", "probability", "acts"),
+    [
+        (0.9, 0.99, True),
+        (0.99, 0.99, True),
+        (0.9, 0.9, False),  # the diagnosis doubts
+        (0.6, 0.99, False),  # the gate doubts
+        (0.3, 0.3, False),
+    ],
+)
+def test_tones_change_in_one_piece_where_both_are_sure_or_not_at_all(trust, probability, acts):
+    made = restorer([trust, 0, 0, 1 - trust], {"low-light": probability})
+    result, decision = made.restore_and_explain(picture())
+    torch.testing.assert_close(result, brighter(picture()) if acts else picture())
+    assert decision.unchanged is not acts
+    assert made.explain(picture()) == decision
+    if acts:
+        (action,) = decision.done
+        assert (action.experts, action.kinds, action.shares, action.strength) == (
+            (LIGHT,),
+            (("low-light",),),
+            (1.0,),
+            1,
+        )
+    elif probability > 0.5:
+        assert [left.kind for left in decision.left] == ["low-light"]
+        assert "--only low-light" in decision.words()
+
+
+def test_which_kinds_change_tones_stands_in_the_policy():
+    trust = [0.3, 0, 0, 0.7]
+    assert restorer(trust, {"haze": 0.99}).explain(picture()).unchanged
+    free = Policy(tones={"blur": (0.9, 0.8)}, tone_shift=255)
+    made = restorer(trust, {"haze": 0.99}, policy=replace(free, second_share=1))
+    torch.testing.assert_close(made(picture()), picture().lerp(brighter(picture()), 0.3))
+    assert not restorer([0, 0.85, 0, 0.15], {"blur": 0.95}, policy=free).explain(picture()).unchanged
+    assert restorer([0, 0.75, 0, 0.25], {"blur": 0.95}, policy=free).explain(picture()).unchanged
+
+
+def test_what_the_guard_takes_from_one_expert_it_gives_to_no_other():
+    """The gate trusts an expert by a tenth: by a tenth it is asked, although those beside it are not."""
+    made = restorer([0.6, 0.1, 0, 0.3], {"low-light": 0.6, "blur": 0.7}, policy=Policy(second_share=1))
+    result, decision = made.restore_and_explain(picture())
+    torch.testing.assert_close(result, picture().lerp(darker_left(picture()), 0.1))
+    assert decision.done[0].strength == pytest.approx(0.1, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("share", "probability", "acts"), [(0.25, 0.95, True), (0.1, 0.95, False), (0.25, 0.85, False), (0.6, 0.6, True)]
+)
+def test_the_diagnosis_has_a_second_opinion(share, probability, acts):
+    made = restorer([0, share, 0, 1 - share], {"blur": probability})
+    result, decision = made.restore_and_explain(picture())
+    whole = 1.0 if share < 0.5 and acts else share
+    torch.testing.assert_close(result, picture().lerp(darker_left(picture()), whole), atol=1e-5, rtol=0)
+    if share < 0.5 and not acts:
+        assert decision.done[0].strength == pytest.approx(share, abs=1e-3)
+
+
+def test_no_expert_acts_for_what_was_not_found_unless_always():
+    trust = [0, 0, 1, 0]
+    result, decision = restorer(trust, {"blur": 0.6}).restore_and_explain(picture())
+    assert torch.equal(result, picture())
+    assert [left.kind for left in decision.left] == ["blur"]
+    torch.testing.assert_close(restorer(trust, {"blur": 0.6}, always=True)(picture()), picture().flip(3))
+
+
+def test_a_picture_that_is_left_alone_is_the_very_same():
+    for probabilities in ({}, {"low-light": 0.9}):
+        for leave in (False, True):
+            photograph = images.Photograph(picture())
+            made = restorer([0, 0, 0, 1], probabilities, policy=Policy(leave_alone=leave))
+            assert made(photograph) is photograph
+            assert asked(made) == [0, 0, 0, 0]
+    assert "nothing is wrong" in restorer([1, 0, 0, 0], {}, policy=Policy(leave_alone=True)).explain(picture()).words()
+
+
+def test_a_mean_that_moves_without_reason_moves_by_two_levels_at_most():
+    made = restorer([0, 0, 1, 0], {"noise": 0.9})
+    made.network.experts[REST].change = lambda image: image + 0.1
+    result, decision = made.restore_and_explain(picture())
+    assert 255 * (result - picture()).mean().item() == pytest.approx(2, abs=0.01)
+    assert decision.done[0].strength == pytest.approx(2 / 25.5, abs=1e-3)
+    assert "tones" in decision.done[0].why
+    darkened = restorer([0, 0, 1, 0], {"noise": 0.9}, policy=Policy(tone_shift=0))
+    darkened.network.experts[REST].change = lambda image: image - 0.05
+    torch.testing.assert_close(darkened(picture()), picture())
+
+
+def test_a_halo_is_taken_back():
+    made = restorer([1, 0, 0, 0], {"low-light": 1.0})
+    step = torch.cat([torch.linspace(0.1, 0.2, 32), torch.linspace(0.6, 0.7, 32)]).expand(1, 3, 64, 64)
+
+    def with_halo(image):
+        far = nn.functional.avg_pool2d(nn.functional.pad(image, (8, 8, 8, 8), "replicate"), 17, 1)
+        return (image + 1.5 * (image - far)).clamp(0, 1)
+
+    made.network.experts[LIGHT].change = with_halo
+    result, decision = made.restore_and_explain(step)
+    assert decision.done[0].strength < 1
+    assert "halo" in decision.words()
+    assert (result - step).abs().max() < (with_halo(step) - step).abs().max()
+
+
+def test_only_names_who_acts_whatever_is_found():
+    trust = [0.01, 0.01, 0.48, 0.5]
+    made = restorer(trust, {"noise": 0.9}, only="low-light")
+    result, decision = made.restore_and_explain(picture())
+    torch.testing.assert_close(result, brighter(picture()))
+    assert decision.done[0].kinds == (("low-light",),)
+    assert [left.kind for left in decision.left] == ["noise"]
+    both = restorer(trust, {}, only=["blur", "noise"])
+    torch.testing.assert_close(both(picture()), darker_left(picture().flip(3)))
+    assert asked(both) == [0, 1, 1, 0]
+    assert not restorer([0, 0, 0, 1], {}, only="haze", policy=Policy(leave_alone=True)).explain(picture()).unchanged
+
+
+def test_skip_names_who_does_not():
+    trust, probabilities = [0.7, 0.3, 0, 0], {"low-light": 1.0, "blur": 0.9}
+    _, decision = restorer(trust, probabilities, skip="low-light").restore_and_explain(picture())
+    assert [action.kinds for action in decision.done] == [(("blur",),)]
+    assert [(left.kind, "skipped" in left.why) for left in decision.left] == [("low-light", True)]
+    trust = [0.95, 0.05, 0, 0]  # haze is another matter, though the same expert is for it
+    hazy = restorer(trust, {"haze": 1.0}, skip="low-light").explain(picture())
+    assert hazy.done[0].kinds == (("haze",),)
+    assert restorer([0, 0, 1, 0], {"noise": 0.9}, skip="noise").explain(picture()).unchanged
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"only": "nois"}, "only: unknown kind 'nois'; did you mean 'noise'"),
+        ({"skip": "fog"}, "skip: unknown kind 'fog'"),
+        ({"only": "noise,jpeg", "skip": ["jpeg"]}, "only and skip both name jpeg"),
+        ({"only": 3}, "only must be kinds"),
+    ],
+)
+def test_wishes_that_cannot_be_are_one_line(options, message):
+    with pytest.raises(SettingsError, match=message) as raised:
+        restorer([0, 0, 0, 1], {}, **options)
+    assert "\n" not in str(raised.value)
+
+
+def test_wishes_are_for_those_who_can_choose():
+    with pytest.raises(SettingsError, match="models of experts"):
+        Restorer(Change(brighter), only="noise")
+    assert RestoreOptions(only=" noise, jpeg ,noise").only == ("noise", "jpeg")
+
+
+@pytest.mark.parametrize("size", [(7, 5), (15, 300), (1, 1)])
+def test_of_tiny_pictures_nothing_can_be_told(size):
+    image = torch.rand(1, 3, *size)
+    made = restorer([1, 0, 0, 0], {"low-light": 1.0})
+    result, decision = made.restore_and_explain(image)
+    assert result is image
+    assert f"{size[1]} x {size[0]} pixels" in decision.words()
+    assert restorer([1, 0, 0, 0], {}, only="low-light")(image) is not image
+    assert not Restorer(Change(brighter)).explain(image).unchanged  # a model that does not diagnose does what it is for
+
+
+def test_transparent_pixels_have_no_say():
+    hidden = torch.ones(1, 1, 64, 64)
+    hidden[..., 24:, :] = 0
+    pixels = picture(64).clone()
+    pixels[..., 24:, :] = 0
+    made = restorer([0, 0, 1, 0], {"noise": 0.9})
+    made.network.experts[REST].change = lambda image: image + 0.1
+    for photograph in (
+        images.Photograph(pixels, hidden),
+        torch.cat([pixels, hidden], 1)[0].permute(1, 2, 0).numpy(),
+    ):
+        made.model.prior.shown.clear()
+        result, decision = made.restore_and_explain(photograph)
+        assert made.model.prior.shown == [(24, 64)]
+        moved = (images.to_tensor(result) - pixels)[..., :24, :].mean().item()
+        assert 255 * moved == pytest.approx(2, abs=0.05)  # of what is seen, not of the whole
+        assert decision.done
+
+
+def test_what_the_guidance_says_is_what_experts_do():
+    experts = model([1, 0, 0, 0], {}).network
+    known = experts.look(picture(), told(experts, [0.0, 0.25, 0.0, 0.75]))
+    torch.testing.assert_close(experts.restore(picture(), known), picture().lerp(darker_left(picture()), 0.25))
+
+
+def told(experts, weights):
+    from pellucid.guidance import Guidance
+
+    return Guidance(vector=torch.zeros(1, 4), own={"weights": torch.tensor([weights])})
+
+
+def test_a_model_without_experts_says_its_name():
+    decision = Restorer(Change(brighter), name="brighter").explain(picture())
+    assert (decision.words(), decision.unchanged, decision.found) == ("restored by brighter", False, ())
+
+
+def test_records_are_data():
+    decision = restorer([0.5, 0, 0.5, 0], {"low-light": 0.9, "noise": 0.8}).explain(picture())
+    assert json.loads(json.dumps(decision.as_dict()))["found"][0]["kind"] in ("low-light", "noise")
+    with pytest.raises(AttributeError):
+        decision.model = "other"
+    with pytest.raises(ImageError, match="one picture"):
+        restorer([1, 0, 0, 0], {}).explain(torch.rand(2, 3, 32, 32))
+
+
+def test_a_path_is_explained_too(tmp_path):
+    images.write(images.Photograph(picture()), tmp_path / "a.png")
+    assert restorer([1, 0, 0, 0], {"haze": 0.99}).explain(tmp_path / "a.png").done[0].kinds == (("haze",),)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
