@@ -12,7 +12,7 @@ from pellucid.batch.plan import Job
 from pellucid.errors import ModelError
 from pellucid.images.messages import reason
 from pellucid.models.hub import find_model
-from pellucid.models.own_network import NETWORK_FILE
+from pellucid.models.own_network import file_beside
 from pellucid.restoration.options import RestoreOptions
 from pellucid.restoration.restorer import Restorer
 
@@ -58,7 +58,7 @@ def settings_of(model: str, options: RestoreOptions, **writing: Any) -> dict[str
         ModelError: there is no such model, or it cannot be read.
     """
     path = find_model(model)
-    files = [path, *(one for one in [path.with_name(NETWORK_FILE)] if one.is_file() and one != path)]
+    files = [path, *(one for one in [file_beside(path)] if one.is_file() and one != path)]
     try:
         hashes = [_hash(file) for file in files]
     except OSError as error:
