@@ -184,6 +184,15 @@ def test_a_mean_that_moves_without_reason_moves_by_two_levels_at_most():
     torch.testing.assert_close(darkened(picture()), picture())
 
 
+def test_rain_is_light_that_may_go_whoever_takes_it_away():
+    """Here nobody is named for it, so the expert for the rest is."""
+    for probability, moved in ((0.97, -12.75), (0.9, -2.0)):
+        made = restorer([0, 0, 1, 0], {"rain": probability})
+        made.network.experts[REST].change = lambda image: image - 0.05
+        result = made(picture())
+        assert 255 * (result - picture()).mean().item() == pytest.approx(moved, abs=0.01)
+
+
 def test_a_halo_is_taken_back():
     made = restorer([1, 0, 0, 0], {"low-light": 1.0})
     step = torch.cat([torch.linspace(0.1, 0.2, 32), torch.linspace(0.6, 0.7, 32)]).expand(1, 3, 64, 64)

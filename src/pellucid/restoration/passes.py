@@ -195,11 +195,14 @@ class Passes:
         return f"{reason}; --only {kind} restores it"
 
     def _acts_for(self, kinds: Collection[str]) -> bool:
-        """Whether the first expert of the pass is asked for any of these kinds, not for what no other is for."""
+        """Whether the first expert of the pass is for any of these kinds that is sure to be there, or is wanted."""
         assert self._experts is not None
-        expert = self._asked[-1]
-        named = self._experts.kinds[expert] or ()
-        return any(kind in kinds and kind in named for kind in self._kinds_of(expert))
+        assert self._chooser is not None
+        expert, tones = self._asked[-1], self._policy.tones
+        sure = self._wish.only or [
+            kind for kind, found in self._chooser.probabilities.items() if kind in tones and found >= tones[kind][0]
+        ]
+        return any(kind in sure and self._experts.is_for(expert, (kind,)) for kind in kinds)
 
     def _kinds_of(self, expert: int) -> tuple[str, ...]:
         """What an expert is asked for."""
