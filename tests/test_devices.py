@@ -1,4 +1,5 @@
-"""Layout in memory: kernels become channels-last, and what has another rank is left alone. Precision: by stand-in timings."""
+"""Layout in memory: kernels become channels-last, and what has another rank is left alone. Precision: by stand-in
+timings."""
 
 import json
 from itertools import pairwise

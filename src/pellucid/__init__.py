@@ -51,8 +51,8 @@ def load(
     wrong, stands in the model's file.
 
     A model file that was trained with a network of your own needs it: `network`, the module, which is given the weights
-    of `FILE.network.safetensors` beside the file where it has others; or `import_network`, which imports the one that the
-    file names and so runs its code.
+    of `FILE.network.safetensors` beside the file where it has others; or `import_network`, which imports the one that
+    the file names and so runs its code.
 
     Args:
         name: of the model.

@@ -1,7 +1,7 @@
 """Devices by name, and what makes one fast: bfloat16 where that is quicker, images whose channels lie side by side.
 
-Which precision is quicker a CPU does not say: one with AVX512-BF16 but without AMX may take twice as long in bfloat16. So
-it is measured once, in some hundredths of a second, and the answer is kept in the platform's cache folder.
+Which precision is quicker a CPU does not say: one with AVX512-BF16 but without AMX may take twice as long in bfloat16.
+So it is measured once, in some hundredths of a second, and the answer is kept in the platform's cache folder.
 """
 
 import json
@@ -44,7 +44,8 @@ ADVANTAGE = 1.15
 
 
 def channels_last(module: Module) -> Module:
-    """The module with its kernels laid out for convolutions over channels-last images; other parameters stay as they are.
+    """The module with its kernels laid out for convolutions over channels-last images; other parameters stay as they
+    are.
 
     `module.to(memory_format=torch.channels_last)` fails where a parameter has five dimensions, as prompts may have.
     """
@@ -55,7 +56,8 @@ def channels_last(module: Module) -> Module:
 
 
 def fast_bfloat16(device: torch.device) -> bool:
-    """Whether bfloat16 is faster than float32 on the device: on recent NVIDIA GPUs, and on CPUs where it proves to be."""
+    """Whether bfloat16 is faster than float32 on the device: on recent NVIDIA GPUs, and on CPUs where it proves to
+    be."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported():

@@ -1,4 +1,5 @@
-"""Where this machine keeps what can be had again, and writing a file whole or not at all: beside its place, then moved."""
+"""Where this machine keeps what can be had again, and writing a file whole or not at all: beside its place, then
+moved."""
 
 import os
 import sys

@@ -1,4 +1,5 @@
-"""`pellucid restore` of many photographs: lists, names, dry runs, manifests, parts, watching, and runs that are killed."""
+"""`pellucid restore` of many photographs: lists, names, dry runs, manifests, parts, watching, and runs that are
+killed."""
 
 import io
 import json

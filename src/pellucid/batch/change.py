@@ -110,10 +110,10 @@ def change_files(
 ) -> Generator[FileResult, None, None]:
     """Does jobs in order; while one is changed, here, the next is read and the last is written.
 
-    An output that exists is skipped unless `overwrite`, so that an interrupted run resumes. With a manifest one counts as
-    done only where the manifest says that it was made of the same bytes with the same settings; one that the manifest
-    knows of and that is not, is made again, and one that it does not know, or that was changed since, is skipped unless
-    `overwrite`. What has failed is not tried again before its bytes or the settings change.
+    An output that exists is skipped unless `overwrite`, so that an interrupted run resumes. With a manifest one counts
+    as done only where the manifest says that it was made of the same bytes with the same settings; one that the
+    manifest knows of and that is not, is made again, and one that it does not know, or that was changed since, is
+    skipped unless `overwrite`. What has failed is not tried again before its bytes or the settings change.
 
     Where this is stopped, by Ctrl-C too, what was changed by then is still written, whole.
 

@@ -1,4 +1,5 @@
-"""Degrading many files as training degrades photographs; what was done to each is written down, and can be done again."""
+"""Degrading many files as training degrades photographs; what was done to each is written down, and can be done
+again."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -22,7 +23,8 @@ class Degraded(FileResult):
     """What became of a photograph that was to be degraded.
 
     Attributes:
-        degradation: what was done, as a text that `parse` reads; None where nothing was, as to a file that was there already.
+        degradation: what was done, as a text that `parse` reads; None where nothing was, as to a file that was there
+            already.
         seed: of the generator of its pixels.
         severities: how strong each kind of degradation is, 0 to 100.
     """
@@ -35,9 +37,9 @@ class Degraded(FileResult):
 def plan_degraded(jobs: Sequence[Job], texts: Sequence[str], seed: int = 0) -> list[tuple[Job, Drawn]]:
     """What is done to which photograph, and where it goes.
 
-    Of several texts each photograph gets one file each, `NAME_1.png`, `NAME_2.png`, in the order of the texts: names that
-    `data.folders.list_pairs` gives the clean `NAME.png` for a partner. What a photograph gets depends on the seed and its
-    name alone (see `degradations.seeding`).
+    Of several texts each photograph gets one file each, `NAME_1.png`, `NAME_2.png`, in the order of the texts: names
+    that `data.folders.list_pairs` gives the clean `NAME.png` for a partner. What a photograph gets depends on the seed
+    and its name alone (see `degradations.seeding`).
 
     Args:
         jobs: of `batch.plan`.
@@ -69,16 +71,18 @@ def plan_degraded(jobs: Sequence[Job], texts: Sequence[str], seed: int = 0) -> l
 def degrade_files(
     planned: Sequence[tuple[Job, Drawn]], *, overwrite: bool, record: Path | None = None
 ) -> Iterator[Degraded]:
-    """Degrades photographs in order. An output that exists is skipped unless `overwrite`, so that an interrupted run resumes.
+    """Degrades photographs in order. An output that exists is skipped unless `overwrite`, so that an interrupted run
+    resumes.
 
-    Values are clipped to [0, 1] and rounded to the depth of the file; alpha and metadata stay. A grey photograph is degraded
-    as one channel, and stays grey.
+    Values are clipped to [0, 1] and rounded to the depth of the file; alpha and metadata stay. A grey photograph is
+    degraded as one channel, and stays grey.
 
     Args:
         planned: of `plan_degraded`.
         overwrite: replace outputs that exist.
-        record: a file to which a line of JSON is added for every photograph, just before it is written: its source, target,
-            name, whether it is grey, degradation, seed and severities. Of several lines for one target the last holds.
+        record: a file to which a line of JSON is added for every photograph, just before it is written: its source,
+            target, name, whether it is grey, degradation, seed and severities. Of several lines for one target the last
+            holds.
 
     Raises:
         DataError: the record cannot be written, or is one of the photographs.

@@ -20,8 +20,8 @@ LIST = "-"
 def expand(inputs: Sequence[Path], stdin: BinaryIO, *, nul: bool = False) -> list[Path]:
     """The files and folders behind the inputs, in their order.
 
-    What exists is taken as it is, whatever signs are in its name. Else `*`, `?`, `[...]` and `**` are a pattern, of which
-    folders and what has the name of a photograph are taken, sorted. A list holds paths and no patterns.
+    What exists is taken as it is, whatever signs are in its name. Else `*`, `?`, `[...]` and `**` are a pattern, of
+    which folders and what has the name of a photograph are taken, sorted. A list holds paths and no patterns.
 
     Args:
         inputs: paths, patterns, and `-` for the list.

@@ -1,9 +1,9 @@
 """The manifest of a run: what became of each photograph, so that a run that was killed goes on where it stopped.
 
-A file of lines of JSON to which is only ever added. The first line of a run tells its settings; then each photograph has
-a line when the writing of its output begins, and one when it has ended, with the source's size, date and SHA-256, the
-key of the settings, and the output's size. A photograph that cannot be restored has a line with the error instead. Of
-several lines for one output the last holds; a line in whose middle a run was killed is passed over.
+A file of lines of JSON to which is only ever added. The first line of a run tells its settings; then each photograph
+has a line when the writing of its output begins, and one when it has ended, with the source's size, date and SHA-256,
+the key of the settings, and the output's size. A photograph that cannot be restored has a line with the error instead.
+Of several lines for one output the last holds; a line in whose middle a run was killed is passed over.
 """
 
 import hashlib

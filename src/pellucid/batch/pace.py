@@ -13,8 +13,8 @@ __all__ = ["Pace"]
 class Pace:
     """The pace of a run.
 
-    How many megapixels are left is estimated from the sizes of the files that are left, at the megapixels that a byte has
-    had until now.
+    How many megapixels are left is estimated from the sizes of the files that are left, at the megapixels that a byte
+    has had until now.
 
     Args:
         jobs: all of the run.

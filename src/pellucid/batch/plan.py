@@ -79,8 +79,8 @@ def plan(
         out: where to; a file where it has an image's suffix and there is one input file.
         recursive: go into folders of folders.
         suffix: a format's name (`png`) or suffix (`.png`) to write instead of the input's own.
-        compare: each output gets a before-and-after picture beside it, `NAME-compared.png`, or `NAME.SUFFIX-compared.png` where
-            two outputs differ by their suffix alone.
+        compare: each output gets a before-and-after picture beside it, `NAME-compared.png`, or
+            `NAME.SUFFIX-compared.png` where two outputs differ by their suffix alone.
         template: of the outputs' names, such as `{stem}-restored{suffix}`.
 
     Raises:
@@ -146,7 +146,8 @@ def _distinct(targets: Iterable[tuple[Path, Path, Path]]) -> list[tuple[Path, Pa
 
 
 def _target(path: Path, ending: str | None) -> Path:
-    """Where `path` goes below the output; what cannot be written in its own format gets a second suffix, `a.heic.png`."""
+    """Where `path` goes below the output; what cannot be written in its own format gets a second suffix,
+    `a.heic.png`."""
     other = images.READ_ONLY.get(path.suffix.lower())
     return path.with_suffix(ending) if ending else path.with_name(path.name + other) if other else path
 

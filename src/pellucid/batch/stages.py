@@ -1,7 +1,8 @@
 """Reading, computing and writing at the same time: a thread that reads ahead, and a thread that writes behind.
 
 The order is kept, and so is a bound on what is held at once. Whoever computes does so in the thread that takes from the
-one and gives to the other; where it stops, by an error or Ctrl-C, what was given is still written, and both threads end.
+one and gives to the other; where it stops, by an error or Ctrl-C, what was given is still written, and both threads
+end.
 """
 
 from collections.abc import Callable, Iterable, Iterator

@@ -67,8 +67,8 @@ def restore(
         bool,
         typer.Option(
             "--resume",
-            help="Keep a manifest in the folder of --out, and go on from the one that is there: what it says is done with "
-            "the same bytes, model and settings is not done again.",
+            help="Keep a manifest in the folder of --out, and go on from the one that is there: what it says is done "
+            "with the same bytes, model and settings is not done again.",
         ),
     ] = False,
     manifest: Annotated[

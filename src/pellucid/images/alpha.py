@@ -7,7 +7,8 @@ from torch.nn import functional as F
 __all__ = ["colours_and_alpha", "fill_hidden", "fill_hidden_in_place", "resized", "visible_part"]
 
 CELLS, CELL = 128, 8
-"""The visible part is found among so many cells along a side at most, of whole blocks of so many pixels: those of JPEG."""
+"""The visible part is found among so many cells along a side at most, of whole blocks of so many pixels: those of
+JPEG."""
 
 
 def fill_hidden(pixels: Tensor, alpha: Tensor) -> Tensor:

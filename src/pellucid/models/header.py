@@ -44,10 +44,10 @@ TONES: Mapping[str, tuple[float, float]] = {
     "rain": (0.95, 0.7),
     "snow": (0.98, 0.7),
 }
-"""What stands in for files that say nothing of it, for the embedded models. Starry skies and dark wallpapers are taken for
-underexposed with up to 0.977 and 0.93, wood with 0.991 and 0.80, gravel for snow with 0.968 and 0.99, a dune for haze
-with 0.56 and 0.79, a gradient with 0.96 and 0.26. Photographs of the training sets that are underexposed have 0.989 and
-0.97 at least, hazy ones 0.976 and 0.91."""
+"""What stands in for files that say nothing of it, for the embedded models. Starry skies and dark wallpapers are taken
+for underexposed with up to 0.977 and 0.93, wood with 0.991 and 0.80, gravel for snow with 0.968 and 0.99, a dune for
+haze with 0.56 and 0.79, a gradient with 0.96 and 0.26. Photographs of the training sets that are underexposed have
+0.989 and 0.97 at least, hazy ones 0.976 and 0.91."""
 
 
 @dataclass(frozen=True)
@@ -59,11 +59,13 @@ class Policy:
             while it names another expert for what was found in the picture as it came.
         align_blocks: whether a cropped JPEG is padded until its blocks begin in the corner, where the model knows them.
         leave_alone: whether a picture with which most surely nothing is wrong comes back as it is.
-        tones: kinds of degradations whose experts change the tones of the whole picture, let light in or take some away;
-            for each, how probable the diagnosis must find it, and how much the gate must believe its expert. These
+        tones: kinds of degradations whose experts change the tones of the whole picture, let light in or take some
+            away; for each, how probable the diagnosis must find it, and how much the gate must believe its expert.
+            These
             experts act alone or not at all: never as a part of a blend.
-        monotone: of these kinds, those whose experts must leave what is brighter brighter: a result that does not, as beside
-            a halo, counts for less. Haze, rain and snow lie over a scene unevenly, so what they hid may be darker.
+        monotone: of these kinds, those whose experts must leave what is brighter brighter: a result that does not, as
+            beside a halo, counts for less. Haze, rain and snow lie over a scene unevenly, so what they hid may be
+            darker.
         tone_shift: how far the mean luminance may move, of 255, where no such expert has acted; a pass that moves it
             further counts for less.
         second_probability: how probable the diagnosis must find another kind, for its expert to act where the gate

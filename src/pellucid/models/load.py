@@ -112,7 +112,8 @@ def _check_width(refinement: nn.Module, prior: Any, path: Path) -> None:
     taken, given = settings["prior_width"], feature_width(prior, settings)
     if taken != given:
         raise ModelError(
-            f"{path}: its refinement takes {taken} numbers of the prior {prior.name!r}, which gives {given} here: it is "
+            f"{path}: its refinement takes {taken} numbers of the prior {prior.name!r}, which gives {given} here: it "
+            f"is "
             "another one, or of another version, than the file was made with"
         )
 

@@ -1,13 +1,14 @@
 """How a blurred photograph was blurred, found from itself: blind estimation of one kernel for the whole of it.
 
-The scheme is that of Cho and Lee, "Fast motion deblurring" (ACM TOG 28(5), 2009): from a coarse copy of the photograph to the
-finest, a sharp image and the kernel are found in turn, each with the other held. The sharp image is one with few gradients,
-min |k * x - y|² + λ |∇x|₀, solved by half-quadratic splitting as in Xu, Zheng and Jia, "Unnatural L0 sparse representation
-for natural image deblurring" (CVPR 2013), equations (3) to (7); it need not be natural, for it only shows where edges were. The
-kernel follows in closed form from the gradients, min |k * ∇x - ∇y|² + γ |k|², in the Fourier domain.
+The scheme is that of Cho and Lee, "Fast motion deblurring" (ACM TOG 28(5), 2009): from a coarse copy of the photograph
+to the finest, a sharp image and the kernel are found in turn, each with the other held. The sharp image is one with few
+gradients, min |k * x - y|² + λ |∇x|₀, solved by half-quadratic splitting as in Xu, Zheng and Jia, "Unnatural L0 sparse
+representation for natural image deblurring" (CVPR 2013), equations (3) to (7); it need not be natural, for it only
+shows where edges were. The kernel follows in closed form from the gradients, min |k * ∇x - ∇y|² + γ |k|², in the
+Fourier domain.
 
-Nothing here is learned, and nothing is differentiated. Images are luminance, (B, H, W) in [0, 1]; kernels (B, K, K), K odd,
-not negative, of sum 1.
+Nothing here is learned, and nothing is differentiated. Images are luminance, (B, H, W) in [0, 1]; kernels (B, K, K), K
+odd, not negative, of sum 1.
 """
 
 import math
@@ -44,7 +45,8 @@ SMALLEST = 32
 
 @torch.no_grad()
 def blur_kernels(luminance: Tensor, size: int) -> Tensor:
-    """The kernel of each image, its centre of mass as near to the middle as whole pixels bring it; a point for a small image.
+    """The kernel of each image, its centre of mass as near to the middle as whole pixels bring it; a point for a small
+    image.
 
     The scheme is chaotic where edges are few: a change of a millionth in the image may give another kernel.
 
@@ -138,7 +140,8 @@ def gradient_spectra(shape: tuple[int, ...], device: torch.device) -> Tensor:
 
 
 def padded_spectrum(image: Tensor, margin: int) -> tuple[Tensor, tuple[int, int]]:
-    """The spectrum of an image (..., H, W) that is continued by reflection for `margin` pixels and more; and its size in pixels.
+    """The spectrum of an image (..., H, W) that is continued by reflection for `margin` pixels and more; and its size
+    in pixels.
 
     The image itself starts at (margin, margin).
     """
@@ -147,7 +150,8 @@ def padded_spectrum(image: Tensor, margin: int) -> tuple[Tensor, tuple[int, int]
 
 
 def busiest_part(image: Tensor, side: int) -> Tensor:
-    """The part of images (B, C, H, W), at most `side` long and wide, that has most gradients: it shows best how it was blurred.
+    """The part of images (B, C, H, W), at most `side` long and wide, that has most gradients: it shows best how it was
+    blurred.
 
     Where the images are much larger it is found on every second, third, ... pixel, so that it costs little memory.
     """

@@ -1,9 +1,10 @@
 """Blind deconvolution, and a network that cleans up after it.
 
-A small network sees too little of a photograph to tell how the camera moved; the whole photograph shows it. So the kernel is
-estimated from all of it (`blur_kernels`), the photograph is deconvolved with it by Wiener's filter, cautiously and boldly, and
-a U-Net, which sees the photograph and these, learns what to believe: that such a network removes what deconvolution leaves
-is the observation of Schuler et al., "A machine learning approach for non-blind image deconvolution" (CVPR 2013).
+A small network sees too little of a photograph to tell how the camera moved; the whole photograph shows it. So the
+kernel is estimated from all of it (`blur_kernels`), the photograph is deconvolved with it by Wiener's filter,
+cautiously and boldly, and a U-Net, which sees the photograph and these, learns what to believe: that such a network
+removes what deconvolution leaves is the observation of Schuler et al., "A machine learning approach for non-blind image
+deconvolution" (CVPR 2013).
 """
 
 from collections.abc import Sequence
@@ -71,11 +72,12 @@ class Deconvolution(Network):
     def kernels(self, image: Tensor) -> Tensor:
         """The kernels (B, size, size) of whole photographs (B, 3, H, W), each from its busiest part.
 
-        Which kernel is found can hang on the last bit of a pixel, where a photograph hardly shows one. So each is found alone: in
-        a batch it is the same as by itself.
+        Which kernel is found can hang on the last bit of a pixel, where a photograph hardly shows one. So each is found
+        alone: in a batch it is the same as by itself.
         """
         weights = torch.tensor(LUMA, device=image.device)[:, None, None]
-        # Thousands of steps of a millisecond: on a busy machine threads would spend most of their time awaiting each other.
+        # Thousands of steps of a millisecond: on a busy machine threads would spend most of their time awaiting each
+        # other.
         with torch.autocast(image.device.type, enabled=False), one_thread():
             parts = [busiest_part(one[None], LARGEST).float() for one in image.detach()]
             return torch.cat([blur_kernels((part * weights).sum(1), self.size) for part in parts])
@@ -91,8 +93,8 @@ class Deconvolution(Network):
 def deconvolved(blurred: Tensor, kernels: Tensor) -> Tensor:
     """Images (B, 3, H, W) deconvolved at each of NOISE_LEVELS, (B, 3 * levels, H, W), float32, the boldest first.
 
-    Wiener's filter conj(K) / (|K|² + ε |∇|²), for photographs whose gradients have a flat spectrum. The kernel's centre of mass
-    becomes the origin, to parts of a pixel, so that nothing moves.
+    Wiener's filter conj(K) / (|K|² + ε |∇|²), for photographs whose gradients have a flat spectrum. The kernel's centre
+    of mass becomes the origin, to parts of a pixel, so that nothing moves.
 
     Args:
         blurred: (B, 3, H, W).

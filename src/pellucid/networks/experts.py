@@ -1,9 +1,9 @@
 """Experts: several networks, each for some degradations, and a gate that a prior's vector opens.
 
-What is wrong with a photograph may call for opposite things: light to be let into the dark, and not a shade to be moved where
-noise lies. One small network that must do both does each by halves, so here each network does its own, and the prior, which
-has seen the whole photograph, says how much each is to be believed. The gate is that of "Adaptive Mixtures of Local Experts"
-(Jacobs et al., Neural Computation 1991), equation (1.3): a softmax that weighs the experts' results.
+What is wrong with a photograph may call for opposite things: light to be let into the dark, and not a shade to be moved
+where noise lies. One small network that must do both does each by halves, so here each network does its own, and the
+prior, which has seen the whole photograph, says how much each is to be believed. The gate is that of "Adaptive Mixtures
+of Local Experts" (Jacobs et al., Neural Computation 1991), equation (1.3): a softmax that weighs the experts' results.
 """
 
 import math
@@ -29,8 +29,8 @@ class Experts(Network):
 
     Args:
         networks: the experts; each keeps the size of the image and needs no prior of its own.
-        kinds: for each expert the kinds of degradations that it is for, or None for the rest. Where any says so, training
-            teaches the gate first.
+        kinds: for each expert the kinds of degradations that it is for, or None for the rest. Where any says so,
+            training teaches the gate first.
         prior_width: length of the prior's vector.
         hidden: units of the gate's one hidden layer.
         settings: what builds it again, JSON-able.
@@ -84,7 +84,8 @@ class Experts(Network):
         return trust
 
     def weights(self, vector: Tensor) -> Tensor:
-        """The part of each expert in the result, as the gate has it: vectors (B, prior_width) to (B, experts), of sum 1.
+        """The part of each expert in the result, as the gate has it: vectors (B, prior_width) to (B, experts), of sum
+        1.
 
         What the gate hardly believes is 0, once it has learnt.
         """

@@ -1,8 +1,8 @@
 """What is found in a photograph, what is done about it, and what is left alone and why: one record, and how it is made.
 
 A model of experts has two opinions of a photograph: the diagnosis, which was taught kinds and severities, and the gate,
-which was taught what each expert would make of it. Each errs by itself. Where tones would be changed, both must be sure;
-elsewhere the gate decides, and the diagnosis may name an expert that the gate only half believes.
+which was taught what each expert would make of it. Each errs by itself. Where tones would be changed, both must be
+sure; elsewhere the gate decides, and the diagnosis may name an expert that the gate only half believes.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -46,7 +46,8 @@ class Action:
 
     Attributes:
         experts: who was asked, by their numbers in the model, most first.
-        kinds: for each the kinds of degradations that it is asked for: those it is for and that were found, or else all.
+        kinds: for each the kinds of degradations that it is asked for: those it is for and that were found, or else
+            all.
         shares: the part of each in the result of the pass, of sum 1.
         strength: how much of that result there is beside what it was made from, 0 to 1.
         why: where the strength is less than the model's own: why.
@@ -160,8 +161,8 @@ class Chooser:
         policy: the model's.
         wish: what people want.
         probabilities: of every kind in the photograph as it came, by the diagnosis.
-        least: how probable a kind must be for its expert to be asked beside that for a kind that was found; at 0 nothing
-            need be found.
+        least: how probable a kind must be for its expert to be asked beside that for a kind that was found; at 0
+            nothing need be found.
     """
 
     experts: Experts
@@ -195,7 +196,8 @@ class Chooser:
         if not active or (self.least and needed <= PRESENT):
             return Chosen(None, 0.0, left)
         kept = sum(weights)
-        # Who is left out saw something wrong, too: where the diagnosis is sure of what the others are for, they do it all.
+        # Who is left out saw something wrong, too: where the diagnosis is sure of what the others are for, they do it
+        # all.
         strength = 1.0 if needed >= self.policy.second_probability else kept
         return Chosen(tuple(share / kept for share in weights), strength, left)
 
@@ -253,7 +255,8 @@ class Chooser:
         return None
 
     def _named(self, trust: Sequence[float], asked: Collection[int]) -> Chosen:
-        """The next of the experts for the kinds that people name: they know better, and are not asked whether it is so."""
+        """The next of the experts for the kinds that people name: they know better, and are not asked whether it is
+        so."""
         kinds = self.wish.only
         named = [number for number in range(len(trust)) if self._is_for(number, kinds) and number not in asked]
         if not named:
@@ -261,7 +264,8 @@ class Chooser:
         return Chosen(_only(max(named, key=trust.__getitem__), len(trust)))
 
     def _may_act(self, number: int, least: float) -> bool:
-        """Whether a kind that an expert is for, that changes no tones and is not to be skipped, is as probable as that."""
+        """Whether a kind that an expert is for, that changes no tones and is not to be skipped, is as probable as
+        that."""
         return self._is_idle(number) or (not self._is_tonal(number) and self._probability(number) >= least)
 
     def _probability(self, number: int) -> float:

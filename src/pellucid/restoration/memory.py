@@ -16,8 +16,8 @@ __all__ = ["available_memory", "bytes_per_pixel", "tiles_within"]
 # Maps of the largest layer's size that are alive at once (input, output, skip, scratch), found with U-Net and NAFNet.
 LIVE_MAPS = 6
 CACHED_MAP = 25 << 20
-"""Bytes of the largest map in a tile, on a CPU. Of U-Nets 16, 24 and 32 channels wide a pixel costs a tenth to a fifth more
-in tiles beyond, where a map fills the caches; measured with 32 MiB of L3, in float32 and bfloat16."""
+"""Bytes of the largest map in a tile, on a CPU. Of U-Nets 16, 24 and 32 channels wide a pixel costs a tenth to a fifth
+more in tiles beyond, where a map fills the caches; measured with 32 MiB of L3, in float32 and bfloat16."""
 SMALLEST_CACHED = 384
 """A side that is not made shorter for the caches' sake: the overlap of smaller tiles would cost more."""
 LARGEST_TILE = 4096
@@ -36,7 +36,8 @@ def available_memory(device: torch.device) -> int:
 def tiles_within(
     memory: int, per_pixel: float, multiple: int, device: torch.device, *, bfloat16: bool = False
 ) -> Tiles:
-    """The largest tile, of sides that divide by `multiple`, whose run takes at most `memory` bytes and suits the caches.
+    """The largest tile, of sides that divide by `multiple`, whose run takes at most `memory` bytes and suits the
+    caches.
 
     Args:
         memory: bytes.

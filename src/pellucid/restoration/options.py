@@ -56,7 +56,8 @@ class RestoreOptions:
     passes: int | None = field(
         default=None,
         metadata={
-            "help": "How often at most a model of experts restores: again while another expert is wanted; the default is "
+            "help": "How often at most a model of experts restores: again while another expert is wanted; the default "
+            "is "
             "the model's own.",
             "min": 1,
         },
@@ -68,7 +69,8 @@ class RestoreOptions:
     only: tuple[str, ...] = field(
         default=(),
         metadata={
-            "help": "Restore these kinds of degradations alone, as in noise,jpeg, without asking whether they are there.",
+            "help": "Restore these kinds of degradations alone, as in noise,jpeg, without asking whether they are "
+            "there.",
             "metavar": "KINDS",
         },
     )

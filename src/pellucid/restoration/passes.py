@@ -89,8 +89,8 @@ class Passes:
         return self._experts is not None
 
     def begins(self, shown: Tensor, guidance: Guidance) -> Guidance | None:
-        """What the network is told in the next pass over a picture; None where there is to be none. The first always is,
-        unless experts leave the picture alone.
+        """What the network is told in the next pass over a picture; None where there is to be none. The first always
+        is, unless experts leave the picture alone.
 
         Args:
             shown: what is visible of the picture as it is now, (1, 3, H, W) in [0, 1].
@@ -124,7 +124,8 @@ class Passes:
         return guidance.knowing(own=own)
 
     def accepted(self, before: Tensor, after: Tensor, visible: tuple[slice, slice]) -> Tensor:
-        """What counts of the result of a pass: the whole, or less of it where the gate was unsure or its tones are wrong.
+        """What counts of the result of a pass: the whole, or less of it where the gate was unsure or its tones are
+        wrong.
 
         Args:
             before: what it was made from, (1, 3, H, W) in [0, 1].

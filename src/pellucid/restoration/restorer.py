@@ -136,7 +136,8 @@ class Restorer:
         return picture if decision.unchanged else images.like(restored, picture), decision
 
     def explain(self, picture: object) -> Decision:
-        """What is found in a picture, what would be done first, and what would be left alone and why; nothing is restored.
+        """What is found in a picture, what would be done first, and what would be left alone and why; nothing is
+        restored.
 
         What a model of experts does after its first pass depends on what that leaves, so it is not known before.
 
@@ -243,7 +244,8 @@ class Restorer:
                 passes.note_plan()
                 break
             guidance = self.look(shown, told, bfloat16=self.bfloat16, cut=partly or self._is_cut(image))
-            # Once more in float32 where bfloat16 gives no picture. Inline: no frame more between a picture and its network.
+            # Once more in float32 where bfloat16 gives no picture. Inline: no frame more between a picture and its
+            # network.
             for half in (True, False) if self.bfloat16 else (False,):
                 with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
                     if half != self.bfloat16:
@@ -284,7 +286,8 @@ class Restorer:
         return NOTHING_WRONG if self.diagnoser(degraded[0, :, rows, columns]).leave_alone else ""
 
     def _visible(self, image: Tensor, alpha: Tensor | None) -> tuple[tuple[slice, slice], bool]:
-        """Rows and columns of an image by which it is judged, and whether those are a part of it: nothing hidden is there."""
+        """Rows and columns of an image by which it is judged, and whether those are a part of it: nothing hidden is
+        there."""
         whole = slice(0, image.shape[2]), slice(0, image.shape[3])
         if alpha is None or (isinstance(self.model, Boosted) and self.model.takes_maps):
             return whole, False
@@ -316,7 +319,8 @@ class Restorer:
         return strength
 
     def _placed(self, degraded: Tensor) -> tuple[Tensor, int, int]:
-        """On the device, with so many rows and columns mirrored before it that the blocks of a JPEG begin in the corner.
+        """On the device, with so many rows and columns mirrored before it that the blocks of a JPEG begin in the
+        corner.
 
         That is where a model knows them that has learnt from whole JPEGs.
         """

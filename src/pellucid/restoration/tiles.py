@@ -18,8 +18,8 @@ class Tiles:
     Attributes:
         side: of a tile at most, overlap included, in pixels of the input.
         overlap: pixels that neighbouring tiles share at least.
-        multiple: of the network; tiles start on multiples of it, or its strided layers would sample other places than those
-            of the whole image.
+        multiple: of the network; tiles start on multiples of it, or its strided layers would sample other places than
+            those of the whole image.
     """
 
     side: int
@@ -61,8 +61,8 @@ class Place:
 class Layout:
     """The tiles of one image, and how what is made of them is joined.
 
-    Within an overlap the weight of a tile rises like half a cosine, so that a seam has no edge; the outer quarter of the
-    overlap, where a tile lacks context, does not count at all.
+    Within an overlap the weight of a tile rises like half a cosine, so that a seam has no edge; the outer quarter of
+    the overlap, where a tile lacks context, does not count at all.
 
     Args:
         height: of the image, in pixels.
@@ -88,8 +88,8 @@ def over_tiles(
     """Runs a network over tiles and blends the seams (`Layout`).
 
     Args:
-        restore: images (B, 3, h, w), any h and w, to (B, 3, h * scale, w * scale); its guidance says where the tile lies,
-            unless it is all of the image.
+        restore: images (B, 3, h, w), any h and w, to (B, 3, h * scale, w * scale); its guidance says where the tile
+            lies, unless it is all of the image.
         image: (B, 3, H, W).
         guidance: what is known of the whole image.
         tiles: how to cut it.

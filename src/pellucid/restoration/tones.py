@@ -1,8 +1,8 @@
 """What became of the tones of a picture: its mean luminance, and whether its light and dark have changed places.
 
-A curve of tones, global or smooth over the picture, keeps what was brighter brighter. A halo does not: beside an edge it
-turns the order of neighbouring places around. So the picture and its result are compared at a size at which neither noise
-nor fine detail is left.
+A curve of tones, global or smooth over the picture, keeps what was brighter brighter. A halo does not: beside an edge
+it turns the order of neighbouring places around. So the picture and its result are compared at a size at which neither
+noise nor fine detail is left.
 """
 
 import torch
@@ -32,7 +32,8 @@ def mean_luminance(image: Tensor) -> float:
 
 
 def strength_for_luminance(before: Tensor, after: Tensor, reference: float, most: float) -> float:
-    """The largest strength, 0 to 1, at which a result's mean luminance is within `most` of a reference, as it is before.
+    """The largest strength, 0 to 1, at which a result's mean luminance is within `most` of a reference, as it is
+    before.
 
     Args:
         before: what the result was made from, (1, 3, H, W) in [0, 1].
@@ -59,8 +60,10 @@ def turned(before: Tensor, after: Tensor) -> float:
         for reach in REACHES:
             if first.shape[axis] <= reach:
                 continue
-            one, other = (image.narrow(axis, reach, image.shape[axis] - reach) - image.narrow(axis, 0, image.shape[axis] - reach)
-                          for image in (first, second))  # fmt: skip
+            length = first.shape[axis] - reach
+            one, other = (
+                image.narrow(axis, reach, length) - image.narrow(axis, 0, length) for image in (first, second)
+            )
             against += float((-one.sign() * other).clamp_min(0).sum())
             total += float(other.abs().sum())
     return against / total if total > 0 else 0.0

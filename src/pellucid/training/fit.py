@@ -48,7 +48,8 @@ def fit(
 
     Args:
         module: a network (B, 3, H, W) to (B, 3, H, W) in [0, 1], or what `pellucid.boost` gave; of it, whatever
-            requires a gradient learns, except a gate of experts that say what they are for: it was taught what is wrong.
+            requires a gradient learns, except a gate of experts that say what they are for: it was taught what is
+                wrong.
         clean: a folder of clean photographs.
         degraded: a folder of their degraded partners, by the same names.
         degradations: instead, what is done to the clean ones, as `pellucid degrade --list` has it; ranges are drawn

@@ -84,8 +84,8 @@ class PolicySettings(Section):
     leave_alone: bool = False
     """Give a picture back as it is with which most surely nothing is wrong."""
     tones: dict[str, tuple[Probability, Probability]] = Field(default_factory=lambda: dict(TONES))
-    """Kinds whose experts change the tones of the whole picture: how probable the diagnosis must find each, and how much
-    the gate must believe its expert."""
+    """Kinds whose experts change the tones of the whole picture: how probable the diagnosis must find each, and how
+    much the gate must believe its expert."""
     monotone: tuple[str, ...] = ONE_PASS.monotone
     """Of these kinds, those whose experts must leave what is brighter brighter."""
     tone_shift: Annotated[float, Field(ge=0, le=255)] = ONE_PASS.tone_shift
