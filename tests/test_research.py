@@ -307,3 +307,12 @@ def test_what_cannot_be_scored_is_explained(photographs):
 def test_values_and_shapes_that_are_none_are_refused_with_the_remedy(picture, remedy):
     with pytest.raises(ImageError, match=remedy):
         pellucid.Restorer(nn.Identity())(picture)
+
+
+def test_a_loaded_model_is_saved_with_the_policy_of_its_restorer(tmp_path):
+    restorer = pellucid.load("fast")
+    with pytest.raises(SettingsError, match=r"got Restorer; .* give its model, and policy=restorer\.policy"):
+        pellucid.save(restorer, tmp_path / "model.safetensors")
+    pellucid.save(restorer.model, tmp_path / "model.safetensors", policy=restorer.policy)
+    assert pellucid.load(tmp_path / "model.safetensors").policy == restorer.policy
+    assert restorer.policy.passes > 1

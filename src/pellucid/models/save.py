@@ -153,9 +153,14 @@ def save(
 
     Raises:
         ModelError: nothing of it is ours to store, the weights are not finite, or a file cannot be written.
-        SettingsError: the path is no .safetensors, recipe or card hold what JSON cannot, or the policy does not suit
-            the network. Nothing is written then.
+        SettingsError: this is no module, the path is no .safetensors, recipe or card hold what JSON cannot, or the
+            policy does not suit the network. Nothing is written then.
     """
+    if not isinstance(module, nn.Module):
+        kind = type(module).__name__
+        raise SettingsError(
+            f"save: expected a torch.nn.Module, got {kind}; of a Restorer, give its model, and policy=restorer.policy"
+        )
     path = Path(path)
     tensors, header = _contents(module, path, recipe, card, policy, dtype)
     network = network_of(module).state_dict() if header.is_of_own_network else {}
