@@ -4,34 +4,18 @@ import json
 
 import pytest
 import torch
-from safetensors.torch import save_file
 
 from pellucid import images
 from pellucid.degradations import KINDS
-from pellucid.diagnosis import Diagnoser, Heads, diagnose, features_width, save_diagnoser
+from pellucid.diagnosis import Diagnoser, Heads, diagnose, features_width
 from pellucid.priors.degradation_encoder import DegradationEncoder
-
-SMALL = {
-    "image_size": 32,
-    "patch_size": 8,
-    "hidden_size": 16,
-    "intermediate_size": 32,
-    "num_hidden_layers": 1,
-    "num_attention_heads": 2,
-    "projection_dim": 12,
-}
+from support.diagnosers import SMALL, write_diagnoser
 
 
 @pytest.fixture
 def model(tmp_path):
     encoder = DegradationEncoder(SMALL)
-    heads = Heads(features_width(encoder), 8)
-    place = tmp_path / "model"
-    place.mkdir()
-    save_file(encoder.tower.state_dict(), place / "model.safetensors")
-    (place / "config.json").write_text(json.dumps({"vision_config": encoder.settings}))
-    save_diagnoser(Diagnoser(encoder, heads), place)
-    return place
+    return write_diagnoser(Diagnoser(encoder, Heads(features_width(encoder), 8)), tmp_path / "model")
 
 
 @pytest.fixture

@@ -1,22 +1,11 @@
 """Tiny diagnosers, in the folders that training would leave."""
 
-import json
-
 import pytest
 import torch
 
-from pellucid.diagnosis import Diagnoser, Heads, features_width, save_diagnoser
+from pellucid.diagnosis import Diagnoser, Heads, features_width
 from pellucid.priors.degradation_encoder import DegradationEncoder
-
-SMALL = {
-    "image_size": 32,
-    "patch_size": 8,
-    "hidden_size": 16,
-    "intermediate_size": 32,
-    "num_hidden_layers": 1,
-    "num_attention_heads": 2,
-    "projection_dim": 12,
-}
+from support.diagnosers import SMALL, write_diagnoser
 
 
 @pytest.fixture
@@ -31,15 +20,8 @@ def diagnoser():
 
 @pytest.fixture
 def folder(diagnoser, tmp_path):
-    """The diagnoser's folder; its weights and config are written as transformers names them."""
-    from safetensors.torch import save_file
-
-    place = tmp_path / "encoder"
-    place.mkdir()
-    save_file(diagnoser.encoder.tower.state_dict(), place / "model.safetensors")
-    (place / "config.json").write_text(json.dumps({"vision_config": diagnoser.encoder.settings}))
-    save_diagnoser(diagnoser, place)
-    return place
+    """The diagnoser's folder."""
+    return write_diagnoser(diagnoser, tmp_path / "encoder")
 
 
 @pytest.fixture

@@ -33,6 +33,20 @@ def samples(height, width, channels, dtype, seed):
     return array
 
 
+def write_tiff(array, path, **options):
+    """Writes (H, W, channels), of which a second or fourth is alpha, by tifffile."""
+    channels = array.shape[2]
+    tifffile.imwrite(
+        path,
+        array[..., 0] if channels == 1 else array,
+        photometric="minisblack" if channels < 3 else "rgb",
+        planarconfig="contig" if channels > 1 else None,
+        metadata=None,
+        **({} if channels in (1, 3) else {"extrasamples": ["unassalpha"]}),
+        **options,
+    )
+
+
 def unchanged(source, target):
     """Read, and written with the pixels that a restorer of strength 0 gives back."""
     photograph = read(source)
@@ -52,18 +66,7 @@ def test_tiff_comes_back(height, width, channels, dtype, seed, big):
     array = samples(height, width, channels, dtype, seed)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        extra = {} if channels in (1, 3) else {"extrasamples": ["unassalpha"]}
-        squeezed = array[..., 0] if channels == 1 else array
-        kind = "minisblack" if channels < 3 else "rgb"
-        tifffile.imwrite(
-            folder / "a.tif",
-            squeezed,
-            photometric=kind,
-            planarconfig="contig" if channels > 1 else None,
-            byteorder=">" if big else "<",
-            metadata=None,
-            **extra,
-        )
+        write_tiff(array, folder / "a.tif", byteorder=">" if big else "<")
         assert unchanged(folder / "a.tif", folder / "b.tif") == ()
         np.testing.assert_array_equal(tifffile.imread(folder / "b.tif").reshape(array.shape), array)
 
@@ -74,17 +77,7 @@ def test_png_comes_back(height, width, channels, dtype, seed):
     array = samples(height, width, channels, dtype, seed)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        extra = {} if channels in (1, 3) else {"extrasamples": ["unassalpha"]}
-        squeezed = array[..., 0] if channels == 1 else array
-        kind = "minisblack" if channels < 3 else "rgb"
-        tifffile.imwrite(
-            folder / "a.tif",
-            squeezed,
-            photometric=kind,
-            metadata=None,
-            planarconfig="contig" if channels > 1 else None,
-            **extra,
-        )
+        write_tiff(array, folder / "a.tif")
         unchanged(folder / "a.tif", folder / "b.png")
         assert unchanged(folder / "b.png", folder / "c.png") == ()
         for path in (folder / "b.png", folder / "c.png"):

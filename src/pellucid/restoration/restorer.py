@@ -17,6 +17,7 @@ from pellucid.images.jpeg_blocks import JPEG_BLOCK
 from pellucid.images.padding import pad_before, pad_to_multiple
 from pellucid.models.header import ONE_PASS, Policy
 from pellucid.networks import Network, SamplingNetwork, contract_of, verbs_of
+from pellucid.networks.contract import Plain
 from pellucid.refinement import Boosted
 from pellucid.restoration.decision import Decision
 from pellucid.restoration.memory import available_memory, bytes_per_pixel, tiles_within
@@ -381,10 +382,10 @@ class Restorer:
 
 def _warn_of_looking_parts(network: nn.Module, tile: int | None) -> None:
     """Says it where a module of somebody else's contains a network of ours that should look at the whole picture."""
-    if isinstance(network, Network) or tile == 0:
+    if tile == 0 or not isinstance(verbs_of(network), Plain):
         return
     for part in network.modules():
-        if isinstance(part, Network) and part.contract.looks and getattr(network, "_orig_mod", None) is not part:
+        if isinstance(part, Network) and part.contract.looks:
             kind = type(part).__name__
             warnings.warn(
                 f"{type(network).__name__} contains {kind}, which looks at whole pictures; within another module it "
