@@ -1,13 +1,14 @@
-"""Where this machine keeps what can be had again, and writing a file whole or not at all: beside its place, then
-moved."""
+"""Where this machine keeps what can be had again, hashing a file, and writing one whole or not at all: beside its
+place, then moved."""
 
+import hashlib
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["cache_folder", "written_whole"]
+__all__ = ["cache_folder", "sha256_of", "written_whole"]
 
 
 def cache_folder() -> Path:
@@ -19,6 +20,12 @@ def cache_folder() -> Path:
     else:
         cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return cache / "pellucid"
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file in hexadecimal; it is never in memory as a whole. Raises OSError."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager

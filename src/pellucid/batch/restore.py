@@ -1,15 +1,14 @@
 """Restoring many files."""
 
-import hashlib
 from collections.abc import Generator, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from pellucid.batch.change import FileResult, change_files
 from pellucid.batch.manifest import Manifest
 from pellucid.batch.plan import Job
 from pellucid.errors import ModelError
+from pellucid.files import sha256_of
 from pellucid.images.messages import reason
 from pellucid.models.hub import find_model
 from pellucid.models.own_network import file_beside
@@ -60,13 +59,8 @@ def settings_of(model: str, options: RestoreOptions, **writing: Any) -> dict[str
     path = find_model(model)
     files = [path, *(one for one in [file_beside(path)] if one.is_file() and one != path)]
     try:
-        hashes = [_hash(file) for file in files]
+        hashes = [sha256_of(file) for file in files]
     except OSError as error:
         raise ModelError(f"{path}: cannot be read ({reason(error)})") from error
     told = {name: value for name, value in asdict(options).items() if name not in ("device", "memory")}
     return {"model": hashes, **told, **writing}
-
-
-def _hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

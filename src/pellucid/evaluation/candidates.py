@@ -1,6 +1,5 @@
 """What is scored: models by name, a model's network alone, and the input as it is."""
 
-import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,6 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from pellucid.files import sha256_of
 from pellucid.models.hub import find_model
 from pellucid.models.load import load_model
 from pellucid.priors import Student
@@ -75,7 +75,7 @@ def candidates_of(
         policy = loaded.header.policy
         restorer = Restorer(loaded.module, policy=policy, **options)
         task = str(loaded.header.card.get("task", ""))
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        digest = sha256_of(path)
         if alone and isinstance(loaded.module, Boosted) and loaded.module.refinement is not None:
             unboosted = Restorer(loaded.module.unrefined(), policy=policy, **options)
             found.append(_candidate(f"{name} (network alone)", unboosted, path, f"{digest} network", task))

@@ -1,6 +1,5 @@
 """Is a set there, whole, and what was published?"""
 
-import hashlib
 import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,8 +10,9 @@ from typing import Any
 from pellucid.data.benchmarks.layouts import best_layout, files_below
 from pellucid.data.benchmarks.places import folder_of
 from pellucid.data.benchmarks.registry import Benchmark, PublishedFile, find_benchmark
+from pellucid.files import sha256_of
 
-__all__ = ["Check", "Report", "hash_files", "right_and_wrong", "sha256_of", "verify"]
+__all__ = ["Check", "Report", "hash_files", "readable_sha256", "right_and_wrong", "verify"]
 
 Report = Callable[[int, str], None]
 """Called with the bytes done so far and the name of a file."""
@@ -88,11 +88,10 @@ class Check:
         }
 
 
-def sha256_of(path: Path) -> str | None:
+def readable_sha256(path: Path) -> str | None:
     """The sha256 of a file in hexadecimal; None where it cannot be read."""
     try:
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+        return sha256_of(path)
     except OSError:
         return None
 
@@ -102,7 +101,7 @@ def hash_files(paths: Sequence[Path], report: Report | None = None) -> dict[Path
     hashes: dict[Path, str | None] = {}
     done = 0
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        for path, found in zip(paths, pool.map(sha256_of, paths), strict=True):
+        for path, found in zip(paths, pool.map(readable_sha256, paths), strict=True):
             hashes[path] = found
             if report:
                 done += path.stat().st_size if found else 0

@@ -9,7 +9,7 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
-from pellucid.data.benchmarks.checking import sha256_of
+from pellucid.data.benchmarks.checking import readable_sha256
 from pellucid.errors import DataError
 from pellucid.version import __version__
 
@@ -74,7 +74,7 @@ def download(
     for begun in (_size(part) > 0, False):
         received(_size(part))
         _complete(wanted, part, patience, stopped, received)
-        if sha256_of(part) == wanted.sha256:
+        if readable_sha256(part) == wanted.sha256:
             return
         received(-_size(part))
         part.unlink(missing_ok=True)

@@ -1,6 +1,5 @@
 """A whole explanation: one boosted model on sets of photographs, measured once, said once."""
 
-import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -17,6 +16,7 @@ from pellucid.evaluation.reports.files import write_files
 from pellucid.evaluation.reports.page import write_page
 from pellucid.evaluation.score import Failure
 from pellucid.evaluation.sets import TestSet
+from pellucid.files import sha256_of
 from pellucid.models.header import Header
 from pellucid.models.hub import find_model
 from pellucid.models.load import load_model
@@ -257,7 +257,7 @@ def _details(name: str, boosted: Boosted, header: Header) -> dict[str, Any]:
     assert header.refinement is not None
     return {
         "file": name,
-        "weights": hashlib.sha256(find_model(name).read_bytes()).hexdigest(),
+        "weights": sha256_of(find_model(name)),
         "network": header.network.get("name", "external"),
         "prior": boosted.prior.name,
         "refinement": header.refinement["name"],

@@ -1,6 +1,5 @@
 """What a study asks, fixed when its folder is made, in `study.json`: votes on other questions never get into it."""
 
-import hashlib
 import os
 import secrets
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pellucid.errors import DataError
+from pellucid.files import sha256_of
 
 if TYPE_CHECKING:  # reading a plan must not wait for torch
     from pellucid.studies.preference.files import StudyFiles
@@ -90,8 +90,7 @@ def plan_of(
 
 def _digest(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256_of(path)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from error
 
