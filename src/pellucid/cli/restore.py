@@ -18,6 +18,7 @@ from pellucid.cli.options import (
     Only,
     Passes,
     Precision,
+    Scale,
     Skip,
     Strength,
     Tile,
@@ -42,11 +43,13 @@ def restore(
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="A file for one photograph, else a folder.")],
     model: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="A name (`pellucid models`), a model file, weights of a published network, or hf:owner/repository."
+            help="A name (`pellucid models`), a model file, weights of a published network, or hf:owner/repository; "
+            "default if not given, or upscale with --scale."
         ),
-    ] = "default",
+    ] = None,
+    scale: Scale = DEFAULTS.scale,
     strength: Strength = DEFAULTS.strength,
     recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Go into the folders of a folder.")] = False,
     overwrite: Annotated[
@@ -112,7 +115,7 @@ def restore(
     passes: Passes = DEFAULTS.passes,
     json: Json = False,
 ) -> None:
-    """Restore photographs. Size, bit depth, alpha, colour profile and metadata stay as they are."""
+    """Restore photographs, and with --scale enlarge them. Else size, bit depth, alpha, colour profile and metadata stay as they are."""
     from pellucid import images, load
     from pellucid.batch.change import foresee
     from pellucid.batch.inputs import expand
@@ -127,6 +130,7 @@ def restore(
     from pellucid.restoration.options import RestoreOptions
 
     _refuse_contradictions(inputs, out, watch=watch, dry_run=dry_run, settle=settle, name=name, format=format)
+    model = model or ("default" if scale is None else "upscale")
     part = None if shard is None else parse_shard(shard)
     restoring: dict[str, Any] = {
         "strength": strength,
@@ -134,6 +138,7 @@ def restore(
         "memory": memory,
         "device": device,
         "precision": precision,
+        "scale": scale,
         "passes": passes,
         "always": always,
         "only": only,

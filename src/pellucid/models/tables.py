@@ -23,6 +23,7 @@ from pellucid.networks import (
     PromptIR,
     Restormer,
     UNet,
+    Upscaler,
     ZeroDCE,
 )
 from pellucid.refinement import PTGRM, FeatureRefinement
@@ -72,6 +73,7 @@ NETWORKS: Mapping[str, Callable[..., Network]] = {
     "ruas": RUAS,
     "sci": SCI,
     "unet": UNet,
+    "upscaler": Upscaler,
     "zero_dce": ZeroDCE,
 }
 """F: what builds each network, given its settings."""

@@ -20,6 +20,7 @@ from pellucid.networks.restormer import Restormer
 from pellucid.networks.ruas import RUAS
 from pellucid.networks.sci import SCI
 from pellucid.networks.unet import UNet
+from pellucid.networks.upscaler import Upscaler
 from pellucid.networks.zero_dce import ZeroDCE
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "Restormer",
     "SamplingNetwork",
     "UNet",
+    "Upscaler",
     "ZeroDCE",
     "contract_of",
     "module_of",

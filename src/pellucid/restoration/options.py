@@ -16,6 +16,9 @@ UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 SMALLEST_TILE = 64
 """Pixels of a side; smaller tiles are mostly overlap."""
 
+LARGEST_SCALE = 8
+"""By which the sides can grow."""
+
 
 @dataclass(frozen=True)
 class RestoreOptions:
@@ -29,6 +32,8 @@ class RestoreOptions:
             None takes a quarter of what is free.
         device: "auto" (a GPU where there is one), "cpu", "cuda", "cuda:1", "mps".
         precision: "bfloat16", "float32", or "auto" for bfloat16 where the device is faster with it.
+        scale: by how much the sides grow, above 1 and up to 8; None leaves the size to the model: most keep it. A model
+            that keeps the size restores first, and the embedded `upscale` then enlarges.
         passes: how often at most a model of experts restores a picture; None takes what its file says.
         always: restore also those pictures that the model's file says to leave alone.
         only: kinds of degradations, or a text with commas between them: a model of experts restores these alone, and
@@ -52,6 +57,13 @@ class RestoreOptions:
     device: str = field(default="auto", metadata={"help": "auto, cpu, cuda, cuda:1, mps."})
     precision: Precision = field(
         default="auto", metadata={"help": "auto, float32 or bfloat16; auto takes bfloat16 where it is faster."}
+    )
+    scale: float | None = field(
+        default=None,
+        metadata={
+            "help": "Enlarge the sides by this, above 1 and up to 8, as in 2, 3, 4 or 2.5; the model is then `upscale`, "
+            "unless --model says another, which restores before that.",
+        },
     )
     passes: int | None = field(
         default=None,
@@ -89,6 +101,8 @@ class RestoreOptions:
             object.__setattr__(self, "memory", bytes_)
         if self.precision not in get_args(Precision):
             raise SettingsError(f"precision must be auto, float32 or bfloat16, got {self.precision!r}")
+        if self.scale is not None:
+            _check_scale(self.scale)
         if self.passes is not None and (type(self.passes) is not int or self.passes < 1):
             raise SettingsError(f"passes must be a whole number, 1 or more, got {self.passes!r}")
         for name in ("only", "skip"):
@@ -107,6 +121,12 @@ class RestoreOptions:
             if name not in known:
                 raise SettingsError(unknown_name("option", name, known))
         return cls(**given)
+
+
+def _check_scale(scale: Any) -> None:
+    """Raises SettingsError for what is no number above 1 and up to the largest."""
+    if isinstance(scale, bool) or not isinstance(scale, int | float) or not 1 < scale <= LARGEST_SCALE:
+        raise SettingsError(f"scale must be a number above 1 and up to {LARGEST_SCALE}, got {scale!r}")
 
 
 def parse_memory(text: str) -> int:

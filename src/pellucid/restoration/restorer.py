@@ -1,6 +1,8 @@
 """The restorer: what users hold. A picture of any kind and size in, the same kind and size out."""
 
 import warnings
+from collections.abc import Callable
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, cast
@@ -15,20 +17,29 @@ from pellucid.errors import ImageError, ModelError, SettingsError
 from pellucid.guidance import NOTHING, Guidance
 from pellucid.images.jpeg_blocks import JPEG_BLOCK
 from pellucid.images.padding import pad_before, pad_to_multiple
+from pellucid.images.resizing import bicubic
 from pellucid.models.header import ONE_PASS, Policy
+from pellucid.models.hub import find_model
+from pellucid.models.load import load_model
 from pellucid.networks import Network, SamplingNetwork, contract_of, verbs_of
 from pellucid.networks.contract import Plain
 from pellucid.refinement import Boosted
 from pellucid.restoration.decision import Decision
+from pellucid.restoration.enlarging import sides_of, steps_to
 from pellucid.restoration.memory import available_memory, bytes_per_pixel, tiles_within
 from pellucid.restoration.options import RestoreOptions
 from pellucid.restoration.passes import NOTHING_WRONG, Passes, is_diagnosing, left_alone, wish_of
 from pellucid.restoration.sampling import sample_in_tiles
 from pellucid.restoration.tiles import Tiles, over_tiles
 
-__all__ = ["Diagnoser", "Restorer"]
+__all__ = ["ENLARGER", "Diagnoser", "Restorer"]
 
 Picture = TypeVar("Picture")
+
+ENLARGER = "upscale"
+"""The embedded model that enlarges what others have restored."""
+BYTES_OF_PIXEL = 36
+"""What a pixel of a large result takes: three values in float32, three times, as it is joined, clamped and written."""
 
 
 class Diagnoser(Protocol):
@@ -52,7 +63,8 @@ class Restorer:
         policy: what the model's file says of how it restores.
         diagnoser: asked first what is wrong with a picture, where the policy says to leave some alone; None takes the
             embedded one, for a model that does not diagnose by itself.
-        options: of `RestoreOptions`, by name: strength, tile, memory, device, precision, passes, always, only, skip.
+        options: of `RestoreOptions`, by name: strength, tile, memory, device, precision, scale, passes, always, only,
+            skip.
 
     Raises:
         SettingsError: an option that cannot be, or that the model cannot follow.
@@ -74,7 +86,15 @@ class Restorer:
         if isinstance(model, Boosted):
             self._restore = model.restore  # type: ignore[method-assign]
         self.name = name or type(self.network).__name__
-        self.scale = contract_of(model).scale
+        contract = contract_of(model)
+        self.scale = contract.scale
+        self._scales: tuple[int, ...] = ()
+        self._enlarger: Restorer | None = None
+        if self.options.scale is not None:
+            if self.scale == 1:
+                self._enlarger = _embedded_enlarger(self.options)
+            else:
+                self._scales = steps_to(self.options.scale, contract.scales or (self.scale,))
         _warn_of_looking_parts(self.network, self.options.tile)
         self.policy = policy
         self.passes = self.options.passes or self.policy.passes
@@ -111,7 +131,7 @@ class Restorer:
         strength = self.strength if strength is None else self._checked(strength)
         pixels, alpha = images.to_tensor(picture), images.alpha_of(picture)
         results = [
-            self._restored(image[None].float(), strength, known.of(torch.tensor([number])), alpha, may_leave=True)
+            self._make(image[None].float(), strength, known.of(torch.tensor([number])), alpha, may_leave=True)
             for number, image in enumerate(pixels)
         ]
         if all(decision.unchanged for _, decision in results):
@@ -133,7 +153,7 @@ class Restorer:
         """
         pixels = _single(images.to_tensor(picture))
         alpha = images.alpha_of(picture)
-        restored, decision = self._restored(pixels.float(), self.strength, NOTHING, alpha, may_leave=True)
+        restored, decision = self._make(pixels.float(), self.strength, NOTHING, alpha, may_leave=True)
         return picture if decision.unchanged else images.like(restored, picture), decision
 
     def explain(self, picture: object) -> Decision:
@@ -151,7 +171,7 @@ class Restorer:
         if isinstance(picture, str | Path):
             picture = images.read(Path(picture))
         pixels = _single(images.to_tensor(picture)).float()
-        return self._restored(pixels, self.strength, NOTHING, images.alpha_of(picture), may_leave=True, plan=True)[1]
+        return self._make(pixels, self.strength, NOTHING, images.alpha_of(picture), may_leave=True, plan=True)[1]
 
     @staticmethod
     def diagnose(picture: object) -> Diagnosis:
@@ -172,6 +192,8 @@ class Restorer:
     def restore_image(self, degraded: Tensor, *, strength: float | None = None, known: Guidance = NOTHING) -> Tensor:
         """Degraded (B, 3, H, W) in [0, 1], any size, to restored (B, 3, H * scale, W * scale) in [0, 1], float32, CPU.
 
+        The sides are rounded where the scale is not whole.
+
         Args:
             degraded: the pictures.
             strength: instead of the restorer's own.
@@ -183,7 +205,7 @@ class Restorer:
         """
         strength = self.strength if strength is None else self._checked(strength)
         results = [
-            self._restored(image[None], strength, known.of(torch.tensor([number])))[0]
+            self._make(image[None], strength, known.of(torch.tensor([number])))[0]
             for number, image in enumerate(degraded.float())
         ]
         return results[0] if len(results) == 1 else torch.cat(results)
@@ -203,6 +225,31 @@ class Restorer:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=bfloat16):
             cut = self._is_cut(image) if cut is None else cut
             return verbs_of(self.model).look(image, known.to(self.device), cut=cut)
+
+    @property
+    def _make(self) -> Callable[..., tuple[Tensor, Decision]]:
+        """From a picture to the one that people get: as large as the model makes it, or as they ask."""
+        return self._restored if self.options.scale is None else self._enlarged
+
+    def _enlarged(
+        self, degraded: Tensor, strength: float, known: Guidance, alpha: Tensor | None = None, **how: bool
+    ) -> tuple[Tensor, Decision]:
+        """As `_restored`, and then as large as the options ask."""
+        scale = self.options.scale
+        assert scale is not None
+        height, width = sides_of(*degraded.shape[2:], scale)
+        _require_memory(height, width)
+        if self._scales:
+            known = known.knowing(scale=self._scales[0])
+        restored, decision = self._restored(degraded, strength, known, alpha, **how)
+        decision = replace(decision, scale=scale, unchanged=False)
+        if how.get("plan"):
+            return restored, decision
+        if self._enlarger is not None:
+            return self._enlarger.restore_image(restored), decision
+        for further in self._scales[1:]:
+            restored, _ = self._restored(restored, 1.0, known.knowing(scale=further))
+        return bicubic(restored, height, width).clamp_(0, 1), decision
 
     @torch.no_grad()
     def _restored(
@@ -230,6 +277,7 @@ class Restorer:
         why = self._reason_to_leave(degraded, alpha) if may_leave else ""
         if why:
             return degraded.clamp(0, 1).cpu(), left_alone(self.name, why)
+        scale = known.scale or self.scale
         image, top, left = self._placed(degraded)
         visible, partly = self._visible(image, None if alpha is None else pad_before(alpha, top, left))
         passes = Passes(
@@ -254,7 +302,7 @@ class Restorer:
                     if self._sampling is not None:
                         joined = sample_in_tiles(self._sampling, image, guidance, self.tiles(image))
                     else:
-                        joined = over_tiles(self._restore, image, guidance, self.tiles(image), scale=self.scale)
+                        joined = over_tiles(self._restore, image, guidance, self.tiles(image), scale=scale)
                     restored = verbs_of(self.model).refine(joined, image, guidance, memory=self.memory)
                 if not half or not _is_broken(restored, image):
                     break
@@ -265,7 +313,7 @@ class Restorer:
         decision = passes.decision
         if plan or decision.unchanged:
             return degraded.clamp(0, 1).cpu(), decision
-        restored = image[..., top * self.scale :, left * self.scale :]
+        restored = image[..., top * scale :, left * scale :]
         if strength < 1:
             restored = torch.lerp(degraded.to(self.device), restored, strength)
         return restored.contiguous().cpu(), decision
@@ -342,15 +390,15 @@ class Restorer:
     def _restore(self, tile: Tensor, guidance: Guidance) -> Tensor:
         """One tile of any size by a network that is not boosted; a boosted one pads and checks by itself."""
         network = verbs_of(self.network)
-        multiple = network.contract.multiple
+        multiple, scale = network.contract.multiple, guidance.scale or self.scale
         # A copy, for a network may work in place.
         padded = pad_to_multiple(tile, multiple).clone(memory_format=torch.channels_last)
         restored: object = network(padded, guidance)
-        expected = (*padded.shape[:2], padded.shape[2] * self.scale, padded.shape[3] * self.scale)
+        expected = (*padded.shape[:2], padded.shape[2] * scale, padded.shape[3] * scale)
         if not isinstance(restored, Tensor) or restored.shape != expected:
             got = tuple(restored.shape) if isinstance(restored, Tensor) else type(restored).__name__
             raise ModelError(f"{type(self.network).__name__}: expected an image of shape {expected}, got {got}")
-        return restored[:, :, : tile.shape[2] * self.scale, : tile.shape[3] * self.scale]
+        return restored[:, :, : tile.shape[2] * scale, : tile.shape[3] * scale]
 
     @property
     def _sampling(self) -> SamplingNetwork | None:
@@ -393,6 +441,22 @@ def _warn_of_looking_parts(network: nn.Module, tile: int | None) -> None:
                 stacklevel=3,
             )
             return
+
+
+def _embedded_enlarger(options: RestoreOptions) -> Restorer:
+    """What enlarges the results of a model that keeps the size."""
+    like = {name: getattr(options, name) for name in ("scale", "tile", "memory", "device", "precision")}
+    return Restorer(load_model(find_model(ENLARGER)).module, name=ENLARGER, **like)
+
+
+def _require_memory(height: int, width: int) -> None:
+    """Raises ImageError for a picture that no memory would hold: a system may let it be begun, and end the process."""
+    free = 4 * available_memory(torch.device("cpu"))
+    if BYTES_OF_PIXEL * height * width > free:
+        raise ImageError(
+            f"the picture would have {width} x {height} pixels, which take {BYTES_OF_PIXEL * height * width / 2**30:.1f} "
+            f"GiB, and {free / 2**30:.1f} are free: choose a smaller scale"
+        )
 
 
 def _is_broken(restored: Tensor, degraded: Tensor) -> bool:
