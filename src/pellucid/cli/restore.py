@@ -115,7 +115,10 @@ def restore(
     passes: Passes = DEFAULTS.passes,
     json: Json = False,
 ) -> None:
-    """Restore photographs, and with --scale enlarge them. Else size, bit depth, alpha, colour profile and metadata stay as they are."""
+    """Restore photographs, and with --scale enlarge them.
+
+    Size, but for --scale, bit depth, alpha, colour profile and metadata stay as they are.
+    """
     from pellucid import images, load
     from pellucid.batch.change import foresee
     from pellucid.batch.inputs import expand

@@ -24,7 +24,8 @@ class Batch:
 
     Attributes:
         degraded: (B, 3, crop, crop).
-        clean: the same places, (B, 3, crop, crop), or larger by the guidance's scale; None where no clean pictures exist.
+        clean: the same places, (B, 3, crop, crop), or larger by the guidance's scale; None where no clean pictures
+            exist.
         guidance: what is known of the whole photographs: where each crop lies (`grid`), with a prior what it is shown
             of them, prepared by it (`view`), and how much larger the clean ones are (`scale`).
         withheld: the samples whose prior must be taken for unknown, (B,) bool; None for none.

@@ -41,9 +41,7 @@ class Reduced:
 
     def sample(self, index: int, side: int, generator: torch.Generator, prior_input: PriorInput | None) -> Sample:
         """See `Source`; `side` is that of the degraded crop, the clean one's is `scale` times as long."""
-        (top, height), (left, width) = (
-            self._span(length, side, generator) for length in self.photographs.size(index)
-        )
+        (top, height), (left, width) = (self._span(length, side, generator) for length in self.photographs.size(index))
         clean = self.photographs.part(index, top[0], left[0], height, width)
         long = side * self.scale
         clean = pad_to(clean, max(height, long) // self.scale * self.scale, max(width, long) // self.scale * self.scale)

@@ -84,7 +84,8 @@ def enlarged(image: Tensor, scale: int) -> Tensor:
 
 
 def _lessen(convolution: nn.Module) -> None:
-    assert isinstance(convolution, nn.Conv2d) and convolution.bias is not None
+    assert isinstance(convolution, nn.Conv2d)
+    assert convolution.bias is not None
     nn.init.kaiming_uniform_(convolution.weight, a=math.sqrt(5))
     convolution.weight.data.mul_(HEAD_START)
     nn.init.zeros_(convolution.bias)

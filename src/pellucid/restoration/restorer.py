@@ -451,11 +451,11 @@ def _embedded_enlarger(options: RestoreOptions) -> Restorer:
 
 def _require_memory(height: int, width: int) -> None:
     """Raises ImageError for a picture that no memory would hold: a system may let it be begun, and end the process."""
-    free = 4 * available_memory(torch.device("cpu"))
-    if BYTES_OF_PIXEL * height * width > free:
+    needed, free = BYTES_OF_PIXEL * height * width, 4 * available_memory(torch.device("cpu"))
+    if needed > free:
         raise ImageError(
-            f"the picture would have {width} x {height} pixels, which take {BYTES_OF_PIXEL * height * width / 2**30:.1f} "
-            f"GiB, and {free / 2**30:.1f} are free: choose a smaller scale"
+            f"enlarged, the picture would have {width} x {height} pixels, which take {needed / 2**30:.1f} GiB, and "
+            f"{free / 2**30:.1f} are free: choose a smaller scale"
         )
 
 

@@ -56,7 +56,9 @@ class Muon(torch.optim.Optimizer):
             for parameter in group["params"]:
                 if parameter.grad is not None:
                     parameter.mul_(1 - group["lr"] * group["weight_decay"])
-                    change = self._orthogonal(parameter) if group["orthogonal"] else self._adam(parameter, group["betas"])
+                    change = (
+                        self._orthogonal(parameter) if group["orthogonal"] else self._adam(parameter, group["betas"])
+                    )
                     parameter.sub_(change, alpha=group["lr"])
 
     def _orthogonal(self, parameter: Tensor) -> Tensor:

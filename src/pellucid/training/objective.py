@@ -116,7 +116,9 @@ class Objective:
         traced = any(term.trace_of for _, term in self.terms)
         if not isinstance(plain, Boosted):
             told = () if batch.guidance.scale is None else (Guidance(scale=batch.guidance.scale),)
-            restored, trace = module(batch.degraded, *told, trace=True) if traced else (module(batch.degraded, *told), None)
+            restored, trace = (
+                module(batch.degraded, *told, trace=True) if traced else (module(batch.degraded, *told), None)
+            )
             return self._sum(restored, batch, lambda _: trace)
         guidance = plain.told(batch.degraded, batch.guidance)
         if batch.withheld is not None:

@@ -145,9 +145,7 @@ def _optimizer(module: nn.Module, trainable: list[nn.Parameter], settings: Train
     """
     betas = 0.9, settings.beta2
     if not settings.muon:
-        return torch.optim.AdamW(
-            trainable, lr=settings.learning_rate, weight_decay=settings.weight_decay, betas=betas
-        )
+        return torch.optim.AdamW(trainable, lr=settings.learning_rate, weight_decay=settings.weight_decay, betas=betas)
     network = network_of(module)
     try:
         matrices = matrices_of(module_within(network, name) for name in settings.muon)
