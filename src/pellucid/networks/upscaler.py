@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pellucid.errors import ModelError
 from pellucid.guidance import Guidance
 from pellucid.networks.autocast import without_autocast
 from pellucid.networks.contract import Contract, Network
@@ -53,8 +54,15 @@ class Upscaler(Network):
         return cls(width=8, blocks=1, scales=(2, 3))
 
     def restore(self, tile: Tensor, guidance: Guidance) -> Tensor:
-        """The tile enlarged by the guidance's scale, or by the largest."""
+        """The tile enlarged by the guidance's scale, or by the largest.
+
+        Raises:
+            ModelError: a scale that it has not.
+        """
         scale = guidance.scale or self.contract.scale
+        if scale not in self.contract.scales:
+            known = ", ".join(map(str, self.contract.scales))
+            raise ModelError(f"this network enlarges by {known}, not by {scale}")
         features = self.first(tile - 0.5)
         features = features + self.blocks(features)
         detail = F.pixel_shuffle(self.heads[str(scale)](features), scale)

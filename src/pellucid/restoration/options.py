@@ -61,8 +61,8 @@ class RestoreOptions:
     scale: float | None = field(
         default=None,
         metadata={
-            "help": "Enlarge the sides by this, above 1 and up to 8, as in 4 or 2.5; the model is then `upscale`, unless "
-            "--model says another, which restores before that.",
+            "help": "Enlarge the sides by this, above 1 and up to 8, as in 4 or 2.5; the model is then `upscale`, "
+            "unless --model says another, which restores before that.",
         },
     )
     passes: int | None = field(

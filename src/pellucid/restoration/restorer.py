@@ -237,7 +237,7 @@ class Restorer:
         """As `_restored`, and then as large as the options ask."""
         scale = self.options.scale
         assert scale is not None
-        height, width = sides_of(*degraded.shape[2:], scale)
+        height, width = sides_of(degraded.shape[2], degraded.shape[3], scale)
         _require_memory(height, width)
         if self._scales:
             known = known.knowing(scale=self._scales[0])

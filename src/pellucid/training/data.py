@@ -184,10 +184,17 @@ def _of_all_scales(sources: Sequence[SourceSettings], scales: Sequence[int]) -> 
         assert source.folder is not None
         paths = list_photographs(source.folder)
         kept = _kept(len(paths), source.validation, source.folder)
-        halves.append((Photographs(paths[:kept]), Photographs(paths[kept:]), *_drawn(source)))
+        halves.append(((Photographs(paths[:kept]), Photographs(paths[kept:])), *_drawn(source)))
     weights = [source.weight if isinstance(source, WeightedSource) else 1.0 for source in sources]
     training, held_out = (
-        Turns([Mixture([Reduced(half[part], half[2], scale, half[3]) for half in halves], weights) for scale in scales])
+        Turns(
+            [
+                Mixture(
+                    [Reduced(photographs[part], drawn, scale, chance) for photographs, drawn, chance in halves], weights
+                )
+                for scale in scales
+            ]
+        )
         for part in (0, 1)
     )
     return training, held_out

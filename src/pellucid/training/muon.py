@@ -69,7 +69,8 @@ class Muon(torch.optim.Optimizer):
         momentum = state["momentum"].lerp_(gradient, 1 - MOMENTUM)
         matrix = gradient.lerp(momentum, MOMENTUM).flatten(1)
         rows, columns = matrix.shape
-        return orthogonalised(matrix).view(parameter.shape).mul_(math.sqrt(max(1, rows / columns)))
+        change: Tensor = orthogonalised(matrix).view(parameter.shape)
+        return change.mul_(math.sqrt(max(1, rows / columns)))
 
     def _adam(self, parameter: Tensor, betas: tuple[float, float]) -> Tensor:
         state, gradient = self.state[parameter], parameter.grad
@@ -80,7 +81,8 @@ class Muon(torch.optim.Optimizer):
         mean = state["mean"].lerp_(gradient, 1 - betas[0])
         square = state["square"].lerp_(gradient.square(), 1 - betas[1])
         size = (square / (1 - betas[1] ** state["step"])).sqrt_().add_(1e-8)
-        return mean / (1 - betas[0] ** state["step"]) / size
+        change: Tensor = mean / (1 - betas[0] ** state["step"]) / size
+        return change
 
 
 def orthogonalised(matrix: Tensor) -> Tensor:
