@@ -64,5 +64,5 @@ def test_sets_of_super_resolution_are_found_by_scale(monkeypatch, tmp_path):
     assert found.protocol().crop_border == 4
     assert find_set("set14_x2", scale=2).protocol().name == "super-resolution-y-x2"
     assert find_set("set14_x2").scale == 2
-    with pytest.raises(SettingsError, match="set5 of scale 3: no such published set; there are .*set5_x2"):
+    with pytest.raises(SettingsError, match=r"set5 of scale 3: no such published set; there are .*set5_x2"):
         find_set("set5", scale=3)
