@@ -11,11 +11,16 @@ from torch import Tensor, nn
 
 from pellucid.data.sources import Source
 from pellucid.errors import SettingsError
+from pellucid.refinement.guidance import PriorMap
 from pellucid.training.average import Average
 from pellucid.training.places import Place
 from pellucid.training.section import Section
 
-__all__ = ["Batch", "Batches", "Run", "TrainSettings"]
+__all__ = ["EVEN_WIDTH", "Batch", "Batches", "Run", "TrainSettings"]
+
+EVEN_WIDTH = 32
+"""Numbers up to which T learns with the full rate, where the rate goes by the width: as many as the convolutions of R's
+smallest kernels read."""
 
 
 class TrainSettings(Section):
@@ -34,6 +39,12 @@ class TrainSettings(Section):
     warmup_steps: Annotated[int, Field(ge=0)] = 200
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     """By which part of itself, times the learning rate, a weight shrinks with each step."""
+    prior_rate: Literal["same", "by-width"] = "same"
+    """Of R's maps from the prior, T: Adam moves a weight by the learning rate whatever its gradient, so what reads a
+    thousand numbers moves a hundred times as far as what reads ten. `by-width` divides the rate by the numbers read,
+    counted in units of `EVEN_WIDTH`."""
+    epsilon: Annotated[float, Field(gt=0)] = 1e-8
+    """Of AdamW; gradients much smaller than it move nothing."""
     beta2: Annotated[float, Field(ge=0, lt=1)] = 0.99
     """Decay of AdamW's mean of squared gradients; that of its mean of gradients is 0.9."""
     gradient_clip: Annotated[float, Field(gt=0)] = 1.0
@@ -120,11 +131,26 @@ class Run:
             raise SettingsError("nothing to train: every parameter is frozen")
         self.average = Average(self.module, self.settings.average)
         self.optimizer = torch.optim.AdamW(
-            self.trainable,
+            self._groups(),
             lr=self.settings.learning_rate,
             weight_decay=self.settings.weight_decay,
             betas=(0.9, self.settings.beta2),
+            eps=self.settings.epsilon,
         )
+
+    def _groups(self) -> list[dict[str, Any]]:
+        """What is trained, by the part of the learning rate that it learns with, its `share`."""
+        shares = dict.fromkeys(self.trainable, 1.0)
+        if self.settings.prior_rate == "by-width":
+            for part in self.module.modules():
+                if isinstance(part, PriorMap):
+                    for layer in part:
+                        if isinstance(layer, nn.Linear) and layer.weight in shares:
+                            shares[layer.weight] = min(1.0, EVEN_WIDTH / layer.in_features)
+        return [
+            {"params": [value for value, other in shares.items() if other == share], "share": share}
+            for share in sorted(set(shares.values()), reverse=True)
+        ]
 
     def progress(self) -> float:
         """The part of the training that is done, by steps or by time, whichever is further."""
