@@ -131,7 +131,7 @@ def test_t_moves_less_the_more_numbers_it_reads(tmp_path):
         under_way = Run(module, lambda one, batch: one(batch.factors), Gradients(), settings, tmp_path / "checkpoint.pt")
         list(optimise(under_way))
         pairs = zip(module.parameters(), before, strict=True)
-        moved[prior_rate] = [float((value - old).abs().median()) for value, old in pairs]
+        moved[prior_rate] = [float((value.detach() - old).abs().median()) for value, old in pairs]
     assert moved["same"] == pytest.approx([1e-3, 1e-3, 1e-3], rel=1e-2)
     assert moved["by-width"] == pytest.approx([1e-3, 1e-4, 5e-4], rel=1e-2)
 

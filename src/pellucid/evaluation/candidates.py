@@ -9,9 +9,10 @@ from typing import Any
 from torch import Tensor, nn
 
 from pellucid.files import sha256_of
+from pellucid.guidance import Guidance
 from pellucid.models.hub import find_model
 from pellucid.models.load import load_model
-from pellucid.priors import Student
+from pellucid.priors import Oracle, Student
 from pellucid.refinement import Boosted
 from pellucid.restoration.restorer import Restorer
 
@@ -31,12 +32,22 @@ class Candidate:
         identity: what its results depend on beside the picture; rows of the same identity are not computed twice. None
             where that is not known, as of a function: such rows are always computed.
         details: for the report: its file, hash, parameters.
+        inform: from (degraded, clean) to what `restore` is told as `known` beside the picture; None for all but models
+            with an oracle.
     """
 
     name: str
-    restore: Callable[[Tensor], Tensor] | None
+    restore: Callable[..., Tensor] | None
     identity: str | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
+    inform: Callable[[Tensor, Tensor], Guidance] | None = None
+
+    def restored(self, degraded: Tensor, clean: Tensor) -> Tensor:
+        """What it makes of a degraded picture (1, 3, H, W); the clean one is for those alone who are told of it."""
+        assert self.restore is not None
+        if self.inform is None:
+            return self.restore(degraded)
+        return self.restore(degraded, known=self.inform(degraded, clean))
 
 
 MEMORY = "2GB"
@@ -106,4 +117,11 @@ def _candidate(name: str, restorer: Restorer, path: Path, weights: str, task: st
     )
     details = depends | {"file": path.name, "parameters": whole, "parameters_added": whole - network}
     details |= {"task": task} if task else {}
-    return Candidate(name, restorer.restore_image, json.dumps(depends, sort_keys=True), details)
+    inform = None
+    if isinstance(guide, Oracle):
+        oracle = guide
+
+        def inform(degraded: Tensor, clean: Tensor) -> Guidance:
+            return Guidance(view=oracle.prepare_told(degraded, clean))
+
+    return Candidate(name, restorer.restore_image, json.dumps(depends, sort_keys=True), details, inform)

@@ -17,6 +17,7 @@
     quarters(SPEC)                  the mean of what it sees in the picture's quarters, twice as closely
     zeros:WIDTH                     no prior
     random:WIDTH[:SEED]             a meaningless vector per image
+    oracle:WHAT[:WIDTH]             numbers of the clean picture (see `priors.oracle`), for studies alone
 
 Model files hold the small priors of ours (`EMBEDDED_PRIORS`) themselves.
 """
@@ -47,6 +48,7 @@ from pellucid.priors.degradation_encoder import degradation_encoder
 from pellucid.priors.dinov2 import DEFAULT_DINOV2, dinov2
 from pellucid.priors.imagenet import mobilenet_v2, squeezenet1_0
 from pellucid.priors.joined import Joined
+from pellucid.priors.oracle import TOLD, Oracle
 from pellucid.priors.quarters import Quarters
 from pellucid.priors.snr import SnrPrior
 from pellucid.priors.stable_diffusion import DEFAULT_STABLE_DIFFUSION, stable_diffusion
@@ -165,6 +167,18 @@ def _zeros(argument: str, weights: File | None) -> Prior:
     return Zeros(width)
 
 
+def _oracle(argument: str, weights: File | None) -> Prior:
+    what, colon, width = argument.partition(":")
+    if what not in TOLD:
+        raise SettingsError(f"malformed prior: {unknown_name('oracle', what, TOLD)}")
+    if colon and not _is_number(width):
+        raise SettingsError(f"malformed prior: expected oracle:{what}:WIDTH, got {width!r} after the colon")
+    try:
+        return Oracle(what, int(width) if colon else None)
+    except ValueError as error:
+        raise SettingsError(f"malformed prior: {error}") from None
+
+
 PRIORS: Mapping[str, Builder] = {
     "blip2": _blip2,
     "clip": _clip,
@@ -173,6 +187,7 @@ PRIORS: Mapping[str, Builder] = {
     "dinov2": _dinov2,
     "joined": partial(_malformed, "joined"),
     "mobilenet_v2": _mobilenet_v2,
+    "oracle": _oracle,
     "quarters": partial(_malformed, "quarters"),
     "random": _random,
     "restorer": _restorer,

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from pellucid.models.refinements import refinement_for
 from pellucid.models.save import save_model
 from pellucid.models.tables import build_network, module_within
 from pellucid.networks import Experts, External, contract_of
-from pellucid.priors import Cached, Prior, Shuffled, feature_maps
+from pellucid.priors import Cached, Prior, Shuffled, feature_maps, shown
 from pellucid.refinement import Boosted, network_of
 from pellucid.refinement.latent import LatentRefinement
 from pellucid.training.data import describe_data, split_sources
@@ -123,7 +124,7 @@ def run_of(module: nn.Module, objective: Objective, recipe: Recipe, training: So
     multiple = contract_of(module).multiple
     if data.crop % multiple:
         raise SettingsError(f"data.crop: must be divisible by {multiple} for this network, got {data.crop}")
-    view = module.prior.prepare if isinstance(module, Boosted) else None
+    view = partial(shown, module.prior) if isinstance(module, Boosted) else None
     prior_input: PriorInput | None = data.view if view is not None else "whole" if data.degrade_whole else None
     batches = Batches(training, data.crop, settings.batch, settings.seed, view, prior_input, settings.prior_dropout)
     module = channels_last(module)
@@ -208,7 +209,11 @@ def _bank(prior: Prior, training: Source, size: int = 64, *, maps: bool = False)
     """The prior's vectors (N, width) of some training photographs; or its maps (N, C, h, w) of their views."""
     step = max(1, len(training) // size)  # spread over all of them: several sources stand one after the other
     examples = [training.example(index) for index in range(0, len(training), step)][:size]
-    views = [prior.prepare(example.seen[None]) for example in examples if example.seen is not None]
+    views = [
+        shown(prior, example.seen[None], None if example.seen_clean is None else example.seen_clean[None])
+        for example in examples
+        if example.seen is not None
+    ]
     return torch.cat([feature_maps(prior, view) if maps else prior.encode(view) for view in views])
 
 

@@ -13,6 +13,7 @@ from pellucid.guidance import Guidance
 from pellucid.images.padding import pad_to_multiple
 from pellucid.metrics import psnr
 from pellucid.networks import contract_of
+from pellucid.priors import shown
 from pellucid.refinement import Boosted
 from pellucid.training.loop import to_training
 from pellucid.training.run import Run
@@ -68,7 +69,8 @@ def _restored(run: Run, example: Sample) -> dict[str, Tensor]:
         padded = pad_to_multiple(degraded, contract_of(module).multiple)
         return {"psnr": module(padded)[:, :, : degraded.shape[2], : degraded.shape[3]]}
     assert example.seen is not None
-    view = module.prior.prepare(example.seen[None].to(device))
+    partner = None if example.seen_clean is None else example.seen_clean[None].to(device)
+    view = shown(module.prior, example.seen[None].to(device), partner)
     told = Guidance(view=view, grid=example.grid[None].to(device))
     refined, restored = module(degraded, told, both=True)
     return {"psnr": refined, "psnr_network": restored}
