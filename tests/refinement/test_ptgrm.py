@@ -95,9 +95,7 @@ def test_brightness_reaches_the_latent_only_where_levels_are_kept():
     for levels in (False, True):
         encoder = randomised(PTGRM(8, levels=levels)).encoder
         with torch.no_grad():
-            bright, dark = (
-                encoder(factor * restored, factor * degraded, Windows(4, 4)) for factor in (1.0, 0.5)
-            )
+            bright, dark = (encoder(factor * restored, factor * degraded, Windows(4, 4)) for factor in (1.0, 0.5))
         moved[levels] = float((bright - dark).abs().max() / bright.abs().max())
     assert moved[False] < 0.02
     assert moved[True] > 0.05

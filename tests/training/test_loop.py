@@ -128,7 +128,9 @@ def test_t_moves_less_the_more_numbers_it_reads(tmp_path):
         settings = TrainSettings(
             steps=1, learning_rate=1e-3, warmup_steps=0, prior_rate=prior_rate, precision="float32", gradient_clip=1e6
         )
-        under_way = Run(module, lambda one, batch: one(batch.factors), Gradients(), settings, tmp_path / "checkpoint.pt")
+        under_way = Run(
+            module, lambda one, batch: one(batch.factors), Gradients(), settings, tmp_path / "checkpoint.pt"
+        )
         list(optimise(under_way))
         pairs = zip(module.parameters(), before, strict=True)
         moved[prior_rate] = [float((value.detach() - old).abs().median()) for value, old in pairs]
@@ -137,9 +139,13 @@ def test_t_moves_less_the_more_numbers_it_reads(tmp_path):
 
 
 def test_epsilon_damps_small_gradients(tmp_path):
-    settings = TrainSettings(steps=1, learning_rate=0.1, warmup_steps=0, epsilon=5.0, precision="float32", gradient_clip=9)
+    settings = TrainSettings(
+        steps=1, learning_rate=0.1, warmup_steps=0, epsilon=5.0, precision="float32", gradient_clip=9
+    )
     module = Row()
-    list(optimise(Run(module, lambda row, batch: row(batch.factors), Gradients(), settings, tmp_path / "checkpoint.pt")))
+    list(
+        optimise(Run(module, lambda row, batch: row(batch.factors), Gradients(), settings, tmp_path / "checkpoint.pt"))
+    )
     # The gradient (3, 4) moves each by 0.1 g / (g + 5).
     assert module.weights.tolist() == pytest.approx([1 - 0.1 * 3 / 8, -2 - 0.1 * 4 / 9], rel=1e-5)
 

@@ -6,7 +6,20 @@ import warnings
 
 import typer
 
-from pellucid.cli import ablate, data, degrade, diagnose, distill, evaluate, explain, models, restore, study, train
+from pellucid.cli import (
+    ablate,
+    data,
+    degrade,
+    diagnose,
+    distill,
+    evaluate,
+    explain,
+    models,
+    probe,
+    restore,
+    study,
+    train,
+)
 from pellucid.errors import PellucidError, SettingsError, one_line
 from pellucid.version import __version__
 
@@ -28,6 +41,7 @@ for verb in (
     evaluate.compare,
     ablate.ablate,
     explain.explain,
+    probe.probe,
     train.train,
     distill.distill,
     models.models,

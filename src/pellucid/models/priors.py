@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 from torch import Tensor
 
 from pellucid.diagnosis import DiagnosisPrior, diagnosis_prior
@@ -62,6 +63,7 @@ __all__ = [
     "embedded_prior",
     "find_prior",
     "network_in",
+    "prior_and_weights",
 ]
 
 File = str | Path
@@ -221,6 +223,27 @@ def find_prior(spec: str, *, weights: Weights = None) -> Prior:
         if name not in PRIORS:
             raise SettingsError(unknown_name("prior", name, PRIORS))
     return _build(spec, _assigned(spec, leaves, weights))
+
+
+def prior_and_weights(text: str) -> tuple[str, str | dict[str, str] | None]:
+    """A prior's spec and what its weights are from, as the command line has them.
+
+    Args:
+        text: `SPEC`, `SPEC=FILE`, or where several priors read a file, `SPEC={SPEC: FILE, SPEC: FILE}`.
+
+    Raises:
+        SettingsError: the braces do not hold files by specs.
+    """
+    name, _, given = text.partition("=")
+    if not given.startswith("{"):
+        return name, given or None
+    try:
+        files = yaml.safe_load(given)
+    except yaml.YAMLError:
+        files = None
+    if not isinstance(files, dict) or not all(isinstance(file, str) for file in files.values()):
+        raise SettingsError(f"--prior {text!r}: expected SPEC={{SPEC: FILE, SPEC: FILE}} after several priors")
+    return name, {str(key): file for key, file in files.items()}
 
 
 def network_in(header: Header, tensors: Mapping[str, Tensor], path: Path) -> Network:

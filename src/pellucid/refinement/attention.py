@@ -68,7 +68,7 @@ class SpatialAttention(nn.Module):
         """As the kernel predictor takes them, to M_s (B, 1, h, w) in (0, 1)."""
         kernels = self.kernels(features, prior, position)
         if self.bounded:
-            taps = kernels.unflatten(1, (self.taps, -1))
+            taps = kernels.reshape(len(kernels), self.taps, -1, *kernels.shape[2:])
             kernels = (taps / (1 + taps.abs().sum(1, keepdim=True))).flatten(1, 2)
         hidden = F.leaky_relu(convolve_per_location(features, kernels), SLOPE)
         return torch.sigmoid(self.out(even(hidden) if self.bounded else hidden))

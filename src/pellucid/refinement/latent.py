@@ -58,9 +58,9 @@ class LatentSettings:
             maps, T applied at each of their places, then resized to the latent bilinearly.
         prior_norm: how the prior's numbers are normalised before T, which the paper does not. "components": by a layer
             normalisation over the numbers of one photograph. "photographs": each by its mean and deviation over the
-            training photographs (`learn_prior`); for vectors only. "length": to unit length, as the authors' code has it.
+            training photographs (`learn_prior`); for vectors only. "length": to unit length, as in the authors' code.
         bounded: whether kernels and logits are kept from growing with the features, which the paper does not do: there
-            M and M_s end at 0 or 1 almost everywhere, and what leads to them learns no more (experiment 50).
+            M and M_s may end at 0 or 1 almost everywhere, and what leads to them learns no more.
         added: whether T_m(g), through a linear map, is also added to the latent at every place: what concatenation
             does, beside the attention. Only where `guidance` is "attention" and `range_map` "learned".
 

@@ -240,7 +240,7 @@ class PTGRM(LatentRefinement):
         assert self.attention_prior is not None
         numbers: Tensor = self.film(self.attention_prior(feature)).float()
         # Scale and shift of I_m, scale and shift of I_r; each of three colours.
-        factors = numbers.unflatten(1, (2, 2, 3))[..., None, None].permute(2, 1, 0, 3, 4, 5)
+        factors = numbers.reshape(-1, 2, 2, 3, 1, 1).permute(2, 1, 0, 3, 4, 5)
         return 1 + factors[0], factors[1]
 
     def _window(self, memory: int) -> int:

@@ -140,7 +140,7 @@ class Run:
 
     def _groups(self) -> list[dict[str, Any]]:
         """What is trained, by the part of the learning rate that it learns with, its `share`."""
-        shares = dict.fromkeys(self.trainable, 1.0)
+        shares: dict[Tensor, float] = dict.fromkeys(self.trainable, 1.0)
         if self.settings.prior_rate == "by-width":
             for part in self.module.modules():
                 if isinstance(part, PriorMap):

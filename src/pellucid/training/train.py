@@ -34,7 +34,7 @@ from pellucid.training.places import check_places
 from pellucid.training.run import Run
 from pellucid.training.run_folder import is_main_process, logged_steps, start
 from pellucid.training.settings import Recipe
-from pellucid.training.validation import validate
+from pellucid.training.validation import MUCH, validate
 
 __all__ = ["build_module", "prepare", "run_of", "train"]
 
@@ -72,7 +72,15 @@ def train(
 
     def scores(step: Step) -> dict[str, Any]:
         due = step.number % recipe.train.validate_steps == 0 or step.last
-        return validate(run, held_out) if due else {}
+        found = validate(run, held_out) if due else {}
+        for name, share in found.get("saturated", {}).items() if step.last else ():
+            if share > MUCH:
+                warnings.warn(
+                    f"{share:.0%} of {name} of the refinement are 0 or 1, and learn no more; "
+                    "refinement.settings.bounded=true keeps them from it",
+                    stacklevel=2,
+                )
+        return found
 
     yield from logged_steps(run, scores)
     if is_main_process():
