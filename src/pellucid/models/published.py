@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from pellucid.models.tables import build_network
-from pellucid.networks import aod_net, dncnn, iat, pairlie, prenet, promptir, restormer, ruas, sci, zero_dce
+from pellucid.networks import aod_net, dncnn, iat, maxim, pairlie, prenet, promptir, restormer, ruas, sci, zero_dce
 from pellucid.networks.published import Published, Weights
 
 __all__ = ["PUBLISHED", "recognise"]
@@ -23,6 +23,7 @@ PUBLISHED: Mapping[str, Published] = {
     "aod_net": aod_net.PUBLISHED,
     "dncnn": dncnn.PUBLISHED,
     "iat": iat.PUBLISHED,
+    "maxim": maxim.PUBLISHED,
     "pairlie": pairlie.PUBLISHED,
     "prenet": prenet.PUBLISHED,
     "promptir": promptir.PUBLISHED,

@@ -12,6 +12,7 @@ from pellucid.networks.experts import Experts
 from pellucid.networks.external import External, module_of
 from pellucid.networks.iat import IAT
 from pellucid.networks.identity import Identity
+from pellucid.networks.maxim import MAXIM
 from pellucid.networks.nafnet import NAFNet
 from pellucid.networks.pairlie import PairLIE
 from pellucid.networks.prenet import PReNet
@@ -24,6 +25,7 @@ from pellucid.networks.zero_dce import ZeroDCE
 
 __all__ = [
     "IAT",
+    "MAXIM",
     "RUAS",
     "SCI",
     "AODNet",
