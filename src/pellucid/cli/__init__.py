@@ -44,11 +44,11 @@ for verb in (
     probe.probe,
     train.train,
     distill.distill,
-    models.models,
     study.study,
 ):
     app.command()(verb)
 app.add_typer(data.app, name="data")
+app.add_typer(models.app, name="models")
 
 
 def _show_version(wanted: bool) -> None:

@@ -8,6 +8,7 @@ from torch import nn
 from pellucid.errors import PellucidError, SettingsError, one_line, unknown_name
 from pellucid.networks import (
     IAT,
+    MAXIM,
     RUAS,
     SCI,
     AODNet,
@@ -86,6 +87,7 @@ NETWORKS: Mapping[str, Callable[..., Network]] = {
     "external": External,
     "iat": IAT,
     "identity": Identity,
+    "maxim": MAXIM,
     "nafnet": NAFNet,
     "pairlie": PairLIE,
     "prenet": PReNet,

@@ -17,6 +17,7 @@ from pellucid.networks.grid_dehaze_net import GridDehazeNet
 from pellucid.networks.iat import IAT
 from pellucid.networks.identity import Identity
 from pellucid.networks.llformer import LLFormer
+from pellucid.networks.maxim import MAXIM
 from pellucid.networks.mprnet import MPRNet
 from pellucid.networks.nafnet import NAFNet
 from pellucid.networks.pairlie import PairLIE
@@ -35,6 +36,7 @@ from pellucid.networks.zero_dce import ZeroDCE
 
 __all__ = [
     "IAT",
+    "MAXIM",
     "RUAS",
     "SCI",
     "AODNet",

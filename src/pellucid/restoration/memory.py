@@ -59,7 +59,8 @@ def bytes_per_pixel(network: nn.Module, device: torch.device) -> float:
 
     Of experts, of which some are asked for each picture, each is run.
     """
-    side = 16 * contract_of(network).multiple
+    multiple = contract_of(network).multiple
+    side = multiple * max(1, min(16, 128 // multiple))
     largest = 3 * side**2
     modules = [module for module in network.modules() if not list(module.children())]
     # Hooks do not run in what is compiled.
