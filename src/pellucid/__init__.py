@@ -88,8 +88,9 @@ def restore(
     source, target = Path(source), Path(target)
     if target.exists() and target.samefile(source):
         raise errors.ImageError(f"{target}: is the input itself; choose another output")
-    photograph = images.read(source)
-    return images.write_change(load(model, strength=strength)(photograph), target, photograph, source)
+    restorer = load(model, strength=strength)
+    photograph = images.read(source, memory=restorer.memory_for_pictures)
+    return images.write_change(restorer(photograph), target, photograph, source)
 
 
 def __getattr__(name: str) -> Any:

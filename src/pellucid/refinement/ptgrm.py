@@ -204,9 +204,10 @@ class PTGRM(LatentRefinement):
                 f"refinement needs two images of one size divisible by 4, got {tuple(restored.shape)} and "
                 f"{tuple(degraded.shape)}"
             )
-        windows = Windows(height // 4, width // 4, None if memory is None else self._window(memory))
+        weight = self.decoder.out.weight
+        windows = Windows(height // 4, width // 4, None if memory is None else self._window(memory), weight.device)
         latent = self.encoder(restored, degraded, windows)
-        place = coordinates(latent.shape, grid, latent.device).to(self.decoder.out.weight.dtype)
+        place = coordinates(latent.shape, grid, latent.device).to(weight.dtype)
         latent = self._join(latent, feature, grid, windows)
         near_weight = snr_mask(degraded, windows) if self.range_kind == "snr" else None
         enhanced = self._enhance(latent, place, feature, windows, near_weight)

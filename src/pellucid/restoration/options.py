@@ -15,6 +15,8 @@ Precision = Literal["auto", "float32", "bfloat16"]
 UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 SMALLEST_TILE = 64
 """Pixels of a side; smaller tiles are mostly overlap."""
+SMALLEST_MEMORY = 16 << 20
+"""Bytes; with less nothing can be done."""
 
 
 @dataclass(frozen=True)
@@ -25,8 +27,8 @@ class RestoreOptions:
         strength: 0 gives the degraded picture back, 1 the restored one; between them it mixes. Networks that enlarge
             take 1 only.
         tile: side of a tile in pixels; None takes the largest that fits the memory; 0 never cuts.
-        memory: bytes, or a text such as "1GB", for intermediate maps, beside the picture itself and a few copies of it;
-            None takes a quarter of what is free.
+        memory: bytes, or a text such as "1GB", for intermediate maps, and for a picture with the copies that are made
+            of it: one that needs more lies on the disk meanwhile. None takes a quarter of what is free.
         device: "auto" (a GPU where there is one), "cpu", "cuda", "cuda:1", "mps".
         precision: "bfloat16", "float32", or "auto" for bfloat16 where the device is faster with it.
         passes: how often at most a model of experts restores a picture; None takes what its file says.
@@ -133,7 +135,7 @@ def _kinds(option: str, given: Any) -> tuple[str, ...]:
 
 def _checked(size: float) -> int:
     """The same number of bytes, where it can be worked with."""
-    if isinstance(size, bool) or not isinstance(size, int | float) or not 16 << 20 <= size < 1 << 60:
+    if isinstance(size, bool) or not isinstance(size, int | float) or not SMALLEST_MEMORY <= size < 1 << 60:
         shown = f"{size:g}" if isinstance(size, int | float) else repr(size)
         raise SettingsError(f"memory of {shown} bytes: it must be 16MB at least, and finite")
     return int(size)
