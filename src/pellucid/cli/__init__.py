@@ -6,7 +6,21 @@ import warnings
 
 import typer
 
-from pellucid.cli import ablate, data, degrade, diagnose, distill, evaluate, explain, models, restore, study, train
+from pellucid.cli import (
+    ablate,
+    calibrate,
+    data,
+    degrade,
+    diagnose,
+    distill,
+    evaluate,
+    explain,
+    export,
+    models,
+    restore,
+    study,
+    train,
+)
 from pellucid.errors import PellucidError, SettingsError, one_line
 from pellucid.version import __version__
 
@@ -30,6 +44,8 @@ for verb in (
     explain.explain,
     train.train,
     distill.distill,
+    export.export,
+    calibrate.calibrate,
     models.models,
     study.study,
 ):

@@ -35,7 +35,9 @@ def pad_to(image: Tensor, height: int, width: int) -> Tensor:
     for dimension, target in ((-2, height), (-1, width)):
         side = image.shape[dimension]
         if target > side:
-            places = torch.arange(target, device=image.device) % max(1, 2 * (side - 1))
+            # A tensor, for ONNX knows no remainder by a size that is known only when it runs.
+            period = torch.full((), max(1, 2 * (side - 1)), device=image.device)
+            places = torch.arange(target, device=image.device) % period
             image = image.index_select(dimension, torch.where(places < side, places, 2 * (side - 1) - places))
     return image
 
