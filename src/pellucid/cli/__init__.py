@@ -8,6 +8,7 @@ import typer
 
 from pellucid.cli import (
     ablate,
+    bench,
     calibrate,
     data,
     degrade,
@@ -46,6 +47,7 @@ for verb in (
     distill.distill,
     export.export,
     calibrate.calibrate,
+    bench.bench,
     models.models,
     study.study,
 ):

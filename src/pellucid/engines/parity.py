@@ -46,9 +46,9 @@ def parity(model: nn.Module, *, bfloat16: bool = False) -> list[Parity]:
         with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
             if isinstance(part, RefinementOnEngine):
                 feature = _feature(part)
-                ours = part(image, image, feature)
+                ours = part(image.flip(3), image, feature)
                 with torch.autocast("cpu", enabled=False):
-                    rows.append(_row("R", precision, ours, part.refinement(image, image, feature)))
+                    rows.append(_row("R", precision, ours, part.refinement(image.flip(3), image, feature)))
                 continue
             given = image.repeat(1, 4, 1, 1)[:, : part.planes]
             name = f"{type(part.network).__name__} {number}"

@@ -71,7 +71,9 @@ class NetworkOnEngine(Network):
             raise ModelError(f"the engine {self.engine} is for the CPU; take --device cpu or --engine torch")
         precision: Precision = "bfloat16" if torch.is_autocast_enabled("cpu") else "float32"
         run = self._rounded if self._is_rough(guidance) else self._exact
-        return torch.cat([run(one[None], precision) for one in tile]).to(tile.dtype)
+        images = tile.reshape(-1, 1, *tile.shape[2:]) if self.contract.channels == 1 else tile
+        results = torch.cat([run(one[None], precision) for one in images])
+        return results.reshape(len(tile), -1, *results.shape[2:]).to(tile.dtype)
 
     @cached_property
     def key(self) -> str:

@@ -369,9 +369,11 @@ class Restorer:
     def precision(self) -> str:
         """What the network computes in, and by which engine where that is not torch."""
         precision = "bfloat16" if self.bfloat16 else "float32"
+        if self.engine == "torch":
+            return precision
         int8 = {part.int8 for part in parts_of(self.model) if isinstance(part, NetworkOnEngine)} - {"never"}
-        how = f", int8 {'or more' if int8 == {'auto'} else 'where calibrated'}" if int8 else ""
-        return precision if self.engine == "torch" else f"{precision}{how} by {self.engine}"
+        where = {"auto": " where noise hides it", "always": " where calibrated"}
+        return f"{precision}{''.join(f', int8{where[one]},' for one in int8)} by {self.engine}"
 
     @property
     def memory(self) -> int:
