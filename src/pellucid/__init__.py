@@ -58,8 +58,8 @@ def load(
         name: of the model.
         network: of your own.
         import_network: import it.
-        options: of `pellucid.restoration.options.RestoreOptions`: strength, tile, memory, device, precision, passes,
-            always, only, skip.
+        options: of `pellucid.restoration.options.RestoreOptions`: strength, tile, memory, device, precision, engine,
+            passes, always, only, skip.
 
     Raises:
         ModelError: there is no such model, its file is damaged, or it needs a network of your own.

@@ -8,12 +8,15 @@ import typer
 
 from pellucid.cli import (
     ablate,
+    bench,
+    calibrate,
     data,
     degrade,
     diagnose,
     distill,
     evaluate,
     explain,
+    export,
     models,
     probe,
     restore,
@@ -44,6 +47,9 @@ for verb in (
     probe.probe,
     train.train,
     distill.distill,
+    export.export,
+    calibrate.calibrate,
+    bench.bench,
     study.study,
 ):
     app.command()(verb)

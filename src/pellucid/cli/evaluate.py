@@ -8,6 +8,7 @@ import typer
 from pellucid.cli.options import (
     DEFAULTS,
     Device,
+    Engine,
     ImportNetwork,
     Json,
     Memory,
@@ -94,6 +95,7 @@ def evaluate(
     memory: Memory = None,
     device: Device = DEFAULTS.device,
     precision: Precision = DEFAULTS.precision,
+    engine: Engine = DEFAULTS.engine,
     passes: Passes = DEFAULTS.passes,
     json: Json = False,
 ) -> None:
@@ -127,6 +129,7 @@ def evaluate(
             memory=memory,
             device=device,
             precision=precision,
+            engine=engine,
             passes=passes,
         ),
     ]

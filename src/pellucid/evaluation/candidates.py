@@ -97,7 +97,7 @@ def candidates_of(
 def _candidate(name: str, restorer: Restorer, path: Path, weights: str, task: str) -> Candidate:
     depends = {
         "weights": weights,
-        "precision": "bfloat16" if restorer.bfloat16 else "float32",
+        "precision": restorer.precision,
         "device": restorer.device.type,
         "tile": restorer.options.tile,
         "memory": restorer.options.memory,

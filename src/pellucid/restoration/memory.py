@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from pellucid.engines import in_torch
 from pellucid.guidance import Guidance
 from pellucid.layers import is_compiled, watched
 from pellucid.networks import Experts, contract_of, verbs_of
@@ -71,7 +72,7 @@ def bytes_per_pixel(network: nn.Module, device: torch.device) -> float:
     modules = [module for module in network.modules() if not list(module.children())]
     # Hooks do not run in what is compiled.
     eager = torch.compiler.set_stance("force_eager") if is_compiled(network) else nullcontext()
-    with eager, watched({str(number): module for number, module in enumerate(modules)}) as seen:
+    with eager, in_torch(network), watched({str(number): module for number, module in enumerate(modules)}) as seen:
         for part in network.experts if isinstance(network, Experts) else [network]:
             own = contract_of(part)
             told = None if own.vector is None else torch.zeros(1, own.vector, device=device)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from pellucid import images
 from pellucid.devices import channels_last, fast_bfloat16, find_device
 from pellucid.diagnosis import SMALLEST, Diagnosis, block_offset, load_diagnoser
+from pellucid.engines import NetworkOnEngine, chosen_engine, eight_bits, known_ranges, on_engine, parts_of
 from pellucid.errors import ImageError, ModelError, SettingsError
 from pellucid.guidance import NOTHING, Guidance
 from pellucid.images.jpeg_blocks import JPEG_BLOCK
@@ -55,7 +56,8 @@ class Restorer:
         policy: what the model's file says of how it restores.
         diagnoser: asked first what is wrong with a picture, where the policy says to leave some alone; None takes the
             embedded one, for a model that does not diagnose by itself.
-        options: of `RestoreOptions`, by name: strength, tile, memory, device, precision, passes, always, only, skip.
+        options: of `RestoreOptions`, by name: strength, tile, memory, device, precision, engine, passes, always, only,
+            skip.
 
     Raises:
         SettingsError: an option that cannot be, or that the model cannot follow.
@@ -72,7 +74,12 @@ class Restorer:
     ) -> None:
         self.options = RestoreOptions.of(**options)
         self.device = find_device(self.options.device)
-        self.model = channels_last(model.eval().to(self.device))
+        model = channels_last(model.eval().to(self.device))
+        self.engine = chosen_engine(self.options.engine, model, self.device)
+        int8 = eight_bits(self.engine, self.options.precision)
+        if self.engine != "torch":
+            model = on_engine(model, self.engine, ranges=known_ranges() if int8 != "never" else None, int8=int8)
+        self.model = model
         self.network: nn.Module = model.network if isinstance(model, Boosted) else model
         if isinstance(model, Boosted):
             self._restore = model.restore  # type: ignore[method-assign]
@@ -91,7 +98,8 @@ class Restorer:
                 f"a network that enlarges, here by {self.scale}, leaves no picture as it is: no diagnoser"
             )
         wanted = self.options.precision
-        self.bfloat16 = wanted == "bfloat16" or (wanted == "auto" and fast_bfloat16(self.device))
+        lower = wanted in ("auto", "int8") and self.engine != "onnx"
+        self.bfloat16 = wanted == "bfloat16" or (lower and fast_bfloat16(self.device))
 
     def __call__(self, picture: Picture, *, strength: float | None = None, known: Guidance = NOTHING) -> Picture:
         """Restores a picture.
@@ -406,6 +414,16 @@ class Restorer:
     def _sampling(self) -> SamplingNetwork | None:
         """The network, where it is one that samples."""
         return self.network if isinstance(self.network, SamplingNetwork) else None
+
+    @property
+    def precision(self) -> str:
+        """What the network computes in, and by which engine where that is not torch."""
+        precision = "bfloat16" if self.bfloat16 else "float32"
+        if self.engine == "torch":
+            return precision
+        int8 = {part.int8 for part in parts_of(self.model) if isinstance(part, NetworkOnEngine)} - {"never"}
+        where = {"auto": " where noise hides it", "always": " where calibrated"}
+        return f"{precision}{''.join(f', int8{where[one]},' for one in int8)} by {self.engine}"
 
     @property
     def memory(self) -> int:
