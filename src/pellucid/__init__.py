@@ -59,8 +59,8 @@ def load(
         name: of the model; None is `default`, or with a `scale` `upscale`.
         network: of your own.
         import_network: import it.
-        options: of `pellucid.restoration.options.RestoreOptions`: strength, tile, memory, device, precision, scale,
-            passes, always, only, skip.
+        options: of `pellucid.restoration.options.RestoreOptions`: strength, tile, memory, device, precision, engine,
+            scale, passes, always, only, skip.
 
     Raises:
         ModelError: there is no such model, its file is damaged, or it needs a network of your own.
@@ -96,8 +96,9 @@ def restore(
     source, target = Path(source), Path(target)
     if target.exists() and target.samefile(source):
         raise errors.ImageError(f"{target}: is the input itself; choose another output")
-    photograph = images.read(source)
-    return images.write_change(load(model, strength=strength, scale=scale)(photograph), target, photograph, source)
+    restorer = load(model, strength=strength, scale=scale)
+    photograph = images.read(source, memory=restorer.memory_for_pictures)
+    return images.write_change(restorer(photograph), target, photograph, source)
 
 
 def __getattr__(name: str) -> Any:

@@ -8,6 +8,7 @@ import typer
 from pellucid.cli.options import (
     DEFAULTS,
     Device,
+    Engine,
     ImportNetwork,
     Json,
     Memory,
@@ -103,6 +104,7 @@ def evaluate(
     memory: Memory = None,
     device: Device = DEFAULTS.device,
     precision: Precision = DEFAULTS.precision,
+    engine: Engine = DEFAULTS.engine,
     passes: Passes = DEFAULTS.passes,
     json: Json = False,
 ) -> None:
@@ -137,6 +139,7 @@ def evaluate(
             memory=memory,
             device=device,
             precision=precision,
+            engine=engine,
             passes=passes,
         ),
     ]

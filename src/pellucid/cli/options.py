@@ -19,6 +19,7 @@ __all__ = [
     "Always",
     "Assignments",
     "Device",
+    "Engine",
     "ImportNetwork",
     "Json",
     "Memory",
@@ -52,6 +53,7 @@ Memory = Annotated[str | None, _restoring("memory")]
 Device = Annotated[str, _restoring("device")]
 Precision = Annotated[str, _restoring("precision")]
 Scale = Annotated[float | None, _restoring("scale")]
+Engine = Annotated[str, _restoring("engine")]
 Passes = Annotated[int | None, _restoring("passes")]
 Always = Annotated[bool, _restoring("always")]
 Only = Annotated[str | None, _restoring("only")]

@@ -12,6 +12,7 @@ from pellucid.cli.options import (
     DEFAULTS,
     Always,
     Device,
+    Engine,
     ImportNetwork,
     Json,
     Memory,
@@ -28,11 +29,9 @@ from pellucid.cli.terminal import print_json, say, warn
 from pellucid.errors import SettingsError
 
 if TYPE_CHECKING:
+    from pellucid import Restorer
     from pellucid.batch.change import FileResult
     from pellucid.batch.plan import Job
-
-if TYPE_CHECKING:
-    from pellucid.batch.change import FileResult
 
 __all__ = ["restore"]
 
@@ -112,7 +111,11 @@ def restore(
     memory: Memory = None,
     device: Device = DEFAULTS.device,
     precision: Precision = DEFAULTS.precision,
+    engine: Engine = DEFAULTS.engine,
     passes: Passes = DEFAULTS.passes,
+    check: Annotated[
+        bool, typer.Option("--check", help="First say how far the engine's results are from torch's, on stderr.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Restore photographs, and with --scale enlarge them.
@@ -142,6 +145,7 @@ def restore(
         "device": device,
         "precision": precision,
         "scale": scale,
+        "engine": engine,
         "passes": passes,
         "always": always,
         "only": only,
@@ -168,6 +172,8 @@ def restore(
         foretell(list(planned), _passed_over(inputs, recursive=recursive), json=json)
         return
     restorer = load(model, import_network=import_network, **restoring)
+    if check:
+        _say_parity(restorer)
 
     def restored(some: "Sequence[Job]") -> "Generator[FileResult, None, None]":
         some = some if part is None else shard_of(some, part)
@@ -195,6 +201,16 @@ def restore(
         say(summary(results, pace))
     if not watch and any(result.status in ("failed", "quarantined") for result in results):
         raise typer.Exit(1)
+
+
+def _say_parity(restorer: "Restorer") -> None:
+    from pellucid.engines.parity import parity
+
+    rows = parity(restorer.model, bfloat16=restorer.bfloat16)
+    for row in rows:
+        warn(row.words())
+    if not rows:
+        warn("the engine is torch itself: there is nothing to compare")
 
 
 def _passed_over(inputs: list[Path], *, recursive: bool) -> list[Path]:

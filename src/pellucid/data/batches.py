@@ -59,7 +59,8 @@ class Batches:
         crop: side of a crop, in pixels.
         size: crops in a batch.
         seed: the batches' seed.
-        view: the prior's `prepare`, from a photograph (1, 3, H, W) to what the prior sees; None without a prior.
+        view: from a photograph (1, 3, H, W), and its clean partner or None, to what the prior sees of it
+            (`priors.shown`); None without a prior.
         prior_input: what it is called with, the whole photograph or the crop; that is also what is degraded. None
             degrades the crop and shows it to nobody; without a prior, "whole" gives the same crops as with one.
         dropout: part of the samples whose prior is withheld.
@@ -69,7 +70,7 @@ class Batches:
     crop: int
     size: int
     seed: int = 0
-    view: Callable[[Tensor], Tensor] | None = None
+    view: Callable[[Tensor, Tensor | None], Tensor] | None = None
     prior_input: PriorInput | None = "whole"
     dropout: float = 0.0
 
@@ -82,7 +83,11 @@ class Batches:
         samples = self.samples(number, rank=rank)
         degraded, grid = (torch.stack([getattr(sample, part) for sample in samples]) for part in ("degraded", "grid"))
         clean = [sample.clean for sample in samples if sample.clean is not None]
-        views = [self.view(sample.seen[None]) for sample in samples if self.view and sample.seen is not None]
+        views = [
+            self.view(sample.seen[None], None if sample.seen_clean is None else sample.seen_clean[None])
+            for sample in samples
+            if self.view and sample.seen is not None
+        ]
         return Batch(
             degraded,
             torch.stack(clean) if clean else None,

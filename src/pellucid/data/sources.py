@@ -52,6 +52,8 @@ class Sample:
         clean: the same place, (3, h, w), or `scale` times as large; None where no clean picture exists.
         grid: where the crop lies in the whole photograph: top, left, bottom, right as fractions of its sides, (4,).
         seen: what the prior is shown, (3, H, W); None if nothing was asked for.
+        seen_clean: the clean partner of `seen`, for an oracle; None where there is none, as of the larger photographs
+            that a pair's files are crops of.
         degradation: what was done to it here; None where it was taken as it is.
         real: whether it was degraded when it was taken, and may have more than anybody knows.
         kind: what a real one suffers from, where that is known.
@@ -66,6 +68,7 @@ class Sample:
     real: bool = False
     kind: str | None = None
     scale: int = 1
+    seen_clean: Tensor | None = None
 
 
 class Source(Protocol):
@@ -143,7 +146,9 @@ class Synthetic:
         else:
             degraded = degrade(clean[place].contiguous(), generator).expand(3, -1, -1)
             seen = degraded
-        return Sample(degraded, clean[place].expand(3, -1, -1), grid, seen if prior_input else None, degrade)
+        clean_crop = clean[place].expand(3, -1, -1)
+        partner = clean.expand(3, -1, -1) if prior_input == "whole" else clean_crop
+        return Sample(degraded, clean_crop, grid, seen if prior_input else None, degrade, seen_clean=partner)
 
     def example(self, index: int) -> Sample:
         """The middle of a photograph under a degradation whose strength and noise are drawn by `index` alone."""
@@ -156,7 +161,7 @@ class Synthetic:
         place = (slice(None), slice(top, top + height), slice(left, left + width))
         rows, columns = clean.shape[1:]
         grid = torch.tensor([top / rows, left / columns, (top + height) / rows, (left + width) / columns])
-        return Sample(degraded[place], clean[place], grid, degraded, degradation)
+        return Sample(degraded[place], clean[place], grid, degraded, degradation, seen_clean=clean)
 
     def files(self) -> Iterator[Path]:
         """See `Source`."""
@@ -318,13 +323,16 @@ class Pairs:
             seen = crop
         partner = None if clean is None else pad_to(clean, side, side)[place].contiguous()
         grid = torch.tensor(_inner(box, top, left, side, shape))
-        return Sample(crop, partner, grid, seen, degradation, real=True, kind=self.kind)
+        seen_clean = partner if prior_input != "whole" else clean if self.wholes is None else None
+        return Sample(crop, partner, grid, seen, degradation, real=True, kind=self.kind, seen_clean=seen_clean)
 
     def example(self, index: int) -> Sample:
         """A pair as it is."""
         degraded, clean = self._pair(index)
         seen = degraded if self.wholes is None else self.wholes[index]
-        return Sample(degraded, clean, torch.tensor(self._box(index)), seen, real=True, kind=self.kind)
+        box = torch.tensor(self._box(index))
+        seen_clean = clean if self.wholes is None else None
+        return Sample(degraded, clean, box, seen, real=True, kind=self.kind, seen_clean=seen_clean)
 
     def files(self) -> Iterator[Path]:
         """See `Source`."""

@@ -9,10 +9,11 @@ from typing import Any
 from torch import Tensor, nn
 
 from pellucid.files import sha256_of
+from pellucid.guidance import Guidance
 from pellucid.models.header import Policy
 from pellucid.models.hub import find_model
 from pellucid.models.load import load_model
-from pellucid.priors import Student
+from pellucid.priors import Oracle, Student
 from pellucid.refinement import Boosted
 from pellucid.restoration.restorer import Restorer
 
@@ -34,10 +35,12 @@ class Candidate:
         details: for the report: its file, hash, parameters.
         at_scale: gives the same for photographs whose sides are to grow so many times; None for what decides its size
             by itself.
+        inform: from (degraded, clean) to what `restore` is told as `known` beside the picture; None for all but models
+            with an oracle.
     """
 
     name: str
-    restore: Callable[[Tensor], Tensor] | None
+    restore: Callable[..., Tensor] | None
     identity: str | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
     at_scale: Callable[[int], "Candidate"] | None = None
@@ -45,6 +48,15 @@ class Candidate:
     def of_scale(self, scale: int) -> "Candidate":
         """The same for a set of that scale."""
         return self if scale == 1 or self.at_scale is None else self.at_scale(scale)
+
+    inform: Callable[[Tensor, Tensor], Guidance] | None = None
+
+    def restored(self, degraded: Tensor, clean: Tensor) -> Tensor:
+        """What it makes of a degraded picture (1, 3, H, W); the clean one is for those alone who are told of it."""
+        assert self.restore is not None
+        if self.inform is None:
+            return self.restore(degraded)
+        return self.restore(degraded, known=self.inform(degraded, clean))
 
 
 MEMORY = "2GB"
@@ -105,7 +117,7 @@ def candidates_of(
 def _candidate(name: str, restorer: Restorer, path: Path, weights: str, task: str) -> Candidate:
     depends = {
         "weights": weights,
-        "precision": "bfloat16" if restorer.bfloat16 else "float32",
+        "precision": restorer.precision,
         "device": restorer.device.type,
         "tile": restorer.options.tile,
         "memory": restorer.options.memory,
@@ -126,4 +138,12 @@ def _candidate(name: str, restorer: Restorer, path: Path, weights: str, task: st
     )
     details = depends | {"file": path.name, "parameters": whole, "parameters_added": whole - network}
     details |= {"task": task} if task else {}
-    return Candidate(name, restorer.restore_image, json.dumps(depends, sort_keys=True), details)
+    inform = None
+    if isinstance(guide, Oracle):
+        oracle = guide
+
+        def inform(degraded: Tensor, clean: Tensor) -> Guidance:
+            return Guidance(view=oracle.prepare_told(degraded, clean))
+
+    identity = json.dumps(depends, sort_keys=True)
+    return Candidate(name, restorer.restore_image, identity, details, inform=inform)

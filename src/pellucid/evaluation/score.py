@@ -148,7 +148,9 @@ class Evaluation:
 def _restored(candidate: Candidate, degraded: Tensor, clean: Tensor) -> tuple[Tensor, Cost]:
     if candidate.restore is None:
         return bicubic(degraded, *clean.shape[2:]), (None, None)
-    return measured(candidate.restore, degraded, on_gpu=candidate.details.get("device") == "cuda")
+    return measured(
+        partial(candidate.restored, clean=clean), degraded, on_gpu=candidate.details.get("device") == "cuda"
+    )
 
 
 def _measured(metrics: Mapping[str, Metric], restored: Tensor, clean: Tensor) -> dict[str, float]:

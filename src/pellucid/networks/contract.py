@@ -43,6 +43,8 @@ class Contract:
             on its own; 6 for the two views of a dual-pixel sensor, of which it makes one image.
         vector: the length of the prior's vector that it must be told; None where it needs none.
         words: whether it can be told in words what is wanted.
+        numbers: what it can be told in numbers, by name: `sigma`, the standard deviation of the noise on the scale
+            0..255; `ratio`, by how much light is to grow. What is not told, it estimates or has by its settings.
         looks: whether it finds something out by itself from the whole picture.
         samples: whether it restores in many steps from noise (`SamplingNetwork`).
         experts: whether it asks networks within it, as the prior's vector says (`networks.Experts`).
@@ -54,6 +56,7 @@ class Contract:
     channels: int = 3
     vector: int | None = None
     words: bool = False
+    numbers: tuple[str, ...] = ()
     looks: bool = False
     samples: bool = False
     experts: bool = False
