@@ -93,7 +93,7 @@ def orthogonalised(matrix: Tensor) -> Tensor:
     """A matrix with the singular vectors of `matrix` (rows, columns) and singular values near 1, about 0.7 to 1.2."""
     first, third, fifth = COEFFICIENTS
     wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.mT
-    result = wide / (wide.norm() + 1e-7)
+    result: Tensor = wide / (wide.norm() + 1e-7)
     for _ in range(ITERATIONS):
         square = result @ result.mT
         result = first * result + (third * square + fifth * square @ square) @ result
