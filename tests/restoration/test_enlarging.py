@@ -102,7 +102,7 @@ def test_files_of_all_kinds_keep_theirs(tmp_path, mode, depth):
 def test_metadata_tell_the_new_size(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
-    exif.get_ifd(0x8769).update({0xA002: 20, 0xA003: 12})
+    exif.get_ifd(0x8769).update({0xA002: 20, 0xA003: 12, 0x9214: (5, 4, 6, 2)})  # its subject: centre, width, height
     Image.new("RGB", (20, 12), (90, 120, 30)).save(tmp_path / "small.jpg", exif=exif, dpi=(300, 300))
     made = Restorer(bicubic_network(), scale=4)(tmp_path / "small.jpg")
     with Image.open(made) as large:
@@ -110,6 +110,7 @@ def test_metadata_tell_the_new_size(tmp_path):
         told = large.getexif()
         assert told.get(0x0112, 1) == 1
         assert (told.get_ifd(0x8769)[0xA002], told.get_ifd(0x8769)[0xA003]) == (48, 80)
+        assert told.get_ifd(0x8769)[0x9214] == (4 * 8, 4 * 5, 4 * 2, 4 * 6)  # upright, and four times as large
         assert large.info["dpi"] == (300, 300)
 
 
