@@ -156,3 +156,25 @@ def test_a_picture_that_no_memory_holds_is_refused(monkeypatch):
     monkeypatch.setattr(room, "available_memory", lambda device: 1 << 20)
     with pytest.raises(ImageError, match="choose a smaller scale"):
         Restorer(bicubic_network(), scale=8, memory="1GB").restore_image(torch.rand(1, 3, 64, 64))
+
+
+def test_all_orientations_are_asked_and_turned_back():
+    """The mean does not mind how a picture lies, and is that of the eight answers."""
+    torch.manual_seed(0)
+    network, image = Upscaler(width=4, blocks=1, scales=(2,)).eval(), torch.rand(1, 3, 10, 7)
+    one, all_eight = (Restorer(network, scale=2, orientations=more, precision="float32") for more in (False, True))
+    mean = all_eight.restore_image(image)
+    turned = all_eight.restore_image(torch.rot90(image, 1, (2, 3)).flip(3))
+    torch.testing.assert_close(torch.rot90(turned.flip(3), -1, (2, 3)), mean, atol=1e-5, rtol=0)
+    answers = []
+    for turns in range(4):
+        for flips in ([], [3]):
+            made = one.network(torch.rot90(image, turns, (2, 3)).flip(flips)).flip(flips)
+            answers.append(torch.rot90(made, -turns, (2, 3)))
+    torch.testing.assert_close(mean, torch.stack(answers).mean(0).clamp(0, 1), atol=1e-5, rtol=0)
+    assert not torch.allclose(mean, one.restore_image(image), atol=1e-4)
+
+
+def test_orientations_are_for_one_network():
+    with pytest.raises(SettingsError, match="orientations are for models that are one network"):
+        Restorer(Double(), orientations=True)

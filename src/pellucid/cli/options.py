@@ -24,6 +24,7 @@ __all__ = [
     "Json",
     "Memory",
     "Only",
+    "Orientations",
     "Out",
     "Passes",
     "Precision",
@@ -54,6 +55,7 @@ Device = Annotated[str, _restoring("device")]
 Precision = Annotated[str, _restoring("precision")]
 Scale = Annotated[float | None, _restoring("scale")]
 Engine = Annotated[str, _restoring("engine")]
+Orientations = Annotated[bool, _restoring("orientations")]
 Passes = Annotated[int | None, _restoring("passes")]
 Always = Annotated[bool, _restoring("always")]
 Only = Annotated[str | None, _restoring("only")]

@@ -17,6 +17,7 @@ from pellucid.cli.options import (
     Json,
     Memory,
     Only,
+    Orientations,
     Passes,
     Precision,
     Scale,
@@ -112,6 +113,7 @@ def restore(
     device: Device = DEFAULTS.device,
     precision: Precision = DEFAULTS.precision,
     engine: Engine = DEFAULTS.engine,
+    orientations: Orientations = DEFAULTS.orientations,
     passes: Passes = DEFAULTS.passes,
     check: Annotated[
         bool, typer.Option("--check", help="First say how far the engine's results are from torch's, on stderr.")
@@ -146,6 +148,7 @@ def restore(
         "precision": precision,
         "scale": scale,
         "engine": engine,
+        "orientations": orientations,
         "passes": passes,
         "always": always,
         "only": only,

@@ -123,6 +123,7 @@ def _candidate(name: str, restorer: Restorer, path: Path, weights: str, task: st
         "memory": restorer.options.memory,
         "strength": restorer.strength,
         "scale": restorer.options.scale,
+        "orientations": restorer.options.orientations,
         "passes": restorer.passes,
         "always": restorer.options.always,
         "only": restorer.wish.only,

@@ -40,6 +40,8 @@ class RestoreOptions:
             else torch.
         scale: by how much the sides grow, above 1 and up to 8; None leaves the size to the model: most keep it. A model
             that keeps the size restores first, and the embedded `upscale` then enlarges.
+        orientations: the mean of what the network makes of all eight orientations of the picture: a little better, and
+            eight times as slow. For models that are one network and look at nothing but the picture.
         passes: how often at most a model of experts restores a picture; None takes what its file says.
         always: restore also those pictures that the model's file says to leave alone.
         only: kinds of degradations, or a text with commas between them: a model of experts restores these alone, and
@@ -74,6 +76,10 @@ class RestoreOptions:
             "help": "Enlarge the sides by this, above 1 and up to 8, as in 4 or 2.5; the model is then `upscale`, "
             "unless --model says another, which restores before that.",
         },
+    )
+    orientations: bool = field(
+        default=False,
+        metadata={"help": "The mean over all eight orientations: a little better, eight times as slow."},
     )
     passes: int | None = field(
         default=None,

@@ -23,8 +23,9 @@ from pellucid.images.resizing import bicubic
 from pellucid.models.header import ONE_PASS, Policy
 from pellucid.models.hub import find_model
 from pellucid.models.load import load_model
-from pellucid.networks import Network, SamplingNetwork, contract_of, verbs_of
+from pellucid.networks import Experts, Network, SamplingNetwork, contract_of, verbs_of
 from pellucid.networks.contract import Plain
+from pellucid.networks.orientations import Orientations
 from pellucid.refinement import Boosted
 from pellucid.restoration.decision import Decision
 from pellucid.restoration.enlarging import sides_of, steps_to
@@ -86,6 +87,8 @@ class Restorer:
         self.options = RestoreOptions.of(**options)
         self.device = find_device(self.options.device)
         model = channels_last(model.eval().to(self.device))
+        if self.options.orientations:
+            model = _in_orientations(model)
         self.engine = chosen_engine(self.options.engine, model, self.device)
         int8 = eight_bits(self.engine, self.options.precision)
         if self.engine != "torch":
@@ -513,6 +516,16 @@ def _warn_of_looking_parts(network: nn.Module, tile: int | None) -> None:
                 stacklevel=3,
             )
             return
+
+
+def _in_orientations(model: nn.Module) -> Orientations:
+    """The model, asked about all orientations of each tile."""
+    if not isinstance(model, Network) or isinstance(model, Boosted | Experts | SamplingNetwork) or model.contract.looks:
+        raise SettingsError(
+            f"orientations are for models that are one network of pellucid's, which looks at nothing but the picture; "
+            f"{type(model).__name__} is not"
+        )
+    return Orientations(model).eval()
 
 
 def _embedded_enlarger(options: RestoreOptions) -> Restorer:
