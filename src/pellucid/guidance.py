@@ -29,6 +29,8 @@ class Guidance:
         grid: where the tiles lie in the whole pictures, (B, 4): top, left, bottom, right as fractions of the sides;
             None where they are whole.
         seed: of what is drawn at random; one number gives the same result again.
+        restored: what the network makes of these very pictures or crops, where that is known already, (B, 3, h, w); a
+            boosted network then asks it no more.
         own: what the network itself has found out, by names of its choosing: a kernel (B, k, k), an exponent (B, 1).
         parts: what networks within a network are told, by their names there.
     """
@@ -39,6 +41,7 @@ class Guidance:
     words: tuple[str, ...] | None = None
     grid: Tensor | None = None
     seed: int | None = None
+    restored: Tensor | None = None
     own: Mapping[str, Tensor] = field(default_factory=dict)
     parts: Mapping[str, "Guidance"] = field(default_factory=dict)
 
@@ -80,7 +83,7 @@ class Guidance:
         return replace(some, words=tuple(self.words[row] for row in rows.tolist()))
 
     def _mapped(self, change: Any) -> Self:
-        tensors = {name: getattr(self, name) for name in ("vector", "maps", "view", "grid")}
+        tensors = {name: getattr(self, name) for name in ("vector", "maps", "view", "grid", "restored")}
         return replace(
             self,
             **{name: None if value is None else change(value) for name, value in tensors.items()},

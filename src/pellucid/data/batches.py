@@ -26,7 +26,8 @@ class Batch:
         degraded: (B, 3, crop, crop).
         clean: the same places, (B, 3, crop, crop); None where no clean pictures exist.
         guidance: what is known of the whole photographs: where each crop lies (`grid`), and with a prior what it is
-            shown of them, prepared by it (`view`).
+            shown of them, prepared by it (`view`), and what a frozen network makes of the crops, where that is known
+            (`restored`).
         withheld: the samples whose prior must be taken for unknown, (B,) bool; None for none.
     """
 
@@ -81,11 +82,17 @@ class Batches:
         samples = self.samples(number, rank=rank)
         degraded, grid = (torch.stack([getattr(sample, part) for sample in samples]) for part in ("degraded", "grid"))
         clean = [sample.clean for sample in samples if sample.clean is not None]
+        restored = [sample.restored for sample in samples if sample.restored is not None]
         views = [self.view(sample.seen[None]) for sample in samples if self.view and sample.seen is not None]
         return Batch(
             degraded,
             torch.stack(clean) if clean else None,
-            Guidance(grid=grid, view=torch.cat(views) if views else None),
+            Guidance(
+                grid=grid,
+                view=torch.cat(views) if views else None,
+                # Of pairs whose results are known and others in one batch, nothing is known of all.
+                restored=torch.stack(restored) if len(restored) == len(samples) else None,
+            ),
             torch.rand(self.size, generator=self._generator(number, rank, self.size)) < self.dropout
             if self.dropout
             else None,

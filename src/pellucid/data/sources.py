@@ -21,7 +21,7 @@ from pellucid.degradations.camera import photographed
 from pellucid.errors import DataError
 from pellucid.images.padding import pad_to
 
-__all__ = ["Mixture", "Pairs", "PriorInput", "Sample", "Source", "Synthetic", "random_below"]
+__all__ = ["Images", "Mixture", "Pairs", "PriorInput", "Sample", "Source", "Synthetic", "random_below"]
 
 PriorInput = Literal["whole", "crop"]
 """What a prior is shown of a photograph: all of it, as when it restores, or the training crop alone."""
@@ -43,6 +43,7 @@ class Sample:
         degradation: what was done to it here; None where it was taken as it is.
         real: whether it was degraded when it was taken, and may have more than anybody knows.
         kind: what a real one suffers from, where that is known.
+        restored: what a network makes of the degraded picture, at the same place, (3, h, w); None where none was asked.
     """
 
     degraded: Tensor
@@ -52,6 +53,15 @@ class Sample:
     degradation: Degradation | None = None
     real: bool = False
     kind: str | None = None
+    restored: Tensor | None = None
+
+
+class Images(Protocol):
+    """Pictures by their number, each (3, H, W)."""
+
+    def __getitem__(self, index: int, /) -> Tensor:
+        """One of them."""
+        ...
 
 
 class Source(Protocol):
@@ -238,6 +248,8 @@ class Pairs:
         weights: how often each degradation is drawn, in proportion; None for all alike.
         match_exposure: bring each degraded photograph to the exposure of its clean partner
             (`exposure.matched_exposure`), so that of a dark one the noise is left. Not together with `wholes`.
+        restored: what a network makes of each degraded photograph, in the same order, of the same size. Not together
+            with what changes the degraded photographs.
     """
 
     def __init__(
@@ -251,12 +263,15 @@ class Pairs:
         degradations: Sequence[Family] = (),
         weights: Sequence[float] | None = None,
         match_exposure: bool = False,
+        restored: Images | None = None,
     ) -> None:
+        if (degradations or match_exposure) and restored is not None:
+            raise ValueError("what is restored of a photograph is not known of what is made of it")
         if (degradations or match_exposure) and wholes is not None:
             raise ValueError("what is done to a crop cannot be done to the photograph that it is from")
         if match_exposure and clean is None:
             raise ValueError("the exposure of a clean partner needs one")
-        self.match_exposure = match_exposure
+        self.match_exposure, self.restored = match_exposure, restored
         self.kind, self.degradations, self.weights = kind, degradations, weights
         kinds = [paths for paths in (degraded, clean, wholes) if paths is not None]
         if len({len(paths) for paths in kinds}) > 1:
@@ -291,14 +306,18 @@ class Pairs:
         elif prior_input:
             seen = crop
         partner = None if clean is None else pad_to(clean, side, side)[place].contiguous()
+        restored = self._restored(index)
+        if restored is not None:
+            restored = pad_to(_turned(restored, turns, mirrored), side, side)[place].contiguous()
         grid = torch.tensor(_inner(box, top, left, side, shape))
-        return Sample(crop, partner, grid, seen, degradation, real=True, kind=self.kind)
+        return Sample(crop, partner, grid, seen, degradation, real=True, kind=self.kind, restored=restored)
 
     def example(self, index: int) -> Sample:
         """A pair as it is."""
         degraded, clean = self._pair(index)
         seen = degraded if self.wholes is None else self.wholes[index]
-        return Sample(degraded, clean, torch.tensor(self._box(index)), seen, real=True, kind=self.kind)
+        grid, restored = torch.tensor(self._box(index)), self._restored(index)
+        return Sample(degraded, clean, grid, seen, real=True, kind=self.kind, restored=restored)
 
     def files(self) -> Iterator[Path]:
         """See `Source`."""
@@ -330,7 +349,28 @@ class Pairs:
             degradations=self.degradations,
             weights=self.weights,
             match_exposure=self.match_exposure,
+            restored=None if self.restored is None else _Chosen(self.restored, kept),
         )
+
+    def with_restored(self, restored: Images) -> "Pairs":
+        """The same pairs, with what a network makes of each degraded photograph, in their order."""
+        files = [None if each is None else each.paths for each in (self.degraded, self.clean, self.wholes)]
+        degraded, *others = files
+        assert degraded is not None
+        return Pairs(degraded, *others, kind=self.kind, restored=restored)
+
+    def _restored(self, index: int) -> Tensor | None:
+        """What a network makes of a degraded photograph, where that is known."""
+        if self.restored is None:
+            return None
+        restored = self.restored[index]
+        height, width = self.degraded.size(index)
+        if restored.shape != (3, height, width):
+            raise DataError(
+                f"{self.degraded.paths[index]}: {width} x {height} pixels, and what is restored of it "
+                f"{restored.shape[2]} x {restored.shape[1]}"
+            )
+        return restored
 
     def _pair(self, index: int) -> tuple[Tensor, Tensor | None]:
         degraded = self.degraded[index]
@@ -351,6 +391,17 @@ class Pairs:
         if index not in self._boxes:
             self._boxes[index] = find_crop(self.degraded[index], self.wholes[index]) or WHOLE
         return self._boxes[index]
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """Some of the pictures, by new numbers."""
+
+    images: Images
+    numbers: Sequence[int]
+
+    def __getitem__(self, index: int) -> Tensor:
+        return self.images[self.numbers[index]]
 
 
 def _family(families: Sequence[Family], weights: Sequence[float] | None, generator: torch.Generator) -> Family:

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from pellucid.evaluation.remembering import Remembered
 from pellucid.files import sha256_of
 from pellucid.models.hub import find_model
 from pellucid.models.load import load_model
@@ -51,6 +52,7 @@ def candidates_of(
     alone: bool = False,
     network: nn.Module | None = None,
     import_network: bool = False,
+    remembered: Remembered | None = None,
     **options: Any,
 ) -> list[Candidate]:
     """The models of these names or files, in order.
@@ -60,6 +62,7 @@ def candidates_of(
         alone: the network of each boosted model is a candidate of its own, too, before it.
         network: of the user's own, for the one model that is named.
         import_network: import those that model files name instead, as `load_model` does: this runs their code.
+        remembered: shared by models of the same network, each of which then restores a picture once for all.
         options: of `RestoreOptions`.
 
     Raises:
@@ -73,11 +76,12 @@ def candidates_of(
         path = find_model(name)
         loaded = load_model(path, network=network, import_network=import_network)
         policy = loaded.header.policy
-        restorer = Restorer(loaded.module, policy=policy, **options)
+        module = loaded.module if remembered is None else remembered.within(loaded.module)
+        restorer = Restorer(module, policy=policy, **options)
         task = str(loaded.header.card.get("task", ""))
         digest = sha256_of(path)
-        if alone and isinstance(loaded.module, Boosted) and loaded.module.refinement is not None:
-            unboosted = Restorer(loaded.module.unrefined(), policy=policy, **options)
+        if alone and isinstance(module, Boosted) and module.refinement is not None:
+            unboosted = Restorer(module.unrefined(), policy=policy, **options)
             found.append(_candidate(f"{name} (network alone)", unboosted, path, f"{digest} network", task))
         found.append(_candidate(name, restorer, path, digest, task))
     return found

@@ -23,10 +23,11 @@ from pellucid.networks import (
     PReNet,
     PromptIR,
     Restormer,
+    Results,
     UNet,
     ZeroDCE,
 )
-from pellucid.refinement import PTGRM, FeatureRefinement
+from pellucid.refinement import PTGRM, ColourMatrix, FeatureRefinement
 
 __all__ = ["NETWORKS", "REFINEMENTS", "build_network", "module_within", "network_name"]
 
@@ -71,6 +72,7 @@ NETWORKS: Mapping[str, Callable[..., Network]] = {
     "prenet": PReNet,
     "promptir": PromptIR,
     "restormer": Restormer,
+    "results": Results,
     "ruas": RUAS,
     "sci": SCI,
     "unet": UNet,
@@ -79,10 +81,11 @@ NETWORKS: Mapping[str, Callable[..., Network]] = {
 """F: what builds each network, given its settings."""
 
 REFINEMENTS: Mapping[str, Callable[..., nn.Module]] = {
+    "colour-matrix": ColourMatrix,
     "ptgrm": PTGRM,
     "ptgrm-features": FeatureRefinement,
 }
-"""R: the refinement of an image, and that of a network's features."""
+"""R: the refinement of an image, the humblest one that it must beat, and that of a network's features."""
 
 
 def build_network(name: str, settings: Mapping[str, Any] | None = None) -> Network:

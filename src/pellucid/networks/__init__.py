@@ -18,6 +18,7 @@ from pellucid.networks.pairlie import PairLIE
 from pellucid.networks.prenet import PReNet
 from pellucid.networks.promptir import PromptIR
 from pellucid.networks.restormer import Restormer
+from pellucid.networks.results import Results
 from pellucid.networks.ruas import RUAS
 from pellucid.networks.sci import SCI
 from pellucid.networks.unet import UNet
@@ -41,6 +42,7 @@ __all__ = [
     "PairLIE",
     "PromptIR",
     "Restormer",
+    "Results",
     "SamplingNetwork",
     "UNet",
     "ZeroDCE",

@@ -205,6 +205,13 @@ class Restorer:
             return verbs_of(self.model).look(image, known.to(self.device), cut=cut)
 
     @torch.no_grad()
+    def unrefined(self, degraded: Tensor) -> Tensor:
+        """What the network alone makes of a picture (1, 3, H, W) in [0, 1], any size: float32, CPU, not clamped."""
+        image = degraded.float().to(self.device, memory_format=torch.channels_last)
+        joined = over_tiles(self._restore, image, self.look(image), self.tiles(image), scale=self.scale)
+        return joined.contiguous().cpu()
+
+    @torch.no_grad()
     def _restored(
         self,
         degraded: Tensor,

@@ -14,7 +14,15 @@ from pellucid.errors import DataError, unknown_name
 from pellucid.training.places import Place, check_places
 from pellucid.training.section import Section, Weight
 
-__all__ = ["DataSettings", "PairSettings", "SourceSettings", "WeightedSource", "describe_data", "split_sources"]
+__all__ = [
+    "DataSettings",
+    "PairSettings",
+    "SourceSettings",
+    "WeightedSource",
+    "describe_data",
+    "restored_files",
+    "split_sources",
+]
 
 
 class PairSettings(Section):
@@ -23,6 +31,9 @@ class PairSettings(Section):
     degraded: Place
     clean: Place | None = None
     """May be left out where the loss needs no clean photographs."""
+    restored: Place | None = None
+    """What another program, or a network that is not at hand, made of the degraded ones, by the same names and of the
+    same sizes: R is trained on it, and F is not run."""
 
 
 class SourceSettings(Section):
@@ -73,6 +84,9 @@ class SourceSettings(Section):
             raise ValueError("whole: degradations are done to crops, not to the photographs that they are from")
         if self.match_exposure and (self.whole is not None or (self.pairs is not None and self.pairs.clean is None)):
             raise ValueError("match_exposure: needs clean partners, and photographs that are whole themselves")
+        fixed = self.degradations is None and not self.match_exposure
+        if self.pairs is not None and self.pairs.restored is not None and not fixed:
+            raise ValueError("pairs.restored: what was restored of photographs is not known of what is made of them")
         if self.kind is not None and self.kind not in KINDS:
             raise ValueError(unknown_name("kind of degradation", self.kind, KINDS))
         return self
@@ -209,6 +223,7 @@ def _split_pairs(pairs: PairSettings, source: SourceSettings) -> tuple[Pairs, Pa
 def _pairs(found: Sequence[tuple[Path, Path | None]], pairs: PairSettings, source: SourceSettings) -> Pairs:
     degraded = [path for path, _ in found]
     clean = None if pairs.clean is None else [path for _, path in found if path is not None]
+    restored = None if pairs.restored is None else Photographs(restored_files(degraded, pairs))
     wholes = None if source.whole is None else _wholes(degraded, pairs.degraded, source.whole)
     drawn, weights = _drawn(source)
     return Pairs(
@@ -219,7 +234,24 @@ def _pairs(found: Sequence[tuple[Path, Path | None]], pairs: PairSettings, sourc
         degradations=drawn,
         weights=weights,
         match_exposure=source.match_exposure,
+        restored=restored,
     )
+
+
+def restored_files(degraded: Sequence[Path], pairs: PairSettings) -> list[Path]:
+    """The result of each degraded file, by its name.
+
+    Raises:
+        DataError: some have none; each is named.
+    """
+    assert pairs.restored is not None
+    known = by_name(pairs.restored)
+    names = [path.relative_to(pairs.degraded).with_suffix("").as_posix() for path in degraded]
+    missing = [str(path) for path, name in zip(degraded, names, strict=True) if name not in known]
+    if missing:
+        shown = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
+        raise DataError(f"{len(missing)} files without a result of the same name in {pairs.restored}: {shown}")
+    return [known[name] for name in names]
 
 
 def _wholes(degraded: Sequence[Path], folder: Path, whole: Path) -> list[Path]:

@@ -69,6 +69,7 @@ def _restored(run: Run, example: Sample) -> dict[str, Tensor]:
         return {"psnr": module(padded)[:, :, : degraded.shape[2], : degraded.shape[3]]}
     assert example.seen is not None
     view = module.prior.prepare(example.seen[None].to(device))
-    told = Guidance(view=view, grid=example.grid[None].to(device))
+    known = None if example.restored is None else example.restored[None].to(device)
+    told = Guidance(view=view, grid=example.grid[None].to(device), restored=known)
     refined, restored = module(degraded, told, both=True)
     return {"psnr": refined, "psnr_network": restored}
