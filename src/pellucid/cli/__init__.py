@@ -6,7 +6,20 @@ import warnings
 
 import typer
 
-from pellucid.cli import ablate, data, degrade, diagnose, distill, evaluate, explain, models, restore, study, train
+from pellucid.cli import (
+    ablate,
+    boost,
+    data,
+    degrade,
+    diagnose,
+    distill,
+    evaluate,
+    explain,
+    models,
+    restore,
+    study,
+    train,
+)
 from pellucid.errors import PellucidError, SettingsError, one_line
 from pellucid.version import __version__
 
@@ -29,6 +42,7 @@ for verb in (
     ablate.ablate,
     explain.explain,
     train.train,
+    boost.boost,
     distill.distill,
     study.study,
 ):

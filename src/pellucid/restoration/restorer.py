@@ -212,6 +212,27 @@ class Restorer:
         return joined.contiguous().cpu()
 
     @torch.no_grad()
+    def refined(self, restored: Tensor, degraded: Tensor) -> Tensor:
+        """What R alone makes of a result that is there already, such as another program's.
+
+        Args:
+            restored: (1, 3, H, W) in [0, 1].
+            degraded: what it was restored from, the same shape.
+
+        Returns:
+            The same shape, in [0, 1], float32, CPU.
+
+        Raises:
+            ModelError: the values are not finite.
+        """
+        one, other = (
+            image.float().to(self.device, memory_format=torch.channels_last) for image in (restored, degraded)
+        )
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
+            result = verbs_of(self.model).refine(one, other, self.look(other, cut=False), memory=self.memory)
+        return self._finished(result.float(), other).contiguous().cpu()
+
+    @torch.no_grad()
     def _restored(
         self,
         degraded: Tensor,

@@ -22,6 +22,7 @@ __all__ = [
     "describe_data",
     "restored_files",
     "split_sources",
+    "with_results",
 ]
 
 
@@ -223,7 +224,9 @@ def _split_pairs(pairs: PairSettings, source: SourceSettings) -> tuple[Pairs, Pa
 def _pairs(found: Sequence[tuple[Path, Path | None]], pairs: PairSettings, source: SourceSettings) -> Pairs:
     degraded = [path for path, _ in found]
     clean = None if pairs.clean is None else [path for _, path in found if path is not None]
-    restored = None if pairs.restored is None else Photographs(restored_files(degraded, pairs))
+    restored = None
+    if pairs.restored is not None:
+        restored = Photographs(restored_files(degraded, pairs.degraded, pairs.restored))
     wholes = None if source.whole is None else _wholes(degraded, pairs.degraded, source.whole)
     drawn, weights = _drawn(source)
     return Pairs(
@@ -238,19 +241,25 @@ def _pairs(found: Sequence[tuple[Path, Path | None]], pairs: PairSettings, sourc
     )
 
 
-def restored_files(degraded: Sequence[Path], pairs: PairSettings) -> list[Path]:
+def with_results(source: Source, degraded: Path, restored: Path) -> Source:
+    """Pairs with what a network made of each degraded photograph of a folder, in another. Raises DataError, as
+    `restored_files` does."""
+    assert isinstance(source, Pairs)
+    return source.with_restored(Photographs(restored_files(source.degraded.paths, degraded, restored)))
+
+
+def restored_files(degraded: Sequence[Path], folder: Path, restored: Path) -> list[Path]:
     """The result of each degraded file, by its name.
 
     Raises:
         DataError: some have none; each is named.
     """
-    assert pairs.restored is not None
-    known = by_name(pairs.restored)
-    names = [path.relative_to(pairs.degraded).with_suffix("").as_posix() for path in degraded]
+    known = by_name(restored)
+    names = [path.relative_to(folder).with_suffix("").as_posix() for path in degraded]
     missing = [str(path) for path, name in zip(degraded, names, strict=True) if name not in known]
     if missing:
         shown = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
-        raise DataError(f"{len(missing)} files without a result of the same name in {pairs.restored}: {shown}")
+        raise DataError(f"{len(missing)} files without a result of the same name in {restored}: {shown}")
     return [known[name] for name in names]
 
 

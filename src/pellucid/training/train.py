@@ -39,7 +39,7 @@ from pellucid.training.run_folder import is_main_process, logged_steps, start
 from pellucid.training.settings import Recipe
 from pellucid.training.validation import validate
 
-__all__ = ["build_module", "prepare", "run_of", "train"]
+__all__ = ["build_module", "prepare", "run_of", "train", "with_outputs"]
 
 
 def train(
@@ -133,17 +133,22 @@ def prepare(recipe: Recipe, folder: Path) -> tuple[Run, Source]:
     training, held_out = split_sources(recipe.data)
     module = build_module(recipe, training)
     if recipe.network.cache is not None:
-        training, held_out = (_with_outputs(source, module, recipe.network.cache) for source in (training, held_out))
+        training, held_out = (with_outputs(source, module, recipe.network.cache) for source in (training, held_out))
     to_teach = _gate_to_teach(module, recipe)
     if to_teach is not None:
         check_gate(to_teach[0], training)
     return run_of(module, objective, recipe, training, folder), held_out
 
 
-def _with_outputs(source: Source, module: nn.Module, folder: Path) -> Source:
-    """Pairs with what the frozen network of a module makes of each, kept in a folder."""
-    assert isinstance(source, Pairs)
+def with_outputs(source: Source, module: nn.Module, folder: Path) -> Source:
+    """Pairs with what the frozen network of a boosted module makes of each, kept in a folder.
+
+    Raises:
+        SettingsError: the network gives something else with each prior, or the photographs do not stay as they are.
+    """
     assert isinstance(module, Boosted)
+    if not isinstance(source, Pairs) or source.degradations or source.match_exposure:
+        raise SettingsError("network.cache: pictures that are drawn anew never come again")
     if contract_of(module.network).vector is not None:
         raise SettingsError("network.cache: a network that the prior guides gives something else with each prior")
     return source.with_restored(Outputs(module.network, source.degraded, folder))
