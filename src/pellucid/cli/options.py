@@ -28,6 +28,7 @@ __all__ = [
     "Passes",
     "Precision",
     "Resume",
+    "Scale",
     "Skip",
     "Strength",
     "Tile",
@@ -52,6 +53,7 @@ Memory = Annotated[str | None, _restoring("memory")]
 Device = Annotated[str, _restoring("device")]
 Precision = Annotated[str, _restoring("precision")]
 Engine = Annotated[str, _restoring("engine")]
+Scale = Annotated[float | None, _restoring("scale")]
 Passes = Annotated[int | None, _restoring("passes")]
 Always = Annotated[bool, _restoring("always")]
 Only = Annotated[str | None, _restoring("only")]

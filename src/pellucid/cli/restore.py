@@ -19,6 +19,7 @@ from pellucid.cli.options import (
     Only,
     Passes,
     Precision,
+    Scale,
     Skip,
     Strength,
     Tile,
@@ -41,11 +42,13 @@ def restore(
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="A file for one photograph, else a folder.")],
     model: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="A name (`pellucid models`), a model file, weights of a published network, or hf:owner/repository."
+            help="A name (`pellucid models`), a model file, weights of a published network, or hf:owner/repository; "
+            "default if not given, or upscale with --scale."
         ),
-    ] = "default",
+    ] = None,
+    scale: Scale = DEFAULTS.scale,
     strength: Strength = DEFAULTS.strength,
     recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Go into the folders of a folder.")] = False,
     overwrite: Annotated[
@@ -115,7 +118,10 @@ def restore(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Restore photographs. Size, bit depth, alpha, colour profile and metadata stay as they are."""
+    """Restore photographs, and with --scale enlarge them.
+
+    Size, but for --scale, bit depth, alpha, colour profile and metadata stay as they are.
+    """
     from pellucid import images, load
     from pellucid.batch.change import foresee
     from pellucid.batch.inputs import expand
@@ -130,6 +136,7 @@ def restore(
     from pellucid.restoration.options import RestoreOptions
 
     _refuse_contradictions(inputs, out, watch=watch, dry_run=dry_run, settle=settle, name=name, format=format)
+    model = model or ("default" if scale is None else "upscale")
     part = None if shard is None else parse_shard(shard)
     restoring: dict[str, Any] = {
         "strength": strength,
@@ -138,6 +145,7 @@ def restore(
         "device": device,
         "precision": precision,
         "engine": engine,
+        "scale": scale,
         "passes": passes,
         "always": always,
         "only": only,

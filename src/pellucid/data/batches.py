@@ -24,9 +24,10 @@ class Batch:
 
     Attributes:
         degraded: (B, 3, crop, crop).
-        clean: the same places, (B, 3, crop, crop); None where no clean pictures exist.
-        guidance: what is known of the whole photographs: where each crop lies (`grid`), and with a prior what it is
-            shown of them, prepared by it (`view`).
+        clean: the same places, (B, 3, crop, crop), or larger by the guidance's scale; None where no clean pictures
+            exist.
+        guidance: what is known of the whole photographs: where each crop lies (`grid`), with a prior what it is shown
+            of them, prepared by it (`view`), and how much larger the clean ones are (`scale`).
         withheld: the samples whose prior must be taken for unknown, (B,) bool; None for none.
     """
 
@@ -90,7 +91,11 @@ class Batches:
         return Batch(
             degraded,
             torch.stack(clean) if clean else None,
-            Guidance(grid=grid, view=torch.cat(views) if views else None),
+            Guidance(
+                grid=grid,
+                view=torch.cat(views) if views else None,
+                scale=None if samples[0].scale == 1 else samples[0].scale,
+            ),
             torch.rand(self.size, generator=self._generator(number, rank, self.size)) < self.dropout
             if self.dropout
             else None,
@@ -100,9 +105,10 @@ class Batches:
         """The samples of batch `number` of process `rank`."""
         # Each has a generator of its own: what one draws changes nothing in the others.
         generators = [self._generator(number, rank, place) for place in range(self.size)]
+        source = self.source.turn(number)
         return [
-            self.source.sample(
-                int(torch.randint(len(self.source), (), generator=generator)), self.crop, generator, self.prior_input
+            source.sample(
+                int(torch.randint(len(source), (), generator=generator)), self.crop, generator, self.prior_input
             )
             for generator in generators
         ]

@@ -34,6 +34,7 @@ from pellucid.networks import (
     SwinIR,
     Uformer,
     UNet,
+    Upscaler,
     URetinexNet,
     ZeroDCE,
 )
@@ -96,6 +97,7 @@ NETWORKS: Mapping[str, Callable[..., Network]] = {
     "ruas": RUAS,
     "sci": SCI,
     "unet": UNet,
+    "upscaler": Upscaler,
     "zero_dce": ZeroDCE,
 }
 """F: what builds each network, given its settings."""

@@ -31,6 +31,7 @@ from pellucid.networks.snr_aware import SNRAware
 from pellucid.networks.swinir import SwinIR
 from pellucid.networks.uformer import Uformer
 from pellucid.networks.unet import UNet
+from pellucid.networks.upscaler import Upscaler
 from pellucid.networks.uretinex_net import URetinexNet
 from pellucid.networks.zero_dce import ZeroDCE
 
@@ -65,6 +66,7 @@ __all__ = [
     "UNet",
     "URetinexNet",
     "Uformer",
+    "Upscaler",
     "ZeroDCE",
     "contract_of",
     "module_of",

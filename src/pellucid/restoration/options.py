@@ -19,6 +19,9 @@ SMALLEST_TILE = 64
 SMALLEST_MEMORY = 16 << 20
 """Bytes; with less nothing can be done."""
 
+LARGEST_SCALE = 8
+"""By which the sides can grow."""
+
 
 @dataclass(frozen=True)
 class RestoreOptions:
@@ -35,6 +38,8 @@ class RestoreOptions:
             and onnx; or "auto": what the device is faster with, and 8 bits only where the picture's noise hides it.
         engine: "torch", "openvino", "onnx"; or "auto" for openvino where it is installed and has this model's graphs,
             else torch.
+        scale: by how much the sides grow, above 1 and up to 8; None leaves the size to the model: most keep it. A model
+            that keeps the size restores first, and the embedded `upscale` then enlarges.
         passes: how often at most a model of experts restores a picture; None takes what its file says.
         always: restore also those pictures that the model's file says to leave alone.
         only: kinds of degradations, or a text with commas between them: a model of experts restores these alone, and
@@ -62,6 +67,13 @@ class RestoreOptions:
     engine: Engine = field(
         default="auto",
         metadata={"help": "auto, torch, openvino or onnx; auto takes OpenVINO once it has been used with this model."},
+    )
+    scale: float | None = field(
+        default=None,
+        metadata={
+            "help": "Enlarge the sides by this, above 1 and up to 8, as in 4 or 2.5; the model is then `upscale`, "
+            "unless --model says another, which restores before that.",
+        },
     )
     passes: int | None = field(
         default=None,
@@ -100,6 +112,8 @@ class RestoreOptions:
         for name, known in (("precision", Precision), ("engine", Engine)):
             if getattr(self, name) not in get_args(known):
                 raise SettingsError(f"{name} must be {' or '.join(get_args(known))}, got {getattr(self, name)!r}")
+        if self.scale is not None:
+            _check_scale(self.scale)
         if self.passes is not None and (type(self.passes) is not int or self.passes < 1):
             raise SettingsError(f"passes must be a whole number, 1 or more, got {self.passes!r}")
         for name in ("only", "skip"):
@@ -118,6 +132,12 @@ class RestoreOptions:
             if name not in known:
                 raise SettingsError(unknown_name("option", name, known))
         return cls(**given)
+
+
+def _check_scale(scale: Any) -> None:
+    """Raises SettingsError for what is no number above 1 and up to the largest."""
+    if isinstance(scale, bool) or not isinstance(scale, int | float) or not 1 < scale <= LARGEST_SCALE:
+        raise SettingsError(f"scale must be a number above 1 and up to {LARGEST_SCALE}, got {scale!r}")
 
 
 def parse_memory(text: str) -> int:

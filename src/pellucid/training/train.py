@@ -132,6 +132,11 @@ def run_of(module: nn.Module, objective: Objective, recipe: Recipe, training: So
     multiple = contract_of(module).multiple
     if data.crop % multiple:
         raise SettingsError(f"data.crop: must be divisible by {multiple} for this network, got {data.crop}")
+    unknown = set(data.scales) - set(contract_of(module).scales)
+    if unknown:
+        raise SettingsError(f"data.scales: this network does not enlarge by {', '.join(map(str, sorted(unknown)))}")
+    if contract_of(module).scale != 1 and not data.scales:
+        raise SettingsError("data.scales: a network that enlarges needs to know how small its pictures are made")
     view = partial(shown, module.prior) if isinstance(module, Boosted) else None
     prior_input: PriorInput | None = data.view if view is not None else "whole" if data.degrade_whole else None
     batches = Batches(training, data.crop, settings.batch, settings.seed, view, prior_input, settings.prior_dropout)

@@ -90,8 +90,9 @@ def _restored(run: Run, example: Sample) -> dict[str, Tensor]:
     module, device = run.module, next(run.module.parameters()).device
     degraded = example.degraded[None].to(device)
     if not isinstance(module, Boosted):
-        padded = pad_to_multiple(degraded, contract_of(module).multiple)
-        return {"psnr": module(padded)[:, :, : degraded.shape[2], : degraded.shape[3]]}
+        padded, scale = pad_to_multiple(degraded, contract_of(module).multiple), example.scale
+        restored = module(padded) if scale == 1 else module(padded, Guidance(scale=scale))
+        return {"psnr": restored[:, :, : degraded.shape[2] * scale, : degraded.shape[3] * scale]}
     assert example.seen is not None
     partner = None if example.seen_clean is None else example.seen_clean[None].to(device)
     view = shown(module.prior, example.seen[None].to(device), partner)
