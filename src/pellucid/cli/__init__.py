@@ -8,14 +8,18 @@ import typer
 
 from pellucid.cli import (
     ablate,
+    bench,
     boost,
+    calibrate,
     data,
     degrade,
     diagnose,
     distill,
     evaluate,
     explain,
+    export,
     models,
+    probe,
     restore,
     study,
     train,
@@ -41,9 +45,13 @@ for verb in (
     evaluate.compare,
     ablate.ablate,
     explain.explain,
+    probe.probe,
     train.train,
     boost.boost,
     distill.distill,
+    export.export,
+    calibrate.calibrate,
+    bench.bench,
     study.study,
 ):
     app.command()(verb)
