@@ -79,13 +79,13 @@ def _spectrum(luma: Tensor) -> Tensor:
 
 def _binned(power: Tensor) -> Tensor:
     """Means of (BLOCK, BLOCK / 2 + 1) over rings and directions, (RADII * DIRECTIONS,)."""
-    among = torch.from_numpy(_rings()).to(power.device)
-    return (among @ power.flatten()) / among.sum(1).clamp_min(1)  # beyond a row's end only diagonals are left
+    return torch.from_numpy(_rings()).to(power.device) @ power.flatten()
 
 
 @cache
 def _rings() -> NDArray[np.float32]:
-    """Which frequencies, (BLOCK * (BLOCK / 2 + 1)), belong to each ring and direction, (RADII * DIRECTIONS), as 0 or 1.
+    """What each frequency, of (BLOCK * (BLOCK / 2 + 1)), counts in the mean of each ring and direction, (RADII *
+    DIRECTIONS).
 
     By numpy, so that a graph of the traces holds it as it is.
     """
@@ -93,7 +93,9 @@ def _rings() -> NDArray[np.float32]:
     ring = np.rint(BLOCK * np.hypot(down, across)).astype(int) - 1
     turn = np.rint(np.arctan2(down, across + 0 * down) / (math.pi / DIRECTIONS)).astype(int) % DIRECTIONS
     bins = np.where((ring >= 0) & (ring < RADII), ring * DIRECTIONS + turn, -1).flatten()
-    return (bins[None] == np.arange(RADII * DIRECTIONS)[:, None]).astype(np.float32)
+    among = (bins[None] == np.arange(RADII * DIRECTIONS)[:, None]).astype(np.float32)
+    # Beyond a row's end only diagonals are left: in some there is nothing.
+    return among / np.maximum(among.sum(1, keepdims=True), 1)
 
 
 def _periods(luma: Tensor) -> Tensor:

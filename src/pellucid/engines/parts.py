@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from pellucid.engines.graphs import graph_file, kept_graph, key_of, to_onnx, weights_key
 from pellucid.engines.int8 import Ranges, quantised
@@ -22,6 +21,7 @@ from pellucid.engines.noise import ROUGH, noise_floor
 from pellucid.engines.sessions import SESSIONS, Precision, Session
 from pellucid.errors import ModelError
 from pellucid.guidance import NOTHING, Guidance
+from pellucid.images.padding import pad_to
 from pellucid.networks import Experts, Identity, Network
 from pellucid.refinement import PTGRM, Boosted
 
@@ -110,8 +110,7 @@ class NetworkOnEngine(Network):
         self._fixed[precision == "bfloat16", *shape] = session
         while len(self._fixed) > SHAPES:
             self._fixed.popitem(last=False)
-        grown = F.pad(image, (0, shape[2] - width, 0, shape[1] - height), mode="replicate")
-        return session(grown)[:, :, : height * self.contract.scale, : width * self.contract.scale]
+        return session(pad_to(image, *shape[1:]))[:, :, : height * self.contract.scale, : width * self.contract.scale]
 
     @cached_property
     def _rounded_graph(self) -> bytes:
