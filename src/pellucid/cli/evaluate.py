@@ -12,6 +12,7 @@ from pellucid.cli.options import (
     ImportNetwork,
     Json,
     Memory,
+    Orientations,
     Passes,
     Precision,
     Tile,
@@ -105,6 +106,7 @@ def evaluate(
     device: Device = DEFAULTS.device,
     precision: Precision = DEFAULTS.precision,
     engine: Engine = DEFAULTS.engine,
+    orientations: Orientations = DEFAULTS.orientations,
     passes: Passes = DEFAULTS.passes,
     json: Json = False,
 ) -> None:
@@ -140,6 +142,7 @@ def evaluate(
             device=device,
             precision=precision,
             engine=engine,
+            orientations=orientations,
             passes=passes,
         ),
     ]

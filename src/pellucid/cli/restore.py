@@ -17,6 +17,7 @@ from pellucid.cli.options import (
     Json,
     Memory,
     Only,
+    Orientations,
     Passes,
     Precision,
     Scale,
@@ -112,6 +113,7 @@ def restore(
     device: Device = DEFAULTS.device,
     precision: Precision = DEFAULTS.precision,
     engine: Engine = DEFAULTS.engine,
+    orientations: Orientations = DEFAULTS.orientations,
     passes: Passes = DEFAULTS.passes,
     check: Annotated[
         bool, typer.Option("--check", help="First say how far the engine's results are from torch's, on stderr.")
@@ -144,8 +146,14 @@ def restore(
         "memory": memory,
         "device": device,
         "precision": precision,
+<<<<<<< HEAD
         "engine": engine,
         "scale": scale,
+=======
+        "scale": scale,
+        "engine": engine,
+        "orientations": orientations,
+>>>>>>> h-upscale
         "passes": passes,
         "always": always,
         "only": only,

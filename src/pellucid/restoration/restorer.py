@@ -23,8 +23,9 @@ from pellucid.images.resizing import bicubic
 from pellucid.models.header import ONE_PASS, Policy
 from pellucid.models.hub import find_model
 from pellucid.models.load import load_model
-from pellucid.networks import Network, SamplingNetwork, contract_of, verbs_of
+from pellucid.networks import Experts, Network, SamplingNetwork, contract_of, verbs_of
 from pellucid.networks.contract import Plain
+from pellucid.networks.orientations import Orientations
 from pellucid.refinement import Boosted
 from pellucid.restoration.decision import Decision
 from pellucid.restoration.enlarging import sides_of, steps_to
@@ -57,21 +58,26 @@ class Diagnoser(Protocol):
 class Restorer:
     """Restores pictures with any model.
 
-    The model looks at the whole picture once. The network then runs over overlapping tiles that fit the memory; the
-    refinement, whose statistics are those of the whole picture, runs over windows without changing its result.
+        The model looks at the whole picture once. The network then runs over overlapping tiles that fit the memory; the
+        refinement, whose statistics are those of the whole picture, runs over windows without changing its result.
 
-    Args:
-        model: a network or a `Boosted`, images (B, 3, H, W) in [0, 1] to images; it is moved to the device and put in
-            evaluation mode.
-        name: of the model, for the record of what was done; without one, the class of its network.
-        policy: what the model's file says of how it restores.
-        diagnoser: asked first what is wrong with a picture, where the policy says to leave some alone; None takes the
-            embedded one, for a model that does not diagnose by itself.
-        options: of `RestoreOptions`, by name: strength, tile, memory, device, precision, engine, scale, passes, always,
-            only, skip.
+        Args:
+            model: a network or a `Boosted`, images (B, 3, H, W) in [0, 1] to images; it is moved to the device and put in
+                evaluation mode.
+            name: of the model, for the record of what was done; without one, the class of its network.
+            policy: what the model's file says of how it restores.
+            diagnoser: asked first what is wrong with a picture, where the policy says to leave some alone; None takes the
+                embedded one, for a model that does not diagnose by itself.
+    <<<<<<< HEAD
+            options: of `RestoreOptions`, by name: strength, tile, memory, device, precision, engine, scale, passes, always,
+                only, skip.
+    =======
+            options: of `RestoreOptions`, by name: strength, tile, memory, device, precision, engine, scale, passes,
+                always, only, skip.
+    >>>>>>> h-upscale
 
-    Raises:
-        SettingsError: an option that cannot be, or that the model cannot follow.
+        Raises:
+            SettingsError: an option that cannot be, or that the model cannot follow.
     """
 
     def __init__(
@@ -86,6 +92,8 @@ class Restorer:
         self.options = RestoreOptions.of(**options)
         self.device = find_device(self.options.device)
         model = channels_last(model.eval().to(self.device))
+        if self.options.orientations:
+            model = _in_orientations(model)
         self.engine = chosen_engine(self.options.engine, model, self.device)
         int8 = eight_bits(self.engine, self.options.precision)
         if self.engine != "torch":
@@ -543,9 +551,20 @@ def _warn_of_looking_parts(network: nn.Module, tile: int | None) -> None:
             return
 
 
+def _in_orientations(model: nn.Module) -> Orientations:
+    """The model, asked about all orientations of each tile."""
+    if not isinstance(model, Network) or isinstance(model, Boosted | Experts | SamplingNetwork) or model.contract.looks:
+        raise SettingsError(
+            f"orientations are for models that are one network of pellucid's, which looks at nothing but the picture; "
+            f"{type(model).__name__} is not"
+        )
+    return Orientations(model).eval()
+
+
 def _embedded_enlarger(options: RestoreOptions) -> Restorer:
     """What enlarges the results of a model that keeps the size."""
-    like = {name: getattr(options, name) for name in ("scale", "tile", "memory", "device", "precision")}
+    like = {name: getattr(options, name) for name in ("scale", "tile", "memory", "device")}
+    like["precision"] = "auto" if options.precision == "int8" else options.precision
     return Restorer(load_model(find_model(ENLARGER)).module, name=ENLARGER, **like)
 
 
