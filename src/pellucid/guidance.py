@@ -29,15 +29,10 @@ class Guidance:
         grid: where the tiles lie in the whole pictures, (B, 4): top, left, bottom, right as fractions of the sides;
             None where they are whole.
         seed: of what is drawn at random; one number gives the same result again.
-<<<<<<< HEAD
         restored: what the network makes of these very pictures or crops, where that is known already, (B, 3, h, w); a
             boosted network then asks it no more.
         told: numbers that the user says of all pictures, by the names that `Contract.numbers` has, such as `sigma`.
         scale: by how much the sides are to grow, of a network that has several scales; None leaves it to the network.
-=======
-        scale: by how much the sides are to grow, of a network that has several scales; None leaves it to the network.
-        told: numbers that the user says of all pictures, by the names that `Contract.numbers` has, such as `sigma`.
->>>>>>> h-upscale
         own: what the network itself has found out, by names of its choosing: a kernel (B, k, k), an exponent (B, 1).
         parts: what networks within a network are told, by their names there.
     """
@@ -48,14 +43,9 @@ class Guidance:
     words: tuple[str, ...] | None = None
     grid: Tensor | None = None
     seed: int | None = None
-<<<<<<< HEAD
     restored: Tensor | None = None
     told: Mapping[str, float] = field(default_factory=dict)
     scale: int | None = None
-=======
-    scale: int | None = None
-    told: Mapping[str, float] = field(default_factory=dict)
->>>>>>> h-upscale
     own: Mapping[str, Tensor] = field(default_factory=dict)
     parts: Mapping[str, "Guidance"] = field(default_factory=dict)
 

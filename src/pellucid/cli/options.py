@@ -53,14 +53,9 @@ Tile = Annotated[int | None, _restoring("tile")]
 Memory = Annotated[str | None, _restoring("memory")]
 Device = Annotated[str, _restoring("device")]
 Precision = Annotated[str, _restoring("precision")]
-<<<<<<< HEAD
-Engine = Annotated[str, _restoring("engine")]
-Scale = Annotated[float | None, _restoring("scale")]
-=======
 Scale = Annotated[float | None, _restoring("scale")]
 Engine = Annotated[str, _restoring("engine")]
 Orientations = Annotated[bool, _restoring("orientations")]
->>>>>>> h-upscale
 Passes = Annotated[int | None, _restoring("passes")]
 Always = Annotated[bool, _restoring("always")]
 Only = Annotated[str | None, _restoring("only")]

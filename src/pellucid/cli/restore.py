@@ -146,14 +146,9 @@ def restore(
         "memory": memory,
         "device": device,
         "precision": precision,
-<<<<<<< HEAD
-        "engine": engine,
-        "scale": scale,
-=======
         "scale": scale,
         "engine": engine,
         "orientations": orientations,
->>>>>>> h-upscale
         "passes": passes,
         "always": always,
         "only": only,

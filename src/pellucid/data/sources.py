@@ -69,7 +69,6 @@ class Sample:
     degradation: Degradation | None = None
     real: bool = False
     kind: str | None = None
-<<<<<<< HEAD
     seen_clean: Tensor | None = None
     scale: int = 1
     restored: Tensor | None = None
@@ -81,10 +80,6 @@ class Images(Protocol):
     def __getitem__(self, index: int, /) -> Tensor:
         """One of them."""
         ...
-=======
-    scale: int = 1
-    seen_clean: Tensor | None = None
->>>>>>> h-upscale
 
 
 class Source(Protocol):

@@ -34,32 +34,16 @@ class Candidate:
         identity: what its results depend on beside the picture; rows of the same identity are not computed twice. None
             where that is not known, as of a function: such rows are always computed.
         details: for the report: its file, hash, parameters.
-<<<<<<< HEAD
         inform: from (degraded, clean) to what `restore` is told as `known` beside the picture; None for all but models
             with an oracle.
         at_scale: gives the same for photographs whose sides are to grow so many times; None for what decides its size
             by itself.
-=======
-        at_scale: gives the same for photographs whose sides are to grow so many times; None for what decides its size
-            by itself.
-        inform: from (degraded, clean) to what `restore` is told as `known` beside the picture; None for all but models
-            with an oracle.
->>>>>>> h-upscale
     """
 
     name: str
     restore: Callable[..., Tensor] | None
     identity: str | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
-<<<<<<< HEAD
-=======
-    at_scale: Callable[[int], "Candidate"] | None = None
-
-    def of_scale(self, scale: int) -> "Candidate":
-        """The same for a set of that scale."""
-        return self if scale == 1 or self.at_scale is None else self.at_scale(scale)
-
->>>>>>> h-upscale
     inform: Callable[[Tensor, Tensor], Guidance] | None = None
     at_scale: Callable[[int], "Candidate"] | None = None
 
@@ -69,13 +53,10 @@ class Candidate:
         if self.inform is None:
             return self.restore(degraded)
         return self.restore(degraded, known=self.inform(degraded, clean))
-<<<<<<< HEAD
 
     def of_scale(self, scale: int) -> "Candidate":
         """The same for a set of that scale."""
         return self if scale == 1 or self.at_scale is None else self.at_scale(scale)
-=======
->>>>>>> h-upscale
 
 
 MEMORY = "2GB"

@@ -27,32 +27,29 @@ LARGEST_SCALE = 8
 class RestoreOptions:
     """Options of a restoration; each field's metadata holds its help, and its range where it has one.
 
-        Attributes:
-            strength: 0 gives the degraded picture back, 1 the restored one; between them it mixes. Networks that enlarge
-                take 1 only.
-            tile: side of a tile in pixels; None takes the largest that fits the memory; 0 never cuts.
-            memory: bytes, or a text such as "1GB", for intermediate maps, and for a picture with the copies that are made
-                of it: one that needs more lies on the disk meanwhile. None takes a quarter of what is free.
-            device: "auto" (a GPU where there is one), "cpu", "cuda", "cuda:1", "mps".
-            precision: "float32"; "bfloat16"; "int8", where the model has been calibrated for it, by the engines openvino
-                and onnx; or "auto": what the device is faster with, and 8 bits only where the picture's noise hides it.
-            engine: "torch", "openvino", "onnx"; or "auto" for openvino where it is installed and has this model's graphs,
-                else torch.
-            scale: by how much the sides grow, above 1 and up to 8; None leaves the size to the model: most keep it. A model
-                that keeps the size restores first, and the embedded `upscale` then enlarges.
-    <<<<<<< HEAD
-    =======
+    Attributes:
+        strength: 0 gives the degraded picture back, 1 the restored one; between them it mixes. Networks that enlarge
+            take 1 only.
+        tile: side of a tile in pixels; None takes the largest that fits the memory; 0 never cuts.
+        memory: bytes, or a text such as "1GB", for intermediate maps, and for a picture with the copies that are made
+            of it: one that needs more lies on the disk meanwhile. None takes a quarter of what is free.
+        device: "auto" (a GPU where there is one), "cpu", "cuda", "cuda:1", "mps".
+        precision: "float32"; "bfloat16"; "int8", where the model has been calibrated for it, by the engines openvino
+            and onnx; or "auto": what the device is faster with, and 8 bits only where the picture's noise hides it.
+        engine: "torch", "openvino", "onnx"; or "auto" for openvino where it is installed and has this model's graphs,
+            else torch.
+        scale: by how much the sides grow, above 1 and up to 8; None leaves the size to the model: most keep it. A model
+            that keeps the size restores first, and the embedded `upscale` then enlarges.
             orientations: the mean of what the network makes of all eight orientations of the picture: a little better, and
-                eight times as slow. For models that are one network and look at nothing but the picture.
-    >>>>>>> h-upscale
+            eight times as slow. For models that are one network and look at nothing but the picture.
             passes: how often at most a model of experts restores a picture; None takes what its file says.
-            always: restore also those pictures that the model's file says to leave alone.
-            only: kinds of degradations, or a text with commas between them: a model of experts restores these alone, and
-                without asking whether they are there.
-            skip: kinds of degradations that a model of experts leaves alone.
+        always: restore also those pictures that the model's file says to leave alone.
+        only: kinds of degradations, or a text with commas between them: a model of experts restores these alone, and
+            without asking whether they are there.
+        skip: kinds of degradations that a model of experts leaves alone.
 
-        Raises:
-            SettingsError: an option that cannot be.
+    Raises:
+        SettingsError: an option that cannot be.
     """
 
     strength: float = field(

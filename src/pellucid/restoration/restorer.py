@@ -58,26 +58,21 @@ class Diagnoser(Protocol):
 class Restorer:
     """Restores pictures with any model.
 
-        The model looks at the whole picture once. The network then runs over overlapping tiles that fit the memory; the
-        refinement, whose statistics are those of the whole picture, runs over windows without changing its result.
+    The model looks at the whole picture once. The network then runs over overlapping tiles that fit the memory; the
+    refinement, whose statistics are those of the whole picture, runs over windows without changing its result.
 
-        Args:
-            model: a network or a `Boosted`, images (B, 3, H, W) in [0, 1] to images; it is moved to the device and put in
-                evaluation mode.
-            name: of the model, for the record of what was done; without one, the class of its network.
-            policy: what the model's file says of how it restores.
-            diagnoser: asked first what is wrong with a picture, where the policy says to leave some alone; None takes the
-                embedded one, for a model that does not diagnose by itself.
-    <<<<<<< HEAD
-            options: of `RestoreOptions`, by name: strength, tile, memory, device, precision, engine, scale, passes, always,
-                only, skip.
-    =======
+    Args:
+        model: a network or a `Boosted`, images (B, 3, H, W) in [0, 1] to images; it is moved to the device and put in
+            evaluation mode.
+        name: of the model, for the record of what was done; without one, the class of its network.
+        policy: what the model's file says of how it restores.
+        diagnoser: asked first what is wrong with a picture, where the policy says to leave some alone; None takes the
+            embedded one, for a model that does not diagnose by itself.
             options: of `RestoreOptions`, by name: strength, tile, memory, device, precision, engine, scale, passes,
-                always, only, skip.
-    >>>>>>> h-upscale
+            always, only, skip.
 
-        Raises:
-            SettingsError: an option that cannot be, or that the model cannot follow.
+    Raises:
+        SettingsError: an option that cannot be, or that the model cannot follow.
     """
 
     def __init__(
