@@ -40,9 +40,9 @@ class RestoreOptions:
             else torch.
         scale: by how much the sides grow, above 1 and up to 8; None leaves the size to the model: most keep it. A model
             that keeps the size restores first, and the embedded `upscale` then enlarges.
-            orientations: the mean of what the network makes of all eight orientations of the picture: a little better, and
+        orientations: the mean of what the network makes of all eight orientations of the picture: a little better, and
             eight times as slow. For models that are one network and look at nothing but the picture.
-            passes: how often at most a model of experts restores a picture; None takes what its file says.
+        passes: how often at most a model of experts restores a picture; None takes what its file says.
         always: restore also those pictures that the model's file says to leave alone.
         only: kinds of degradations, or a text with commas between them: a model of experts restores these alone, and
             without asking whether they are there.
