@@ -23,6 +23,7 @@ from pellucid.restoration.decision import Decision
 from pellucid.restoration.memory import available_memory, bytes_per_pixel, tiles_within
 from pellucid.restoration.options import RestoreOptions
 from pellucid.restoration.passes import NOTHING_WRONG, Passes, is_diagnosing, left_alone, wish_of
+from pellucid.restoration.repairs import Repairs, repaired
 from pellucid.restoration.sampling import sample_in_tiles
 from pellucid.restoration.tiles import Tiles, over_tiles
 
@@ -230,13 +231,17 @@ class Restorer:
         why = self._reason_to_leave(degraded, alpha) if may_leave else ""
         if why:
             return degraded.clamp(0, 1).cpu(), left_alone(self.name, why)
-        image, top, left = self._placed(degraded)
+        whole, repairs = degraded, Repairs()
+        if is_diagnosing(self.model):
+            whole, repairs = repaired(degraded, self.wish, self._visible(degraded, alpha)[0])
+        image, top, left = self._placed(whole)
         visible, partly = self._visible(image, None if alpha is None else pad_before(alpha, top, left))
+        wish = self.wish.of_networks()
         passes = Passes(
-            self.model, name=self.name, policy=self.policy, most=self.passes, wish=self.wish,
+            self.model, name=self.name, policy=self.policy, most=self.passes, wish=wish or self.wish,
             always=self.options.always, strength=strength, may_leave=may_leave,
         )  # fmt: skip
-        while True:
+        while wish is not None:
             shown = image[..., *visible]
             told = passes.begins(shown, self._told(shown, known) if passes.choosing else known)
             if told is None:
@@ -262,7 +267,7 @@ class Restorer:
             image = passes.accepted(image, self._finished(restored, image), visible)
             if passes.ended():
                 break
-        decision = passes.decision
+        decision = repairs.added_to(passes.decision, strength)
         if plan or decision.unchanged:
             return degraded.clamp(0, 1).cpu(), decision
         restored = image[..., top * self.scale :, left * self.scale :]
