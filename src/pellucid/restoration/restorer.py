@@ -32,6 +32,7 @@ from pellucid.restoration.enlarging import sides_of, steps_to
 from pellucid.restoration.memory import available_memory, bytes_per_pixel, tiles_within
 from pellucid.restoration.options import SMALLEST_MEMORY, RestoreOptions
 from pellucid.restoration.passes import NOTHING_WRONG, Passes, is_diagnosing, left_alone, wish_of
+from pellucid.restoration.repairs import Repairs, repaired
 from pellucid.restoration.sampling import sample_in_tiles
 from pellucid.restoration.shortage import Working, attempted
 from pellucid.restoration.tiles import Tiles, over_tiles
@@ -325,13 +326,17 @@ class Restorer:
         if why:
             return _clamped(degraded), left_alone(self.name, why)
         scale = known.scale or self.scale
-        image, top, left = self._placed(degraded)
+        whole, repairs = degraded, Repairs()
+        if is_diagnosing(self.model) and not on_disk(degraded):  # what is measured there sees all pixels at once
+            whole, repairs = repaired(degraded, self.wish, self._visible(degraded, alpha)[0])
+        image, top, left = self._placed(whole)
         visible, partly = self._visible(image, None if alpha is None else pad_before(alpha, top, left))
+        wish = self.wish.of_networks()
         passes = Passes(
-            self.model, name=self.name, policy=self.policy, most=self.passes, wish=self.wish,
+            self.model, name=self.name, policy=self.policy, most=self.passes, wish=wish or self.wish,
             always=self.options.always, strength=strength, may_leave=may_leave,
         )  # fmt: skip
-        while True:
+        while wish is not None:
             shown = image[..., *visible]
             told = passes.begins(shown, self._told(shown, known) if passes.choosing else known)
             if told is None:
@@ -361,7 +366,7 @@ class Restorer:
             image = passes.accepted(image, self._finished(restored, image), visible)
             if passes.ended():
                 break
-        decision = passes.decision
+        decision = repairs.added_to(passes.decision, strength)
         if plan or decision.unchanged:
             return _clamped(degraded), decision
         restored = image[..., top * scale :, left * scale :].cpu()

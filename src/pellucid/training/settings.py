@@ -97,6 +97,11 @@ class PolicySettings(Section):
     """How probable the diagnosis must find another kind, for its expert to act where the gate names others."""
     second_share: Probability = ONE_PASS.second_share
     """How much the gate must believe that expert at least."""
+    certainty: Probability = ONE_PASS.certainty
+    """How sure an expert must be that can say so of a whole picture, as that for blur can, to act at all."""
+    unasked: tuple[Probability, Probability] = ONE_PASS.unasked
+    """How probable the diagnosis must find a kind of its, and how much the gate must believe it, for it not to be
+    asked."""
 
 
 class DistillSettings(Section):
