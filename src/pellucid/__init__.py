@@ -59,7 +59,7 @@ def load(
         network: of your own.
         import_network: import it.
         options: of `pellucid.restoration.options.RestoreOptions`: strength, tile, memory, device, precision, passes,
-            always, only, skip.
+            always, only, skip, tell.
 
     Raises:
         ModelError: there is no such model, its file is damaged, or it needs a network of your own.

@@ -29,6 +29,7 @@ __all__ = [
     "Resume",
     "Skip",
     "Strength",
+    "Tell",
     "Tile",
     "With",
     "require_clean",
@@ -54,6 +55,7 @@ Passes = Annotated[int | None, _restoring("passes")]
 Always = Annotated[bool, _restoring("always")]
 Only = Annotated[str | None, _restoring("only")]
 Skip = Annotated[str | None, _restoring("skip")]
+Tell = Annotated[list[str] | None, _restoring("tell")]
 DEFAULTS = RestoreOptions()
 """What each of these is where nobody says otherwise."""
 

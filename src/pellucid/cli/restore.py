@@ -20,6 +20,7 @@ from pellucid.cli.options import (
     Precision,
     Skip,
     Strength,
+    Tell,
     Tile,
 )
 from pellucid.cli.restore_output import foretell, summary, told
@@ -95,6 +96,7 @@ def restore(
     ] = False,
     only: Only = None,
     skip: Skip = None,
+    tell: Tell = None,
     always: Always = DEFAULTS.always,
     quality: Annotated[
         int | None,
@@ -138,6 +140,7 @@ def restore(
         "always": always,
         "only": only,
         "skip": skip,
+        "tell": tell,
     }
     writing: dict[str, Any] = {"quality": quality, "strict": strict, "keep_dates": keep_dates}
     inputs = expand(inputs, sys.stdin.buffer, nul=nul)

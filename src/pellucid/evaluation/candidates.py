@@ -9,13 +9,15 @@ from typing import Any
 from torch import Tensor, nn
 
 from pellucid.files import sha256_of
+from pellucid.guidance import Guidance
 from pellucid.models.hub import find_model
 from pellucid.models.load import load_model
+from pellucid.networks import contract_of
 from pellucid.priors import Student
 from pellucid.refinement import Boosted
 from pellucid.restoration.restorer import Restorer
 
-__all__ = ["DEGRADED", "INPUT", "Candidate", "candidates_of"]
+__all__ = ["DEGRADED", "INPUT", "Candidate", "candidates_of", "telling"]
 
 DEGRADED = "degraded"
 """The name under which the input itself is scored."""
@@ -31,12 +33,20 @@ class Candidate:
         identity: what its results depend on beside the picture; rows of the same identity are not computed twice. None
             where that is not known, as of a function: such rows are always computed.
         details: for the report: its file, hash, parameters.
+        telling: the same, for a model that can be told numbers: those that are known of the picture go before it.
     """
 
     name: str
     restore: Callable[[Tensor], Tensor] | None
     identity: str | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
+    telling: Callable[[Mapping[str, float], Tensor], Tensor] | None = None
+
+    def restored(self, degraded: Tensor, told: Mapping[str, float]) -> Tensor:
+        """What the model makes of a picture of which so much is known; the picture, where there is no model."""
+        if self.telling is not None:
+            return self.telling(told, degraded)
+        return degraded if self.restore is None else self.restore(degraded)
 
 
 MEMORY = "2GB"
@@ -84,7 +94,7 @@ def candidates_of(
 
 
 def _candidate(name: str, restorer: Restorer, path: Path, weights: str, task: str) -> Candidate:
-    depends = {
+    depends: dict[str, Any] = {
         "weights": weights,
         "precision": "bfloat16" if restorer.bfloat16 else "float32",
         "device": restorer.device.type,
@@ -96,6 +106,8 @@ def _candidate(name: str, restorer: Restorer, path: Path, weights: str, task: st
         "only": restorer.wish.only,
         "skip": restorer.wish.skip,
     }
+    if restorer.options.tell:
+        depends["tell"] = dict(restorer.options.tell)
     guide = getattr(restorer.model, "prior", None)
     # A prior is not counted among what a boost adds, nor where it guides the network, too; a student is part of the
     # model.
@@ -106,4 +118,18 @@ def _candidate(name: str, restorer: Restorer, path: Path, weights: str, task: st
     )
     details = depends | {"file": path.name, "parameters": whole, "parameters_added": whole - network}
     details |= {"task": task} if task else {}
-    return Candidate(name, restorer.restore_image, json.dumps(depends, sort_keys=True), details)
+    identity = json.dumps(depends, sort_keys=True)
+    return Candidate(name, restorer.restore_image, identity, details, telling(restorer))
+
+
+def telling(restorer: Restorer) -> Callable[[Mapping[str, float], Tensor], Tensor] | None:
+    """`Candidate.telling` of a restorer: None where its model can be told nothing that the user has not said."""
+    numbers = [one for one in contract_of(restorer.model).numbers if one not in restorer.options.tell]
+    if not numbers:
+        return None
+
+    def restore(told: Mapping[str, float], degraded: Tensor) -> Tensor:
+        known = Guidance(told={one: told[one] for one in numbers if one in told})
+        return restorer.restore_image(degraded, known=known)
+
+    return restore

@@ -109,7 +109,7 @@ class Evaluation:
         if known and all(keeper.has(case, candidate.name, key) for keeper in self.keepers):
             return scorer.submit(partial(_renamed, known, case, candidate))
         try:
-            restored, cost = _restored(candidate, degraded)
+            restored, cost = _restored(candidate, degraded, case.told)
         except PellucidError as error:
             reason = f"{candidate.name}: {error}"
             return scorer.submit(partial(Failure, case.data, case.condition, case.photograph, reason))
@@ -144,10 +144,10 @@ class Evaluation:
         return row
 
 
-def _restored(candidate: Candidate, degraded: Tensor) -> tuple[Tensor, Cost]:
+def _restored(candidate: Candidate, degraded: Tensor, told: Mapping[str, float]) -> tuple[Tensor, Cost]:
     if candidate.restore is None:
         return degraded, (None, None)
-    return measured(candidate.restore, degraded, on_gpu=candidate.details.get("device") == "cuda")
+    return measured(partial(candidate.restored, told=told), degraded, on_gpu=candidate.details.get("device") == "cuda")
 
 
 def _measured(metrics: Mapping[str, Metric], restored: Tensor, clean: Tensor) -> dict[str, float]:

@@ -127,7 +127,7 @@ class Measurement:
         self, case: Case, degraded: Tensor, clean: Tensor, vectors: dict[str, Tensor]
     ) -> ExplainedPhotograph | Failure:
         found = self.subject.results(degraded, self.vectors_fed(case, vectors)) if degraded.shape == clean.shape else {}
-        found |= {other.name: other.restore(degraded) for other in self.others if other.restore}
+        found |= {other.name: other.restored(degraded, case.told) for other in self.others if other.restore}
         for name, image in {DEGRADED: degraded, **found}.items():
             if image.shape != clean.shape:
                 raise ModelError(
