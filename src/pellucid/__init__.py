@@ -60,7 +60,7 @@ def load(
         network: of your own.
         import_network: import it.
         options: of `pellucid.restoration.options.RestoreOptions`: strength, tile, memory, device, precision, engine,
-            scale, passes, always, only, skip.
+            scale, passes, always, only, skip, tell.
 
     Raises:
         ModelError: there is no such model, its file is damaged, or it needs a network of your own.

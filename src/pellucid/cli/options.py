@@ -32,6 +32,7 @@ __all__ = [
     "Scale",
     "Skip",
     "Strength",
+    "Tell",
     "Tile",
     "With",
     "require_clean",
@@ -60,6 +61,7 @@ Passes = Annotated[int | None, _restoring("passes")]
 Always = Annotated[bool, _restoring("always")]
 Only = Annotated[str | None, _restoring("only")]
 Skip = Annotated[str | None, _restoring("skip")]
+Tell = Annotated[list[str] | None, _restoring("tell")]
 DEFAULTS = RestoreOptions()
 """What each of these is where nobody says otherwise."""
 

@@ -23,6 +23,7 @@ from pellucid.cli.options import (
     Scale,
     Skip,
     Strength,
+    Tell,
     Tile,
 )
 from pellucid.cli.restore_output import foretell, summary, told
@@ -98,6 +99,7 @@ def restore(
     ] = False,
     only: Only = None,
     skip: Skip = None,
+    tell: Tell = None,
     always: Always = DEFAULTS.always,
     quality: Annotated[
         int | None,
@@ -153,6 +155,7 @@ def restore(
         "always": always,
         "only": only,
         "skip": skip,
+        "tell": tell,
     }
     writing: dict[str, Any] = {"quality": quality, "strict": strict, "keep_dates": keep_dates}
     inputs = expand(inputs, sys.stdin.buffer, nul=nul)

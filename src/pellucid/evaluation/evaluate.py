@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from pellucid.errors import ModelError, SettingsError
-from pellucid.evaluation.candidates import INPUT, MEMORY, Candidate, candidates_of
+from pellucid.evaluation.candidates import INPUT, MEMORY, Candidate, candidates_of, informing
 from pellucid.evaluation.job import EvaluationJob, EvaluationOutcome
 from pellucid.evaluation.sets import find_set
 from pellucid.restoration.restorer import Restorer
@@ -99,9 +99,14 @@ def _candidate(name: str, model: Scored) -> Candidate:
     if isinstance(model, nn.Module):
         with _modes_kept(model):
             restorer = Restorer(model, memory=MEMORY)
-        return Candidate(name, _in_evaluation_mode(model, restorer), details=_details(model))
+        return Candidate(
+            name,
+            _in_evaluation_mode(model, restorer.restore_image),
+            details=_details(model),
+            inform=informing(restorer),
+        )
     if isinstance(model, Restorer):
-        return Candidate(name, model.restore_image, details=_details(model.model))
+        return Candidate(name, model.restore_image, details=_details(model.model), inform=informing(model))
     if not callable(model):
         raise SettingsError(f"evaluate: expected a model's name, a module or a function, got {type(model).__name__}")
     return Candidate(name, _checked(name, model))
@@ -133,15 +138,15 @@ def _modes_kept(model: nn.Module) -> Iterator[None]:
             module.training = training
 
 
-def _in_evaluation_mode(model: nn.Module, restorer: Restorer) -> Callable[[Tensor], Tensor]:
+def _in_evaluation_mode(model: nn.Module, restore: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """Restores in evaluation mode, and leaves the module in the modes that it was in."""
 
-    def restore(degraded: Tensor) -> Tensor:
+    def restored(*asked: Any, **known: Any) -> Tensor:
         with _modes_kept(model):
             model.eval()
-            return restorer.restore_image(degraded)
+            return restore(*asked, **known)
 
-    return restore
+    return restored
 
 
 def _details(model: nn.Module) -> dict[str, int]:

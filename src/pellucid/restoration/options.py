@@ -3,7 +3,9 @@
 Importing it loads no torch: the command line reads it for `--help`.
 """
 
+import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, Self, get_args
 
@@ -47,6 +49,8 @@ class RestoreOptions:
         only: kinds of degradations, or a text with commas between them: a model of experts restores these alone, and
             without asking whether they are there.
         skip: kinds of degradations that a model of experts leaves alone.
+        tell: numbers for networks that can be told them (`Contract.numbers`), by name: `sigma`, how much noise there
+            is, on the scale 0..255; `ratio`, by how much light is to grow. Or texts such as "sigma=25".
 
     Raises:
         SettingsError: an option that cannot be.
@@ -107,6 +111,15 @@ class RestoreOptions:
         metadata={"help": "Leave these kinds of degradations alone, as in low-light,haze.", "metavar": "KINDS"},
     )
 
+    tell: Mapping[str, float] = field(
+        default_factory=dict,
+        metadata={
+            "help": "Tell the network a number that it can use, as in sigma=25 (its noise) or ratio=5 (its light); "
+            "what is not told is estimated, or the network's own.",
+            "metavar": "NAME=NUMBER",
+        },
+    )
+
     def __post_init__(self) -> None:
         if isinstance(self.strength, bool) or not isinstance(self.strength, int | float) or not 0 <= self.strength <= 1:
             raise SettingsError(f"strength must be a number in 0..1, got {self.strength!r}")
@@ -124,6 +137,7 @@ class RestoreOptions:
             raise SettingsError(f"passes must be a whole number, 1 or more, got {self.passes!r}")
         for name in ("only", "skip"):
             object.__setattr__(self, name, _kinds(name, getattr(self, name)))
+        object.__setattr__(self, "tell", _told(self.tell))
         both = sorted(set(self.only) & set(self.skip))
         if both:
             raise SettingsError(
@@ -166,6 +180,27 @@ def _kinds(option: str, given: Any) -> tuple[str, ...]:
     if not isinstance(kinds, list | tuple | set | frozenset) or not all(isinstance(kind, str) for kind in kinds):
         raise SettingsError(f"{option} must be kinds of degradations such as noise,jpeg, got {given!r}")
     return tuple(dict.fromkeys(kind.strip() for kind in kinds if kind.strip()))
+
+
+def _told(given: Any) -> dict[str, float]:
+    """Numbers by their names, from such a mapping or from texts; whether the network takes them, others check."""
+    if not isinstance(given, Mapping):
+        texts = [] if given is None else [given] if isinstance(given, str) else list(given)
+        split = [text.split("=") if isinstance(text, str) else [text] for text in texts]
+        wrong = next((text for text, parts in zip(texts, split, strict=True) if len(parts) != 2), None)
+        if wrong is not None:
+            raise SettingsError(f"tell {wrong!r}: expected a name and a number, such as sigma=25")
+        given = dict(split)
+    told = {}
+    for name, value in given.items():
+        try:
+            number = math.nan if isinstance(value, bool) else float(value)
+        except (TypeError, ValueError):
+            number = math.nan
+        if not math.isfinite(number) or number < 0:
+            raise SettingsError(f"tell {name}={value}: expected a number that is not negative, such as sigma=25")
+        told[str(name).strip()] = number
+    return told
 
 
 def _checked(size: float) -> int:

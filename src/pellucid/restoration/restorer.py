@@ -69,8 +69,8 @@ class Restorer:
         policy: what the model's file says of how it restores.
         diagnoser: asked first what is wrong with a picture, where the policy says to leave some alone; None takes the
             embedded one, for a model that does not diagnose by itself.
-            options: of `RestoreOptions`, by name: strength, tile, memory, device, precision, engine, scale, passes,
-            always, only, skip.
+        options: of `RestoreOptions`, by name: strength, tile, memory, device, precision, engine, scale, passes,
+            always, only, skip, tell.
 
     Raises:
         SettingsError: an option that cannot be, or that the model cannot follow.
@@ -101,6 +101,7 @@ class Restorer:
         self.name = name or type(self.network).__name__
         contract = contract_of(model)
         self.scale = contract.scale
+        self._check_numbers(contract.numbers)
         self._scales: tuple[int, ...] = ()
         self._enlarger: Restorer | None = None
         if self.options.scale is not None:
@@ -322,6 +323,8 @@ class Restorer:
         """
         if strength == 0:
             return _clamped(degraded), left_alone(self.name, "the strength is 0")
+        if self.options.tell:
+            known = known.knowing(told={**self.options.tell, **known.told})
         why = self._reason_to_leave(degraded, alpha) if may_leave else ""
         if why:
             return _clamped(degraded), left_alone(self.name, why)
@@ -417,6 +420,12 @@ class Restorer:
         restored = self(photograph, strength=strength, known=known)
         images.write_change(restored, target, photograph, source, overwrite=False)
         return target
+
+    def _check_numbers(self, numbers: tuple[str, ...]) -> None:
+        for name in self.options.tell:
+            if name not in numbers:
+                can = f"can be told {' and '.join(numbers)}" if numbers else "can be told no numbers"
+                raise SettingsError(f"tell {name}={self.options.tell[name]:g}: {self.name} {can}")
 
     def _checked(self, strength: float) -> float:
         if isinstance(strength, bool) or not isinstance(strength, int | float) or not 0 <= strength <= 1:
