@@ -31,6 +31,8 @@ class Guidance:
         seed: of what is drawn at random; one number gives the same result again.
         own: what the network itself has found out, by names of its choosing: a kernel (B, k, k), an exponent (B, 1).
         parts: what networks within a network are told, by their names there.
+        controls: how a network that samples does it, a `diffusion.controls.Controls`.
+        regions: the places that words name, a `diffusion.regions.Regions`.
     """
 
     vector: Tensor | None = None
@@ -41,6 +43,8 @@ class Guidance:
     seed: int | None = None
     own: Mapping[str, Tensor] = field(default_factory=dict)
     parts: Mapping[str, "Guidance"] = field(default_factory=dict)
+    controls: Any = None
+    regions: Any = None
 
     def knowing(self, **known: Any) -> "Guidance":
         """The same with more known, or something else."""
@@ -57,7 +61,11 @@ class Guidance:
             What was found out for that network, and what is asked of all: the words, the seed and the grid.
         """
         told = self.parts.get(name, NOTHING)
-        asked = {key: getattr(self, key) for key in ("words", "seed", "grid") if getattr(told, key) is None}
+        asked = {
+            key: getattr(self, key)
+            for key in ("words", "seed", "grid", "controls", "regions")
+            if getattr(told, key) is None
+        }
         return told.knowing(**asked).of(rows)
 
     def withheld(self, pictures: Tensor) -> "Guidance":

@@ -18,6 +18,7 @@ __all__ = [
     "DEFAULTS",
     "Always",
     "Assignments",
+    "Control",
     "Device",
     "ImportNetwork",
     "Json",
@@ -26,9 +27,13 @@ __all__ = [
     "Out",
     "Passes",
     "Precision",
+    "Prompt",
+    "Region",
     "Resume",
+    "Seed",
     "Skip",
     "Strength",
+    "StrengthMap",
     "Tile",
     "With",
     "require_clean",
@@ -41,7 +46,11 @@ def _restoring(name: str) -> Any:
     """The option of that name of `RestoreOptions`, with its help and range."""
     told = next(one.metadata for one in fields(RestoreOptions) if one.name == name)
     return typer.Option(
-        f"--{name}", metavar=told.get("metavar"), help=told["help"], min=told.get("min"), max=told.get("max")
+        f"--{name.replace('_', '-')}",
+        metavar=told.get("metavar"),
+        help=told["help"],
+        min=told.get("min"),
+        max=told.get("max"),
     )
 
 
@@ -54,6 +63,11 @@ Passes = Annotated[int | None, _restoring("passes")]
 Always = Annotated[bool, _restoring("always")]
 Only = Annotated[str | None, _restoring("only")]
 Skip = Annotated[str | None, _restoring("skip")]
+Prompt = Annotated[str | None, _restoring("prompt")]
+Seed = Annotated[int, _restoring("seed")]
+Control = Annotated[list[str] | None, _restoring("control")]
+Region = Annotated[list[str] | None, _restoring("region")]
+StrengthMap = Annotated[str | None, _restoring("strength_map")]
 DEFAULTS = RestoreOptions()
 """What each of these is where nobody says otherwise."""
 

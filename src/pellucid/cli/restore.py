@@ -11,6 +11,7 @@ import typer
 from pellucid.cli.options import (
     DEFAULTS,
     Always,
+    Control,
     Device,
     ImportNetwork,
     Json,
@@ -18,8 +19,12 @@ from pellucid.cli.options import (
     Only,
     Passes,
     Precision,
+    Prompt,
+    Region,
+    Seed,
     Skip,
     Strength,
+    StrengthMap,
     Tile,
 )
 from pellucid.cli.restore_output import foretell, summary, told
@@ -110,6 +115,11 @@ def restore(
     device: Device = DEFAULTS.device,
     precision: Precision = DEFAULTS.precision,
     passes: Passes = DEFAULTS.passes,
+    prompt: Prompt = DEFAULTS.prompt,
+    seed: Seed = DEFAULTS.seed,
+    control: Control = None,
+    region: Region = None,
+    strength_map: StrengthMap = DEFAULTS.strength_map,
     json: Json = False,
 ) -> None:
     """Restore photographs. Size, bit depth, alpha, colour profile and metadata stay as they are."""
@@ -138,6 +148,11 @@ def restore(
         "always": always,
         "only": only,
         "skip": skip,
+        "prompt": prompt,
+        "seed": seed,
+        "control": control or (),
+        "region": region or (),
+        "strength_map": strength_map,
     }
     writing: dict[str, Any] = {"quality": quality, "strict": strict, "keep_dates": keep_dates}
     inputs = expand(inputs, sys.stdin.buffer, nul=nul)

@@ -4,6 +4,7 @@ Importing it loads no torch: the command line reads it for `--help`.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, Self, get_args
 
@@ -34,6 +35,12 @@ class RestoreOptions:
         only: kinds of degradations, or a text with commas between them: a model of experts restores these alone, and
             without asking whether they are there.
         skip: kinds of degradations that a model of experts leaves alone.
+        prompt: what a model that samples is asked to do (`diffusion.prompts`), or that and some controls in short
+            (`sr60-up4-cfg11`); None asks for everything.
+        seed: of what a model that samples draws.
+        control: controls of a model that samples, by name (`diffusion.controls.Controls`), or texts such as `steps=20`.
+        region: places that a prompt names: the file of a mask, or left,top,right,bottom in pixels.
+        strength_map: the file of a picture whose brightness says how much of the prompt's amounts is asked for where.
 
     Raises:
         SettingsError: an option that cannot be.
@@ -78,6 +85,33 @@ class RestoreOptions:
         default=(),
         metadata={"help": "Leave these kinds of degradations alone, as in low-light,haze.", "metavar": "KINDS"},
     )
+    prompt: str | None = field(
+        default=None,
+        metadata={
+            "help": 'What a model that samples is to do, as in "denoise 20, deblur 2px @face"; the default asks for '
+            "everything."
+        },
+    )
+    seed: int = field(default=0, metadata={"help": "Of what a model that samples draws.", "min": 0})
+    control: Mapping[str, Any] = field(
+        default_factory=dict,
+        metadata={
+            "help": "How a model that samples does it, as in steps=20; again for more. docs/generate.md says what "
+            "there is.",
+            "metavar": "NAME=VALUE",
+        },
+    )
+    region: Mapping[str, str] = field(
+        default_factory=dict,
+        metadata={
+            "help": "A place that the prompt names, as in face=mask.png or face=10,20,110,140 (left,top,right,bottom).",
+            "metavar": "NAME=PLACE",
+        },
+    )
+    strength_map: str | None = field(
+        default=None,
+        metadata={"help": "A picture, bright where all of the prompt's amounts are asked for.", "metavar": "FILE"},
+    )
 
     def __post_init__(self) -> None:
         if isinstance(self.strength, bool) or not isinstance(self.strength, int | float) or not 0 <= self.strength <= 1:
@@ -93,6 +127,12 @@ class RestoreOptions:
             raise SettingsError(f"passes must be a whole number, 1 or more, got {self.passes!r}")
         for name in ("only", "skip"):
             object.__setattr__(self, name, _kinds(name, getattr(self, name)))
+        for name in ("control", "region"):
+            object.__setattr__(self, name, _assignments(name, getattr(self, name)))
+        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or not 0 <= self.seed < 2**31:
+            raise SettingsError(f"seed must be a whole number in 0..{2**31 - 1}, got {self.seed!r}")
+        if self.strength_map is not None:
+            object.__setattr__(self, "strength_map", str(self.strength_map))
         both = sorted(set(self.only) & set(self.skip))
         if both:
             raise SettingsError(
@@ -129,6 +169,23 @@ def _kinds(option: str, given: Any) -> tuple[str, ...]:
     if not isinstance(kinds, list | tuple | set | frozenset) or not all(isinstance(kind, str) for kind in kinds):
         raise SettingsError(f"{option} must be kinds of degradations such as noise,jpeg, got {given!r}")
     return tuple(dict.fromkeys(kind.strip() for kind in kinds if kind.strip()))
+
+
+def _assignments(option: str, given: Any) -> dict[str, Any]:
+    """Values by names, from a mapping or from texts such as `steps=20`."""
+    if isinstance(given, Mapping):
+        return dict(given)
+    if isinstance(given, str):
+        given = [given]
+    found: dict[str, Any] = {}
+    for text in given or ():
+        name, equals, value = str(text).partition("=")
+        if not equals or not name.strip() or not value.strip():
+            raise SettingsError(f"{option}: expected NAME=VALUE, got {text!r}")
+        if name.strip() in found:
+            raise SettingsError(f"{option}: {name.strip()} is given twice")
+        found[name.strip()] = value.strip()
+    return found
 
 
 def _checked(size: float) -> int:

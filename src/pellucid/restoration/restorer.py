@@ -1,6 +1,7 @@
 """The restorer: what users hold. A picture of any kind and size in, the same kind and size out."""
 
 import warnings
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, cast
@@ -19,6 +20,7 @@ from pellucid.models.header import ONE_PASS, Policy
 from pellucid.networks import Network, SamplingNetwork, contract_of, verbs_of
 from pellucid.networks.contract import Plain
 from pellucid.refinement import Boosted
+from pellucid.restoration.asking import Sampled, asked_of, with_asked
 from pellucid.restoration.decision import Decision
 from pellucid.restoration.memory import available_memory, bytes_per_pixel, tiles_within
 from pellucid.restoration.options import RestoreOptions
@@ -52,7 +54,8 @@ class Restorer:
         policy: what the model's file says of how it restores.
         diagnoser: asked first what is wrong with a picture, where the policy says to leave some alone; None takes the
             embedded one, for a model that does not diagnose by itself.
-        options: of `RestoreOptions`, by name: strength, tile, memory, device, precision, passes, always, only, skip.
+        options: of `RestoreOptions`, by name: strength, tile, memory, device, precision, passes, always, only, skip;
+            of a model that samples, prompt, seed, control, region, strength_map.
 
     Raises:
         SettingsError: an option that cannot be, or that the model cannot follow.
@@ -87,6 +90,7 @@ class Restorer:
             raise SettingsError(
                 f"a network that enlarges, here by {self.scale}, leaves no picture as it is: no diagnoser"
             )
+        self.asked = asked_of(self.options, self.network)
         wanted = self.options.precision
         self.bfloat16 = wanted == "bfloat16" or (wanted == "auto" and fast_bfloat16(self.device))
 
@@ -231,6 +235,7 @@ class Restorer:
         if why:
             return degraded.clamp(0, 1).cpu(), left_alone(self.name, why)
         image, top, left = self._placed(degraded)
+        known, sampled = with_asked(known, self.asked), Sampled(image)
         visible, partly = self._visible(image, None if alpha is None else pad_before(alpha, top, left))
         passes = Passes(
             self.model, name=self.name, policy=self.policy, most=self.passes, wish=self.wish,
@@ -253,6 +258,7 @@ class Restorer:
                         guidance = self.look(shown, known.knowing(own=told.own), cut=partly or self._is_cut(image))
                     if self._sampling is not None:
                         joined = sample_in_tiles(self._sampling, image, guidance, self.tiles(image))
+                        sampled.note(self._sampling, guidance)
                     else:
                         joined = over_tiles(self._restore, image, guidance, self.tiles(image), scale=self.scale)
                     restored = verbs_of(self.model).refine(joined, image, guidance, memory=self.memory)
@@ -262,7 +268,7 @@ class Restorer:
             image = passes.accepted(image, self._finished(restored, image), visible)
             if passes.ended():
                 break
-        decision = passes.decision
+        decision = replace(passes.decision, sampling=sampled.record)
         if plan or decision.unchanged:
             return degraded.clamp(0, 1).cpu(), decision
         restored = image[..., top * self.scale :, left * self.scale :]

@@ -25,6 +25,7 @@ from pellucid.priors import Cached, Prior, Shuffled, feature_maps
 from pellucid.refinement import Boosted, network_of
 from pellucid.refinement.latent import LatentRefinement
 from pellucid.training.data import describe_data, split_sources
+from pellucid.training.diffusion.train import train_diffusion
 from pellucid.training.encoder.train import train_encoder
 from pellucid.training.gate import check_gate, teach_gate
 from pellucid.training.loop import Step
@@ -61,6 +62,9 @@ def train(
     """
     if recipe.encoder is not None:
         yield from train_encoder(recipe, folder, resume=resume)
+        return
+    if recipe.diffusion is not None:
+        yield from train_diffusion(recipe, folder, resume=resume)
         return
     run, held_out = prepare(recipe, folder)
     start(run, recipe.as_tree(), resume=resume)
