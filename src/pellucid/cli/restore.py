@@ -11,6 +11,7 @@ import typer
 from pellucid.cli.options import (
     DEFAULTS,
     Always,
+    Control,
     Device,
     Engine,
     ImportNetwork,
@@ -20,9 +21,13 @@ from pellucid.cli.options import (
     Orientations,
     Passes,
     Precision,
+    Prompt,
+    Region,
     Scale,
+    Seed,
     Skip,
     Strength,
+    StrengthMap,
     Tell,
     Tile,
 )
@@ -120,6 +125,11 @@ def restore(
     check: Annotated[
         bool, typer.Option("--check", help="First say how far the engine's results are from torch's, on stderr.")
     ] = False,
+    prompt: Prompt = DEFAULTS.prompt,
+    seed: Seed = DEFAULTS.seed,
+    control: Control = None,
+    region: Region = None,
+    strength_map: StrengthMap = DEFAULTS.strength_map,
     json: Json = False,
 ) -> None:
     """Restore photographs, and with --scale enlarge them.
@@ -156,6 +166,11 @@ def restore(
         "only": only,
         "skip": skip,
         "tell": tell,
+        "prompt": prompt,
+        "seed": seed,
+        "control": control or (),
+        "region": region or (),
+        "strength_map": strength_map,
     }
     writing: dict[str, Any] = {"quality": quality, "strict": strict, "keep_dates": keep_dates}
     inputs = expand(inputs, sys.stdin.buffer, nul=nul)

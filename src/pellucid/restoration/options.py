@@ -51,6 +51,12 @@ class RestoreOptions:
         skip: kinds of degradations that a model of experts leaves alone.
         tell: numbers for networks that can be told them (`Contract.numbers`), by name: `sigma`, how much noise there
             is, on the scale 0..255; `ratio`, by how much light is to grow. Or texts such as "sigma=25".
+        prompt: what a model that samples is asked to do (`diffusion.prompts`), or that and some controls in short
+            (`sr60-up4-cfg11`); None asks for everything.
+        seed: of what a model that samples draws.
+        control: controls of a model that samples, by name (`diffusion.controls.Controls`), or texts such as `steps=20`.
+        region: places that a prompt names: the file of a mask, or left,top,right,bottom in pixels.
+        strength_map: the file of a picture whose brightness says how much of the prompt's amounts is asked for where.
 
     Raises:
         SettingsError: an option that cannot be.
@@ -110,6 +116,33 @@ class RestoreOptions:
         default=(),
         metadata={"help": "Leave these kinds of degradations alone, as in low-light,haze.", "metavar": "KINDS"},
     )
+    prompt: str | None = field(
+        default=None,
+        metadata={
+            "help": 'What a model that samples is to do, as in "denoise 20, deblur 2px @face"; the default asks for '
+            "everything."
+        },
+    )
+    seed: int = field(default=0, metadata={"help": "Of what a model that samples draws.", "min": 0})
+    control: Mapping[str, Any] = field(
+        default_factory=dict,
+        metadata={
+            "help": "How a model that samples does it, as in steps=20; again for more. docs/generate.md says what "
+            "there is.",
+            "metavar": "NAME=VALUE",
+        },
+    )
+    region: Mapping[str, str] = field(
+        default_factory=dict,
+        metadata={
+            "help": "A place that the prompt names, as in face=mask.png or face=10,20,110,140 (left,top,right,bottom).",
+            "metavar": "NAME=PLACE",
+        },
+    )
+    strength_map: str | None = field(
+        default=None,
+        metadata={"help": "A picture, bright where all of the prompt's amounts are asked for.", "metavar": "FILE"},
+    )
 
     tell: Mapping[str, float] = field(
         default_factory=dict,
@@ -138,6 +171,12 @@ class RestoreOptions:
         for name in ("only", "skip"):
             object.__setattr__(self, name, _kinds(name, getattr(self, name)))
         object.__setattr__(self, "tell", _told(self.tell))
+        for name in ("control", "region"):
+            object.__setattr__(self, name, _assignments(name, getattr(self, name)))
+        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or not 0 <= self.seed < 2**31:
+            raise SettingsError(f"seed must be a whole number in 0..{2**31 - 1}, got {self.seed!r}")
+        if self.strength_map is not None:
+            object.__setattr__(self, "strength_map", str(self.strength_map))
         both = sorted(set(self.only) & set(self.skip))
         if both:
             raise SettingsError(
@@ -184,15 +223,8 @@ def _kinds(option: str, given: Any) -> tuple[str, ...]:
 
 def _told(given: Any) -> dict[str, float]:
     """Numbers by their names, from such a mapping or from texts; whether the network takes them, others check."""
-    if not isinstance(given, Mapping):
-        texts = [] if given is None else [given] if isinstance(given, str) else list(given)
-        split = [text.split("=") if isinstance(text, str) else [text] for text in texts]
-        wrong = next((text for text, parts in zip(texts, split, strict=True) if len(parts) != 2), None)
-        if wrong is not None:
-            raise SettingsError(f"tell {wrong!r}: expected a name and a number, such as sigma=25")
-        given = dict(split)
     told = {}
-    for name, value in given.items():
+    for name, value in _assignments("tell", given).items():
         try:
             number = math.nan if isinstance(value, bool) else float(value)
         except (TypeError, ValueError):
@@ -201,6 +233,23 @@ def _told(given: Any) -> dict[str, float]:
             raise SettingsError(f"tell {name}={value}: expected a number that is not negative, such as sigma=25")
         told[str(name).strip()] = number
     return told
+
+
+def _assignments(option: str, given: Any) -> dict[str, Any]:
+    """Values by names, from a mapping or from texts such as `steps=20`."""
+    if isinstance(given, Mapping):
+        return dict(given)
+    if isinstance(given, str):
+        given = [given]
+    found: dict[str, Any] = {}
+    for text in given or ():
+        name, equals, value = str(text).partition("=")
+        if not equals or not name.strip() or not value.strip():
+            raise SettingsError(f"{option}: expected NAME=VALUE, got {text!r}")
+        if name.strip() in found:
+            raise SettingsError(f"{option}: {name.strip()} is given twice")
+        found[name.strip()] = value.strip()
+    return found
 
 
 def _checked(size: float) -> int:

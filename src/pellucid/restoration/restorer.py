@@ -27,6 +27,7 @@ from pellucid.networks import Experts, Network, SamplingNetwork, contract_of, ve
 from pellucid.networks.contract import Plain
 from pellucid.networks.orientations import Orientations
 from pellucid.refinement import Boosted
+from pellucid.restoration.asking import Sampled, asked_of, with_asked
 from pellucid.restoration.decision import Decision
 from pellucid.restoration.enlarging import sides_of, steps_to
 from pellucid.restoration.memory import available_memory, bytes_per_pixel, tiles_within
@@ -70,7 +71,7 @@ class Restorer:
         diagnoser: asked first what is wrong with a picture, where the policy says to leave some alone; None takes the
             embedded one, for a model that does not diagnose by itself.
         options: of `RestoreOptions`, by name: strength, tile, memory, device, precision, engine, scale, passes,
-            always, only, skip, tell.
+            always, only, skip, tell; of a model that samples, prompt, seed, control, region, strength_map.
 
     Raises:
         SettingsError: an option that cannot be, or that the model cannot follow.
@@ -121,6 +122,7 @@ class Restorer:
             raise SettingsError(
                 f"a network that enlarges, here by {self.scale}, leaves no picture as it is: no diagnoser"
             )
+        self.asked = asked_of(self.options, self.network)
         wanted = self.options.precision
         lower = wanted in ("auto", "int8") and self.engine != "onnx"
         self.bfloat16 = wanted == "bfloat16" or (lower and fast_bfloat16(self.device))
@@ -333,6 +335,7 @@ class Restorer:
         if is_diagnosing(self.model) and not on_disk(degraded):  # what is measured there sees all pixels at once
             whole, repairs = repaired(degraded, self.wish, self._visible(degraded, alpha)[0])
         image, top, left = self._placed(whole)
+        known, sampled = with_asked(known, self.asked), Sampled(image)
         visible, partly = self._visible(image, None if alpha is None else pad_before(alpha, top, left))
         wish = self.wish.of_networks()
         passes = Passes(
@@ -356,6 +359,7 @@ class Restorer:
                         guidance = self.look(shown, known.knowing(own=told.own), cut=partly or self._is_cut(image))
                     if self._sampling is not None:
                         joined = sample_in_tiles(self._sampling, image, guidance, self.tiles(image))
+                        sampled.note(self._sampling, guidance)
                     else:
                         working = Working(self.device, contract_of(self.network).multiple, self._left_for_cpu)
                         joined = over_tiles(
@@ -369,7 +373,7 @@ class Restorer:
             image = passes.accepted(image, self._finished(restored, image), visible)
             if passes.ended():
                 break
-        decision = repairs.added_to(passes.decision, strength)
+        decision = replace(repairs.added_to(passes.decision, strength), sampling=sampled.record)
         if plan or decision.unchanged:
             return _clamped(degraded), decision
         restored = image[..., top * scale :, left * scale :].cpu()

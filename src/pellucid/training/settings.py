@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 from pellucid.errors import SettingsError, unknown_name
 from pellucid.models.header import ONE_PASS, TONES
 from pellucid.training.data import DataSettings
+from pellucid.training.diffusion.settings import DiffusionSettings
 from pellucid.training.encoder.settings import EncoderSettings
 from pellucid.training.gate import GateSettings
 from pellucid.training.places import Place
@@ -136,6 +137,8 @@ class Recipe(Section):
     distill: DistillSettings | None = None
     encoder: EncoderSettings | None = None
     """Given for the degradation encoder alone, which has no network, prior or refinement."""
+    diffusion: DiffusionSettings | None = None
+    """Given for a network that samples: how it is trained."""
 
     @model_validator(mode="after")
     def _encoder_alone(self) -> Self:
