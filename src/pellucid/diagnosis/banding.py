@@ -49,7 +49,9 @@ def _levels(plane: Tensor) -> int:
     used = (counts > RARE * plane.numel()).nonzero()[:, 0]
     if len(used) < FEWEST or int(used[-1] - used[0]) < 255 * RANGE:
         return 0
-    gap = float(used.diff().float().median())
+    gaps = used.diff().float()
+    # A level that nothing has leaves a gap of two.
+    gap = float(gaps[gaps < 1.5 * gaps.median()].mean())
     levels = round(255 / gap) + 1
     # Between the levels there is nothing.
     between = 1 - float(counts[used].sum()) / plane.numel()

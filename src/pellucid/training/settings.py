@@ -100,6 +100,10 @@ class PolicySettings(Section):
     """How much the gate must believe that expert at least."""
     certainty: Probability = ONE_PASS.certainty
     """How sure an expert must be that can say so of a whole picture, as that for blur can, to act at all."""
+    convinced: Probability = ONE_PASS.convinced
+    """How sure it must be to act first and alone where the gate asks for what is for `hiding` kinds."""
+    hiding: tuple[str, ...] = ONE_PASS.hiding
+    """Kinds that keep the gate from seeing what lies beneath, as the blocks of a JPEG do."""
     unasked: tuple[Probability, Probability] = ONE_PASS.unasked
     """How probable the diagnosis must find a kind of its, and how much the gate must believe it, for it not to be
     asked."""
