@@ -12,7 +12,7 @@ from pellucid.images.messages import reason
 from pellucid.models.hub import find_model
 from pellucid.models.own_network import file_beside
 from pellucid.restoration.options import RestoreOptions
-from pellucid.restoration.restorer import Restorer
+from pellucid.restoration.restorer import ENLARGER, Restorer
 
 __all__ = ["restore_files", "settings_of"]
 
@@ -40,6 +40,7 @@ def settings_of(model: str, options: RestoreOptions, **writing: Any) -> dict[str
     """
     path = find_model(model)
     files = [path, *(one for one in [file_beside(path)] if one.is_file() and one != path)]
+    files += [] if options.scale is None else [find_model(ENLARGER)]
     try:
         hashes = [sha256_of(file) for file in files]
     except OSError as error:

@@ -19,14 +19,17 @@ __all__ = [
     "Always",
     "Assignments",
     "Device",
+    "Engine",
     "ImportNetwork",
     "Json",
     "Memory",
     "Only",
+    "Orientations",
     "Out",
     "Passes",
     "Precision",
     "Resume",
+    "Scale",
     "Skip",
     "Strength",
     "Tile",
@@ -50,6 +53,9 @@ Tile = Annotated[int | None, _restoring("tile")]
 Memory = Annotated[str | None, _restoring("memory")]
 Device = Annotated[str, _restoring("device")]
 Precision = Annotated[str, _restoring("precision")]
+Scale = Annotated[float | None, _restoring("scale")]
+Engine = Annotated[str, _restoring("engine")]
+Orientations = Annotated[bool, _restoring("orientations")]
 Passes = Annotated[int | None, _restoring("passes")]
 Always = Annotated[bool, _restoring("always")]
 Only = Annotated[str | None, _restoring("only")]

@@ -12,8 +12,11 @@ they take it differs, and the differences show in means over the whole photograp
 """
 
 import math
+from functools import cache
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -57,8 +60,13 @@ def traces(image: Tensor) -> Tensor:
 
 def _spectrum(luma: Tensor) -> Tensor:
     """Log powers of (H, W): of the mean over all blocks; the mean of logs over all, and over the liveliest quarter."""
-    step = max(BLOCK // 2, int(math.sqrt(luma.numel() / BLOCKS)))
-    blocks = luma.unfold(0, BLOCK, step).unfold(1, BLOCK, step).reshape(-1, BLOCK, BLOCK)
+    step = max(BLOCK // 2, math.trunc((luma.numel() / BLOCKS) ** 0.5))
+    down, across = (
+        torch.arange((side - BLOCK) // step + 1, device=luma.device)[:, None] * step
+        + torch.arange(BLOCK, device=luma.device)
+        for side in luma.shape
+    )
+    blocks = luma[down[:, None, :, None], across[None, :, None, :]].reshape(-1, BLOCK, BLOCK)
     window = torch.hann_window(BLOCK, periodic=False, device=luma.device)
     window = window[:, None] * window
     power = (
@@ -71,15 +79,23 @@ def _spectrum(luma: Tensor) -> Tensor:
 
 def _binned(power: Tensor) -> Tensor:
     """Means of (BLOCK, BLOCK / 2 + 1) over rings and directions, (RADII * DIRECTIONS,)."""
-    down = torch.fft.fftfreq(BLOCK, device=power.device)[:, None]
-    across = torch.fft.rfftfreq(BLOCK, device=power.device)[None]
-    ring = (BLOCK * torch.hypot(down, across)).round().long() - 1
-    direction = (torch.atan2(down, across.expand(BLOCK, -1)) / (math.pi / DIRECTIONS)).round().long() % DIRECTIONS
-    inside = (ring >= 0) & (ring < RADII)
-    bins = (ring * DIRECTIONS + direction)[inside]
-    total = torch.zeros(RADII * DIRECTIONS, device=power.device)
-    count = total.index_add(0, bins, torch.ones_like(bins, dtype=torch.float32))
-    return total.index_add(0, bins, power[inside]) / count.clamp_min(1)  # beyond a row's end only diagonals are left
+    return torch.from_numpy(_rings()).to(power.device) @ power.flatten()
+
+
+@cache
+def _rings() -> NDArray[np.float32]:
+    """What each frequency, of (BLOCK * (BLOCK / 2 + 1)), counts in the mean of each ring and direction, (RADII *
+    DIRECTIONS).
+
+    By numpy, so that a graph of the traces holds it as it is.
+    """
+    down, across = np.fft.fftfreq(BLOCK)[:, None], np.fft.rfftfreq(BLOCK)[None]
+    ring = np.rint(BLOCK * np.hypot(down, across)).astype(int) - 1
+    turn = np.rint(np.arctan2(down, across + 0 * down) / (math.pi / DIRECTIONS)).astype(int) % DIRECTIONS
+    bins = np.where((ring >= 0) & (ring < RADII), ring * DIRECTIONS + turn, -1).flatten()
+    among = (bins[None] == np.arange(RADII * DIRECTIONS)[:, None]).astype(np.float32)
+    # Beyond a row's end only diagonals are left: in some there is nothing.
+    return among / np.maximum(among.sum(1, keepdims=True), 1)
 
 
 def _periods(luma: Tensor) -> Tensor:
@@ -88,11 +104,12 @@ def _periods(luma: Tensor) -> Tensor:
     around = F.avg_pool1d(F.pad(second[None, None], [SMOOTH // 2] * 2, mode="reflect"), SMOOTH, 1)[0, 0]
     signal = (second / (around + 1e-5) - 1) * torch.hann_window(len(second), device=luma.device)
     strength = torch.fft.rfft(signal).abs() / len(second) ** 0.5
-    frequency = torch.fft.rfftfreq(len(second), device=luma.device)
+    frequency = torch.arange(len(strength), device=luma.device) * (1 / len(second))
     told = frequency >= 0.1
-    bins = ((frequency[told] - 0.1) / 0.4 * PERIODS).long().clamp_max(PERIODS - 1)
-    peaks = torch.zeros(PERIODS, device=luma.device).scatter_reduce(0, bins, strength[told], "amax")
-    return (torch.cat([peaks, strength[told].median()[None]]) + 1e-3).log10()
+    bins = torch.where(told, ((frequency - 0.1) / 0.4 * PERIODS).long().clamp(0, PERIODS - 1), PERIODS)
+    peaks = torch.zeros(PERIODS + 1, device=luma.device).scatter_reduce(0, bins, strength, "amax")[:PERIODS]
+    usual = torch.where(told, strength, torch.inf).sort().values[(told.sum() - 1) // 2]
+    return (torch.cat([peaks, usual[None]]) + 1e-3).log10()
 
 
 def _second(luma: Tensor) -> Tensor:

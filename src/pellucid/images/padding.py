@@ -54,7 +54,9 @@ def _grown(image: Tensor, height: int, width: int, above: int, left: int) -> Ten
 
 def _mirrored(side: int, length: int, before: int, device: torch.device) -> Tensor:
     """Which of `side` places is seen at each of `length`, of which `before` lie before the first."""
-    places = (torch.arange(length, device=device) - before).abs() % max(1, 2 * (side - 1))
+    # A tensor, for ONNX knows no remainder by a size that is known only when it runs.
+    period = torch.full((), max(1, 2 * (side - 1)), device=device)
+    places = (torch.arange(length, device=device) - before).abs() % period
     return torch.where(places < side, places, 2 * (side - 1) - places)
 
 

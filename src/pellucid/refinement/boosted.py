@@ -90,6 +90,7 @@ class Boosted(Network):
             scale=own.scale,
             channels=own.channels,
             words=own.words,
+            numbers=own.numbers,
             looks=True,
             samples=own.samples,
             experts=own.experts,
@@ -152,7 +153,12 @@ class Boosted(Network):
             ModelError: there are no images, or the network returns anything but an image of the size it was given.
         """
         guidance = self.told(degraded, guidance)
-        restored, refined_trace = self._restored(degraded, guidance, trace=trace)
+        known = guidance.restored
+        if known is not None and self.inside:
+            raise ModelError("R works inside the network, which must run: its results cannot be known before")
+        restored, refined_trace = (
+            self._restored(degraded, guidance, trace=trace) if known is None else (known.to(degraded.dtype), None)
+        )
         refined = self.refine(restored, degraded, guidance)
         if not both and not trace:
             return refined

@@ -36,6 +36,15 @@ class Diagnosing(Protocol):
         ...
 
 
+@runtime_checkable
+class Certain(Protocol):
+    """An expert that can say of a whole picture how sure it is to be the right one."""
+
+    def certainty(self, image: Tensor) -> float:
+        """0 to 1, for (1, 3, H, W) in [0, 1]."""
+        ...
+
+
 def is_diagnosing(model: nn.Module) -> bool:
     """Whether a model consists of experts, and of a prior that says which kinds of degradations it sees."""
     return isinstance(model, Boosted) and isinstance(model.network, Experts) and isinstance(model.prior, Diagnosing)
@@ -83,6 +92,7 @@ class Passes:
         self._done: list[Action] = []
         self._left: tuple[Left, ...] = ()
         self._luminance = 0.0
+        self._doubtful: dict[int, bool] = {}
 
     @property
     def choosing(self) -> bool:
@@ -116,7 +126,9 @@ class Passes:
                 return None
             self._chosen = self._chooser.first(trust)
         else:
-            self._chosen = self._chooser.next(trust, self._asked, probabilities)
+            doubtful = [number for number, doubted in self._doubtful.items() if doubted]
+            self._chosen = self._chooser.next(trust, [*self._asked, *doubtful], probabilities)
+        self._chosen = self._without_doubtful(self._chosen, trust, shown)
         weights = self._chosen.weights
         if weights is None:
             return None
@@ -159,7 +171,11 @@ class Passes:
         if self._experts is None or self._count == self._most:
             return True
         kinds = self._wish.only or tuple(found.kind for found in self._found)
-        others = (other for other in range(len(self._experts.kinds)) if other not in self._asked)
+        others = (
+            other
+            for other in range(len(self._experts.kinds))
+            if other not in self._asked and not self._doubtful.get(other)
+        )
         return not any(self._experts.is_for(other, kinds) for other in others)
 
     def note_plan(self) -> None:
@@ -184,7 +200,7 @@ class Passes:
             left = tuple(
                 Left(found.kind, self._reason(found.kind)) for found in self._found if found.kind not in covered
             )
-        if not left and not self._done:
+        if not left and not self._done and self._chooser is not None:
             left = (Left("", "nothing is found that would be worth it"),)
         return Decision(self._name, self._found, tuple(self._done), left, unchanged=not self._done)
 
@@ -194,7 +210,40 @@ class Passes:
         if self._wish.only:
             return f"only {', '.join(self._wish.only)} is to be restored"
         reason = self._chosen.left.get(kind, "the gate asks for nothing that is for it")
+        if self._experts is not None and any(
+            doubted and self._experts.is_for(expert, (kind,)) for expert, doubted in self._doubtful.items()
+        ):
+            reason = "its parts do not agree on it, as where a scene is soft by itself"
         return f"{reason}; --only {kind} restores it"
+
+    def _without_doubtful(self, chosen: Chosen, trust: list[float], shown: Tensor) -> Chosen:
+        """Who is asked, without experts that are not sure themselves that the picture has what they are for."""
+        if chosen.weights is None or self._wish.only or not self._least:
+            return chosen
+        weights = [
+            0.0 if share and self._is_doubtful(n, trust[n], shown) else share for n, share in enumerate(chosen.weights)
+        ]
+        kept = sum(weights)
+        assert self._experts is not None
+        if kept == sum(chosen.weights):
+            return chosen
+        if not any(share and self._experts.is_for(number, KINDS) for number, share in enumerate(weights)):
+            return Chosen(None, 0.0, chosen.left)
+        return Chosen(tuple(share / kept for share in weights), chosen.strength * kept, chosen.left)
+
+    def _is_doubtful(self, expert: int, trust: float, shown: Tensor) -> bool:
+        """Whether an expert that can say how sure it is is not; it is asked once."""
+        assert self._experts is not None
+        assert self._chooser is not None
+        network = self._experts.experts[expert]
+        if expert not in self._doubtful:
+            kinds = (kind for kind in self._chooser.probabilities if self._experts.is_for(expert, (kind,)))
+            probability = max((self._chooser.probabilities[kind] for kind in kinds), default=0.0)
+            sure = probability >= self._policy.unasked[0] and trust >= self._policy.unasked[1]
+            self._doubtful[expert] = (
+                isinstance(network, Certain) and not sure and network.certainty(shown) < self._policy.certainty
+            )
+        return self._doubtful[expert]
 
     def _acts_for(self, kinds: Collection[str]) -> bool:
         """Whether the first expert of the pass is for any of these kinds that is sure to be there, or is wanted."""

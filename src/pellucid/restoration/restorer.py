@@ -2,6 +2,8 @@
 
 import math
 import warnings
+from collections.abc import Callable
+from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, cast
@@ -12,26 +14,38 @@ from torch import Tensor, nn
 from pellucid import images
 from pellucid.devices import channels_last, fast_bfloat16, find_device
 from pellucid.diagnosis import SMALLEST, Diagnosis, block_offset, load_diagnoser
+from pellucid.engines import NetworkOnEngine, chosen_engine, eight_bits, known_ranges, on_engine, parts_of
 from pellucid.errors import ImageError, ModelError, SettingsError
 from pellucid.guidance import NOTHING, Guidance
 from pellucid.images.jpeg_blocks import JPEG_BLOCK
 from pellucid.images.padding import pad_before, pad_to_multiple
+from pellucid.images.resizing import bicubic
 from pellucid.models.header import ONE_PASS, Policy
-from pellucid.networks import Network, SamplingNetwork, contract_of, verbs_of
+from pellucid.models.hub import find_model
+from pellucid.models.load import load_model
+from pellucid.networks import Experts, Network, SamplingNetwork, contract_of, verbs_of
 from pellucid.networks.contract import Plain
+from pellucid.networks.orientations import Orientations
 from pellucid.refinement import Boosted
 from pellucid.restoration.decision import Decision
+from pellucid.restoration.enlarging import sides_of, steps_to
 from pellucid.restoration.memory import available_memory, bytes_per_pixel, tiles_within
 from pellucid.restoration.options import SMALLEST_MEMORY, RestoreOptions
 from pellucid.restoration.passes import NOTHING_WRONG, Passes, is_diagnosing, left_alone, wish_of
+from pellucid.restoration.repairs import Repairs, repaired
 from pellucid.restoration.sampling import sample_in_tiles
 from pellucid.restoration.shortage import Working, attempted
 from pellucid.restoration.tiles import Tiles, over_tiles
 from pellucid.scratch import bands, belongs_on_disk, mapped, on_disk, release
 
-__all__ = ["Diagnoser", "Restorer"]
+__all__ = ["ENLARGER", "Diagnoser", "Restorer"]
 
 Picture = TypeVar("Picture")
+
+ENLARGER = "upscale"
+"""The embedded model that enlarges what others have restored."""
+BYTES_OF_PIXEL = 36
+"""What a pixel of a large result takes: three values in float32, three times, as it is joined, clamped and written."""
 
 
 class Diagnoser(Protocol):
@@ -55,7 +69,8 @@ class Restorer:
         policy: what the model's file says of how it restores.
         diagnoser: asked first what is wrong with a picture, where the policy says to leave some alone; None takes the
             embedded one, for a model that does not diagnose by itself.
-        options: of `RestoreOptions`, by name: strength, tile, memory, device, precision, passes, always, only, skip.
+            options: of `RestoreOptions`, by name: strength, tile, memory, device, precision, engine, scale, passes,
+            always, only, skip.
 
     Raises:
         SettingsError: an option that cannot be, or that the model cannot follow.
@@ -72,12 +87,27 @@ class Restorer:
     ) -> None:
         self.options = RestoreOptions.of(**options)
         self.device = find_device(self.options.device)
-        self.model = channels_last(model.eval().to(self.device))
+        model = channels_last(model.eval().to(self.device))
+        if self.options.orientations:
+            model = _in_orientations(model)
+        self.engine = chosen_engine(self.options.engine, model, self.device)
+        int8 = eight_bits(self.engine, self.options.precision)
+        if self.engine != "torch":
+            model = on_engine(model, self.engine, ranges=known_ranges() if int8 != "never" else None, int8=int8)
+        self.model = model
         self.network: nn.Module = model.network if isinstance(model, Boosted) else model
         if isinstance(model, Boosted):
             self._restore = model.restore  # type: ignore[method-assign]
         self.name = name or type(self.network).__name__
-        self.scale = contract_of(model).scale
+        contract = contract_of(model)
+        self.scale = contract.scale
+        self._scales: tuple[int, ...] = ()
+        self._enlarger: Restorer | None = None
+        if self.options.scale is not None:
+            if self.scale == 1:
+                self._enlarger = _embedded_enlarger(self.options)
+            else:
+                self._scales = steps_to(self.options.scale, contract.scales or (self.scale,))
         _warn_of_looking_parts(self.network, self.options.tile)
         self.policy = policy
         self.passes = self.options.passes or self.policy.passes
@@ -91,7 +121,8 @@ class Restorer:
                 f"a network that enlarges, here by {self.scale}, leaves no picture as it is: no diagnoser"
             )
         wanted = self.options.precision
-        self.bfloat16 = wanted == "bfloat16" or (wanted == "auto" and fast_bfloat16(self.device))
+        lower = wanted in ("auto", "int8") and self.engine != "onnx"
+        self.bfloat16 = wanted == "bfloat16" or (lower and fast_bfloat16(self.device))
 
     def __call__(self, picture: Picture, *, strength: float | None = None, known: Guidance = NOTHING) -> Picture:
         """Restores a picture.
@@ -114,7 +145,7 @@ class Restorer:
         strength = self.strength if strength is None else self._checked(strength)
         pixels, alpha = images.to_tensor(picture), images.alpha_of(picture)
         results = [
-            self._restored(image[None].float(), strength, known.of(torch.tensor([number])), alpha, may_leave=True)
+            self._make(image[None].float(), strength, known.of(torch.tensor([number])), alpha, may_leave=True)
             for number, image in enumerate(pixels)
         ]
         if all(decision.unchanged for _, decision in results):
@@ -136,7 +167,7 @@ class Restorer:
         """
         pixels = _single(images.to_tensor(picture))
         alpha = images.alpha_of(picture)
-        restored, decision = self._restored(pixels.float(), self.strength, NOTHING, alpha, may_leave=True)
+        restored, decision = self._make(pixels.float(), self.strength, NOTHING, alpha, may_leave=True)
         return picture if decision.unchanged else images.like(restored, picture), decision
 
     def explain(self, picture: object) -> Decision:
@@ -154,7 +185,7 @@ class Restorer:
         if isinstance(picture, str | Path):
             picture = images.read(Path(picture), memory=self.memory_for_pictures)
         pixels = _single(images.to_tensor(picture)).float()
-        return self._restored(pixels, self.strength, NOTHING, images.alpha_of(picture), may_leave=True, plan=True)[1]
+        return self._make(pixels, self.strength, NOTHING, images.alpha_of(picture), may_leave=True, plan=True)[1]
 
     @staticmethod
     def diagnose(picture: object) -> Diagnosis:
@@ -175,6 +206,8 @@ class Restorer:
     def restore_image(self, degraded: Tensor, *, strength: float | None = None, known: Guidance = NOTHING) -> Tensor:
         """Degraded (B, 3, H, W) in [0, 1], any size, to restored (B, 3, H * scale, W * scale) in [0, 1], float32, CPU.
 
+        The sides are rounded where the scale is not whole.
+
         Args:
             degraded: the pictures.
             strength: instead of the restorer's own.
@@ -186,7 +219,7 @@ class Restorer:
         """
         strength = self.strength if strength is None else self._checked(strength)
         results = [
-            self._restored(image[None], strength, known.of(torch.tensor([number])))[0]
+            self._make(image[None], strength, known.of(torch.tensor([number])))[0]
             for number, image in enumerate(degraded.float())
         ]
         return results[0] if len(results) == 1 else torch.cat(results)
@@ -212,6 +245,59 @@ class Restorer:
                 found = verbs_of(self.model).look(image.cpu(), known.to(self.device), cut=cut)
             release(image)
             return found
+
+    @property
+    def _make(self) -> Callable[..., tuple[Tensor, Decision]]:
+        """From a picture to the one that people get: as large as the model makes it, or as they ask."""
+        return self._restored if self.options.scale is None else self._enlarged
+
+    def _enlarged(
+        self, degraded: Tensor, strength: float, known: Guidance, alpha: Tensor | None = None, **how: bool
+    ) -> tuple[Tensor, Decision]:
+        """As `_restored`, and then as large as the options ask."""
+        scale = self.options.scale
+        assert scale is not None
+        height, width = sides_of(degraded.shape[2], degraded.shape[3], scale)
+        _require_memory(height, width)
+        if self._scales:
+            known = known.knowing(scale=self._scales[0])
+        restored, decision = self._restored(degraded, strength, known, alpha, **how)
+        decision = replace(decision, scale=scale, unchanged=False)
+        if how.get("plan"):
+            return restored, decision
+        if self._enlarger is not None:
+            return self._enlarger.restore_image(restored), decision
+        for further in self._scales[1:]:
+            restored, _ = self._restored(restored, 1.0, known.knowing(scale=further))
+        return bicubic(restored, height, width).clamp_(0, 1), decision
+
+    @torch.no_grad()
+    def unrefined(self, degraded: Tensor) -> Tensor:
+        """What the network alone makes of a picture (1, 3, H, W) in [0, 1], any size: float32, CPU, not clamped."""
+        image = degraded.float().to(self.device, memory_format=torch.channels_last)
+        joined = over_tiles(self._restore, image, self.look(image), self.tiles(image), scale=self.scale)
+        return joined.contiguous().cpu()
+
+    @torch.no_grad()
+    def refined(self, restored: Tensor, degraded: Tensor) -> Tensor:
+        """What R alone makes of a result that is there already, such as another program's.
+
+        Args:
+            restored: (1, 3, H, W) in [0, 1].
+            degraded: what it was restored from, the same shape.
+
+        Returns:
+            The same shape, in [0, 1], float32, CPU.
+
+        Raises:
+            ModelError: the values are not finite.
+        """
+        one, other = (
+            image.float().to(self.device, memory_format=torch.channels_last) for image in (restored, degraded)
+        )
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
+            result = verbs_of(self.model).refine(one, other, self.look(other, cut=False), memory=self.memory)
+        return self._finished(result.float(), other).contiguous().cpu()
 
     @torch.no_grad()
     def _restored(
@@ -239,13 +325,18 @@ class Restorer:
         why = self._reason_to_leave(degraded, alpha) if may_leave else ""
         if why:
             return _clamped(degraded), left_alone(self.name, why)
-        image, top, left = self._placed(degraded)
+        scale = known.scale or self.scale
+        whole, repairs = degraded, Repairs()
+        if is_diagnosing(self.model) and not on_disk(degraded):  # what is measured there sees all pixels at once
+            whole, repairs = repaired(degraded, self.wish, self._visible(degraded, alpha)[0])
+        image, top, left = self._placed(whole)
         visible, partly = self._visible(image, None if alpha is None else pad_before(alpha, top, left))
+        wish = self.wish.of_networks()
         passes = Passes(
-            self.model, name=self.name, policy=self.policy, most=self.passes, wish=self.wish,
+            self.model, name=self.name, policy=self.policy, most=self.passes, wish=wish or self.wish,
             always=self.options.always, strength=strength, may_leave=may_leave,
         )  # fmt: skip
-        while True:
+        while wish is not None:
             shown = image[..., *visible]
             told = passes.begins(shown, self._told(shown, known) if passes.choosing else known)
             if told is None:
@@ -265,7 +356,7 @@ class Restorer:
                     else:
                         working = Working(self.device, contract_of(self.network).multiple, self._left_for_cpu)
                         joined = over_tiles(
-                            self._restore, image, guidance, self.tiles(image), scale=self.scale, working=working
+                            self._restore, image, guidance, self.tiles(image), scale=scale, working=working
                         )
                     restored = self._refined(joined, image, guidance)
                     del joined
@@ -275,10 +366,10 @@ class Restorer:
             image = passes.accepted(image, self._finished(restored, image), visible)
             if passes.ended():
                 break
-        decision = passes.decision
+        decision = repairs.added_to(passes.decision, strength)
         if plan or decision.unchanged:
             return _clamped(degraded), decision
-        restored = image[..., top * self.scale :, left * self.scale :].cpu()
+        restored = image[..., top * scale :, left * scale :].cpu()
         if strength < 1:
             restored = mapped(lambda before, after: torch.lerp(before, after, strength), degraded.cpu(), restored)
         return restored if on_disk(restored) else restored.contiguous(), decision
@@ -394,20 +485,30 @@ class Restorer:
     def _restore(self, tile: Tensor, guidance: Guidance) -> Tensor:
         """One tile of any size by a network that is not boosted; a boosted one pads and checks by itself."""
         network = verbs_of(self.network)
-        multiple = network.contract.multiple
+        multiple, scale = network.contract.multiple, guidance.scale or self.scale
         # A copy, for a network may work in place.
         padded = pad_to_multiple(tile, multiple).clone(memory_format=torch.channels_last)
         restored: object = network(padded, guidance)
-        expected = (*padded.shape[:2], padded.shape[2] * self.scale, padded.shape[3] * self.scale)
+        expected = (*padded.shape[:2], padded.shape[2] * scale, padded.shape[3] * scale)
         if not isinstance(restored, Tensor) or restored.shape != expected:
             got = tuple(restored.shape) if isinstance(restored, Tensor) else type(restored).__name__
             raise ModelError(f"{type(self.network).__name__}: expected an image of shape {expected}, got {got}")
-        return restored[:, :, : tile.shape[2] * self.scale, : tile.shape[3] * self.scale]
+        return restored[:, :, : tile.shape[2] * scale, : tile.shape[3] * scale]
 
     @property
     def _sampling(self) -> SamplingNetwork | None:
         """The network, where it is one that samples."""
         return self.network if isinstance(self.network, SamplingNetwork) else None
+
+    @property
+    def precision(self) -> str:
+        """What the network computes in, and by which engine where that is not torch."""
+        precision = "bfloat16" if self.bfloat16 else "float32"
+        if self.engine == "torch":
+            return precision
+        int8 = {part.int8 for part in parts_of(self.model) if isinstance(part, NetworkOnEngine)} - {"never"}
+        where = {"auto": " where noise hides it", "always": " where calibrated"}
+        return f"{precision}{''.join(f', int8{where[one]},' for one in int8)} by {self.engine}"
 
     @property
     def memory(self) -> int:
@@ -450,6 +551,33 @@ def _warn_of_looking_parts(network: nn.Module, tile: int | None) -> None:
                 stacklevel=3,
             )
             return
+
+
+def _in_orientations(model: nn.Module) -> Orientations:
+    """The model, asked about all orientations of each tile."""
+    if not isinstance(model, Network) or isinstance(model, Boosted | Experts | SamplingNetwork) or model.contract.looks:
+        raise SettingsError(
+            f"orientations are for models that are one network of pellucid's, which looks at nothing but the picture; "
+            f"{type(model).__name__} is not"
+        )
+    return Orientations(model).eval()
+
+
+def _embedded_enlarger(options: RestoreOptions) -> Restorer:
+    """What enlarges the results of a model that keeps the size."""
+    like = {name: getattr(options, name) for name in ("scale", "tile", "memory", "device")}
+    like["precision"] = "auto" if options.precision == "int8" else options.precision
+    return Restorer(load_model(find_model(ENLARGER)).module, name=ENLARGER, **like)
+
+
+def _require_memory(height: int, width: int) -> None:
+    """Raises ImageError for a picture that no memory would hold: a system may let it be begun, and end the process."""
+    needed, free = BYTES_OF_PIXEL * height * width, 4 * available_memory(torch.device("cpu"))
+    if needed > free:
+        raise ImageError(
+            f"enlarged, the picture would have {width} x {height} pixels, which take {needed / 2**30:.1f} GiB, and "
+            f"{free / 2**30:.1f} are free: choose a smaller scale"
+        )
 
 
 def _is_broken(restored: Tensor, degraded: Tensor) -> bool:
