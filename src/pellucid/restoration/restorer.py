@@ -447,7 +447,9 @@ class Restorer:
         offset = block_offset(degraded) if self.policy.align_blocks else (0, 0)
         top, left = (-length % JPEG_BLOCK for length in offset)
         image = pad_before(degraded, top, left)
-        if not on_disk(image) and not belongs_on_disk(*image.shape[2:], self.memory):
+        if self._sampling is not None:  # its state is a whole as well
+            image = image.to(self.device)
+        elif not on_disk(image) and not belongs_on_disk(image.shape[2], image.shape[3], self.memory):
             image = image.to(self.device, memory_format=torch.channels_last)
         return image, top, left
 
