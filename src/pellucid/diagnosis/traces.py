@@ -102,7 +102,9 @@ def _periods(luma: Tensor) -> Tensor:
     """How much the second difference along rows of (H, W) alternates by frequency, in logs, and its usual amount."""
     second = _second(luma)
     around = F.avg_pool1d(F.pad(second[None, None], [SMOOTH // 2] * 2, mode="reflect"), SMOOTH, 1)[0, 0]
-    signal = (second / (around + 1e-5) - 1) * torch.hann_window(len(second), device=luma.device)
+    # A Hann window, written out: torch's own has one length in a graph.
+    window = 0.5 - 0.5 * (2 * math.pi / len(second) * torch.arange(len(second), device=luma.device)).cos()
+    signal = (second / (around + 1e-5) - 1) * window
     strength = torch.fft.rfft(signal).abs() / len(second) ** 0.5
     frequency = torch.arange(len(strength), device=luma.device) * (1 / len(second))
     told = frequency >= 0.1
@@ -156,6 +158,8 @@ def _powers(values: Tensor) -> Tensor:
 
 def _box(plane: Tensor, side: int) -> Tensor:
     """Means over side x side places of (1, 1, H, W), side odd; at the border over those that there are."""
+    if torch.compiler.is_exporting():  # one operator of a graph instead of hundreds
+        return F.avg_pool2d(plane, side, 1, side // 2, count_include_pad=False)
     # Along rows and then along columns: two times `side` additions a place instead of its square.
     for axis in (2, 3):
         if side > 1:

@@ -5,6 +5,7 @@ model, and R into a `RefinementOnEngine`. Graphs are made when they are first ne
 costs nothing.
 """
 
+import math
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -27,14 +28,14 @@ from pellucid.refinement import PTGRM, Boosted
 
 __all__ = ["NetworkOnEngine", "RefinementOnEngine", "in_torch", "is_alone", "is_prepared", "on_engine", "parts_of"]
 
-STEP = 64
+STEP = 32
 """Sides of fixed shapes are rounded up to multiples of this: few shapes, and little computed in vain."""
 
 SHAPES = 6
 """Fixed shapes that are held at once; those of one picture are four at most."""
 
-BYTES_PER_PIXEL = 400
-"""What R takes of memory for a pixel of the image in one piece, float32 (measured at 330, rounded up)."""
+BYTES_PER_PIXEL = 500
+"""What R takes of memory for a pixel of the image in one piece, float32 (measured at 478, rounded up)."""
 
 
 class NetworkOnEngine(Network):
@@ -103,7 +104,8 @@ class NetworkOnEngine(Network):
 
     def _rounded(self, image: Tensor, precision: Precision) -> Tensor:
         height, width = image.shape[2:]
-        shape = (image.shape[1], *(-(-side // STEP) * STEP for side in (height, width)))
+        step = math.lcm(STEP, self.contract.multiple)
+        shape = (image.shape[1], *(-(-side // step) * step for side in (height, width)))
         session = self._fixed.pop((precision == "bfloat16", *shape), None)
         if session is None:
             session = SESSIONS[self.engine](self._rounded_graph, precision, {"image": [1, *shape]})
