@@ -19,6 +19,7 @@ __all__ = [
     "Always",
     "Assignments",
     "Device",
+    "Engine",
     "ImportNetwork",
     "Json",
     "Memory",
@@ -27,6 +28,7 @@ __all__ = [
     "Passes",
     "Precision",
     "Resume",
+    "Scale",
     "Skip",
     "Strength",
     "Tell",
@@ -51,6 +53,8 @@ Tile = Annotated[int | None, _restoring("tile")]
 Memory = Annotated[str | None, _restoring("memory")]
 Device = Annotated[str, _restoring("device")]
 Precision = Annotated[str, _restoring("precision")]
+Engine = Annotated[str, _restoring("engine")]
+Scale = Annotated[float | None, _restoring("scale")]
 Passes = Annotated[int | None, _restoring("passes")]
 Always = Annotated[bool, _restoring("always")]
 Only = Annotated[str | None, _restoring("only")]

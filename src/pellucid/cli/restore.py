@@ -12,12 +12,14 @@ from pellucid.cli.options import (
     DEFAULTS,
     Always,
     Device,
+    Engine,
     ImportNetwork,
     Json,
     Memory,
     Only,
     Passes,
     Precision,
+    Scale,
     Skip,
     Strength,
     Tell,
@@ -28,11 +30,9 @@ from pellucid.cli.terminal import print_json, say, warn
 from pellucid.errors import SettingsError
 
 if TYPE_CHECKING:
+    from pellucid import Restorer
     from pellucid.batch.change import FileResult
     from pellucid.batch.plan import Job
-
-if TYPE_CHECKING:
-    from pellucid.batch.change import FileResult
 
 __all__ = ["restore"]
 
@@ -43,11 +43,13 @@ def restore(
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="A file for one photograph, else a folder.")],
     model: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="A name (`pellucid models`), a model file, weights of a published network, or hf:owner/repository."
+            help="A name (`pellucid models`), a model file, weights of a published network, or hf:owner/repository; "
+            "default if not given, or upscale with --scale."
         ),
-    ] = "default",
+    ] = None,
+    scale: Scale = DEFAULTS.scale,
     strength: Strength = DEFAULTS.strength,
     recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Go into the folders of a folder.")] = False,
     overwrite: Annotated[
@@ -111,10 +113,17 @@ def restore(
     memory: Memory = None,
     device: Device = DEFAULTS.device,
     precision: Precision = DEFAULTS.precision,
+    engine: Engine = DEFAULTS.engine,
     passes: Passes = DEFAULTS.passes,
+    check: Annotated[
+        bool, typer.Option("--check", help="First say how far the engine's results are from torch's, on stderr.")
+    ] = False,
     json: Json = False,
 ) -> None:
-    """Restore photographs. Size, bit depth, alpha, colour profile and metadata stay as they are."""
+    """Restore photographs, and with --scale enlarge them.
+
+    Size, but for --scale, bit depth, alpha, colour profile and metadata stay as they are.
+    """
     from pellucid import images, load
     from pellucid.batch.change import foresee
     from pellucid.batch.inputs import expand
@@ -129,6 +138,7 @@ def restore(
     from pellucid.restoration.options import RestoreOptions
 
     _refuse_contradictions(inputs, out, watch=watch, dry_run=dry_run, settle=settle, name=name, format=format)
+    model = model or ("default" if scale is None else "upscale")
     part = None if shard is None else parse_shard(shard)
     restoring: dict[str, Any] = {
         "strength": strength,
@@ -136,6 +146,8 @@ def restore(
         "memory": memory,
         "device": device,
         "precision": precision,
+        "engine": engine,
+        "scale": scale,
         "passes": passes,
         "always": always,
         "only": only,
@@ -163,6 +175,8 @@ def restore(
         foretell(list(planned), _passed_over(inputs, recursive=recursive), json=json)
         return
     restorer = load(model, import_network=import_network, **restoring)
+    if check:
+        _say_parity(restorer)
 
     def restored(some: "Sequence[Job]") -> "Generator[FileResult, None, None]":
         some = some if part is None else shard_of(some, part)
@@ -190,6 +204,16 @@ def restore(
         say(summary(results, pace))
     if not watch and any(result.status in ("failed", "quarantined") for result in results):
         raise typer.Exit(1)
+
+
+def _say_parity(restorer: "Restorer") -> None:
+    from pellucid.engines.parity import parity
+
+    rows = parity(restorer.model, bfloat16=restorer.bfloat16)
+    for row in rows:
+        warn(row.words())
+    if not rows:
+        warn("the engine is torch itself: there is nothing to compare")
 
 
 def _passed_over(inputs: list[Path], *, recursive: bool) -> list[Path]:

@@ -2,22 +2,23 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
 from pellucid.files import sha256_of
-from pellucid.guidance import Guidance
+from pellucid.guidance import NOTHING, Guidance
+from pellucid.models.header import Policy
 from pellucid.models.hub import find_model
 from pellucid.models.load import load_model
 from pellucid.networks import contract_of
-from pellucid.priors import Student
+from pellucid.priors import Oracle, Student
 from pellucid.refinement import Boosted
 from pellucid.restoration.restorer import Restorer
 
-__all__ = ["DEGRADED", "INPUT", "Candidate", "candidates_of", "telling"]
+__all__ = ["DEGRADED", "INPUT", "Candidate", "candidates_of", "numbers_of"]
 
 DEGRADED = "degraded"
 """The name under which the input itself is scored."""
@@ -33,20 +34,34 @@ class Candidate:
         identity: what its results depend on beside the picture; rows of the same identity are not computed twice. None
             where that is not known, as of a function: such rows are always computed.
         details: for the report: its file, hash, parameters.
-        telling: the same, for a model that can be told numbers: those that are known of the picture go before it.
+        inform: from (degraded, clean) to what `restore` is told as `known` beside the picture; None for all but models
+            with an oracle.
+        at_scale: gives the same for photographs whose sides are to grow so many times; None for what decides its size
+            by itself.
+        numbers: what `restore` can be told of in numbers, as `known.told`, where they are known of the picture.
     """
 
     name: str
-    restore: Callable[[Tensor], Tensor] | None
+    restore: Callable[..., Tensor] | None
     identity: str | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
-    telling: Callable[[Mapping[str, float], Tensor], Tensor] | None = None
+    inform: Callable[[Tensor, Tensor], Guidance] | None = None
+    at_scale: Callable[[int], "Candidate"] | None = None
+    numbers: tuple[str, ...] = ()
 
-    def restored(self, degraded: Tensor, told: Mapping[str, float]) -> Tensor:
-        """What the model makes of a picture of which so much is known; the picture, where there is no model."""
-        if self.telling is not None:
-            return self.telling(told, degraded)
-        return degraded if self.restore is None else self.restore(degraded)
+    def restored(self, degraded: Tensor, clean: Tensor, told: Mapping[str, float]) -> Tensor:
+        """What it makes of a degraded picture (1, 3, H, W), of which so much is known; the clean one is for those alone
+        who are told of it."""
+        assert self.restore is not None
+        known = NOTHING if self.inform is None else self.inform(degraded, clean)
+        numbers = {name: told[name] for name in self.numbers if name in told}
+        if numbers:
+            known = known.knowing(told=numbers)
+        return self.restore(degraded) if known is NOTHING else self.restore(degraded, known=known)
+
+    def of_scale(self, scale: int) -> "Candidate":
+        """The same for a set of that scale."""
+        return self if scale == 1 or self.at_scale is None else self.at_scale(scale)
 
 
 MEMORY = "2GB"
@@ -82,25 +97,37 @@ def candidates_of(
     for name in dict.fromkeys(names):
         path = find_model(name)
         loaded = load_model(path, network=network, import_network=import_network)
-        policy = loaded.header.policy
-        restorer = Restorer(loaded.module, policy=policy, **options)
-        task = str(loaded.header.card.get("task", ""))
-        digest = sha256_of(path)
+        modules = [(name, loaded.module, "")]
         if alone and isinstance(loaded.module, Boosted) and loaded.module.refinement is not None:
-            unboosted = Restorer(loaded.module.unrefined(), policy=policy, **options)
-            found.append(_candidate(f"{name} (network alone)", unboosted, path, f"{digest} network", task))
-        found.append(_candidate(name, restorer, path, digest, task))
+            modules.insert(0, (f"{name} (network alone)", loaded.module.unrefined(), " network"))
+        digest, task = sha256_of(path), str(loaded.header.card.get("task", ""))
+        for label, module, part in modules:
+
+            def at_scale(
+                scale: int | None,
+                label: str = label,
+                module: nn.Module = module,
+                path: Path = path,
+                weights: str = digest + part,
+                policy: Policy = loaded.header.policy,
+                task: str = task,
+            ) -> Candidate:
+                restorer = Restorer(module, policy=policy, **options, scale=scale)
+                return _candidate(label, restorer, path, weights, task)
+
+            found.append(replace(at_scale(None), at_scale=at_scale))
     return found
 
 
 def _candidate(name: str, restorer: Restorer, path: Path, weights: str, task: str) -> Candidate:
     depends: dict[str, Any] = {
         "weights": weights,
-        "precision": "bfloat16" if restorer.bfloat16 else "float32",
+        "precision": restorer.precision,
         "device": restorer.device.type,
         "tile": restorer.options.tile,
         "memory": restorer.options.memory,
         "strength": restorer.strength,
+        "scale": restorer.options.scale,
         "passes": restorer.passes,
         "always": restorer.options.always,
         "only": restorer.wish.only,
@@ -118,18 +145,17 @@ def _candidate(name: str, restorer: Restorer, path: Path, weights: str, task: st
     )
     details = depends | {"file": path.name, "parameters": whole, "parameters_added": whole - network}
     details |= {"task": task} if task else {}
+    inform = None
+    if isinstance(guide, Oracle):
+        oracle = guide
+
+        def inform(degraded: Tensor, clean: Tensor) -> Guidance:
+            return Guidance(view=oracle.prepare_told(degraded, clean))
+
     identity = json.dumps(depends, sort_keys=True)
-    return Candidate(name, restorer.restore_image, identity, details, telling(restorer))
+    return Candidate(name, restorer.restore_image, identity, details, inform, numbers=numbers_of(restorer))
 
 
-def telling(restorer: Restorer) -> Callable[[Mapping[str, float], Tensor], Tensor] | None:
-    """`Candidate.telling` of a restorer: None where its model can be told nothing that the user has not said."""
-    numbers = [one for one in contract_of(restorer.model).numbers if one not in restorer.options.tell]
-    if not numbers:
-        return None
-
-    def restore(told: Mapping[str, float], degraded: Tensor) -> Tensor:
-        known = Guidance(told={one: told[one] for one in numbers if one in told})
-        return restorer.restore_image(degraded, known=known)
-
-    return restore
+def numbers_of(restorer: Restorer) -> tuple[str, ...]:
+    """`Candidate.numbers` of a restorer: what its model can be told, and the user has not said."""
+    return tuple(name for name in contract_of(restorer.model).numbers if name not in restorer.options.tell)

@@ -8,6 +8,7 @@ from torch import nn
 from pellucid.errors import PellucidError, SettingsError, one_line, unknown_name
 from pellucid.networks import (
     IAT,
+    MAXIM,
     RUAS,
     SCI,
     AODNet,
@@ -33,6 +34,7 @@ from pellucid.networks import (
     SwinIR,
     Uformer,
     UNet,
+    Upscaler,
     URetinexNet,
     ZeroDCE,
 )
@@ -86,6 +88,7 @@ NETWORKS: Mapping[str, Callable[..., Network]] = {
     "external": External,
     "iat": IAT,
     "identity": Identity,
+    "maxim": MAXIM,
     "nafnet": NAFNet,
     "pairlie": PairLIE,
     "prenet": PReNet,
@@ -94,6 +97,7 @@ NETWORKS: Mapping[str, Callable[..., Network]] = {
     "ruas": RUAS,
     "sci": SCI,
     "unet": UNet,
+    "upscaler": Upscaler,
     "zero_dce": ZeroDCE,
 }
 """F: what builds each network, given its settings."""

@@ -17,6 +17,7 @@ from pellucid.networks.grid_dehaze_net import GridDehazeNet
 from pellucid.networks.iat import IAT
 from pellucid.networks.identity import Identity
 from pellucid.networks.llformer import LLFormer
+from pellucid.networks.maxim import MAXIM
 from pellucid.networks.mprnet import MPRNet
 from pellucid.networks.nafnet import NAFNet
 from pellucid.networks.pairlie import PairLIE
@@ -30,11 +31,13 @@ from pellucid.networks.snr_aware import SNRAware
 from pellucid.networks.swinir import SwinIR
 from pellucid.networks.uformer import Uformer
 from pellucid.networks.unet import UNet
+from pellucid.networks.upscaler import Upscaler
 from pellucid.networks.uretinex_net import URetinexNet
 from pellucid.networks.zero_dce import ZeroDCE
 
 __all__ = [
     "IAT",
+    "MAXIM",
     "RUAS",
     "SCI",
     "AODNet",
@@ -63,6 +66,7 @@ __all__ = [
     "UNet",
     "URetinexNet",
     "Uformer",
+    "Upscaler",
     "ZeroDCE",
     "contract_of",
     "module_of",

@@ -37,6 +37,8 @@ class Contract:
     Attributes:
         multiple: what the sides of its input must divide by, in pixels; whoever calls it pads.
         scale: output sides over input sides.
+        scales: for a network that can be told by how much (`Guidance.scale`): all that it can, `scale` being what it
+            does when it is told nothing; empty for others.
         channels: of its input: 3 for colour; 1 for a network of planes, which restores each channel of a colour image
             on its own; 6 for the two views of a dual-pixel sensor, of which it makes one image.
         vector: the length of the prior's vector that it must be told; None where it needs none.
@@ -50,6 +52,7 @@ class Contract:
 
     multiple: int = 1
     scale: int = 1
+    scales: tuple[int, ...] = ()
     channels: int = 3
     vector: int | None = None
     words: bool = False
@@ -107,7 +110,7 @@ class Network(nn.Module):
 
     def restore(self, tile: Tensor, guidance: Guidance) -> Tensor:
         """Degraded (B, channels, h, w), sides divisible by `contract.multiple`, to restored, sides times
-        `contract.scale`.
+        `contract.scale`, or the guidance's where the network has several.
 
         What the guidance does not say, the network takes from the tile, as if it were the whole picture.
         """
