@@ -12,6 +12,7 @@ from pellucid.errors import ModelError, SettingsError
 from pellucid.evaluation.candidates import INPUT, MEMORY, Candidate, candidates_of, informing
 from pellucid.evaluation.job import EvaluationJob, EvaluationOutcome
 from pellucid.evaluation.sets import find_set
+from pellucid.guidance import NOTHING, Guidance
 from pellucid.restoration.restorer import Restorer
 
 __all__ = ["Scored", "evaluate"]
@@ -99,12 +100,8 @@ def _candidate(name: str, model: Scored) -> Candidate:
     if isinstance(model, nn.Module):
         with _modes_kept(model):
             restorer = Restorer(model, memory=MEMORY)
-        return Candidate(
-            name,
-            _in_evaluation_mode(model, restorer.restore_image),
-            details=_details(model),
-            inform=informing(restorer),
-        )
+        restore = _in_evaluation_mode(model, restorer)
+        return Candidate(name, restore, details=_details(model), inform=informing(restorer))
     if isinstance(model, Restorer):
         return Candidate(name, model.restore_image, details=_details(model.model), inform=informing(model))
     if not callable(model):
@@ -138,15 +135,15 @@ def _modes_kept(model: nn.Module) -> Iterator[None]:
             module.training = training
 
 
-def _in_evaluation_mode(model: nn.Module, restore: Callable[..., Tensor]) -> Callable[..., Tensor]:
+def _in_evaluation_mode(model: nn.Module, restorer: Restorer) -> Callable[..., Tensor]:
     """Restores in evaluation mode, and leaves the module in the modes that it was in."""
 
-    def restored(*asked: Any, **known: Any) -> Tensor:
+    def restore(degraded: Tensor, *, known: Guidance = NOTHING) -> Tensor:
         with _modes_kept(model):
             model.eval()
-            return restore(*asked, **known)
+            return restorer.restore_image(degraded, known=known)
 
-    return restored
+    return restore
 
 
 def _details(model: nn.Module) -> dict[str, int]:
