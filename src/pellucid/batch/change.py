@@ -107,6 +107,7 @@ def change_files(
     keep_dates: bool = False,
     manifest: Manifest | None = None,
     retry_failed: bool = False,
+    crop: tuple[int, int, int, int] | None = None,
 ) -> Generator[FileResult, None, None]:
     """Does jobs in order; while one is changed, here, the next is read and the last is written.
 
@@ -128,11 +129,12 @@ def change_files(
         keep_dates: the outputs get the dates of their sources.
         manifest: entered; what is done is added to it.
         retry_failed: try those again that failed in an earlier run.
+        crop: left, top, width and height of the part that `change` gives back; it is compared with the same part.
 
     Raises:
         DataError: the manifest cannot be written.
     """
-    desk = _Desk(done, overwrite, quality, strict, keep_dates, manifest, retry_failed)
+    desk = _Desk(done, overwrite, quality, strict, keep_dates, manifest, retry_failed, crop)
     room = Room(AT_ONCE, AT_ONCE_PIXELS)
     with Behind(desk.write, room) as behind, Ahead(jobs, desk.read, room) as ahead:
         try:
@@ -179,6 +181,7 @@ class _Desk:
     keep_dates: bool
     manifest: Manifest | None
     retry_failed: bool
+    crop: tuple[int, int, int, int] | None = None
     full: str = ""
     """Why no other photograph can be written."""
 
@@ -247,7 +250,7 @@ class _Desk:
         try:
             if self.manifest:
                 self.manifest.begin(job)
-            lost = _written(changed, photograph, job, quality=self.quality, strict=self.strict)
+            lost = _written(changed, photograph, job, quality=self.quality, strict=self.strict, crop=self.crop)
             if self.keep_dates:
                 _date(job)
         except (PellucidError, MemoryError, OSError, RuntimeError) as error:
@@ -325,13 +328,21 @@ def _require_writable(job: Job) -> None:
 
 
 def _written(
-    changed: images.Photograph, photograph: images.Photograph, job: Job, *, quality: int | None, strict: bool
+    changed: images.Photograph,
+    photograph: images.Photograph,
+    job: Job,
+    *,
+    quality: int | None,
+    strict: bool,
+    crop: tuple[int, int, int, int] | None,
 ) -> tuple[str, ...]:
     """Writes a result, and its before-and-after picture where one is wanted; what could not be kept, in words."""
     _make_folder(job.target.parent)
     lost = images.write_change(changed, job.target, photograph, job.source, quality=quality, strict=strict)
     if job.compared:
-        images.write(images.Photograph(before_and_after(photograph.pixels, changed.pixels)), job.compared)
+        left, top, width, height = crop or (0, 0, *photograph.pixels.shape[:1:-1])
+        before = photograph.pixels[..., top : top + height, left : left + width]
+        images.write(images.Photograph(before_and_after(before, changed.pixels)), job.compared)
     return lost
 
 

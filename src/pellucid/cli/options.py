@@ -18,14 +18,22 @@ __all__ = [
     "DEFAULTS",
     "Always",
     "Assignments",
+    "Chroma",
+    "Crop",
+    "Detail",
     "Device",
+    "Faithful",
+    "Feather",
     "ImportNetwork",
     "Json",
+    "Luminance",
+    "Mask",
     "Memory",
     "Only",
     "Out",
     "Passes",
     "Precision",
+    "Provenance",
     "Resume",
     "Skip",
     "Strength",
@@ -54,6 +62,20 @@ Passes = Annotated[int | None, _restoring("passes")]
 Always = Annotated[bool, _restoring("always")]
 Only = Annotated[str | None, _restoring("only")]
 Skip = Annotated[str | None, _restoring("skip")]
+Detail = Annotated[float, _restoring("detail")]
+Luminance = Annotated[float, _restoring("luminance")]
+Chroma = Annotated[float, _restoring("chroma")]
+Faithful = Annotated[float | None, _restoring("faithful")]
+Mask = Annotated[Path | None, _restoring("mask")]
+Feather = Annotated[int, _restoring("feather")]
+Crop = Annotated[str | None, _restoring("crop")]
+Provenance = Annotated[
+    bool,
+    typer.Option(
+        "--provenance/--no-provenance",
+        help=next(one.metadata["help"] for one in fields(RestoreOptions) if one.name == "provenance"),
+    ),
+]
 DEFAULTS = RestoreOptions()
 """What each of these is where nobody says otherwise."""
 

@@ -13,6 +13,8 @@ from pellucid.models.hub import find_model
 from pellucid.models.load import load_model
 from pellucid.priors import Student
 from pellucid.refinement import Boosted
+from pellucid.restoration.once import MIXING
+from pellucid.restoration.options import RestoreOptions
 from pellucid.restoration.restorer import Restorer
 
 __all__ = ["DEGRADED", "INPUT", "Candidate", "candidates_of"]
@@ -90,11 +92,15 @@ def _candidate(name: str, restorer: Restorer, path: Path, weights: str, task: st
         "device": restorer.device.type,
         "tile": restorer.options.tile,
         "memory": restorer.options.memory,
-        "strength": restorer.strength,
+        "strength": restorer.options.strength,
         "passes": restorer.passes,
         "always": restorer.options.always,
         "only": restorer.wish.only,
         "skip": restorer.wish.skip,
+    }
+    usual = RestoreOptions()
+    depends |= {
+        name: str(told) for name in MIXING[1:] if (told := getattr(restorer.options, name)) != getattr(usual, name)
     }
     guide = getattr(restorer.model, "prior", None)
     # A prior is not counted among what a boost adds, nor where it guides the network, too; a student is part of the

@@ -5,7 +5,7 @@ The specification: Exif 2.32, CIPA DC-008.
 """
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
@@ -23,6 +23,7 @@ __all__ = [
     "fitted",
     "laid_tables",
     "movable_note",
+    "moved",
     "orientation_of",
     "ratio",
     "resolution",
@@ -188,6 +189,16 @@ def orientation_of(exif: bytes) -> int:
 def turned(exif: bytes, orientation: int, width: int, height: int) -> bytes:
     """`exif` with the place of its subject in the upright picture; it lay `width` x `height` with that orientation."""
     data = bytearray(exif)
+    for letters, where, (x, y, *sizes) in _subjects(data):
+        place = turned_point(x, y, orientation, width, height)
+        sizes = sizes[::-1] if orientation > 4 else sizes  # the radius of a circle, or width and height
+        values = (min(max(round(value), 0), 65535) for value in (*place, *sizes))
+        struct.pack_into(letters, data, where, *values)
+    return bytes(data)
+
+
+def _subjects(data: bytearray) -> Iterator[tuple[str, int, tuple[int, ...]]]:
+    """The places of subjects: letters for struct, where they lie, and their numbers."""
     with suppress(struct.error):
         structure = Structure(data)
         links = structure.integers(structure.first)
@@ -195,11 +206,15 @@ def turned(exif: bytes, orientation: int, width: int, height: int) -> bytes:
             for tag, kind, count, where in structure.entries(links[EXIF_TABLE]):
                 if tag in (_SUBJECT_AREA, _SUBJECT_LOCATION) and kind == 3 and 2 <= count <= 4:
                     letters = f"{structure.order}{count}{INTEGERS[kind]}"
-                    x, y, *sizes = struct.unpack_from(letters, data, where)
-                    x, y = turned_point(x, y, orientation, width, height)
-                    sizes = sizes[::-1] if orientation > 4 else sizes  # the radius of a circle, or width and height
-                    values = (min(max(round(value), 0), 65535) for value in (x, y, *sizes))
-                    struct.pack_into(letters, data, where, *values)
+                    yield letters, where, struct.unpack_from(letters, data, where)
+
+
+def moved(exif: bytes, left: int, top: int) -> bytes:
+    """`exif` with the place of its subject in a part of the picture that begins at (left, top)."""
+    data = bytearray(exif)
+    for letters, where, (x, y, *sizes) in _subjects(data):
+        values = (min(max(value, 0), 65535) for value in (x - left, y - top, *sizes))
+        struct.pack_into(letters, data, where, *values)
     return bytes(data)
 
 

@@ -2,12 +2,15 @@
 
 from dataclasses import dataclass, field, replace
 
+import torch
 from torch import Tensor
 
 from pellucid.images.alpha import resized
 from pellucid.images.colour import Colour
+from pellucid.images.exif import moved
 from pellucid.images.jpeg import Piece
 from pellucid.images.values import check_pixels
+from pellucid.images.xmp import without_further, without_regions
 
 __all__ = ["Beyond", "Coding", "Metadata", "Photograph"]
 
@@ -110,6 +113,31 @@ class Photograph:
             planes=None if self.planes is None else resized(self.planes, height, width),
             beyond=None,
             lost=(*self.lost, *self.beyond_words()),
+        )
+
+    def part(self, rows: slice, columns: slice) -> "Photograph":
+        """These rows and columns of it. Regions of faces, and what lies behind it, go."""
+        beyond = self.beyond
+        if beyond is not None:
+            places = beyond.places[rows, columns]
+            inside = torch.zeros_like(beyond.places)
+            inside[rows, columns] = places
+            values = beyond.values[:, inside[beyond.places]]
+            beyond = Beyond(places.clone(), values) if values.shape[1] else None
+        words = [piece.kind for piece in self.metadata.pieces]
+        alone = without_further(self.metadata.xmp)
+        xmp = without_regions(alone)
+        words += ["regions of faces (it is a part of the picture)"] if xmp != alone else []
+        return replace(
+            self,
+            pixels=self.pixels[..., rows, columns].clone(),
+            alpha=None if self.alpha is None else self.alpha[..., rows, columns].clone(),
+            planes=None if self.planes is None else self.planes[..., rows, columns].clone(),
+            beyond=beyond,
+            metadata=replace(
+                self.metadata, exif=moved(self.metadata.exif, columns.start, rows.start), xmp=xmp, pieces=()
+            ),
+            lost=(*self.lost, *words),
         )
 
     def beyond_words(self) -> list[str]:

@@ -1,6 +1,7 @@
 """The restorer: what users hold. A picture of any kind and size in, the same kind and size out."""
 
 import warnings
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, cast
@@ -21,6 +22,14 @@ from pellucid.networks.contract import Plain
 from pellucid.refinement import Boosted
 from pellucid.restoration.decision import Decision
 from pellucid.restoration.memory import available_memory, bytes_per_pixel, tiles_within
+from pellucid.restoration.once import (
+    Restoration,
+    check_controls,
+    mixed_picture,
+    mixed_pixels,
+    needed_place,
+    require_fit,
+)
 from pellucid.restoration.options import RestoreOptions
 from pellucid.restoration.passes import NOTHING_WRONG, Passes, is_diagnosing, left_alone, wish_of
 from pellucid.restoration.sampling import sample_in_tiles
@@ -52,7 +61,7 @@ class Restorer:
         policy: what the model's file says of how it restores.
         diagnoser: asked first what is wrong with a picture, where the policy says to leave some alone; None takes the
             embedded one, for a model that does not diagnose by itself.
-        options: of `RestoreOptions`, by name: strength, tile, memory, device, precision, passes, always, only, skip.
+        options: of `RestoreOptions`, by name.
 
     Raises:
         SettingsError: an option that cannot be, or that the model cannot follow.
@@ -78,7 +87,7 @@ class Restorer:
         _warn_of_looking_parts(self.network, self.options.tile)
         self.policy = policy
         self.passes = self.options.passes or self.policy.passes
-        self.strength = self._checked(self.options.strength)
+        check_controls(self.options, self.scale)
         self.diagnoser = diagnoser
         self.wish = wish_of(self.options.only, self.options.skip, model)
         if self.diagnoser is None and self.policy.leave_alone and not self.options.always and not is_diagnosing(model):
@@ -108,16 +117,35 @@ class Restorer:
         """
         if isinstance(picture, str | Path):
             return cast(Picture, type(picture)(self._restored_file(Path(picture), strength, known)))
-        strength = self.strength if strength is None else self._checked(strength)
+        options = self.options if strength is None else replace(self.options, strength=strength)
+        check_controls(options, self.scale)
         pixels, alpha = images.to_tensor(picture), images.alpha_of(picture)
         results = [
-            self._restored(image[None].float(), strength, known.of(torch.tensor([number])), alpha, may_leave=True)
+            self._restored(image[None].float(), options, known.of(torch.tensor([number])), alpha, may_leave=True)
             for number, image in enumerate(pixels)
         ]
-        if all(decision.unchanged for _, decision in results):
-            return picture
+        decision = next((decision for _, decision in results if not decision.unchanged), results[0][1])
         restored = [result for result, _ in results]
-        return images.like(restored[0] if len(restored) == 1 else torch.cat(restored), picture)
+        whole = restored[0] if len(restored) == 1 else torch.cat(restored)
+        return mixed_picture(picture, whole, decision, options, self.name)
+
+    def once(self, picture: Picture, *, known: Guidance = NOTHING) -> Restoration[Picture]:
+        """Restores one picture at full strength, to be mixed with what it was in any number of ways.
+
+            once = restorer.once(photograph)
+            mild, strong = once.mixed(strength=0.4, detail=0.2), once.mixed()
+
+        Args:
+            picture: of a kind that `__call__` takes, but no path.
+            known: what the model is told of the picture beside what it sees.
+
+        Raises:
+            ImageError: the picture cannot be understood, or there are several in a batch.
+        """
+        pixels = _single(images.to_tensor(picture))
+        options = replace(self.options, strength=1.0, crop=None)
+        restored, decision = self._restored(pixels.float(), options, known, images.alpha_of(picture), may_leave=True)
+        return Restoration(picture, restored, decision, self.options, self.name)
 
     def restore_and_explain(self, picture: Picture) -> tuple[Picture, Decision]:
         """Restores one picture, and says what was found in it, what was done, and what was left alone and why.
@@ -131,10 +159,9 @@ class Restorer:
         Raises:
             ImageError: the picture cannot be understood, or there are several in a batch.
         """
-        pixels = _single(images.to_tensor(picture))
-        alpha = images.alpha_of(picture)
-        restored, decision = self._restored(pixels.float(), self.strength, NOTHING, alpha, may_leave=True)
-        return picture if decision.unchanged else images.like(restored, picture), decision
+        pixels, alpha = _single(images.to_tensor(picture)), images.alpha_of(picture)
+        restored, decision = self._restored(pixels.float(), self.options, NOTHING, alpha, may_leave=True)
+        return mixed_picture(picture, restored, decision, self.options, self.name), decision
 
     def explain(self, picture: object) -> Decision:
         """What is found in a picture, what would be done first, and what would be left alone and why; nothing is
@@ -151,7 +178,7 @@ class Restorer:
         if isinstance(picture, str | Path):
             picture = images.read(Path(picture))
         pixels = _single(images.to_tensor(picture)).float()
-        return self._restored(pixels, self.strength, NOTHING, images.alpha_of(picture), may_leave=True, plan=True)[1]
+        return self._restored(pixels, self.options, NOTHING, images.alpha_of(picture), may_leave=True, plan=True)[1]
 
     @staticmethod
     def diagnose(picture: object) -> Diagnosis:
@@ -181,11 +208,12 @@ class Restorer:
             SettingsError: a strength outside 0..1.
             ModelError: the network gives values that are not finite even in float32, or another size.
         """
-        strength = self.strength if strength is None else self._checked(strength)
-        results = [
-            self._restored(image[None], strength, known.of(torch.tensor([number])))[0]
-            for number, image in enumerate(degraded.float())
-        ]
+        options = self.options if strength is None else replace(self.options, strength=strength)
+        check_controls(options, self.scale)
+        results = []
+        for number, image in enumerate(degraded.float()):
+            restored, _ = self._restored(image[None], options, known.of(torch.tensor([number])))
+            results.append(mixed_pixels(image[None], restored, options))
         return results[0] if len(results) == 1 else torch.cat(results)
 
     @torch.no_grad()
@@ -208,25 +236,28 @@ class Restorer:
     def _restored(
         self,
         degraded: Tensor,
-        strength: float,
+        options: RestoreOptions,
         known: Guidance,
         alpha: Tensor | None = None,
         *,
         may_leave: bool = False,
         plan: bool = False,
     ) -> tuple[Tensor, Decision]:
-        """(1, 3, H, W) float32 to the restored picture, in as many passes as the policy asks for, and to the record.
+        """(1, 3, H, W) float32 to the restored picture, at full strength, in as many passes as the policy asks for, and
+        to the record.
 
         Args:
             degraded: the picture.
-            strength: 0 gives it back.
+            options: of what is made of the result; at strength 0 nothing is done, and beyond the part that is wanted
+                nothing need be right.
             known: what is known of it already.
             alpha: (1, 1, H, W); where it is 0 a pixel has no say in what is decided.
             may_leave: whether the picture may be left alone as a whole.
             plan: stop before the first pass; the record then says what that would do.
         """
-        if strength == 0:
+        if options.strength == 0:
             return degraded.clamp(0, 1).cpu(), left_alone(self.name, "the strength is 0")
+        require_fit(options, degraded)
         why = self._reason_to_leave(degraded, alpha) if may_leave else ""
         if why:
             return degraded.clamp(0, 1).cpu(), left_alone(self.name, why)
@@ -234,8 +265,11 @@ class Restorer:
         visible, partly = self._visible(image, None if alpha is None else pad_before(alpha, top, left))
         passes = Passes(
             self.model, name=self.name, policy=self.policy, most=self.passes, wish=self.wish,
-            always=self.options.always, strength=strength, may_leave=may_leave,
+            always=self.options.always, strength=options.strength, may_leave=may_leave,
         )  # fmt: skip
+        # Where nothing is judged by the whole result, only what is wanted of it is made.
+        whole = passes.choosing or (isinstance(self.model, Boosted) and self.model.refinement is not None)
+        wanted = None if whole else needed_place(options, degraded, top, left)
         while True:
             shown = image[..., *visible]
             told = passes.begins(shown, self._told(shown, known) if passes.choosing else known)
@@ -254,7 +288,9 @@ class Restorer:
                     if self._sampling is not None:
                         joined = sample_in_tiles(self._sampling, image, guidance, self.tiles(image))
                     else:
-                        joined = over_tiles(self._restore, image, guidance, self.tiles(image), scale=self.scale)
+                        joined = over_tiles(
+                            self._restore, image, guidance, self.tiles(image), scale=self.scale, wanted=wanted
+                        )
                     restored = verbs_of(self.model).refine(joined, image, guidance, memory=self.memory)
                 if not half or not _is_broken(restored, image):
                     break
@@ -265,10 +301,7 @@ class Restorer:
         decision = passes.decision
         if plan or decision.unchanged:
             return degraded.clamp(0, 1).cpu(), decision
-        restored = image[..., top * self.scale :, left * self.scale :]
-        if strength < 1:
-            restored = torch.lerp(degraded.to(self.device), restored, strength)
-        return restored.contiguous().cpu(), decision
+        return image[..., top * self.scale :, left * self.scale :].contiguous().cpu(), decision
 
     def _told(self, shown: Tensor, known: Guidance) -> Guidance:
         """What the prior of a model of experts says of a picture, from which it is chosen who restores it."""
@@ -311,13 +344,6 @@ class Restorer:
         restored = self(photograph, strength=strength, known=known)
         images.write_change(restored, target, photograph, source, overwrite=False)
         return target
-
-    def _checked(self, strength: float) -> float:
-        if isinstance(strength, bool) or not isinstance(strength, int | float) or not 0 <= strength <= 1:
-            raise SettingsError(f"strength must be a number in 0..1, got {strength!r}")
-        if strength < 1 and self.scale != 1:
-            raise SettingsError(f"strength mixes images of one size; this network enlarges by {self.scale}")
-        return strength
 
     def _placed(self, degraded: Tensor) -> tuple[Tensor, int, int]:
         """On the device, with so many rows and columns mirrored before it that the blocks of a JPEG begin in the

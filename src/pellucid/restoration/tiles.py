@@ -53,6 +53,15 @@ class Place:
         rows = slice(self.top * factor, self.bottom * factor)
         return image[:, :, rows, self.left * factor : self.right * factor]
 
+    def meets(self, rows: slice, columns: slice) -> bool:
+        """Whether any of these rows and columns are in the tile."""
+        return bool(
+            self.top < rows.stop
+            and rows.start < self.bottom
+            and self.left < columns.stop
+            and columns.start < self.right
+        )
+
     def grid(self, height: int, width: int) -> Tensor:
         """Top, left, bottom and right as fractions of the whole image's sides, (1, 4)."""
         return torch.tensor([[self.top / height, self.left / width, self.bottom / height, self.right / width]])
@@ -83,7 +92,13 @@ class Layout:
 
 
 def over_tiles(
-    restore: Callable[[Tensor, Guidance], Tensor], image: Tensor, guidance: Guidance, tiles: Tiles, *, scale: int = 1
+    restore: Callable[[Tensor, Guidance], Tensor],
+    image: Tensor,
+    guidance: Guidance,
+    tiles: Tiles,
+    *,
+    scale: int = 1,
+    wanted: tuple[slice, slice] | None = None,
 ) -> Tensor:
     """Runs a network over tiles and blends the seams (`Layout`).
 
@@ -94,6 +109,7 @@ def over_tiles(
         guidance: what is known of the whole image.
         tiles: how to cut it.
         scale: of the network.
+        wanted: rows and columns of the image; tiles beside them are left out, and stay black. None for all.
 
     Returns:
         (B, 3, H * scale, W * scale), float32.
@@ -105,6 +121,8 @@ def over_tiles(
     result = torch.zeros((*image.shape[:2], height * scale, width * scale), device=image.device)
     weights = layout.weights(scale, image.device)
     for place in layout.places:
+        if wanted is not None and not place.meets(*wanted):
+            continue
         tile = restore(place.of(image), guidance.knowing(grid=place.grid(height, width))).float()
         rows, columns = weights[place]
         place.of(result, scale).addcmul_(tile * rows, columns)
