@@ -58,8 +58,7 @@ def load(
         name: of the model.
         network: of your own.
         import_network: import it.
-        options: of `pellucid.restoration.options.RestoreOptions`: strength, tile, memory, device, precision, passes,
-            always, only, skip.
+        options: of `pellucid.restoration.options.RestoreOptions`, such as strength, tile, memory, device, only, detail.
 
     Raises:
         ModelError: there is no such model, its file is damaged, or it needs a network of your own.
@@ -74,22 +73,30 @@ def load(
 
 
 def restore(
-    source: str | Path, target: str | Path, *, model: str | Path = "default", strength: float = 1.0
+    source: str | Path, target: str | Path, *, model: str | Path = "default", every_page: bool = False, **options: Any
 ) -> tuple[str, ...]:
     """Restores one file into another; metadata, bit depth, alpha and colours are kept. Returns what could not be, in
     words.
 
+    Args:
+        source: the file.
+        target: where to; its suffix says the format.
+        model: the name of a model.
+        every_page: all pages of a TIFF and all frames of an APNG, a WebP or a GIF, not the first alone.
+        options: of `pellucid.restoration.options.RestoreOptions`, such as strength, detail, mask or crop.
+
     Raises:
         ImageError: the source cannot be read, the target cannot be written, or they are the same file.
         ModelError: there is no such model.
+        SettingsError: an option that cannot be.
     """
     from pellucid import images
 
     source, target = Path(source), Path(target)
     if target.exists() and target.samefile(source):
         raise errors.ImageError(f"{target}: is the input itself; choose another output")
-    photograph = images.read(source)
-    return images.write_change(load(model, strength=strength)(photograph), target, photograph, source)
+    photograph = images.read(source, every_page=every_page)
+    return images.write_change(load(model, **options)(photograph), target, photograph, source)
 
 
 def __getattr__(name: str) -> Any:

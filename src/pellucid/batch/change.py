@@ -40,7 +40,7 @@ class FileResult:
             `quarantined` where it has failed in an earlier run and was not tried again; `planned` where nothing was
             done because nothing was to be done yet.
         seconds: of reading, changing and writing it.
-        pages: how many the source has; the target has the first alone, unless it is a copy.
+        pages: how many the source has; `lost` says where the target has the first alone.
         lost: what the target does not keep of the source, in words.
         reason: why it was skipped or quarantined, in words.
         decision: what was found in it, done, and left alone and why, where a model restored it or left it alone.
@@ -108,6 +108,7 @@ def change_files(
     manifest: Manifest | None = None,
     retry_failed: bool = False,
     crop: tuple[int, int, int, int] | None = None,
+    every_page: bool = False,
 ) -> Generator[FileResult, None, None]:
     """Does jobs in order; while one is changed, here, the next is read and the last is written.
 
@@ -130,11 +131,12 @@ def change_files(
         manifest: entered; what is done is added to it.
         retry_failed: try those again that failed in an earlier run.
         crop: left, top, width and height of the part that `change` gives back; it is compared with the same part.
+        every_page: all pages and frames of a file are read and changed, not the first alone.
 
     Raises:
         DataError: the manifest cannot be written.
     """
-    desk = _Desk(done, overwrite, quality, strict, keep_dates, manifest, retry_failed, crop)
+    desk = _Desk(done, overwrite, quality, strict, keep_dates, manifest, retry_failed, crop, every_page)
     room = Room(AT_ONCE, AT_ONCE_PIXELS)
     with Behind(desk.write, room) as behind, Ahead(jobs, desk.read, room) as ahead:
         try:
@@ -182,6 +184,7 @@ class _Desk:
     manifest: Manifest | None
     retry_failed: bool
     crop: tuple[int, int, int, int] | None = None
+    every_page: bool = False
     full: str = ""
     """Why no other photograph can be written."""
 
@@ -191,8 +194,9 @@ class _Desk:
         try:
             work.result = self.decided(work)
             if work.result is None:
-                work.photograph = images.read(job.source)
-                work.weight = work.photograph.pixels.shape[2] * work.photograph.pixels.shape[3]
+                work.photograph = images.read(job.source, every_page=self.every_page)
+                pages = (work.photograph, *work.photograph.others)
+                work.weight = sum(page.pixels.shape[2] * page.pixels.shape[3] for page in pages)
                 if work.content is not None and not work.content.still_of(job.source):
                     work.content = None
                     raise ImageError(f"{name_of(job.source)}: was changed while it was read")

@@ -122,7 +122,7 @@ class Report:
     def add(self, result: FileResult) -> None:
         """One photograph: a slider where something was written, else why it was not."""
         assert self._file is not None
-        told = [result.status]
+        told: list[str] = [result.status]
         told += [result.decision.words()] if result.decision is not None else []
         told += [text for text in (result.loss, result.error, result.reason) if text]
         pair = ""

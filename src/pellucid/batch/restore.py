@@ -29,6 +29,7 @@ def restore_files(
     keep_dates: bool = False,
     manifest: Manifest | None = None,
     retry_failed: bool = False,
+    every_page: bool = False,
 ) -> Generator[FileResult, None, None]:
     """Restores photographs in order, as `change_files` does; one that is left alone is copied."""
     return change_files(
@@ -42,6 +43,7 @@ def restore_files(
         manifest=manifest,
         retry_failed=retry_failed,
         crop=restorer.options.crop,
+        every_page=every_page,
     )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Generator, Sequence
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from pellucid.batch.plan import Job
 
 __all__ = ["restore"]
+
+Pages = Literal["first", "all"]
 
 
 def restore(
@@ -118,6 +120,9 @@ def restore(
         bool,
         typer.Option("--strict", help="A photograph of which something cannot be kept is an error, not a warning."),
     ] = False,
+    pages: Annotated[
+        Pages, typer.Option(help="Of files with several pages or frames: the first alone, or all of them.")
+    ] = "first",
     report: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Write an HTML page with each photograph before and after, under a slider."),
@@ -186,6 +191,7 @@ def restore(
         "provenance": provenance,
     }
     writing: dict[str, Any] = {"quality": quality, "strict": strict, "keep_dates": keep_dates}
+    writing["every_page"] = pages == "all"
     inputs = expand(inputs, sys.stdin.buffer, nul=nul)
     layout = Layout(out, format, name)
     jobs: list[Job] = []

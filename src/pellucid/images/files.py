@@ -12,6 +12,7 @@ from pellucid.errors import ImageError, SettingsError
 from pellucid.images.decode import decode, format_of
 from pellucid.images.encode import encode
 from pellucid.images.messages import name_of, reason
+from pellucid.images.pages import decode_pages, encode_pages
 from pellucid.images.photograph import Photograph
 from pellucid.images.values import check_pixels
 
@@ -37,8 +38,11 @@ def supported(path: str | os.PathLike[str]) -> bool:
     return Path(path).suffix.lower() in SUFFIXES
 
 
-def read(path: str | os.PathLike[str]) -> Photograph:
+def read(path: str | os.PathLike[str], *, every_page: bool = False) -> Photograph:
     """Reads the picture in the file at `path`, upright, whatever characters its name has.
+
+    With `every_page` all pages of a TIFF and all frames of an APNG, a WebP or a GIF are read, the first with the others
+    in it (`Photograph.others`); they are written again where the format can hold them.
 
     Raises `ImageError` where there is no such file, or it is empty, truncated, damaged, or not a picture.
     """
@@ -51,7 +55,7 @@ def read(path: str | os.PathLike[str]) -> Photograph:
         raise ImageError(f"{name}: the file is empty")
     kind = format_of(data, name, Path(path).suffix)
     try:
-        return decode(data, kind, name)
+        return decode_pages(data, kind, name) if every_page else decode(data, kind, name)
     except (pyvips.Error, UnicodeDecodeError) as error:  # the second where libvips quotes the damaged bytes
         raise ImageError(f"{name}: truncated, damaged or of an unknown sort of {kind} ({reason(error)})") from error
     except MemoryError as error:
@@ -87,7 +91,7 @@ def write(
         raise SettingsError(f"the quality must lie in 1 to 100, got {quality}")
     check_pixels(photograph.pixels, name)
     try:
-        data, words = encode(photograph, kind, quality)
+        data, words = (encode_pages if photograph.others else encode)(photograph, kind, quality)
     except (pyvips.Error, OSError, ValueError) as error:
         raise ImageError(f"{name}: cannot be written as {kind}: {reason(error)}") from error
     lost = tuple(dict.fromkeys([*photograph.lost, *words]))

@@ -1,6 +1,7 @@
 """A picture from a file: its pixels, and what is kept apart so that it can be written again."""
 
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 
 import torch
 from torch import Tensor
@@ -12,7 +13,7 @@ from pellucid.images.jpeg import Piece
 from pellucid.images.values import check_pixels
 from pellucid.images.xmp import without_further, without_regions
 
-__all__ = ["Beyond", "Coding", "Metadata", "Photograph"]
+__all__ = ["Beyond", "Coding", "Metadata", "Motion", "Photograph"]
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,16 @@ class Coding:
     progressive: bool = False
 
 
+@dataclass(frozen=True)
+class Motion:
+    """How the frames of a photograph that moves follow each other."""
+
+    durations: tuple[Fraction, ...]
+    """Seconds for which each frame is shown."""
+    loops: int = 0
+    """How often all of them are shown; 0 is for ever."""
+
+
 @dataclass(frozen=True, eq=False)
 class Photograph:
     """A picture from a file, with all that is needed to write it again."""
@@ -98,6 +109,10 @@ class Photograph:
     """How the pixels were coded."""
     lost: tuple[str, ...] = ()
     """What the file had and the photograph has not, in words."""
+    others: tuple["Photograph", ...] = ()
+    """The further pages or frames, where they were read, too."""
+    motion: Motion | None = None
+    """How long each of these frames is shown; None where they are pages."""
 
     def with_pixels(self, pixels: Tensor) -> "Photograph":
         """The same photograph with other pixels, (1, 3, H, W); the alpha and other planes are resized where the size

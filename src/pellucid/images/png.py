@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from pellucid.images.photoshop import sorted_resources
 
-__all__ = ["PngParts", "chunk", "into_png", "parts_of_png", "text_profile", "texts_of"]
+__all__ = ["PngParts", "chunk", "chunks_of", "into_png", "parts_of_png", "text_profile", "texts_of"]
 
 _HEADER = 33  # bytes of a PNG file before its first optional chunk
 _COLOUR = (b"gAMA", b"cHRM", b"sRGB", b"cICP", b"mDCV", b"cLLI")
@@ -58,7 +58,7 @@ def parts_of_png(data: bytes) -> PngParts:
     """What is in a PNG file; a chunk that is damaged is left out."""
     found, unread = PngParts(), []
     raw: dict[str, bytes] = {}
-    for name, body, whole in _chunks(data):
+    for name, body, whole in chunks_of(data):
         if name == b"eXIf":
             found.exif = body.removeprefix(b"Exif\0\0")
         elif name == b"iCCP":
@@ -109,7 +109,7 @@ def parts_of_png(data: bytes) -> PngParts:
 
 def texts_of(chunks: bytes) -> list[tuple[str, bytes]]:
     """The keywords and the texts in chunks of a PNG file."""
-    texts = ((name, body) for name, body, _ in _chunks(chunks, 0) if name in (b"tEXt", b"zTXt", b"iTXt"))
+    texts = ((name, body) for name, body, _ in chunks_of(chunks, 0) if name in (b"tEXt", b"zTXt", b"iTXt"))
     return [(body.split(b"\0", 1)[0].decode("latin-1"), _text(name, body)) for name, body in texts]
 
 
@@ -138,7 +138,7 @@ def text_profile(kind: bytes, profile: bytes) -> bytes:
     return chunk(b"zTXt", b"Raw profile type " + kind + b"\0\0" + zlib.compress(text))
 
 
-def _chunks(data: bytes, at: int = 8) -> Iterator[tuple[bytes, bytes, bytes]]:
+def chunks_of(data: bytes, at: int = 8) -> Iterator[tuple[bytes, bytes, bytes]]:
     """Each chunk (name, body, all of its bytes) whose checksum is right, from `at` to the end."""
     while at + 12 <= len(data):
         size, name = struct.unpack_from(">L4s", data, at)

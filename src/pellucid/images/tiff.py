@@ -27,7 +27,7 @@ from pellucid.images.exif import (
 from pellucid.images.photoshop import sorted_resources
 from pellucid.images.tiff_tables import Structure, Table, numbers, packed, table_bytes
 
-__all__ = ["TiffParts", "parts_of_tiff", "tiff_file"]
+__all__ = ["TiffParts", "page_starts", "parts_of_tiff", "tiff_file"]
 
 _SUBFILE, _BITS, _COMPRESSION, _PHOTOMETRIC, _DESCRIPTION, _SAMPLES = 254, 258, 259, 262, 270, 277
 _SUB_TABLES, _EXTRA_SAMPLES, _SAMPLE_FORMAT = 330, 338, 339
@@ -207,6 +207,12 @@ def tiff_file(
         tail = table_bytes(first, at, order)
         parts[0] = head[:4] + struct.pack(order + "L", at) + head[8:]
     return b"".join([*parts, tail]), lost
+
+
+def page_starts(data: bytes) -> list[int]:
+    """Where the tables of the pages lie that are no thumbnails and no masks."""
+    structure = Structure(data)
+    return [page for page in structure.chain() if not _reduced(structure.integers(page))]
 
 
 def _choose(structure: Structure, found: TiffParts) -> int:

@@ -3,6 +3,7 @@
 The network has run when one of these is made; everything here is cheap and may be repeated with other options.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -97,6 +98,21 @@ def mixed_picture(
         metadata = replace(made.metadata, xmp=with_provenance(made.metadata.xmp, _said(options, decision, model)))
         made = replace(made, metadata=metadata)
     return made
+
+
+def over_pages(
+    restore: Callable[[images.Photograph], tuple[images.Photograph, Decision]], photograph: images.Photograph
+) -> tuple[images.Photograph, Decision]:
+    """Restores every page of a photograph; the record is that of the first that is not left alone.
+
+    Returns the photograph itself where all are.
+    """
+    made = [restore(page) for page in (replace(photograph, others=(), motion=None), *photograph.others)]
+    decision = next((decision for _, decision in made if not decision.unchanged), None)
+    if decision is None:
+        return photograph, made[0][1]
+    (first, _), *others = made
+    return replace(first, others=tuple(page for page, _ in others), motion=photograph.motion), decision
 
 
 def mixed_pixels(degraded: Tensor, restored: Tensor, options: RestoreOptions) -> Tensor:

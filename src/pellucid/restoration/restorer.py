@@ -28,6 +28,7 @@ from pellucid.restoration.once import (
     mixed_picture,
     mixed_pixels,
     needed_place,
+    over_pages,
     require_fit,
 )
 from pellucid.restoration.options import RestoreOptions
@@ -119,6 +120,10 @@ class Restorer:
             return cast(Picture, type(picture)(self._restored_file(Path(picture), strength, known)))
         options = self.options if strength is None else replace(self.options, strength=strength)
         check_controls(options, self.scale)
+        if isinstance(picture, images.Photograph) and picture.others:
+            pages = replace(picture, others=(), motion=None), *picture.others
+            first, *others = (self(page, strength=strength, known=known) for page in pages)
+            return cast(Picture, replace(first, others=tuple(others), motion=picture.motion))
         pixels, alpha = images.to_tensor(picture), images.alpha_of(picture)
         results = [
             self._restored(image[None].float(), options, known.of(torch.tensor([number])), alpha, may_leave=True)
@@ -159,6 +164,8 @@ class Restorer:
         Raises:
             ImageError: the picture cannot be understood, or there are several in a batch.
         """
+        if isinstance(picture, images.Photograph) and picture.others:
+            return cast(tuple[Picture, Decision], over_pages(self.restore_and_explain, picture))
         pixels, alpha = _single(images.to_tensor(picture)), images.alpha_of(picture)
         restored, decision = self._restored(pixels.float(), self.options, NOTHING, alpha, may_leave=True)
         return mixed_picture(picture, restored, decision, self.options, self.name), decision
