@@ -186,7 +186,8 @@ def _over(new: NDArray[Any], old: NDArray[Any]) -> NDArray[Any]:
     above, below = new[..., -1:].astype(np.float64) / most, old[..., -1:].astype(np.float64) / most
     alpha = above + below * (1 - above)
     colours = (new[..., :-1] * above + old[..., :-1] * below * (1 - above)) / np.where(alpha > 0, alpha, 1)
-    return np.rint(np.concatenate([colours, alpha * most], -1)).astype(new.dtype)
+    laid: NDArray[Any] = np.rint(np.concatenate([colours, alpha * most], -1)).astype(new.dtype)
+    return laid
 
 
 def _in_one_order(pages: Sequence[Photograph]) -> list[Photograph]:

@@ -91,10 +91,10 @@ def _sides(chunks: Sequence[tuple[bytes, bytes]]) -> bytes:
         if name == b"VP8X":
             return body[4:10]
         if name == b"VP8L":
-            (bits,) = struct.unpack_from("<L", body, 1)
+            bits = int.from_bytes(body[1:5], "little")
             return (bits & 0x3FFF).to_bytes(3, "little") + (bits >> 14 & 0x3FFF).to_bytes(3, "little")
         if name == b"VP8 ":
-            wide, high = (value & 0x3FFF for value in struct.unpack_from("<HH", body, 6))
+            wide, high = (int.from_bytes(body[at : at + 2], "little") & 0x3FFF for at in (6, 8))
             return (wide - 1).to_bytes(3, "little") + (high - 1).to_bytes(3, "little")
     raise ValueError("no picture in it")
 

@@ -121,9 +121,7 @@ class Restorer:
         options = self.options if strength is None else replace(self.options, strength=strength)
         check_controls(options, self.scale)
         if isinstance(picture, images.Photograph) and picture.others:
-            pages = replace(picture, others=(), motion=None), *picture.others
-            first, *others = (self(page, strength=strength, known=known) for page in pages)
-            return cast(Picture, replace(first, others=tuple(others), motion=picture.motion))
+            return cast(Picture, self._every_page(picture, strength, known))
         pixels, alpha = images.to_tensor(picture), images.alpha_of(picture)
         results = [
             self._restored(image[None].float(), options, known.of(torch.tensor([number])), alpha, may_leave=True)
@@ -133,6 +131,11 @@ class Restorer:
         restored = [result for result, _ in results]
         whole = restored[0] if len(restored) == 1 else torch.cat(restored)
         return mixed_picture(picture, whole, decision, options, self.name)
+
+    def _every_page(self, photograph: images.Photograph, strength: float | None, known: Guidance) -> images.Photograph:
+        pages = replace(photograph, others=(), motion=None), *photograph.others
+        first, *others = (self(page, strength=strength, known=known) for page in pages)
+        return replace(first, others=tuple(others), motion=photograph.motion)
 
     def once(self, picture: Picture, *, known: Guidance = NOTHING) -> Restoration[Picture]:
         """Restores one picture at full strength, to be mixed with what it was in any number of ways.
