@@ -313,10 +313,11 @@ def _png(job: _Job) -> Encoded:
 
 def _tiff(job: _Job) -> Encoded:
     metadata, grey = job.metadata, job.channels < 3
+    array, extra = _as_channels_were(job)
     return tiff_file(
-        job.array,
+        array,
         grey=grey,
-        extra=((2,) if job.alpha else ()) + (0,) * (job.array.shape[2] - job.channels),
+        extra=extra,
         dpi=metadata.dpi,
         exif=metadata.exif,
         xmp=metadata.xmp,
@@ -324,6 +325,27 @@ def _tiff(job: _Job) -> Encoded:
         iptc=metadata.iptc,
         resources=metadata.resources,
     )
+
+
+def _as_channels_were(job: _Job) -> tuple[NDArray[Any], tuple[int, ...]]:
+    """The samples, and what the channels beside the colours are: in the order of the TIFF file they are from, and
+    multiplied by the alpha where they were."""
+    colours = job.channels - job.alpha
+    usual = ((2,) if job.alpha else ()) + (0,) * (job.array.shape[2] - job.channels)
+    extra = job.photograph.coding.extra
+    place = next((index for index, meaning in enumerate(extra) if meaning in (1, 2)), None)
+    if job.photograph.format != "tiff" or len(extra) != len(usual) or (place is None) == job.alpha:
+        return job.array, usual
+    if place is None:
+        return job.array, extra
+    others = iter(range(colours + 1, job.array.shape[2]))
+    order = [*range(colours), *(colours if index == place else next(others) for index in range(len(extra)))]
+    array = job.array[..., order]
+    if extra[place] == 1:
+        most = 1.0 if array.dtype.kind == "f" else float(np.iinfo(array.dtype).max)
+        laid = array[..., :colours] * (array[..., colours + place, None] / most)
+        array[..., :colours] = laid if array.dtype.kind == "f" else np.rint(laid)
+    return array, extra
 
 
 def _webp(job: _Job) -> Encoded:

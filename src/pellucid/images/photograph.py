@@ -66,6 +66,9 @@ class Coding:
     sampling: str = ""
     """Of the chroma: `4:4:4`, `4:2:2`, `4:2:0`, or empty where it is not known."""
     progressive: bool = False
+    extra: tuple[int, ...] = ()
+    """What the channels beside the colours of a TIFF file are, in their order: 0 not said, 1 alpha by which the colours
+    are multiplied, 2 alpha."""
 
 
 @dataclass(frozen=True)

@@ -75,6 +75,8 @@ class TiffParts:
     """What the colours mean, by the tags for primaries and a table of light for each value."""
     samples: tuple[int, int] = (8, 1)
     """Bits of a sample, and its format: 1 unsigned, 2 signed, 3 floating."""
+    planar: bool = False
+    """Whether each channel lies by itself."""
     compression: int = 1
     photometric: int = 2
     damage: str = ""
@@ -260,6 +262,7 @@ def _describe(first: Table, found: TiffParts) -> None:
     found.xmp = first.get(_XMP, (1, 0, b""))[2]
     found.iptc = first.get(_IPTC, (7, 0, b""))[2]
     found.compression = (numbers(first.get(_COMPRESSION, packed(3, 1))) or [1])[0]
+    found.planar = (numbers(first.get(284, packed(3, 1))) or [1])[0] == 2
     found.photometric = (numbers(first.get(_PHOTOMETRIC, packed(3, 2))) or [2])[0]
     found.colour = _colour(first)
     inner, found.resources = sorted_resources(first.get(_PHOTOSHOP, (1, 0, b""))[2])
