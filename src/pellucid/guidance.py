@@ -29,6 +29,8 @@ class Guidance:
         grid: where the tiles lie in the whole pictures, (B, 4): top, left, bottom, right as fractions of the sides;
             None where they are whole.
         seed: of what is drawn at random; one number gives the same result again.
+        told: numbers that the user says of all pictures, by the names that `Contract.numbers` has, such as `sigma`.
+        scale: by how much the sides are to grow, of a network that has several scales; None leaves it to the network.
         own: what the network itself has found out, by names of its choosing: a kernel (B, k, k), an exponent (B, 1).
         parts: what networks within a network are told, by their names there.
     """
@@ -39,6 +41,8 @@ class Guidance:
     words: tuple[str, ...] | None = None
     grid: Tensor | None = None
     seed: int | None = None
+    told: Mapping[str, float] = field(default_factory=dict)
+    scale: int | None = None
     own: Mapping[str, Tensor] = field(default_factory=dict)
     parts: Mapping[str, "Guidance"] = field(default_factory=dict)
 
@@ -54,10 +58,12 @@ class Guidance:
             rows: numbers of the pictures, int64 (n,). What is known of one picture holds for all.
 
         Returns:
-            What was found out for that network, and what is asked of all: the words, the seed and the grid.
+            What was found out for that network, and what is asked of all: the words, the seed, the scale, the grid, the
+            numbers.
         """
         told = self.parts.get(name, NOTHING)
-        asked = {key: getattr(self, key) for key in ("words", "seed", "grid") if getattr(told, key) is None}
+        asked = {key: getattr(self, key) for key in ("words", "seed", "scale", "grid") if getattr(told, key) is None}
+        asked |= {"told": {**self.told, **told.told}}
         return told.knowing(**asked).of(rows)
 
     def withheld(self, pictures: Tensor) -> "Guidance":
@@ -81,9 +87,10 @@ class Guidance:
 
     def _mapped(self, change: Any) -> Self:
         tensors = {name: getattr(self, name) for name in ("vector", "maps", "view", "grid")}
+        changed: dict[str, Any] = {name: None if value is None else change(value) for name, value in tensors.items()}
         return replace(
             self,
-            **{name: None if value is None else change(value) for name, value in tensors.items()},
+            **changed,
             own={name: change(value) for name, value in self.own.items()},
             parts={name: told._mapped(change) for name, told in self.parts.items()},
         )

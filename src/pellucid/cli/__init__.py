@@ -6,7 +6,23 @@ import warnings
 
 import typer
 
-from pellucid.cli import ablate, data, degrade, diagnose, distill, evaluate, explain, models, restore, study, train
+from pellucid.cli import (
+    ablate,
+    bench,
+    calibrate,
+    data,
+    degrade,
+    diagnose,
+    distill,
+    evaluate,
+    explain,
+    export,
+    models,
+    probe,
+    restore,
+    study,
+    train,
+)
 from pellucid.errors import PellucidError, SettingsError, one_line
 from pellucid.version import __version__
 
@@ -28,13 +44,17 @@ for verb in (
     evaluate.compare,
     ablate.ablate,
     explain.explain,
+    probe.probe,
     train.train,
     distill.distill,
-    models.models,
+    export.export,
+    calibrate.calibrate,
+    bench.bench,
     study.study,
 ):
     app.command()(verb)
 app.add_typer(data.app, name="data")
+app.add_typer(models.app, name="models")
 
 
 def _show_version(wanted: bool) -> None:

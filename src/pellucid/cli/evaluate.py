@@ -8,6 +8,7 @@ import typer
 from pellucid.cli.options import (
     DEFAULTS,
     Device,
+    Engine,
     ImportNetwork,
     Json,
     Memory,
@@ -68,6 +69,15 @@ def evaluate(
     degraded: Annotated[
         Path | None, typer.Option(help="A folder of degraded photographs of the same names, instead of --sigma.")
     ] = None,
+    scale: Annotated[
+        int | None,
+        typer.Option(
+            min=2,
+            max=8,
+            help="Of sets for super-resolution: with --data set5, set5_x4; with --degraded, how many times longer the "
+            "sides of the clean photographs are.",
+        ),
+    ] = None,
     table: Annotated[
         str | None,
         typer.Option(
@@ -94,6 +104,7 @@ def evaluate(
     memory: Memory = None,
     device: Device = DEFAULTS.device,
     precision: Precision = DEFAULTS.precision,
+    engine: Engine = DEFAULTS.engine,
     passes: Passes = DEFAULTS.passes,
     json: Json = False,
 ) -> None:
@@ -111,11 +122,12 @@ def evaluate(
         raise SettingsError("evaluate: give --model, at least once")
     if degraded is not None and len(data or []) != 1:
         raise SettingsError("evaluate: --degraded goes with one --data, the folder of its clean photographs")
-    if not data and (sigma or degradations or protocol or task):
+    if not data and (sigma or degradations or protocol or task or scale):
         raise SettingsError(
-            "evaluate: --sigma, --with, --protocol and --task go with --data; a published table says these itself"
+            "evaluate: --sigma, --with, --protocol, --task and --scale go with --data; a published table says these "
+            "itself"
         )
-    sets = [find_set(name, degraded=degraded, task=task) for name in data or []]
+    sets = [find_set(name, degraded=degraded, task=task, scale=scale) for name in data or []]
     require_clean("evaluate", sets, sigma, degradations)
     candidates = [
         INPUT,
@@ -127,6 +139,7 @@ def evaluate(
             memory=memory,
             device=device,
             precision=precision,
+            engine=engine,
             passes=passes,
         ),
     ]

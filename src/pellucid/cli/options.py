@@ -22,6 +22,7 @@ __all__ = [
     "Crop",
     "Detail",
     "Device",
+    "Engine",
     "Faithful",
     "Feather",
     "ImportNetwork",
@@ -35,6 +36,7 @@ __all__ = [
     "Precision",
     "Provenance",
     "Resume",
+    "Scale",
     "Skip",
     "Strength",
     "Tile",
@@ -58,6 +60,8 @@ Tile = Annotated[int | None, _restoring("tile")]
 Memory = Annotated[str | None, _restoring("memory")]
 Device = Annotated[str, _restoring("device")]
 Precision = Annotated[str, _restoring("precision")]
+Engine = Annotated[str, _restoring("engine")]
+Scale = Annotated[float | None, _restoring("scale")]
 Passes = Annotated[int | None, _restoring("passes")]
 Always = Annotated[bool, _restoring("always")]
 Only = Annotated[str | None, _restoring("only")]

@@ -16,6 +16,7 @@ from pellucid.cli.options import (
     Crop,
     Detail,
     Device,
+    Engine,
     Faithful,
     Feather,
     ImportNetwork,
@@ -27,6 +28,7 @@ from pellucid.cli.options import (
     Passes,
     Precision,
     Provenance,
+    Scale,
     Skip,
     Strength,
     Tile,
@@ -36,6 +38,7 @@ from pellucid.cli.terminal import print_json, say, warn
 from pellucid.errors import SettingsError
 
 if TYPE_CHECKING:
+    from pellucid import Restorer
     from pellucid.batch.change import FileResult
     from pellucid.batch.plan import Job
 
@@ -50,11 +53,13 @@ def restore(
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="A file for one photograph, else a folder.")],
     model: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="A name (`pellucid models`), a model file, weights of a published network, or hf:owner/repository."
+            help="A name (`pellucid models`), a model file, weights of a published network, or hf:owner/repository; "
+            "default if not given, or upscale with --scale."
         ),
-    ] = "default",
+    ] = None,
+    scale: Scale = DEFAULTS.scale,
     strength: Strength = DEFAULTS.strength,
     recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Go into the folders of a folder.")] = False,
     overwrite: Annotated[
@@ -143,10 +148,17 @@ def restore(
     memory: Memory = None,
     device: Device = DEFAULTS.device,
     precision: Precision = DEFAULTS.precision,
+    engine: Engine = DEFAULTS.engine,
     passes: Passes = DEFAULTS.passes,
+    check: Annotated[
+        bool, typer.Option("--check", help="First say how far the engine's results are from torch's, on stderr.")
+    ] = False,
     json: Json = False,
 ) -> None:
-    """Restore photographs. Size, bit depth, alpha, colour profile and metadata stay as they are."""
+    """Restore photographs, and with --scale enlarge them.
+
+    Size, but for --scale, bit depth, alpha, colour profile and metadata stay as they are.
+    """
     from pellucid import images, load
     from pellucid.batch.change import foresee
     from pellucid.batch.inputs import expand
@@ -165,11 +177,19 @@ def restore(
     _refuse_contradictions(inputs, out, watch=watch, dry_run=dry_run, settle=settle, name=name, format=format)
     if sheet is None and strengths is not None:
         raise SettingsError("--strengths are those of a --sheet; without one it is --strength")
-    for option, given in (("--resume", resume), ("--manifest", manifest), ("--compare", compare), ("--report", report)):
+    for option, given in (
+        ("--resume", resume),
+        ("--manifest", manifest),
+        ("--compare", compare),
+        ("--report", report),
+        ("--check", check),
+        ("--scale", scale),
+    ):
         if sheet is not None and given:
             raise SettingsError(f"{option} is for restored photographs, and --sheet writes sheets instead")
     if report is not None and report.suffix.lower() not in (".html", ".htm"):
         raise SettingsError(f"{report}: a report is an HTML page; give it the suffix .html")
+    model = model or ("default" if scale is None else "upscale")
     part = None if shard is None else parse_shard(shard)
     restoring: dict[str, Any] = {
         "strength": strength,
@@ -177,6 +197,8 @@ def restore(
         "memory": memory,
         "device": device,
         "precision": precision,
+        "engine": engine,
+        "scale": scale,
         "passes": passes,
         "always": always,
         "only": only,
@@ -213,6 +235,8 @@ def restore(
         return
     if sheet is None:
         restorer = load(model, import_network=import_network, **restoring)
+        if check:
+            _say_parity(restorer)
         change = partial(restore_files, restorer, manifest=ledger, retry_failed=retry_failed)
     else:
         model = sheet
@@ -254,6 +278,16 @@ def restore(
 def _said(restoring: dict[str, Any]) -> dict[str, Any]:
     """The options that are not the usual ones, for a report."""
     return {name: value for name, value in restoring.items() if value is not None and value != getattr(DEFAULTS, name)}
+
+
+def _say_parity(restorer: "Restorer") -> None:
+    from pellucid.engines.parity import parity
+
+    rows = parity(restorer.model, bfloat16=restorer.bfloat16)
+    for row in rows:
+        warn(row.words())
+    if not rows:
+        warn("the engine is torch itself: there is nothing to compare")
 
 
 def _passed_over(inputs: list[Path], *, recursive: bool) -> list[Path]:

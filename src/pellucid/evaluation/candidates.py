@@ -2,16 +2,18 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
 from pellucid.files import sha256_of
+from pellucid.guidance import Guidance
+from pellucid.models.header import Policy
 from pellucid.models.hub import find_model
 from pellucid.models.load import load_model
-from pellucid.priors import Student
+from pellucid.priors import Oracle, Student
 from pellucid.refinement import Boosted
 from pellucid.restoration.once import MIXING
 from pellucid.restoration.options import RestoreOptions
@@ -33,12 +35,29 @@ class Candidate:
         identity: what its results depend on beside the picture; rows of the same identity are not computed twice. None
             where that is not known, as of a function: such rows are always computed.
         details: for the report: its file, hash, parameters.
+        inform: from (degraded, clean) to what `restore` is told as `known` beside the picture; None for all but models
+            with an oracle.
+        at_scale: gives the same for photographs whose sides are to grow so many times; None for what decides its size
+            by itself.
     """
 
     name: str
-    restore: Callable[[Tensor], Tensor] | None
+    restore: Callable[..., Tensor] | None
     identity: str | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
+    inform: Callable[[Tensor, Tensor], Guidance] | None = None
+    at_scale: Callable[[int], "Candidate"] | None = None
+
+    def restored(self, degraded: Tensor, clean: Tensor) -> Tensor:
+        """What it makes of a degraded picture (1, 3, H, W); the clean one is for those alone who are told of it."""
+        assert self.restore is not None
+        if self.inform is None:
+            return self.restore(degraded)
+        return self.restore(degraded, known=self.inform(degraded, clean))
+
+    def of_scale(self, scale: int) -> "Candidate":
+        """The same for a set of that scale."""
+        return self if scale == 1 or self.at_scale is None else self.at_scale(scale)
 
 
 MEMORY = "2GB"
@@ -74,34 +93,44 @@ def candidates_of(
     for name in dict.fromkeys(names):
         path = find_model(name)
         loaded = load_model(path, network=network, import_network=import_network)
-        policy = loaded.header.policy
-        restorer = Restorer(loaded.module, policy=policy, **options)
-        task = str(loaded.header.card.get("task", ""))
-        digest = sha256_of(path)
+        modules = [(name, loaded.module, "")]
         if alone and isinstance(loaded.module, Boosted) and loaded.module.refinement is not None:
-            unboosted = Restorer(loaded.module.unrefined(), policy=policy, **options)
-            found.append(_candidate(f"{name} (network alone)", unboosted, path, f"{digest} network", task))
-        found.append(_candidate(name, restorer, path, digest, task))
+            modules.insert(0, (f"{name} (network alone)", loaded.module.unrefined(), " network"))
+        digest, task = sha256_of(path), str(loaded.header.card.get("task", ""))
+        for label, module, part in modules:
+
+            def at_scale(
+                scale: int | None,
+                label: str = label,
+                module: nn.Module = module,
+                path: Path = path,
+                weights: str = digest + part,
+                policy: Policy = loaded.header.policy,
+                task: str = task,
+            ) -> Candidate:
+                restorer = Restorer(module, policy=policy, **options, scale=scale)
+                return _candidate(label, restorer, path, weights, task)
+
+            found.append(replace(at_scale(None), at_scale=at_scale))
     return found
 
 
 def _candidate(name: str, restorer: Restorer, path: Path, weights: str, task: str) -> Candidate:
     depends = {
         "weights": weights,
-        "precision": "bfloat16" if restorer.bfloat16 else "float32",
+        "precision": restorer.precision,
         "device": restorer.device.type,
         "tile": restorer.options.tile,
         "memory": restorer.options.memory,
         "strength": restorer.options.strength,
+        "scale": restorer.options.scale,
         "passes": restorer.passes,
         "always": restorer.options.always,
         "only": restorer.wish.only,
         "skip": restorer.wish.skip,
     }
-    usual = RestoreOptions()
-    depends |= {
-        name: str(told) for name in MIXING[1:] if (told := getattr(restorer.options, name)) != getattr(usual, name)
-    }
+    usual, own = RestoreOptions(), restorer.options
+    depends |= {name: str(told) for name in MIXING[1:] if (told := getattr(own, name)) != getattr(usual, name)}
     guide = getattr(restorer.model, "prior", None)
     # A prior is not counted among what a boost adds, nor where it guides the network, too; a student is part of the
     # model.
@@ -112,4 +141,11 @@ def _candidate(name: str, restorer: Restorer, path: Path, weights: str, task: st
     )
     details = depends | {"file": path.name, "parameters": whole, "parameters_added": whole - network}
     details |= {"task": task} if task else {}
-    return Candidate(name, restorer.restore_image, json.dumps(depends, sort_keys=True), details)
+    inform = None
+    if isinstance(guide, Oracle):
+        oracle = guide
+
+        def inform(degraded: Tensor, clean: Tensor) -> Guidance:
+            return Guidance(view=oracle.prepare_told(degraded, clean))
+
+    return Candidate(name, restorer.restore_image, json.dumps(depends, sort_keys=True), details, inform)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ def evaluate(
     sigmas: Sequence[float] = (),
     degradations: Sequence[str] = (),
     task: str | None = None,
+    scale: int | None = None,
     protocol: str | None = None,
     metrics: Sequence[str] = (),
     seed: int = 0,
@@ -47,6 +49,8 @@ def evaluate(
         sigmas: levels of noise as the tables draw it, 0 to 255, for clean photographs.
         degradations: what else is done to them, each a column, as `pellucid degrade --list` has it.
         task: what a folder is for, which decides the protocol.
+        scale: of a published set for super-resolution, or of a folder and its `degraded` ones: how many times longer
+            the sides of the clean photographs are.
         protocol: how the numbers are made, by its name, instead of the set's usual way.
         metrics: further metrics by name.
         seed: of all that is drawn.
@@ -61,7 +65,7 @@ def evaluate(
     if len(candidates) == 1:
         raise SettingsError("evaluate: give a model, or several by name")
     job = EvaluationJob(None if out is None else Path(out), seed=seed, metrics=metrics)
-    photographs = find_set(str(data), degraded=None if degraded is None else Path(degraded), task=task)
+    photographs = find_set(str(data), degraded=None if degraded is None else Path(degraded), task=task, scale=scale)
     job.add(photographs, candidates, sigmas=sigmas, degradations=degradations, protocol=protocol)
     try:
         for _ in job.run():
@@ -91,7 +95,7 @@ def _candidates(models: Scored | Mapping[str, Scored] | Sequence[str | Path]) ->
 def _candidate(name: str, model: Scored) -> Candidate:
     if isinstance(model, str | Path):
         (found,) = candidates_of([str(model)])
-        return Candidate(name, found.restore, found.identity, found.details)
+        return replace(found, name=name)
     if isinstance(model, nn.Module):
         with _modes_kept(model):
             restorer = Restorer(model, memory=MEMORY)

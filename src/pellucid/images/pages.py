@@ -113,7 +113,7 @@ def _like_first(frame: pyvips.Image, first: Photograph, name: str) -> Photograph
 
 def _png_frames(data: bytes, name: str, first: Photograph) -> Pages:
     """The frames of an APNG, as they are seen one after the other (its section on dispose_op and blend_op)."""
-    chunks = list(chunks_of(data))
+    chunks = list(chunks_of(data, pixels=True))
     head = next(body for kind, body, _ in chunks if kind == b"IHDR")
     wide, high = struct.unpack_from(">LL", head)
     colours = b"".join(whole for kind, _, whole in chunks if kind in (b"PLTE", b"tRNS"))
@@ -168,7 +168,7 @@ def _png_of(array: NDArray[Any], shared: bytes) -> bytes:
     kind = ("grey16" if deep else "b-w") if array.shape[2] < 3 else ("rgb16" if deep else "srgb")
     picture = pyvips.Image.new_from_array(np.ascontiguousarray(array)).copy(interpretation=kind)
     saved = bytes(picture.pngsave_buffer(compression=1, keep="none"))
-    packed = b"".join(whole for name, _, whole in chunks_of(saved) if name == b"IDAT")
+    packed = b"".join(whole for name, _, whole in chunks_of(saved, pixels=True) if name == b"IDAT")
     return saved[:33] + shared + packed + chunk(b"IEND", b"")
 
 
@@ -252,7 +252,7 @@ def _animated_png(files: Sequence[bytes], motion: Motion) -> Encoded:
     heads = {file[8:33] for file in files}
     if len(heads) > 1:
         raise ValueError("its frames are not of one kind")
-    first = list(chunks_of(files[0]))
+    first = list(chunks_of(files[0], pixels=True))
     before = b"".join(whole for kind, _, whole in first if kind not in (b"IDAT", b"IEND"))
     parts = [files[0][:8], before[:25], chunk(b"acTL", struct.pack(">LL", len(files), motion.loops)), before[25:]]
     numbers = iter(range(2 * sum(map(len, files))))
@@ -262,7 +262,7 @@ def _animated_png(files: Sequence[bytes], motion: Motion) -> Encoded:
         above, below = (told.numerator, told.denominator) if told.numerator < 65536 else (65535, 1)
         control = struct.pack(">L", next(numbers)) + size + struct.pack(">LLHHBB", 0, 0, above, below, 0, 0)
         parts.append(chunk(b"fcTL", control))
-        for kind, body, whole in chunks_of(file):
+        for kind, body, whole in chunks_of(file, pixels=True):
             if kind == b"IDAT":
                 parts.append(chunk(b"fdAT", struct.pack(">L", next(numbers)) + body) if place else whole)
     return b"".join([*parts, chunk(b"IEND", b"")]), []

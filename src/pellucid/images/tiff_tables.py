@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from pellucid.images.mapped import Content
+
 __all__ = ["INTEGERS", "Structure", "Table", "numbers", "packed", "table_bytes"]
 
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
@@ -29,7 +31,7 @@ class Structure:
     Raises struct.error where the bytes do not begin like one.
     """
 
-    def __init__(self, data: bytes | bytearray) -> None:
+    def __init__(self, data: Content | bytearray) -> None:
         orders = {b"II*\0": ("<", False), b"MM\0*": (">", False), b"II+\0": ("<", True), b"MM\0+": (">", True)}
         found = orders.get(bytes(data[:4]))
         if found is None:

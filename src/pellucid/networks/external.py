@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from pellucid.errors import ModelError, PellucidError, SettingsError, one_line, unknown_name
 from pellucid.guidance import NOTHING, Guidance
 from pellucid.networks.contract import Contract, Network, is_more_than_restore, verbs_of
+from pellucid.scratch import mapped
 
 __all__ = ["External", "module_of"]
 
@@ -92,7 +93,8 @@ class External(Network):
 
     def _taken(self, image: Tensor) -> Tensor:
         """An image (B, C, H, W) as the network takes it, its colours one by one where it knows one channel."""
-        image = image * (self.high - self.low) + self.low
+        if (self.low, self.high) != (0, 1):
+            image = mapped(lambda part: part * (self.high - self.low) + self.low, image)
         return image.reshape(-1, 1, *image.shape[2:]) if self.contract.channels == 1 else image
 
     def restore(self, tile: Tensor, guidance: Guidance) -> Tensor:

@@ -90,6 +90,7 @@ class Boosted(Network):
             scale=own.scale,
             channels=own.channels,
             words=own.words,
+            numbers=own.numbers,
             looks=True,
             samples=own.samples,
             experts=own.experts,

@@ -91,6 +91,7 @@ class Decision:
         done: the passes, in order; none for a model without experts, which is called once.
         left: what was left alone.
         unchanged: whether the photograph comes back as it is.
+        scale: by how much its sides have grown, where that was asked for.
     """
 
     model: str
@@ -98,6 +99,7 @@ class Decision:
     done: tuple[Action, ...] = ()
     left: tuple[Left, ...] = ()
     unchanged: bool = False
+    scale: float | None = None
 
     def words(self) -> str:
         """One line for people."""
@@ -108,7 +110,8 @@ class Decision:
             done = f"restored by {self.model}"
         elif done:
             done = f"restored {done}"
-        told = [f"found {found}" if found else "", done, f"left alone {left}" if left else ""]
+        grown = f"enlarged {self.scale:g} times" if self.scale is not None else ""
+        told = [f"found {found}" if found else "", done, f"left alone {left}" if left else "", grown]
         return "; ".join(part for part in told if part) or "nothing is wrong"
 
     def as_dict(self) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from pellucid.images.provenance import with_provenance
 from pellucid.restoration.control import Controls, controlled, feathered
 from pellucid.restoration.decision import Decision
 from pellucid.restoration.options import RestoreOptions
+from pellucid.scratch import mapped, on_disk
 from pellucid.version import __version__
 
 __all__ = [
@@ -37,7 +38,7 @@ Box = tuple[slice, slice]
 MIXING = ("strength", "detail", "luminance", "chroma", "faithful", "mask", "feather", "crop", "provenance")
 """The options that decide what is made of a restored picture, not how it is restored."""
 
-_SAID = (*MIXING[:5], "only", "skip", "passes", "always", "precision", "tile")
+_SAID = (*MIXING[:5], "scale", "only", "skip", "passes", "always", "precision", "tile")
 """The options that stand in the provenance of a photograph, where they are not the usual ones."""
 
 
@@ -87,11 +88,9 @@ def mixed_picture(
     part = picture if box is None else images.part_of(picture, *box)
     if decision.unchanged:
         return part
-    scale = restored.shape[2] // pixels.shape[2]
-    check_controls(options, scale)
     mixed = [
-        mixed_pixels(degraded[None].float(), whole[None], options)
-        for degraded, whole in zip(pixels, restored, strict=True)
+        mixed_pixels(pixels[number : number + 1].float(), restored[number : number + 1], options)
+        for number in range(len(pixels))
     ]
     made = images.like(mixed[0] if len(mixed) == 1 else torch.cat(mixed), part)
     if options.provenance and options.strength > 0 and isinstance(made, images.Photograph):
@@ -120,27 +119,32 @@ def mixed_pixels(degraded: Tensor, restored: Tensor, options: RestoreOptions) ->
 
     Args:
         degraded: (1, 3, H, W) in [0, 1].
-        restored: (1, 3, H * scale, W * scale); with a scale there is nothing to mix.
+        restored: (1, 3, H * scale, W * scale); with a scale it was mixed before it grew.
         options: those of `MIXING`.
 
     Returns:
         (1, 3, h, w) on the CPU.
     """
     box, controls = place_of(options.crop, degraded), Controls.of(options)
-    scale = restored.shape[2] // degraded.shape[2]
-    weight = None if options.mask is None else feathered(mask_of(options.mask, degraded), options.feather)
-    # Whether low frequencies are near enough is seen over all of the picture; all else can be done to a part.
-    around = box if controls.faithful is None else None
-    if scale == 1:
-        rows, columns = _widened(around, controls.halo, degraded)
-        degraded, restored = degraded[..., rows, columns], restored[..., rows, columns]
-        weight = None if weight is None else weight[..., rows, columns]
-        restored = controlled(degraded.to(restored.device), restored, controls, weight)
+    if options.scale is None and restored.shape == degraded.shape:
+        # Whether low frequencies are near enough is seen over all of the picture; all else can be done to a part.
+        rows, columns = _widened(box if controls.faithful is None else None, controls.halo, degraded)
+        weight = () if options.mask is None else (feathered(mask_of(options.mask, degraded), options.feather),)
+        parts = [one[..., rows, columns] for one in (degraded.to(restored.device), restored, *weight)]
+        restored = parts[1]
+        if weight or not controls.neutral:
+            restored = mapped(
+                lambda before, after, *where: controlled(before, after, controls, *where), *parts, halo=controls.halo
+            )
+        degraded = degraded[..., rows, columns]
         box = box if box is None else _within(box, rows, columns)
     if box is not None:
-        rows, columns = (slice(side.start * scale, side.stop * scale) for side in box)
-        restored = restored[..., rows, columns]
-    return restored.contiguous().cpu()
+        larger = (restored.shape[-2] / degraded.shape[-2], restored.shape[-1] / degraded.shape[-1])
+        rows, columns = (
+            slice(round(side.start * times), round(side.stop * times)) for side, times in zip(box, larger, strict=True)
+        )
+        restored = restored[..., rows, columns].contiguous()
+    return restored if on_disk(restored) else restored.contiguous().cpu()
 
 
 def place_of(crop: tuple[int, int, int, int] | None, pixels: Tensor) -> Box | None:

@@ -9,12 +9,18 @@ from typing import Any, Literal, Self, TypeGuard, get_args
 
 from pellucid.errors import SettingsError, unknown_name
 
-__all__ = ["Precision", "RestoreOptions", "check_part", "is_number", "parse_memory"]
+__all__ = ["Engine", "Precision", "RestoreOptions", "check_part", "is_number", "parse_memory"]
 
-Precision = Literal["auto", "float32", "bfloat16"]
+Precision = Literal["auto", "float32", "bfloat16", "int8"]
+Engine = Literal["auto", "torch", "openvino", "onnx"]
 UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 SMALLEST_TILE = 64
 """Pixels of a side; smaller tiles are mostly overlap."""
+SMALLEST_MEMORY = 16 << 20
+"""Bytes; with less nothing can be done."""
+
+LARGEST_SCALE = 8
+"""By which the sides can grow."""
 
 
 @dataclass(frozen=True)
@@ -25,10 +31,15 @@ class RestoreOptions:
         strength: 0 gives the degraded picture back, 1 the restored one; between them it mixes. Networks that enlarge
             take 1 only.
         tile: side of a tile in pixels; None takes the largest that fits the memory; 0 never cuts.
-        memory: bytes, or a text such as "1GB", for intermediate maps, beside the picture itself and a few copies of it;
-            None takes a quarter of what is free.
+        memory: bytes, or a text such as "1GB", for intermediate maps, and for a picture with the copies that are made
+            of it: one that needs more lies on the disk meanwhile. None takes a quarter of what is free.
         device: "auto" (a GPU where there is one), "cpu", "cuda", "cuda:1", "mps".
-        precision: "bfloat16", "float32", or "auto" for bfloat16 where the device is faster with it.
+        precision: "float32"; "bfloat16"; "int8", where the model has been calibrated for it, by the engines openvino
+            and onnx; or "auto": what the device is faster with, and 8 bits only where the picture's noise hides it.
+        engine: "torch", "openvino", "onnx"; or "auto" for openvino where it is installed and has this model's graphs,
+            else torch.
+        scale: by how much the sides grow, above 1 and up to 8; None leaves the size to the model: most keep it. A model
+            that keeps the size restores first, and the embedded `upscale` then enlarges.
         passes: how often at most a model of experts restores a picture; None takes what its file says.
         always: restore also those pictures that the model's file says to leave alone.
         only: kinds of degradations, or a text with commas between them: a model of experts restores these alone, and
@@ -62,7 +73,18 @@ class RestoreOptions:
     )
     device: str = field(default="auto", metadata={"help": "auto, cpu, cuda, cuda:1, mps."})
     precision: Precision = field(
-        default="auto", metadata={"help": "auto, float32 or bfloat16; auto takes bfloat16 where it is faster."}
+        default="auto", metadata={"help": "auto, float32, bfloat16 or int8; auto takes what is faster and safe."}
+    )
+    engine: Engine = field(
+        default="auto",
+        metadata={"help": "auto, torch, openvino or onnx; auto takes OpenVINO once it has been used with this model."},
+    )
+    scale: float | None = field(
+        default=None,
+        metadata={
+            "help": "Enlarge the sides by this, above 1 and up to 8, as in 4 or 2.5; the model is then `upscale`, "
+            "unless --model says another, which restores before that.",
+        },
     )
     passes: int | None = field(
         default=None,
@@ -140,8 +162,11 @@ class RestoreOptions:
         if self.memory is not None:
             bytes_ = parse_memory(self.memory) if isinstance(self.memory, str) else _checked(self.memory)
             object.__setattr__(self, "memory", bytes_)
-        if self.precision not in get_args(Precision):
-            raise SettingsError(f"precision must be auto, float32 or bfloat16, got {self.precision!r}")
+        for name, known in (("precision", Precision), ("engine", Engine)):
+            if getattr(self, name) not in get_args(known):
+                raise SettingsError(f"{name} must be {' or '.join(get_args(known))}, got {getattr(self, name)!r}")
+        if self.scale is not None:
+            _check_scale(self.scale)
         if self.passes is not None and (type(self.passes) is not int or self.passes < 1):
             raise SettingsError(f"passes must be a whole number, 1 or more, got {self.passes!r}")
         for name in ("only", "skip"):
@@ -160,6 +185,12 @@ class RestoreOptions:
             if name not in known:
                 raise SettingsError(unknown_name("option", name, known))
         return cls(**given)
+
+
+def _check_scale(scale: Any) -> None:
+    """Raises SettingsError for what is no number above 1 and up to the largest."""
+    if isinstance(scale, bool) or not isinstance(scale, int | float) or not 1 < scale <= LARGEST_SCALE:
+        raise SettingsError(f"scale must be a number above 1 and up to {LARGEST_SCALE}, got {scale!r}")
 
 
 def parse_memory(text: str) -> int:
@@ -209,7 +240,7 @@ def _kinds(option: str, given: Any) -> tuple[str, ...]:
 
 def _checked(size: float) -> int:
     """The same number of bytes, where it can be worked with."""
-    if isinstance(size, bool) or not isinstance(size, int | float) or not 16 << 20 <= size < 1 << 60:
+    if isinstance(size, bool) or not isinstance(size, int | float) or not SMALLEST_MEMORY <= size < 1 << 60:
         shown = f"{size:g}" if isinstance(size, int | float) else repr(size)
         raise SettingsError(f"memory of {shown} bytes: it must be 16MB at least, and finite")
     return int(size)

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from pellucid.data.benchmarks.layouts import natural
 from pellucid.data.checked import check_photographs
 from pellucid.data.folders import Photographs, by_name, list_pairs, list_photographs, partner_name
+from pellucid.data.reduced import Reduced, Turns
 from pellucid.data.sources import Mixture, Pairs, PriorInput, Source, Synthetic
 from pellucid.degradations import KINDS, Family, parse_drawn
 from pellucid.errors import DataError, unknown_name
@@ -54,6 +55,8 @@ class SourceSettings(Section):
     """
     kind: str | None = None
     """What `pairs` suffer from, of `degradations.KINDS`: for what learns to tell."""
+    optional: bool = False
+    """Go on without this source where the folder of clean photographs is not there."""
     validation: Annotated[int, Field(ge=0)] = 8
     """Photographs held out of training, the last by name, to watch progress on; of pairs, clean ones with all of
     theirs."""
@@ -66,7 +69,7 @@ class SourceSettings(Section):
             raise ValueError("give either folder with degradations, or pairs")
         if self.folder is not None and self.degradations is None:
             raise ValueError("folder and degradations go together: clean photographs, and what is done to them")
-        misplaced = ("grey", "enlarged", "photographed", "window")
+        misplaced = ("grey", "enlarged", "photographed", "window", "optional")
         for name in misplaced if self.folder is None else ("whole", "kind", "match_exposure"):
             if getattr(self, name):
                 raise ValueError(_MISPLACED[name])
@@ -87,6 +90,7 @@ _MISPLACED = {
     "photographed": "photographed is for folder with degradations; pairs were taken by a camera",
     "grey": "grey is for folder with degradations; pairs keep their colours",
     "window": "window is for folder with degradations; pairs are whole, or have `whole`",
+    "optional": "optional is for folder with degradations",
 }
 
 
@@ -106,7 +110,21 @@ class DataSettings(SourceSettings):
     degrade_whole: bool = False
     """Degrade whole photographs where no prior sees them, too: so all arms of an ablation train on the same pixels."""
     crop: Annotated[int, Field(ge=8, le=4096)] = 96
-    """Side of a training crop, in pixels."""
+    """Side of a training crop, in pixels; of the degraded one, where it is smaller."""
+    scales: tuple[Annotated[int, Field(ge=2, le=8)], ...] = ()
+    """How many times smaller the degraded photographs are, before their degradations, by the bicubic kernel: for a
+    network that enlarges. Each batch has one of the scales, in turn."""
+
+    @field_validator("sources")
+    @classmethod
+    def _there(cls, sources: list[WeightedSource] | None) -> list[WeightedSource] | None:
+        """The sources without those that may be missing, and are."""
+        if sources is None:
+            return None
+        kept = [source for source in sources if not source.optional or (source.folder and source.folder.is_dir())]
+        if not kept:
+            raise ValueError("all sources are optional, and none is there")
+        return kept
 
     @model_validator(mode="after")
     def _alone(self) -> Self:
@@ -114,7 +132,23 @@ class DataSettings(SourceSettings):
         given = [name for name, key in SourceSettings.model_fields.items() if getattr(self, name) != key.default]
         if self.sources is not None and given:
             raise ValueError(f"{', '.join(given)}: with sources, each of them says it for itself")
+        if self.optional:
+            raise ValueError("optional: without the only source there is nothing to train on")
+        if self.scales:
+            self._check_that_all_can_be_small()
         return self
+
+    def _check_that_all_can_be_small(self) -> None:
+        if len(set(self.scales)) != len(self.scales):
+            raise ValueError(f"scales: each once, got {list(self.scales)}")
+        if self.degrade_whole:
+            raise ValueError("degrade_whole: with scales, crops are made small, not whole photographs")
+        for part in self.parts():
+            if part.pairs is not None:
+                raise ValueError("scales are for folder with degradations; pairs keep their sizes")
+            for name in ("grey", "enlarged", "photographed", "window"):
+                if getattr(part, name):
+                    raise ValueError(f"{name}: not with scales, of which photographs are made small as they are")
 
     def parts(self) -> Sequence[SourceSettings]:
         """The sources: this one, or the several."""
@@ -134,6 +168,8 @@ def split_sources(data: DataSettings) -> tuple[Source, Source]:
     """
     check_places(data)
     sources: Sequence[SourceSettings] = [data] if data.sources is None else data.sources
+    if data.scales:
+        return _of_all_scales(sources, data.scales)
     halves = [_split(source) for source in sources]
     check_photographs(path for half in halves for source in half for path in source.files())
     kept_out = {path.resolve() for _, held_out in halves for path in held_out.files()}
@@ -142,6 +178,29 @@ def split_sources(data: DataSettings) -> tuple[Source, Source]:
         return training[0], halves[0][1]
     weights = [source.weight for source in data.sources]
     return Mixture(training, weights), Mixture([half[1] for half in halves], weights)
+
+
+def _of_all_scales(sources: Sequence[SourceSettings], scales: Sequence[int]) -> tuple[Turns, Turns]:
+    """As `split_sources`, of photographs made small; each is decoded once for all scales."""
+    halves = []
+    for source in sources:
+        assert source.folder is not None
+        paths = list_photographs(source.folder)
+        kept = _kept(len(paths), source.validation, source.folder)
+        halves.append(((Photographs(paths[:kept]), Photographs(paths[kept:])), *_drawn(source)))
+    weights = [source.weight if isinstance(source, WeightedSource) else 1.0 for source in sources]
+    training, held_out = (
+        Turns(
+            [
+                Mixture(
+                    [Reduced(photographs[part], drawn, scale, chance) for photographs, drawn, chance in halves], weights
+                )
+                for scale in scales
+            ]
+        )
+        for part in (0, 1)
+    )
+    return training, held_out
 
 
 def describe_data(data: DataSettings) -> list[str]:

@@ -11,15 +11,23 @@ from torch import Tensor, nn
 
 from pellucid.data.sources import Source
 from pellucid.errors import SettingsError
+from pellucid.models.tables import module_within
+from pellucid.refinement import network_of
+from pellucid.refinement.guidance import PriorMap
 from pellucid.training.average import Average
+from pellucid.training.muon import Muon, matrices_of
 from pellucid.training.places import Place
 from pellucid.training.section import Section
 
-__all__ = ["Batch", "Batches", "Run", "TrainSettings"]
+__all__ = ["EVEN_WIDTH", "Batch", "Batches", "Run", "TrainSettings"]
+
+EVEN_WIDTH = 32
+"""Numbers up to which T learns with the full rate, where the rate goes by the width: as many as the convolutions of R's
+smallest kernels read."""
 
 
 class TrainSettings(Section):
-    """The optimisation, by AdamW. It ends at `steps` or after `minutes`, whichever comes first.
+    """The optimisation, by AdamW, or by Muon in part. It ends at `steps` or after `minutes`, whichever comes first.
 
     The learning rate grows linearly over `warmup_steps`, and falls by half a cosine from `learning_rate` to
     `final_learning_rate` at the end, of the two the nearer one.
@@ -34,8 +42,18 @@ class TrainSettings(Section):
     warmup_steps: Annotated[int, Field(ge=0)] = 200
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     """By which part of itself, times the learning rate, a weight shrinks with each step."""
+    prior_rate: Literal["same", "by-width"] = "same"
+    """Of R's maps from the prior, T: Adam moves a weight by the learning rate whatever its gradient, so what reads a
+    thousand numbers moves a hundred times as far as what reads ten. `by-width` divides the rate by the numbers read,
+    counted in units of `EVEN_WIDTH`."""
+    epsilon: Annotated[float, Field(gt=0)] = 1e-8
+    """Of AdamW; gradients much smaller than it move nothing."""
     beta2: Annotated[float, Field(ge=0, lt=1)] = 0.99
     """Decay of AdamW's mean of squared gradients; that of its mean of gradients is 0.9."""
+    muon: tuple[str, ...] = ()
+    """Modules within the network, by their names there, such as `blocks`, whose weights Muon steps instead of AdamW."""
+    muon_learning_rate: Annotated[float, Field(gt=0)] = 0.02
+    """The rate of those; it rises and falls with `learning_rate`."""
     gradient_clip: Annotated[float, Field(gt=0)] = 1.0
     """Largest norm of the gradient of all parameters."""
     average: Annotated[float, Field(ge=0, lt=1)] = 0.999
@@ -119,15 +137,62 @@ class Run:
         if not self.trainable:
             raise SettingsError("nothing to train: every parameter is frozen")
         self.average = Average(self.module, self.settings.average)
-        self.optimizer = torch.optim.AdamW(
-            self.trainable,
-            lr=self.settings.learning_rate,
-            weight_decay=self.settings.weight_decay,
-            betas=(0.9, self.settings.beta2),
-        )
+        self.optimizer = _optimizer(self.module, self.trainable, self.settings)
+        for group in self.optimizer.param_groups:
+            group["share"] = group["lr"] / self.settings.learning_rate
 
     def progress(self) -> float:
         """The part of the training that is done, by steps or by time, whichever is further."""
         by_steps = self.step / self.settings.steps if self.settings.steps else 0.0
         by_time = self.seconds / (60 * self.settings.minutes) if self.settings.minutes else 0.0
         return min(1.0, max(by_steps, by_time))
+
+
+def _optimizer(module: nn.Module, trainable: list[nn.Parameter], settings: TrainSettings) -> torch.optim.Optimizer:
+    """AdamW, or Muon for the modules that are named.
+
+    Raises:
+        SettingsError: there is no such module, or nothing in it that Muon could step.
+    """
+    betas = 0.9, settings.beta2
+    if not settings.muon:
+        return torch.optim.AdamW(
+            _groups(module, trainable, settings),
+            lr=settings.learning_rate,
+            weight_decay=settings.weight_decay,
+            betas=betas,
+            eps=settings.epsilon,
+        )
+    if settings.prior_rate != "same" or settings.epsilon != 1e-8:
+        raise SettingsError("train.muon: prior_rate and epsilon are of AdamW alone")
+    network = network_of(module)
+    try:
+        matrices = matrices_of(module_within(network, name) for name in settings.muon)
+    except SettingsError as error:
+        raise SettingsError(f"train.muon: {error}") from None
+    if not matrices:
+        raise SettingsError(f"train.muon: {', '.join(settings.muon)}: no matrix there that learns")
+    known = set(map(id, matrices))
+    return Muon(
+        matrices,
+        [value for value in trainable if id(value) not in known],
+        learning_rate=settings.learning_rate,
+        matrix_learning_rate=settings.muon_learning_rate,
+        betas=betas,
+        weight_decay=settings.weight_decay,
+    )
+
+
+def _groups(module: nn.Module, trainable: list[nn.Parameter], settings: TrainSettings) -> list[dict[str, Any]]:
+    """What is trained, by the learning rate that it learns with."""
+    shares: dict[Tensor, float] = dict.fromkeys(trainable, 1.0)
+    if settings.prior_rate == "by-width":
+        for part in module.modules():
+            if isinstance(part, PriorMap):
+                for layer in part:
+                    if isinstance(layer, nn.Linear) and layer.weight in shares:
+                        shares[layer.weight] = min(1.0, EVEN_WIDTH / layer.in_features)
+    return [
+        {"params": [value for value, other in shares.items() if other == share], "lr": share * settings.learning_rate}
+        for share in sorted(set(shares.values()), reverse=True)
+    ]

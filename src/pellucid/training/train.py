@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from pellucid.models.refinements import refinement_for
 from pellucid.models.save import save_model
 from pellucid.models.tables import build_network, module_within
 from pellucid.networks import Experts, External, contract_of
-from pellucid.priors import Cached, Prior, Shuffled, feature_maps
+from pellucid.priors import Cached, Prior, Shuffled, feature_maps, shown
 from pellucid.refinement import Boosted, network_of
 from pellucid.refinement.latent import LatentRefinement
 from pellucid.training.data import describe_data, split_sources
@@ -33,7 +34,7 @@ from pellucid.training.places import check_places
 from pellucid.training.run import Run
 from pellucid.training.run_folder import is_main_process, logged_steps, start
 from pellucid.training.settings import Recipe
-from pellucid.training.validation import validate
+from pellucid.training.validation import MUCH, validate
 
 __all__ = ["build_module", "prepare", "run_of", "train"]
 
@@ -71,7 +72,15 @@ def train(
 
     def scores(step: Step) -> dict[str, Any]:
         due = step.number % recipe.train.validate_steps == 0 or step.last
-        return validate(run, held_out) if due else {}
+        found = validate(run, held_out) if due else {}
+        for name, share in found.get("saturated", {}).items() if step.last else ():
+            if share > MUCH:
+                warnings.warn(
+                    f"{share:.0%} of {name} of the refinement are 0 or 1, and learn no more; "
+                    "refinement.settings.bounded=true keeps them from it",
+                    stacklevel=2,
+                )
+        return found
 
     yield from logged_steps(run, scores)
     if is_main_process():
@@ -123,7 +132,12 @@ def run_of(module: nn.Module, objective: Objective, recipe: Recipe, training: So
     multiple = contract_of(module).multiple
     if data.crop % multiple:
         raise SettingsError(f"data.crop: must be divisible by {multiple} for this network, got {data.crop}")
-    view = module.prior.prepare if isinstance(module, Boosted) else None
+    unknown = set(data.scales) - set(contract_of(module).scales)
+    if unknown:
+        raise SettingsError(f"data.scales: this network does not enlarge by {', '.join(map(str, sorted(unknown)))}")
+    if contract_of(module).scale != 1 and not data.scales:
+        raise SettingsError("data.scales: a network that enlarges needs to know how small its pictures are made")
+    view = partial(shown, module.prior) if isinstance(module, Boosted) else None
     prior_input: PriorInput | None = data.view if view is not None else "whole" if data.degrade_whole else None
     batches = Batches(training, data.crop, settings.batch, settings.seed, view, prior_input, settings.prior_dropout)
     module = channels_last(module)
@@ -208,7 +222,11 @@ def _bank(prior: Prior, training: Source, size: int = 64, *, maps: bool = False)
     """The prior's vectors (N, width) of some training photographs; or its maps (N, C, h, w) of their views."""
     step = max(1, len(training) // size)  # spread over all of them: several sources stand one after the other
     examples = [training.example(index) for index in range(0, len(training), step)][:size]
-    views = [prior.prepare(example.seen[None]) for example in examples if example.seen is not None]
+    views = [
+        shown(prior, example.seen[None], None if example.seen_clean is None else example.seen_clean[None])
+        for example in examples
+        if example.seen is not None
+    ]
     return torch.cat([feature_maps(prior, view) if maps else prior.encode(view) for view in views])
 
 

@@ -13,7 +13,7 @@ import yaml
 from torch import nn
 
 from pellucid.errors import PellucidError, SettingsError, unknown_name
-from pellucid.models.priors import find_prior
+from pellucid.models.priors import find_prior, prior_and_weights
 from pellucid.models.refinements import build_refinement, feature_width, has_maps, refinement_for
 from pellucid.models.tables import build_network
 from pellucid.priors import Prior
@@ -109,8 +109,8 @@ def arms_of(
             _variant("R on features", tree, base.name, refinement={"name": "ptgrm-features", "settings": kept})
         )
     for prior in priors:
-        name, _, weights = prior.partition("=")
-        given = {"name": name, "weights": _weights_of(prior, weights), "shuffled": False}
+        name, weights = prior_and_weights(prior)
+        given = {"name": name, "weights": weights, "shuffled": False}
         found.append(_variant(name, tree, base.name, prior=given))
     for text in vary:
         found += [Arm(name, _changed(tree, changes), base.name) for name, changes in _products(text)]
@@ -246,19 +246,6 @@ def _variant(name: str, tree: Mapping[str, Any], host: str, **sections: Mapping[
     """The recipe with some keys of some sections changed."""
     changed = {section: {**tree[section], **keys} for section, keys in sections.items()}
     return Arm(name, {**tree, **changed}, host)
-
-
-def _weights_of(prior: str, text: str) -> str | dict[str, Any] | None:
-    """What follows the equals sign of a prior: a file, files by the specs that read them as YAML, or nothing."""
-    if not text.startswith("{"):
-        return text or None
-    try:
-        files = yaml.safe_load(text)
-    except yaml.YAMLError:
-        files = None
-    if not isinstance(files, dict) or not all(isinstance(file, str) for file in files.values()):
-        raise SettingsError(f"--prior {prior!r}: expected SPEC={{SPEC: FILE, SPEC: FILE}} after several priors")
-    return {str(name): file for name, file in files.items()}
 
 
 def _products(text: str) -> list[tuple[str, dict[str, Any]]]:
