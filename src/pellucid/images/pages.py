@@ -10,6 +10,7 @@ import struct
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fractions import Fraction
+from io import BytesIO
 from typing import Any
 
 import numpy as np
@@ -64,7 +65,9 @@ def encode_pages(photograph: Photograph, kind: str, quality: int | None) -> Enco
     for page in pages:
         data, words = encode(page, kind, quality)
         if not isinstance(data, bytes):
-            raise ValueError("a page is too large to be put into a file with others")
+            file = BytesIO()
+            data(file)
+            data = file.getvalue()
         files.append(data)
         lost += words
     motion = photograph.motion or Motion((Fraction(0),) * len(pages))
