@@ -315,7 +315,7 @@ def _tiff(job: _Job) -> Encoded:
     return tiff_file(
         samples,
         grey=job.photograph.grey,
-        extra=((2,) if samples.has_alpha else ()) + (0,) * samples.extra,
+        extra=samples.meanings,
         dpi=metadata.dpi,
         exif=metadata.exif,
         xmp=metadata.xmp,
