@@ -20,6 +20,7 @@ from pellucid.networks import Experts
 from pellucid.refinement import Boosted
 from pellucid.restoration.decision import PERHAPS, PRESENT, Action, Chooser, Chosen, Decision, Found, Left, Wish
 from pellucid.restoration.tones import mean_luminance, strength_for_luminance, strength_without_halo
+from pellucid.scratch import mapped
 
 __all__ = ["NOTHING_WRONG", "Passes", "is_diagnosing", "left_alone", "wish_of"]
 
@@ -161,7 +162,7 @@ class Passes:
                 strength, why = strength * halo, "more would leave halos"
         self._note(strength, why)
         if strength < 1:
-            after = torch.lerp(before, after, strength)
+            after = mapped(lambda one, other: torch.lerp(one, other, strength), before, after)
         if self._acts_for(self._policy.tones):
             self._luminance = mean_luminance(after[..., *visible])
         return after
