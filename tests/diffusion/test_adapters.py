@@ -35,7 +35,7 @@ def test_a_butterfly_is_orthogonal_and_more_than_its_blocks(factors):
 
 
 def test_turning_keeps_the_energy_of_neurons_and_a_low_rank_change_does_not():
-    weight = torch.randn(32, 16, 3, 3)
+    weight = torch.randn(32, 16)
     before = energy(weight)
     assert energy(turned(weight)(weight).detach()) == pytest.approx(float(before), rel=1e-4)
     low = LowRank(weight, 4)
