@@ -3,6 +3,7 @@
     import pellucid
     pellucid.restore("night.jpg", "night-restored.jpg")
     restorer = pellucid.load("default")
+    pellucid.restore("small.jpg", "large.jpg", scale=4)
     picture = restorer(picture)                           # path, PIL image, numpy array or tensor in; the same kind out
     boosted = pellucid.boost(network, prior="clip")       # any nn.Module image -> image
     pellucid.fit(boosted, "photographs", degradations=["noise sigma=5..50"], steps=2000)
@@ -39,7 +40,7 @@ _LAZY = {
 
 
 def load(
-    name: str | Path = "default",
+    name: str | Path | None = None,
     *,
     network: "nn.Module | None" = None,
     import_network: bool = False,
@@ -55,11 +56,11 @@ def load(
     the file names and so runs its code.
 
     Args:
-        name: of the model.
+        name: of the model; None is `default`, or with a `scale` `upscale`.
         network: of your own.
         import_network: import it.
-        options: of `pellucid.restoration.options.RestoreOptions`: strength, tile, memory, device, precision, passes,
-            always, only, skip.
+        options: of `pellucid.restoration.options.RestoreOptions`, such as strength, tile, memory, device, scale, only,
+            detail.
 
     Raises:
         ModelError: there is no such model, its file is damaged, or it needs a network of your own.
@@ -69,27 +70,43 @@ def load(
     from pellucid.models.load import load_model
     from pellucid.restoration.restorer import Restorer
 
+    if name is None:
+        name = "default" if options.get("scale") is None else "upscale"
     model = load_model(find_model(str(name)), network=network, import_network=import_network)
     return Restorer(model.module, name=str(name), policy=model.header.policy, **options)
 
 
 def restore(
-    source: str | Path, target: str | Path, *, model: str | Path = "default", strength: float = 1.0
+    source: str | Path,
+    target: str | Path,
+    *,
+    model: str | Path | None = None,
+    every_page: bool = False,
+    **options: Any,
 ) -> tuple[str, ...]:
     """Restores one file into another; metadata, bit depth, alpha and colours are kept. Returns what could not be, in
     words.
 
+    Args:
+        source: the file.
+        target: where to; its suffix says the format.
+        model: the name of a model.
+        every_page: all pages of a TIFF and all frames of an APNG, a WebP or a GIF, not the first alone.
+        options: of `pellucid.restoration.options.RestoreOptions`, such as strength, scale, detail, mask or crop.
+
     Raises:
         ImageError: the source cannot be read, the target cannot be written, or they are the same file.
         ModelError: there is no such model.
+        SettingsError: an option that cannot be.
     """
     from pellucid import images
 
     source, target = Path(source), Path(target)
     if target.exists() and target.samefile(source):
         raise errors.ImageError(f"{target}: is the input itself; choose another output")
-    photograph = images.read(source)
-    return images.write_change(load(model, strength=strength)(photograph), target, photograph, source)
+    restorer = load(model, **options)
+    photograph = images.read(source, memory=restorer.memory_for_pictures, every_page=every_page)
+    return images.write_change(restorer(photograph), target, photograph, source)
 
 
 def __getattr__(name: str) -> Any:

@@ -6,7 +6,24 @@ import warnings
 
 import typer
 
-from pellucid.cli import ablate, data, degrade, diagnose, distill, evaluate, explain, models, restore, study, train
+from pellucid.cli import (
+    ablate,
+    bench,
+    boost,
+    calibrate,
+    data,
+    degrade,
+    diagnose,
+    distill,
+    evaluate,
+    explain,
+    export,
+    models,
+    probe,
+    restore,
+    study,
+    train,
+)
 from pellucid.errors import PellucidError, SettingsError, one_line
 from pellucid.version import __version__
 
@@ -18,7 +35,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
+    rich_markup_mode=None,
 )
 for verb in (
     restore.restore,
@@ -28,13 +45,18 @@ for verb in (
     evaluate.compare,
     ablate.ablate,
     explain.explain,
+    probe.probe,
     train.train,
+    boost.boost,
     distill.distill,
-    models.models,
+    export.export,
+    calibrate.calibrate,
+    bench.bench,
     study.study,
 ):
     app.command()(verb)
 app.add_typer(data.app, name="data")
+app.add_typer(models.app, name="models")
 
 
 def _show_version(wanted: bool) -> None:

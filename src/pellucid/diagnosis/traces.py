@@ -12,13 +12,17 @@ they take it differs, and the differences show in means over the whole photograp
 """
 
 import math
+from functools import cache
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
 from pellucid.images.padding import pad_to
 from pellucid.priors.statistics import luma_of
+from pellucid.scratch import mapped, total
 
 __all__ = ["TRACES", "traces"]
 
@@ -56,8 +60,13 @@ def traces(image: Tensor) -> Tensor:
 
 def _spectrum(luma: Tensor) -> Tensor:
     """Log powers of (H, W): of the mean over all blocks; the mean of logs over all, and over the liveliest quarter."""
-    step = max(BLOCK // 2, int(math.sqrt(luma.numel() / BLOCKS)))
-    blocks = luma.unfold(0, BLOCK, step).unfold(1, BLOCK, step).reshape(-1, BLOCK, BLOCK)
+    step = max(BLOCK // 2, math.trunc((luma.numel() / BLOCKS) ** 0.5))
+    down, across = (
+        torch.arange((side - BLOCK) // step + 1, device=luma.device)[:, None] * step
+        + torch.arange(BLOCK, device=luma.device)
+        for side in luma.shape
+    )
+    blocks = luma[down[:, None, :, None], across[None, :, None, :]].reshape(-1, BLOCK, BLOCK)
     window = torch.hann_window(BLOCK, periodic=False, device=luma.device)
     window = window[:, None] * window
     power = (
@@ -70,47 +79,87 @@ def _spectrum(luma: Tensor) -> Tensor:
 
 def _binned(power: Tensor) -> Tensor:
     """Means of (BLOCK, BLOCK / 2 + 1) over rings and directions, (RADII * DIRECTIONS,)."""
-    down = torch.fft.fftfreq(BLOCK, device=power.device)[:, None]
-    across = torch.fft.rfftfreq(BLOCK, device=power.device)[None]
-    ring = (BLOCK * torch.hypot(down, across)).round().long() - 1
-    direction = (torch.atan2(down, across.expand(BLOCK, -1)) / (math.pi / DIRECTIONS)).round().long() % DIRECTIONS
-    inside = (ring >= 0) & (ring < RADII)
-    bins = (ring * DIRECTIONS + direction)[inside]
-    total = torch.zeros(RADII * DIRECTIONS, device=power.device)
-    count = total.index_add(0, bins, torch.ones_like(bins, dtype=torch.float32))
-    return total.index_add(0, bins, power[inside]) / count.clamp_min(1)  # beyond a row's end only diagonals are left
+    return torch.from_numpy(_rings()).to(power.device) @ power.flatten()
+
+
+@cache
+def _rings() -> NDArray[np.float32]:
+    """What each frequency, of (BLOCK * (BLOCK / 2 + 1)), counts in the mean of each ring and direction, (RADII *
+    DIRECTIONS).
+
+    By numpy, so that a graph of the traces holds it as it is.
+    """
+    down, across = np.fft.fftfreq(BLOCK)[:, None], np.fft.rfftfreq(BLOCK)[None]
+    ring = np.rint(BLOCK * np.hypot(down, across)).astype(int) - 1
+    turn = np.rint(np.arctan2(down, across + 0 * down) / (math.pi / DIRECTIONS)).astype(int) % DIRECTIONS
+    bins = np.where((ring >= 0) & (ring < RADII), ring * DIRECTIONS + turn, -1).flatten()
+    among = (bins[None] == np.arange(RADII * DIRECTIONS)[:, None]).astype(np.float32)
+    # Beyond a row's end only diagonals are left: in some there is nothing.
+    return among / np.maximum(among.sum(1, keepdims=True), 1)
 
 
 def _periods(luma: Tensor) -> Tensor:
     """How much the second difference along rows of (H, W) alternates by frequency, in logs, and its usual amount."""
-    second = (2 * luma[:, 1:-1] - luma[:, :-2] - luma[:, 2:]).abs().clamp_max(LARGEST).mean(0)
+    second = _second(luma)
     around = F.avg_pool1d(F.pad(second[None, None], [SMOOTH // 2] * 2, mode="reflect"), SMOOTH, 1)[0, 0]
-    signal = (second / (around + 1e-5) - 1) * torch.hann_window(len(second), device=luma.device)
+    # A Hann window, written out: torch's own has one length in a graph.
+    window = 0.5 - 0.5 * (2 * math.pi / len(second) * torch.arange(len(second), device=luma.device)).cos()
+    signal = (second / (around + 1e-5) - 1) * window
     strength = torch.fft.rfft(signal).abs() / len(second) ** 0.5
-    frequency = torch.fft.rfftfreq(len(second), device=luma.device)
+    frequency = torch.arange(len(strength), device=luma.device) * (1 / len(second))
     told = frequency >= 0.1
-    bins = ((frequency[told] - 0.1) / 0.4 * PERIODS).long().clamp_max(PERIODS - 1)
-    peaks = torch.zeros(PERIODS, device=luma.device).scatter_reduce(0, bins, strength[told], "amax")
-    return (torch.cat([peaks, strength[told].median()[None]]) + 1e-3).log10()
+    bins = torch.where(told, ((frequency - 0.1) / 0.4 * PERIODS).long().clamp(0, PERIODS - 1), PERIODS)
+    peaks = torch.zeros(PERIODS + 1, device=luma.device).scatter_reduce(0, bins, strength, "amax")[:PERIODS]
+    usual = torch.where(told, strength, torch.inf).sort().values[(told.sum() - 1) // 2]
+    return (torch.cat([peaks, usual[None]]) + 1e-3).log10()
+
+
+def _second(luma: Tensor) -> Tensor:
+    """The mean of the second differences along the rows of (H, W), at each column."""
+    if luma.stride(0) < luma.stride(1):  # turned: its columns are rows of what lies on the disk
+        rows = mapped(lambda part: F.pad(_differences(part.mT).mean(0), (1, 1))[:, None], luma.T, halo=1)
+        return rows[1:-1, 0].clone()
+    sums = total(lambda part: _differences(part).sum(0), luma)
+    return sums / len(luma)
+
+
+def _differences(luma: Tensor) -> Tensor:
+    return (2 * luma[:, 1:-1] - luma[:, :-2] - luma[:, 2:]).abs().clamp_max(LARGEST)
 
 
 def _moments(luma: Tensor) -> Tensor:
     """Of each band of detail of (1, 1, H, W): log deviation, skewness, log kurtosis, and the part that is far out."""
     found = []
     for scale in SCALES:
-        band = (_box(luma, scale | 1) - _box(luma, 3 * scale | 1)).flatten()
-        band.sub_(band.mean())
-        square = band.square()
-        deviation = square.mean().sqrt() + 1e-4
-        cube, fourth = (band * square).mean() / deviation**3, square.square().mean() / deviation**4
+        wide = 3 * scale | 1
+        band = mapped(lambda part, s=scale | 1, w=wide: _box(part, s) - _box(part, w), luma, halo=wide // 2)
+        count = band.numel()
+        mean = total(torch.sum, band) / count
+        square, cube, fourth = total(lambda part, m=mean: _powers(part - m), band) / count
+        deviation = square.sqrt() + 1e-4
         outermost = 4 * deviation
-        far = ((band > outermost).count_nonzero() - (band < -outermost).count_nonzero()) / band.numel()
-        found += [deviation.log10(), cube.clamp(-10, 10), (fourth + 1).log10(), 100 * far]
+        outer = total(
+            lambda part, m=mean, o=outermost: (part - m > o).count_nonzero() - (part - m < -o).count_nonzero(), band
+        )
+        found += [
+            deviation.log10(),
+            (cube / deviation**3).clamp(-10, 10),
+            (fourth / deviation**4 + 1).log10(),
+            100 * outer / count,
+        ]
     return torch.stack(found)
+
+
+def _powers(values: Tensor) -> Tensor:
+    """The sums of squares, cubes and fourth powers, (3,)."""
+    square = values.square()
+    return torch.stack([square.sum(), (values * square).sum(), square.square().sum()])
 
 
 def _box(plane: Tensor, side: int) -> Tensor:
     """Means over side x side places of (1, 1, H, W), side odd; at the border over those that there are."""
+    if torch.compiler.is_exporting():  # one operator of a graph instead of hundreds
+        return F.avg_pool2d(plane, side, 1, side // 2, count_include_pad=False)
     # Along rows and then along columns: two times `side` additions a place instead of its square.
     for axis in (2, 3):
         if side > 1:

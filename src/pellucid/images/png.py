@@ -11,10 +11,12 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
+from pellucid.images.large_file import Content
 from pellucid.images.photoshop import sorted_resources
 
-__all__ = ["PngParts", "chunk", "into_png", "parts_of_png", "text_profile", "texts_of"]
+__all__ = ["SIGNATURE", "PngParts", "chunk", "chunks_of", "into_png", "parts_of_png", "text_profile", "texts_of"]
 
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _HEADER = 33  # bytes of a PNG file before its first optional chunk
 _COLOUR = (b"gAMA", b"cHRM", b"sRGB", b"cICP", b"mDCV", b"cLLI")
 # What is made anew, belongs to the pixels as they were coded, or is read elsewhere.
@@ -54,11 +56,11 @@ class PngParts:
     """Names of chunks that cannot stay true."""
 
 
-def parts_of_png(data: bytes) -> PngParts:
+def parts_of_png(data: Content) -> PngParts:
     """What is in a PNG file; a chunk that is damaged is left out."""
     found, unread = PngParts(), []
     raw: dict[str, bytes] = {}
-    for name, body, whole in _chunks(data):
+    for name, body, whole in chunks_of(data):
         if name == b"eXIf":
             found.exif = body.removeprefix(b"Exif\0\0")
         elif name == b"iCCP":
@@ -109,7 +111,7 @@ def parts_of_png(data: bytes) -> PngParts:
 
 def texts_of(chunks: bytes) -> list[tuple[str, bytes]]:
     """The keywords and the texts in chunks of a PNG file."""
-    texts = ((name, body) for name, body, _ in _chunks(chunks, 0) if name in (b"tEXt", b"zTXt", b"iTXt"))
+    texts = ((name, body) for name, body, _ in chunks_of(chunks, 0) if name in (b"tEXt", b"zTXt", b"iTXt"))
     return [(body.split(b"\0", 1)[0].decode("latin-1"), _text(name, body)) for name, body in texts]
 
 
@@ -138,14 +140,18 @@ def text_profile(kind: bytes, profile: bytes) -> bytes:
     return chunk(b"zTXt", b"Raw profile type " + kind + b"\0\0" + zlib.compress(text))
 
 
-def _chunks(data: bytes, at: int = 8) -> Iterator[tuple[bytes, bytes, bytes]]:
-    """Each chunk (name, body, all of its bytes) whose checksum is right, from `at` to the end."""
+def chunks_of(data: Content, at: int = 8, *, pixels: bool = False) -> Iterator[tuple[bytes, bytes, bytes]]:
+    """Each chunk (name, body, all of its bytes) whose checksum is right, from `at` on; those of pixels where asked
+    for."""
     while at + 12 <= len(data):
-        size, name = struct.unpack_from(">L4s", data, at)
-        whole = data[at : at + 12 + size]
-        if len(whole) < 12 + size:
+        size, name = struct.unpack(">L4s", data[at : at + 8])
+        if at + 12 + size > len(data):
             return
-        if name in (b"IDAT", b"fdAT") or zlib.crc32(whole[4:-4]) == int.from_bytes(whole[-4:], "big"):
+        if name in (b"IDAT", b"fdAT") and not pixels:
+            at += 12 + size
+            continue
+        whole = data[at : at + 12 + size]
+        if zlib.crc32(whole[4:-4]) == int.from_bytes(whole[-4:], "big"):
             yield name, whole[8:-4], whole
         at += 12 + size
 

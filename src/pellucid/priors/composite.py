@@ -81,6 +81,7 @@ def _samples(side: int, count: int, patch: int, device: torch.device) -> Tensor:
     starts = torch.arange(count, device=device) * max(side - patch, 0) // max(count - 1, 1)
     # On multiples of 8 the blocks of a JPEG file lie the same way in every patch.
     positions = ((starts - starts % JPEG_BLOCK)[:, None] + torch.arange(patch, device=device)).flatten()
-    period = max(2 * side - 2, 1)
+    # A tensor, for ONNX knows no remainder by a size that is known only when it runs.
+    period = torch.full((), max(2 * side - 2, 1), device=device)
     positions = positions % period
     return torch.minimum(positions, period - positions) if side > 1 else torch.zeros_like(positions)

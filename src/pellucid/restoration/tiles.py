@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 
 from pellucid.guidance import Guidance
+from pellucid.restoration.shortage import Working, is_shortage
+from pellucid.scratch import release, zeros_beside
 
 __all__ = ["Layout", "Place", "Tiles", "over_tiles"]
 
@@ -53,9 +55,25 @@ class Place:
         rows = slice(self.top * factor, self.bottom * factor)
         return image[:, :, rows, self.left * factor : self.right * factor]
 
-    def grid(self, height: int, width: int) -> Tensor:
-        """Top, left, bottom and right as fractions of the whole image's sides, (1, 4)."""
-        return torch.tensor([[self.top / height, self.left / width, self.bottom / height, self.right / width]])
+    def meets(self, rows: slice, columns: slice) -> bool:
+        """Whether any of these rows and columns are in the tile."""
+        above, left = self.top < rows.stop, self.left < columns.stop
+        return bool(above and left and rows.start < self.bottom and columns.start < self.right)
+
+    def grid(self, height: int, width: int, within: Tensor | None = None) -> Tensor:
+        """Top, left, bottom and right as fractions of the whole image's sides, (1, 4).
+
+        Args:
+            height: of the image that was cut.
+            width: likewise.
+            within: where that lies itself in a larger one, (1, 4); None: it is the whole.
+        """
+        own = torch.tensor([[self.top / height, self.left / width, self.bottom / height, self.right / width]])
+        if within is None:
+            return own
+        top, left, bottom, right = within.unbind(1)
+        start, size = torch.stack([top, left] * 2, 1), torch.stack([bottom - top, right - left] * 2, 1)
+        return start + own.to(within) * size
 
 
 class Layout:
@@ -94,7 +112,14 @@ class Layout:
 
 
 def over_tiles(
-    restore: Callable[[Tensor, Guidance], Tensor], image: Tensor, guidance: Guidance, tiles: Tiles, *, scale: int = 1
+    restore: Callable[[Tensor, Guidance], Tensor],
+    image: Tensor,
+    guidance: Guidance,
+    tiles: Tiles,
+    *,
+    scale: int = 1,
+    working: Working | None = None,
+    wanted: tuple[slice, slice] | None = None,
 ) -> Tensor:
     """Runs a network over tiles and blends the seams (`Layout`).
 
@@ -105,21 +130,54 @@ def over_tiles(
         guidance: what is known of the whole image.
         tiles: how to cut it.
         scale: of the network.
+        working: where tiles are restored, and what to do where memory runs out; None: where the image lies.
+        wanted: rows and columns of the image; tiles beside them are left out, and stay black. None for all.
 
     Returns:
-        (B, 3, H * scale, W * scale), float32.
+        (B, 3, H * scale, W * scale), float32, where the image lies.
     """
     height, width = image.shape[2:]
+    working = working or Working(image.device, tiles.multiple)
     layout = Layout(height, width, tiles)
-    if len(layout.places) == 1:
-        return restore(image, guidance).float()
-    result = torch.zeros((len(image), 3, height * scale, width * scale), device=image.device)
+    single = len(layout.places) == 1
+    result = (
+        torch.empty(0)
+        if single
+        else zeros_beside(image, len(image), 3, height * scale, width * scale, dtype=torch.float32)
+    )
     weights = layout.weights(scale, image.device)
     for place in layout.places:
-        tile = restore(place.of(image), guidance.knowing(grid=place.grid(height, width))).float()
+        if wanted is not None and not single and not place.meets(*wanted):
+            continue
+        told = guidance if single else guidance.knowing(grid=place.grid(height, width, guidance.grid))
+        tile, part = place.of(image), None
+        if working.may_take(*tile.shape[2:]):
+            try:  # inline: no frame more between a picture and its network
+                part = restore(tile.to(working.device), told.to(working.device)).float()
+            except (MemoryError, RuntimeError) as error:
+                if not is_shortage(error):
+                    raise
+        if part is None:
+            part = _in_parts(restore, tile, told, scale, working)
+        part = part.to(image.device)
+        if single:
+            return part
         rows, columns = weights[place]
-        place.of(result, scale).addcmul_(tile * rows, columns)
+        place.of(result, scale).addcmul_(part * rows, columns)
+        release(image, result)
     return result
+
+
+def _in_parts(
+    restore: Callable[[Tensor, Guidance], Tensor], tile: Tensor, guidance: Guidance, scale: int, working: Working
+) -> Tensor:
+    """A tile that is too large for the memory, as a picture of its own."""
+    if working.may_take(*tile.shape[2:]):
+        working.go_on_with_less(*tile.shape[2:])
+    side = max(tile.shape[2:]) if working.most is None else working.most
+    return over_tiles(
+        restore, tile, guidance, Tiles.of_side(max(side, 16), working.multiple), scale=scale, working=working
+    )
 
 
 def _spans(length: int, tiles: Tiles) -> list[tuple[int, int]]:
