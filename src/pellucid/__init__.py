@@ -3,6 +3,7 @@
     import pellucid
     pellucid.restore("night.jpg", "night-restored.jpg")
     restorer = pellucid.load("default")
+    pellucid.restore("small.jpg", "large.jpg", scale=4)
     picture = restorer(picture)                           # path, PIL image, numpy array or tensor in; the same kind out
     boosted = pellucid.boost(network, prior="clip")       # any nn.Module image -> image
     pellucid.fit(boosted, "photographs", degradations=["noise sigma=5..50"], steps=2000)
@@ -39,7 +40,7 @@ _LAZY = {
 
 
 def load(
-    name: str | Path = "default",
+    name: str | Path | None = None,
     *,
     network: "nn.Module | None" = None,
     import_network: bool = False,
@@ -55,11 +56,11 @@ def load(
     the file names and so runs its code.
 
     Args:
-        name: of the model.
+        name: of the model; None is `default`, or with a `scale` `upscale`.
         network: of your own.
         import_network: import it.
         options: of `pellucid.restoration.options.RestoreOptions`: strength, tile, memory, device, precision, engine,
-            passes, always, only, skip.
+            scale, passes, always, only, skip, tell.
 
     Raises:
         ModelError: there is no such model, its file is damaged, or it needs a network of your own.
@@ -69,15 +70,22 @@ def load(
     from pellucid.models.load import load_model
     from pellucid.restoration.restorer import Restorer
 
+    if name is None:
+        name = "default" if options.get("scale") is None else "upscale"
     model = load_model(find_model(str(name)), network=network, import_network=import_network)
     return Restorer(model.module, name=str(name), policy=model.header.policy, **options)
 
 
 def restore(
-    source: str | Path, target: str | Path, *, model: str | Path = "default", strength: float = 1.0
+    source: str | Path,
+    target: str | Path,
+    *,
+    model: str | Path | None = None,
+    strength: float = 1.0,
+    scale: float | None = None,
 ) -> tuple[str, ...]:
     """Restores one file into another; metadata, bit depth, alpha and colours are kept. Returns what could not be, in
-    words.
+    words. With a `scale` the sides grow, as `RestoreOptions` says.
 
     Raises:
         ImageError: the source cannot be read, the target cannot be written, or they are the same file.
@@ -88,8 +96,9 @@ def restore(
     source, target = Path(source), Path(target)
     if target.exists() and target.samefile(source):
         raise errors.ImageError(f"{target}: is the input itself; choose another output")
-    photograph = images.read(source)
-    return images.write_change(load(model, strength=strength)(photograph), target, photograph, source)
+    restorer = load(model, strength=strength, scale=scale)
+    photograph = images.read(source, memory=restorer.memory_for_pictures)
+    return images.write_change(restorer(photograph), target, photograph, source)
 
 
 def __getattr__(name: str) -> Any:

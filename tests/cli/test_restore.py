@@ -168,3 +168,31 @@ def test_kinds_that_cannot_be_are_one_line(run, model, tmp_path, options, messag
     assert (status, out) == (2, "")
     assert message in err
     assert err.count("\n") == 1
+
+
+def test_photographs_are_enlarged(run, tmp_path):
+    source = picture(tmp_path / "in/small.png", size=(37, 53))
+    out = tmp_path / "out"
+    status, told, _ = run("restore", source, "-o", out, "--scale", 2.5, "--compare", "--json")
+    assert status == 0
+    assert opened(out / "small.png").size == (133, 93)
+    assert any(path.name != "small.png" and opened(path).size[1] >= 93 for path in out.iterdir())  # side by side
+    (photograph,) = json.loads(told)["photographs"]
+    assert photograph["decision"]["scale"] == 2.5
+    assert json.loads(told)["model"] == "upscale"
+
+
+def test_a_model_that_keeps_the_size_restores_before_it_is_enlarged(run, model, tmp_path):
+    source = picture(tmp_path / "a.png")
+    status, told, _ = run("restore", source, "-o", tmp_path / "b.png", "--model", model, "--scale", 2)
+    assert status == 0
+    assert "enlarged 2 times" in told
+    assert opened(tmp_path / "b.png").size == (60, 40)
+
+
+@pytest.mark.parametrize("scale", [0, 1, 100, -4])
+def test_scales_that_cannot_be_are_refused(run, tmp_path, scale):
+    status, _, err = run("restore", picture(tmp_path / "a.png"), "-o", tmp_path / "b.png", "--scale", scale)
+    assert status == 2
+    assert "above 1 and up to 8" in err
+    assert not (tmp_path / "b.png").exists()

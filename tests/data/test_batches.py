@@ -38,7 +38,7 @@ def test_the_grid_says_where_the_crop_lies_and_the_view_is_the_whole(folder):
     """With a view that returns the whole photograph, the crop must be found where the grid says."""
     seen = []
 
-    def view(image):
+    def view(image, clean):
         seen.append(image[0])
         return image.mean((2, 3), keepdim=True)
 
@@ -50,7 +50,7 @@ def test_the_grid_says_where_the_crop_lies_and_the_view_is_the_whole(folder):
         assert torch.equal(whole[:, top:bottom, left:right], degraded)
 
 
-@pytest.mark.parametrize("view", [None, lambda image: image.mean((2, 3), keepdim=True)])
+@pytest.mark.parametrize("view", [None, lambda image, clean: image.mean((2, 3), keepdim=True)])
 def test_grey_crops_have_the_same_noise_in_all_channels(folder, view):
     batch = batches(folder, degradations=["noise sigma=30"], grey=0.5, size=60, view=view).at(0)
     grey = [bool((crop == crop[:1]).all()) for crop in batch.clean]
@@ -105,7 +105,7 @@ def test_what_the_prior_is_shown_changes_neither_place_nor_strength(folder):
     """Controls with and without a prior are compared on the same crops; only the noise itself is drawn elsewhere."""
     flat = torch.full((1, 3, 64, 64), 0.5) + torch.arange(64) / 1000
     images.write(images.Photograph(flat), folder / "flat.png")
-    view = {"view": lambda image: image.mean((2, 3), keepdim=True)}
+    view = {"view": lambda image, clean: image.mean((2, 3), keepdim=True)}
     first, *others = (
         batches(folder, degradations=["noise sigma=0..50"], crop=32, size=8, **options).at(2)
         for options in ({}, view, view | {"prior_input": "crop"})
@@ -130,7 +130,7 @@ def test_an_example_is_always_the_middle_of_its_photograph(tmp_path):
 
 
 def test_the_prior_can_be_shown_the_crop_alone(folder):
-    batch = batches(folder, degradations=["noise sigma=9"], view=lambda image: image, prior_input="crop").at(0)
+    batch = batches(folder, degradations=["noise sigma=9"], view=lambda image, clean: image, prior_input="crop").at(0)
     assert torch.equal(batch.guidance.view, batch.degraded)
 
 

@@ -27,7 +27,7 @@ def whole_views(source, crop, size):
     """A batch, and what its prior was shown."""
     seen = []
 
-    def view(image):
+    def view(image, clean):
         seen.append(image[0])
         return image[:, :, :1, :1]
 

@@ -15,6 +15,7 @@ from pellucid.evaluation.cases import paired_cases
 from pellucid.evaluation.rows import RowStore
 from pellucid.evaluation.score import Evaluation, Failure
 from pellucid.evaluation.summary import summarise
+from pellucid.images.resizing import bicubic
 from pellucid.metrics import find_protocol, ms_ssim
 from support.scoring import GAUSSIAN, noisy, times
 
@@ -109,7 +110,10 @@ def test_a_network_that_enlarges_is_scored_on_smaller_inputs(clean, tmp_path):
         images.write(images.Photograph(pixels[..., : pixels.shape[3] // 2 * 2]), path)
     double = Candidate("double", lambda degraded: degraded.repeat_interleave(2, 2).repeat_interleave(2, 3))
     rows = list(Evaluation([INPUT, double], PAIRS).run(paired_cases("set", list_pairs(small, clean), PAIRS)))
-    assert [row.model for row in rows] == ["double"] * 3  # the input has no score: it is smaller
+    assert [row.model for row in rows] == ["degraded", "double"] * 3
+    for row in rows[::2]:  # the input is scored as the bicubic kernel enlarges it
+        degraded, truth = (images.read(folder / row.photograph).pixels for folder in (small, clean))
+        assert row.psnr == float(PAIRS.score(bicubic(degraded, *truth.shape[2:]), truth).psnr)
 
 
 def test_a_protocol_of_pairs_draws_no_noise(clean):

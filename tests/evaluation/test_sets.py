@@ -8,7 +8,7 @@ from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio
 
 from pellucid.data.folders import list_photographs
-from pellucid.errors import DataError
+from pellucid.errors import DataError, SettingsError
 from pellucid.evaluation.candidates import INPUT
 from pellucid.evaluation.job import EvaluationJob
 from pellucid.evaluation.sets import TASK_PROTOCOLS, find_set
@@ -54,3 +54,15 @@ def test_grey_sets_have_the_grey_protocol(shared, monkeypatch):
             with Image.open(file) as degraded:
                 scores.append(peak_signal_noise_ratio(np.asarray(truth.convert("L")), np.asarray(degraded)))
     assert summary["psnr"] == pytest.approx(np.mean(scores), abs=1e-6)
+
+
+def test_sets_of_super_resolution_are_found_by_scale(monkeypatch, tmp_path):
+    monkeypatch.setattr("pellucid.evaluation.sets.pairs", lambda name: [(tmp_path / "low.png", tmp_path / "high.png")])
+    found = find_set("set5", scale=4)
+    assert (found.name, found.scale) == ("set5_x4", 4)
+    assert found.protocol().name == "super-resolution-y-x4"
+    assert found.protocol().crop_border == 4
+    assert find_set("set14_x2", scale=2).protocol().name == "super-resolution-y-x2"
+    assert find_set("set14_x2").scale == 2
+    with pytest.raises(SettingsError, match=r"set5 of scale 3: no such published set; there are .*set5_x2"):
+        find_set("set5", scale=3)

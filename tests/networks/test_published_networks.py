@@ -10,8 +10,8 @@ from torch import nn
 
 from pellucid.guidance import NOTHING, Guidance
 from pellucid.models.published import PUBLISHED
-from pellucid.models.tables import NETWORKS
-from pellucid.networks import IAT, RUAS, SCI, AODNet, DnCNN, PairLIE, PReNet, ZeroDCE
+from pellucid.models.tables import NETWORKS, build_network
+from pellucid.networks import IAT, RUAS, SCI, AODNet, DnCNN, PairLIE, PReNet, URetinexNet, ZeroDCE, uretinex_net
 from pellucid.networks.iat import ChannelMix
 
 
@@ -24,6 +24,14 @@ def randomised(network):
     for key, value in network.state_dict().items():
         if value.is_floating_point():
             nn.init.uniform_(value, 0.5, 1.5) if "running" in key else nn.init.normal_(value, std=0.3)
+    return network.eval()
+
+
+def disturbed(network):
+    """As `randomised`, and near the first weights: the values of deep networks would grow beyond all bounds."""
+    for key, value in network.state_dict().items():
+        if value.is_floating_point():
+            value += 0.03 * torch.rand_like(value) if "running" in key else 0.03 * torch.randn_like(value)
     return network.eval()
 
 
@@ -52,11 +60,64 @@ def test_sizes_are_those_published(network, parameters):
     assert count(network) == parameters
 
 
-@pytest.mark.parametrize("name", sorted(PUBLISHED.keys() - {"promptir", "restormer"}))  # these take multiples of 8 only
+GOPRO = {"encoder_blocks": (1, 1, 1, 28), "middle_blocks": 1, "decoder_blocks": (1, 1, 1, 1), "window": 384}
+LARGE_SWIN = {"width": 240, "blocks": [6] * 9, "heads": [8] * 9, "narrow": True}
+LIGHT_SWIN = {"width": 60, "blocks": [6] * 4, "heads": [6] * 4}
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "parameters"),
+    [  # of the authors' own modules, which the papers' rounded numbers agree with
+        ("drsformer", {}, 33_655_424),
+        ("drsformer", {"mixtures": False}, 32_610_304),
+        ("drunet", {}, 32_640_960),
+        ("drunet", {"channels": 1}, 32_638_656),
+        ("ffdnet", {}, 852_108),
+        ("ffdnet", {"depth": 15, "width": 64, "channels": 1}, 485_316),
+        ("grid_dehaze_net", {}, 958_051),
+        ("llformer", {}, 24_549_014 - 4 * 2 * 128 - 32 * 32),  # less what nothing uses
+        ("mprnet", {}, 20_127_073),
+        ("mprnet", {"width": 40, "step": 20, "extra": 16}, 3_637_249),
+        ("mprnet", {"width": 80}, 15_741_025),
+        ("nafnet", {}, 29_159_715),
+        ("nafnet", {"width": 64}, 115_982_915),
+        ("nafnet", GOPRO, 17_111_907),
+        ("nafnet", {"width": 64, **GOPRO}, 67_888_835),
+        ("restormer", {"norm_bias": False}, 26_111_668),
+        ("restormer", {"norm_bias": False, "channels": 1}, 26_109_076),
+        ("restormer", {"channels": 6}, 26_132_548),
+        ("sfnet", {}, 13_271_209 - 4 * (16 + 32 + 64) * 2),  # less what nothing uses
+        ("snr_aware", {}, 39_124_099),
+        ("swinir", {}, 11_504_163),
+        ("swinir", {"channels": 1}, 11_497_681),
+        ("swinir", {"window": 7}, 11_492_067),
+        ("swinir", {"window": 7, "channels": 1}, 11_485_585),
+        ("swinir", {"scale": 2, "enlarging": "shuffle"}, 11_752_487),
+        ("swinir", {"scale": 3, "enlarging": "shuffle"}, 11_937_127),
+        ("swinir", {"scale": 4, "enlarging": "shuffle"}, 11_900_199),
+        ("swinir", {"scale": 2, "enlarging": "direct", **LIGHT_SWIN}, 910_152),
+        ("swinir", {"scale": 4, "enlarging": "nearest"}, 11_715_559),
+        ("swinir", {"scale": 4, "enlarging": "nearest", **LARGE_SWIN}, 28_013_059),
+        ("uformer", {}, 50_880_946),
+        ("uformer", {"blocks": [2] * 9}, 20_751_197),
+        ("uformer", {"blocks": [2] * 9, "width": 16}, 5_291_853),
+        ("uretinex_net", {}, 340_105),
+    ],
+    ids=str,
+)
+def test_hosts_have_the_sizes_of_their_authors(name, settings, parameters):
+    with torch.device("meta"):
+        assert count(build_network(name, settings)) == parameters
+
+
+@pytest.mark.parametrize("name", sorted(PUBLISHED))
 @pytest.mark.parametrize("sides", [(1, 1), (1, 5), (37, 53)])
 def test_any_size_comes_back_and_images_of_a_batch_do_not_mix(name, sides):
-    network = randomised(NETWORKS[name].tiny())
-    assert (network.contract.multiple, network.contract.scale) == (1, 1)
+    network = NETWORKS[name].tiny()
+    assert network.contract.scale == 1
+    multiple = network.contract.multiple
+    network = randomised(network) if multiple == 1 and name != "grid_dehaze_net" else disturbed(network)
+    sides = tuple(-(-side // multiple) * multiple for side in sides)
     batch = torch.rand(2, 3, *sides)
     kept = batch.clone()
     with torch.no_grad():
@@ -64,7 +125,8 @@ def test_any_size_comes_back_and_images_of_a_batch_do_not_mix(name, sides):
         assert restored.shape == batch.shape
         assert restored.dtype == torch.float32
         assert restored.isfinite().all()
-        torch.testing.assert_close(restored, torch.cat([network(image[None]) for image in batch]), atol=1e-4, rtol=1e-4)
+        alone = torch.cat([network(image[None]) for image in batch])
+        torch.testing.assert_close(restored, alone, atol=1e-4 * max(1, float(restored.abs().max())), rtol=1e-4)
     assert torch.equal(batch, kept)
 
 
@@ -73,7 +135,9 @@ def test_all_parameters_used_for_the_image_can_be_trained(name):
     network = NETWORKS[name].tiny()
     network(torch.rand(2, 3, 16, 16)).square().mean().backward()
     idle = {key for key, value in network.named_parameters() if value.grad is None}
-    assert all(key.startswith("calibration.") for key in idle)  # SCI's second network works in the cascade only
+    # SCI's second network works in the cascade only, and SFNet's smaller images for their own loss.
+    others = {"sci": ("calibration.",), "sfnet": ("tails.0.", "tails.1.")}.get(name, ())
+    assert all(key.startswith(others) for key in idle)
 
 
 def convolved(image, weight, bias=None):
@@ -316,3 +380,25 @@ def test_networks_that_need_no_whole_picture_are_left_alone():
 def test_settings_that_cannot_be_are_refused(kind, settings):
     with pytest.raises(ValueError, match=next(iter(settings))):
         kind(**settings)
+
+
+def test_uretinex_net_in_tiles_is_the_whole(monkeypatch):
+    """The weights by which it weighs its features are those of the whole picture, found in strips of it."""
+    network = disturbed(URetinexNet.tiny())
+    nn.init.constant_(network.reflectance.squeeze.weight, 1.0)
+    nn.init.normal_(network.reflectance.excite.weight)
+    nn.init.normal_(network.reflectance.tail.weight)
+    image = torch.rand(2, 3, 60, 40)
+    image[..., 48:, :] = 0
+    monkeypatch.setattr(uretinex_net, "STRIP", 40 * 11)
+    guidance = network.look(image)
+    assert network.look(image, cut=False) is NOTHING
+    with torch.no_grad():
+        whole = network(image)
+        torch.testing.assert_close(network(image, guidance), whole, atol=1e-6, rtol=1e-5)
+        # The decomposition reaches 4 pixels, each round 8, and the adjustment 8 more: 36.
+        torch.testing.assert_close(
+            network(image[..., :48, :], guidance)[..., :8, :], whole[..., :8, :], atol=1e-6, rtol=1e-5
+        )
+        of_part = network.look(image[..., :48, :])
+    assert (of_part.own["weights"] - guidance.own["weights"]).abs().max() > 1e-3

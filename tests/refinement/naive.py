@@ -44,7 +44,22 @@ class Naive:
         return x @ self.w[f"{name}.weight"].T
 
     def projected(self, g, name):
-        return self.linear(lrelu(self.linear(g, f"{name}.0")), f"{name}.2")
+        first = 0
+        if self.settings["prior_norm"] == "length":
+            g, first = g / g.square().sum(-1, keepdim=True).sqrt(), 1
+        return self.linear(lrelu(self.linear(g, f"{name}.{first}")), f"{name}.{first + 2}")
+
+    def hidden(self, x):
+        """What a logit is made of: as it is, or of one size at each place."""
+        return x / (x.square().mean(1, keepdim=True) + 1e-6).sqrt() if self.settings["bounded"] else x
+
+    def levelled(self, x, name):
+        """The normalisation over the image, and what it takes away through a linear map."""
+        y = self.norm(x, f"{name}_norm", (2, 3))
+        if not self.settings["levels"]:
+            return y
+        deviation = x.var((2, 3), correction=0).add(1e-5).sqrt()
+        return y + self.linear(torch.cat([x.mean((2, 3)), deviation], 1), f"{name}_levels")[:, :, None, None]
 
     def position(self, name, like):
         batch, _, h, w = like.shape
@@ -97,7 +112,7 @@ class Naive:
         guided = F.conv2d(
             self.beside(f, g, "range_prior", "range_position"), self.w["range_map.guided.weight"], padding=1
         )
-        m = torch.sigmoid(self.conv(lrelu(guided), "range_map.out"))
+        m = torch.sigmoid(self.conv(self.hidden(lrelu(guided)), "range_map.out"))
         return m * f_l + (1 - m) * f_s if self.settings.get("form") == "reference" else m * f_s + (1 - m) * f_l
 
     def attended(self, f_hat, g):
@@ -107,19 +122,24 @@ class Naive:
             pooled = f_hat.mean((2, 3))
             if self.settings["guidance"] == "attention":
                 pooled = torch.cat([pooled, self.projected(g, "attention_prior")], 1)
-            hidden = lrelu(self.linear(pooled, "channel_attention.hidden"))
+            hidden = self.hidden(lrelu(self.linear(pooled, "channel_attention.hidden")))
             branches.append(f_hat * torch.sigmoid(self.linear(hidden, "channel_attention.out"))[:, :, None, None])
         if self.settings["spatial_attention"]:
             guided = self.beside(f_hat, g, "attention_prior", "attention_position")
             guided = F.conv2d(guided, self.w["spatial_attention.kernels.guided.weight"], padding=1)
             c_p = self.conv(lrelu(guided), "spatial_attention.kernels.out")
-            filtered = per_location(f_hat, c_p, self.settings["kernel"])
-            branches.append(f_hat * torch.sigmoid(self.conv(lrelu(filtered), "spatial_attention.out")))
+            if self.settings["bounded"]:
+                taps = c_p.reshape(len(c_p), self.settings["kernel"] ** 2, -1, *c_p.shape[2:])
+                c_p = (taps / (1 + taps.abs().sum(1, keepdim=True))).reshape(c_p.shape)
+            filtered = self.hidden(lrelu(per_location(f_hat, c_p, self.settings["kernel"])))
+            branches.append(f_hat * torch.sigmoid(self.conv(filtered, "spatial_attention.out")))
         return self.conv(torch.cat(branches, 1), "fusion") + f_hat if branches else f_hat
 
     def middle(self, f, g, snr=None):
         if self.settings["guidance"] != "attention":
             f = self.joined(f, g)
+        if self.settings["added"]:
+            f = f + self.linear(self.projected(g, "range_prior"), "shift")[:, :, None, None]
         return self.attended(self.enhanced(f, g, snr), g)
 
 
@@ -157,15 +177,20 @@ def naive(module, restored, degraded, g):
     r = Naive(module)
     restored, degraded, g = restored.double(), degraded.double(), g.double()
     f = r.conv(torch.cat([restored, degraded], 1), "encoder.first")
-    f = r.conv(lrelu(r.norm(f, "encoder.first_norm", (2, 3))), "encoder.second", stride=2)
-    f = r.conv(r.norm(f, "encoder.second_norm", (2, 3)), "encoder.third", stride=2)
+    f = r.conv(lrelu(r.levelled(f, "encoder.first")), "encoder.second", stride=2)
+    f = r.conv(r.levelled(f, "encoder.second"), "encoder.third", stride=2)
     f = r.middle(f, g, snr_mask(degraded) if module.settings["range_map"] == "snr" else None)
     for name in ("decoder.grow_first", "decoder.grow_second"):
         f = lrelu(F.pixel_shuffle(r.conv(f, name), 2))
     maps = r.conv(lrelu(r.conv(f, "decoder.full")), "decoder.out")
     if module.settings["form"] == "reference":
         return restored.clamp(0, 1) + maps
-    return degraded + (restored - degraded) * (1 + maps[:, :3]) + maps[:, 3:]
+    mask, residual = 1 + maps[:, :3], maps[:, 3:]
+    if module.settings["film"]:
+        numbers = r.linear(r.projected(g, "attention_prior"), "film") + r.w["film.bias"]
+        of_mask, on_mask, of_residual, on_residual = numbers.reshape(-1, 4, 3, 1, 1).unbind(1)
+        mask, residual = mask * (1 + of_mask) + on_mask, residual * (1 + of_residual) + on_residual
+    return degraded + (restored - degraded) * mask + residual
 
 
 def naive_features(module, deep, g):

@@ -16,7 +16,7 @@ from pellucid.models.refinements import build_refinement, refinement_for, refine
 from pellucid.priors import Statistics, Zeros
 from pellucid.priors.snr import snr_map
 from pellucid.refinement import ABLATIONS, PTGRM, ablations
-from pellucid.refinement.guidance import centres, coordinates, spread
+from pellucid.refinement.guidance import Standardise, centres, coordinates, spread
 from pellucid.refinement.latent import LatentSettings
 from pellucid.refinement.snr import snr_mask as our_snr_mask
 from pellucid.refinement.windows import Windows
@@ -311,15 +311,31 @@ def test_a_prior_standardised_over_photographs_is_seen_in_their_units(guidance):
     learnt = (value for name, value in module.state_dict().items() if name not in names)
     plain.load_state_dict(dict(zip(plain.state_dict(), learnt, strict=True)))
     images, vectors = torch.rand(2, 1, 3, 16, 20), 5 + 3 * torch.randn(40, 12)
+    mean, deviation = vectors.mean(0), vectors.std(0)
     vectors[:, 3] = 7  # the same in all of them
+
+    def standard(vectors):
+        normal = (vectors - mean) / deviation
+        normal[:, 3] = 0
+        return normal
+
     assert module.standardises
     assert not plain.standardises
-    assert torch.equal(module(*images, vectors[:1]), plain(*images, vectors[:1]))
+    assert torch.equal(module(*images, standard(vectors[:1])), plain(*images, standard(vectors[:1])))
 
     module.learn_prior(vectors)
-    standard = (vectors - vectors.mean(0)) / vectors.std(0)
-    standard[:, 3] = 0
-    assert torch.allclose(module(*images, vectors[:1]), plain(*images, standard[:1]), atol=1e-5)
+    assert torch.allclose(module(*images, vectors[:1]), plain(*images, standard(vectors[:1])), atol=1e-5)
     again = build_refinement(refinement_name(module), module.settings)
     again.load_state_dict(module.state_dict())
     assert torch.equal(again.eval()(*images, vectors[:1]), module(*images, vectors[:1]))
+
+
+def test_a_photograph_unlike_those_of_the_training_cannot_blow_a_standardised_prior_up():
+    torch.manual_seed(0)
+    vectors = torch.randn(50, 8)
+    vectors[:, 2] *= 1e-4  # hardly differs among them
+    standardise = Standardise(8)
+    standardise.learn(vectors)
+    assert standardise(vectors).abs().max() <= 5
+    assert standardise(vectors)[:, 2].abs().max() < 0.01
+    assert standardise(100 * torch.randn(1, 8)).abs().max() <= 5

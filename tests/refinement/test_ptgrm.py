@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from naive import naive, randomised
 
 from pellucid.refinement import PTGRM
-from pellucid.refinement.attention import convolve_per_location
+from pellucid.refinement.attention import SpatialAttention, convolve_per_location
 from pellucid.refinement.guidance import GuidedConvolution, coordinates
 from pellucid.refinement.windows import Windows
 
@@ -23,18 +23,20 @@ def test_the_paper_form_adds_only_the_mask():
     assert count(PTGRM()) == 671_735 + 3 * (16 * 9 + 1)
 
 
+@pytest.mark.parametrize("form", ["paper", "pellucid"])
 @pytest.mark.parametrize("prior_width", [1, 512, 768, 1024, 1280, 2048, 4096])
-def test_it_stays_under_a_million_parameters_for_any_prior(prior_width):
-    assert count(PTGRM(prior_width)) < 1_000_000
+def test_it_stays_under_a_million_parameters_for_any_prior(prior_width, form):
+    assert count(PTGRM(prior_width, form=form)) < 1_000_000
 
 
-def test_untrained_it_returns_the_restored_image():
+@pytest.mark.parametrize("form", ["paper", "pellucid"])
+def test_untrained_it_returns_the_restored_image(form):
     restored, degraded = torch.rand(2, 2, 3, 20, 28)
-    refined = PTGRM(8)(restored, degraded, torch.randn(2, 8))
+    refined = PTGRM(8, form=form)(restored, degraded, torch.randn(2, 8))
     torch.testing.assert_close(refined, restored, atol=1e-6, rtol=0)
 
 
-@pytest.mark.parametrize("form", ["paper", "reference"])
+@pytest.mark.parametrize("form", ["paper", "reference", "pellucid"])
 @pytest.mark.parametrize("size", [(20, 28), (4, 4), (8, 12)])
 def test_it_agrees_with_a_naive_derivation(form, size):
     module = randomised(PTGRM(512, form=form))
@@ -47,7 +49,7 @@ def test_it_agrees_with_a_naive_derivation(form, size):
 
 
 @pytest.mark.parametrize("side", [1, 4, 7, 16])
-@pytest.mark.parametrize("form", ["paper", "reference"])
+@pytest.mark.parametrize("form", ["paper", "reference", "pellucid"])
 def test_windows_do_not_change_the_result(side, form, monkeypatch):
     module = randomised(PTGRM(16, form=form))
     restored, degraded = torch.rand(2, 2, 3, 68, 44)
@@ -58,6 +60,60 @@ def test_windows_do_not_change_the_result(side, form, monkeypatch):
         assert not Windows(17, 11, side).whole
         divided = module(restored, degraded, feature, memory=1)
     torch.testing.assert_close(divided, whole, atol=2e-5, rtol=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("form", ["paper", "reference", "pellucid"])
+@pytest.mark.parametrize("memory", [None, 1])
+def test_half_precision_is_near_float32(form, dtype, memory):
+    module = randomised(PTGRM(32, form=form))
+    restored, degraded = torch.rand(2, 1, 3, 80, 96)
+    feature = torch.randn(1, 32)
+    with torch.no_grad():
+        expected = module(restored, degraded, feature)
+        refined = module.to(dtype)(restored.to(dtype), degraded.to(dtype), feature.to(dtype), memory=memory)
+    assert refined.dtype == torch.float32
+    assert -10 * torch.log10((refined - expected).square().mean()) > 45
+
+
+def test_bounded_masks_do_not_saturate_however_large_the_features_are():
+    # The paper's form does: its logits grow with the square of the features.
+    shares = {}
+    for bounded in (False, True):
+        attention = randomised(SpatialAttention(8, 3, prior=False, position=False, bounded=bounded))
+        with torch.no_grad():
+            weights = attention(1000 * torch.randn(1, 8, 24, 24), None, None)
+        shares[bounded] = float(((weights < 0.02) | (weights > 0.98)).float().mean())
+    assert shares[False] > 0.9
+    assert shares[True] < 0.05
+
+
+def test_brightness_reaches_the_latent_only_where_levels_are_kept():
+    # A constant factor on both images is what instance normalisation takes away.
+    restored, degraded = torch.rand(2, 1, 3, 16, 16)
+    moved = {}
+    for levels in (False, True):
+        encoder = randomised(PTGRM(8, levels=levels)).encoder
+        with torch.no_grad():
+            bright, dark = (encoder(factor * restored, factor * degraded, Windows(4, 4)) for factor in (1.0, 0.5))
+        moved[levels] = float((bright - dark).abs().max() / bright.abs().max())
+    assert moved[False] < 0.02
+    assert moved[True] > 0.05
+
+
+def test_the_form_drops_what_a_variant_leaves_nothing_for():
+    assert not PTGRM(8, form="pellucid", range_map="sum").settings["added"]
+    assert PTGRM(8, form="pellucid", guidance="concatenated-vector").film is None
+    with pytest.raises(ValueError, match="film"):
+        PTGRM(8, film=True, guidance="concatenated-vector")
+    with pytest.raises(ValueError, match="added"):
+        PTGRM(8, added=True, range_map="sum")
+
+
+def test_what_it_was_made_of_makes_it_again():
+    for form in ("paper", "reference", "pellucid"):
+        module = PTGRM(8, form=form)
+        assert PTGRM(**module.settings).settings == module.settings
 
 
 def test_less_memory_gives_smaller_windows():

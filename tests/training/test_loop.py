@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from small_runs import paired_tree, run, tree
 from torch import nn
 
+from pellucid.refinement.guidance import PriorMap
 from pellucid.training.loop import optimise
 from pellucid.training.run import Run, TrainSettings
 from pellucid.training.settings import read_recipe
@@ -103,6 +104,50 @@ def weights_by_hand(steps, *, rate, final, warmup, decay, beta2, clip):
             size = math.sqrt(square[place] / (1 - beta2 ** (step + 1))) + 1e-8
             weights[place] -= now * (ahead / size + decay * weights[place])
     return weights, rates
+
+
+class Prior(nn.Module):
+    """T behind the weights of a row: 320 numbers to 64 hidden ones to 16."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.weights = nn.Parameter(torch.ones(2))
+        self.map = PriorMap(320, 64, 4)
+
+    def forward(self, factors):
+        return (factors * self.weights).sum() + self.map(torch.ones(1, 320)).square().sum()
+
+
+def test_t_moves_less_the_more_numbers_it_reads(tmp_path):
+    # The first step of Adam moves every weight by the learning rate, whatever its gradient.
+    moved = {}
+    for prior_rate in ("same", "by-width"):
+        module = Prior()
+        before = [value.detach().clone() for value in module.parameters()]
+        settings = TrainSettings(
+            steps=1, learning_rate=1e-3, warmup_steps=0, prior_rate=prior_rate, precision="float32", gradient_clip=1e6
+        )
+        under_way = Run(
+            module, lambda one, batch: one(batch.factors), Gradients(), settings, tmp_path / "checkpoint.pt"
+        )
+        list(optimise(under_way))
+        pairs = zip(module.parameters(), before, strict=True)
+        moved[prior_rate] = [float((value.detach() - old).abs().median()) for value, old in pairs]
+    assert moved["same"] == pytest.approx([1e-3, 1e-3, 1e-3], rel=1e-2)
+    assert moved["by-width"] == pytest.approx([1e-3, 1e-4, 5e-4], rel=1e-2)
+
+
+def test_epsilon_damps_small_gradients(tmp_path):
+    settings = TrainSettings(
+        steps=1, learning_rate=0.1, warmup_steps=0, epsilon=5.0, precision="float32", gradient_clip=9
+    )
+    module = Row()
+    list(
+        optimise(Run(module, lambda row, batch: row(batch.factors), Gradients(), settings, tmp_path / "checkpoint.pt"))
+    )
+    # The gradient (3, 4) moves each by 0.1 g / (g + 5).
+    assert module.weights.tolist() == pytest.approx([1 - 0.1 * 3 / 8, -2 - 0.1 * 4 / 9], rel=1e-5)
 
 
 USUAL = {"rate": 0.05, "final": 1e-6, "warmup": 0, "decay": 0.0, "beta2": 0.99, "clip": 1e6}

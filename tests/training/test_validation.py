@@ -10,6 +10,7 @@ from pellucid import images
 from pellucid.data.folders import list_photographs
 from pellucid.models.file import describe_model
 from pellucid.models.load import load_model
+from pellucid.refinement.spatial import RangeMap
 
 
 def test_validation_is_as_often_as_asked(photographs, tmp_path):
@@ -32,3 +33,18 @@ def test_the_score_is_that_of_the_held_out_pairs_whole(folders, tmp_path):
     trained = describe_model(tmp_path / "run/model.safetensors").card["trained"]
     assert trained["photographs"] == 18
     assert trained["degradations"] == ["real photographs, paired"]
+
+
+def test_saturated_weights_of_r_are_counted_and_said(folders, tmp_path, monkeypatch):
+    recipe = paired_tree(folders, steps=1)
+    recipe |= {"prior": {"name": "zeros:8"}, "refinement": {"name": "ptgrm", "settings": {"width": 4, "blocks": 1}}}
+    run(recipe, tmp_path / "usual")
+    assert logged(tmp_path / "usual")[-1]["saturated"] == {
+        "range_map": 0.0,
+        "channel_attention": 0.0,
+        "spatial_attention": 0.0,
+    }
+    monkeypatch.setattr(RangeMap, "forward", lambda self, features, *_: torch.ones_like(features[:, :1]))
+    with pytest.warns(UserWarning, match=r"100% of range_map .* learn no more"):
+        run(recipe, tmp_path / "saturated")
+    assert logged(tmp_path / "saturated")[-1]["saturated"]["range_map"] == 1.0

@@ -19,6 +19,7 @@ from pellucid.batch.stages import Ahead, Behind, Room
 from pellucid.errors import DataError, ImageError, PellucidError, one_line
 from pellucid.images.messages import name_of, reason
 from pellucid.restoration.decision import Decision
+from pellucid.scratch import bands, zeros_beside
 
 __all__ = ["FileResult", "before_and_after", "change_files", "foresee"]
 
@@ -105,6 +106,7 @@ def change_files(
     quality: int | None = None,
     strict: bool = False,
     keep_dates: bool = False,
+    memory: int | None = None,
     manifest: Manifest | None = None,
     retry_failed: bool = False,
 ) -> Generator[FileResult, None, None]:
@@ -126,13 +128,14 @@ def change_files(
         quality: of JPEG, WebP and AVIF, 1 to 100; None follows the source.
         strict: a photograph of which something could not be kept fails, and is not written.
         keep_dates: the outputs get the dates of their sources.
+        memory: bytes that a photograph may take, with the copies made of it; one that needs more lies on the disk.
         manifest: entered; what is done is added to it.
         retry_failed: try those again that failed in an earlier run.
 
     Raises:
         DataError: the manifest cannot be written.
     """
-    desk = _Desk(done, overwrite, quality, strict, keep_dates, manifest, retry_failed)
+    desk = _Desk(done, overwrite, quality, strict, keep_dates, memory, manifest, retry_failed)
     room = Room(AT_ONCE, AT_ONCE_PIXELS)
     with Behind(desk.write, room) as behind, Ahead(jobs, desk.read, room) as ahead:
         try:
@@ -158,7 +161,7 @@ def foresee(
     jobs: Sequence[Job], *, overwrite: bool, manifest: Manifest | None = None, retry_failed: bool = False
 ) -> Iterator[FileResult]:
     """What `change_files` would do, without doing it: `planned`, or why not."""
-    desk = _Desk("restored", overwrite, None, False, False, manifest, retry_failed)
+    desk = _Desk("restored", overwrite, manifest=manifest, retry_failed=retry_failed)
     for job in jobs:
         try:
             if not job.source.is_file():
@@ -174,11 +177,12 @@ class _Desk:
 
     done: Literal["restored", "degraded"]
     overwrite: bool
-    quality: int | None
-    strict: bool
-    keep_dates: bool
-    manifest: Manifest | None
-    retry_failed: bool
+    quality: int | None = None
+    strict: bool = False
+    keep_dates: bool = False
+    memory: int | None = None
+    manifest: Manifest | None = None
+    retry_failed: bool = False
     full: str = ""
     """Why no other photograph can be written."""
 
@@ -188,7 +192,7 @@ class _Desk:
         try:
             work.result = self.decided(work)
             if work.result is None:
-                work.photograph = images.read(job.source)
+                work.photograph = images.read(job.source, memory=self.memory)
                 work.weight = work.photograph.pixels.shape[2] * work.photograph.pixels.shape[3]
                 if work.content is not None and not work.content.still_of(job.source):
                     work.content = None
@@ -304,8 +308,16 @@ def before_and_after(degraded: Tensor, restored: Tensor, gap: int = 8) -> Tensor
         degraded = torch.nn.functional.interpolate(degraded, restored.shape[2:], mode="nearest")
     height, width = restored.shape[2:]
     wide = width > 1.6 * height
-    space = torch.ones(1, 3, gap, width) if wide else torch.ones(1, 3, height, gap)
-    return torch.cat([degraded.clamp(0, 1), space, restored], dim=2 if wide else 3)
+    size = (2 * height + gap, width) if wide else (height, 2 * width + gap)
+    joined = zeros_beside(restored, 1, 3, *size)
+    parts = [joined[..., :height, :width], joined[..., -height:, -width:]]
+    for part, image in zip(parts, (degraded, restored), strict=True):
+        for rows in bands(part, image):
+            part[..., rows, :] = image[..., rows, :].clamp(0, 1)
+    space = joined[..., height : height + gap, :] if wide else joined[..., width : width + gap]
+    for rows in bands(space):
+        space[..., rows, :] = 1
+    return joined
 
 
 def _require_writable(job: Job) -> None:

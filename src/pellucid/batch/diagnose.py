@@ -9,6 +9,7 @@ from pellucid import images
 from pellucid.diagnosis.diagnoser import Diagnoser
 from pellucid.diagnosis.findings import Diagnosis
 from pellucid.errors import PellucidError, one_line
+from pellucid.restoration.memory import available_memory
 
 __all__ = ["FileDiagnosis", "diagnose_files"]
 
@@ -31,7 +32,7 @@ def diagnose_files(diagnoser: Diagnoser, paths: Sequence[Path]) -> Iterator[File
     """The diagnoses of files, in order."""
     for path in paths:
         try:
-            photograph = images.read(path)
+            photograph = images.read(path, memory=available_memory())
             visible = None if photograph.alpha is None else images.visible_part(photograph.alpha)
             yield FileDiagnosis(
                 path, diagnoser(photograph.pixels if visible is None else photograph.pixels[..., *visible])

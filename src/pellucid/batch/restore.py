@@ -5,7 +5,6 @@ from dataclasses import asdict
 from typing import Any
 
 from pellucid.batch.change import FileResult, change_files
-from pellucid.batch.manifest import Manifest
 from pellucid.batch.plan import Job
 from pellucid.errors import ModelError
 from pellucid.files import sha256_of
@@ -13,34 +12,17 @@ from pellucid.images.messages import reason
 from pellucid.models.hub import find_model
 from pellucid.models.own_network import file_beside
 from pellucid.restoration.options import RestoreOptions
-from pellucid.restoration.restorer import Restorer
+from pellucid.restoration.restorer import ENLARGER, Restorer
 
 __all__ = ["restore_files", "settings_of"]
 
 
 def restore_files(
-    restorer: Restorer,
-    jobs: Sequence[Job],
-    *,
-    overwrite: bool,
-    quality: int | None = None,
-    strict: bool = False,
-    keep_dates: bool = False,
-    manifest: Manifest | None = None,
-    retry_failed: bool = False,
+    restorer: Restorer, jobs: Sequence[Job], *, overwrite: bool, **options: Any
 ) -> Generator[FileResult, None, None]:
-    """Restores photographs in order, as `change_files` does; one that is left alone is copied."""
-    return change_files(
-        restorer.restore_and_explain,
-        jobs,
-        "restored",
-        overwrite=overwrite,
-        quality=quality,
-        strict=strict,
-        keep_dates=keep_dates,
-        manifest=manifest,
-        retry_failed=retry_failed,
-    )
+    """Restores photographs in order, as `change_files` does with these options; one that is left alone is copied."""
+    change = restorer.restore_and_explain
+    return change_files(change, jobs, "restored", overwrite=overwrite, memory=restorer.memory_for_pictures, **options)
 
 
 def settings_of(model: str, options: RestoreOptions, **writing: Any) -> dict[str, Any]:
@@ -58,6 +40,7 @@ def settings_of(model: str, options: RestoreOptions, **writing: Any) -> dict[str
     """
     path = find_model(model)
     files = [path, *(one for one in [file_beside(path)] if one.is_file() and one != path)]
+    files += [] if options.scale is None else [find_model(ENLARGER)]
     try:
         hashes = [sha256_of(file) for file in files]
     except OSError as error:

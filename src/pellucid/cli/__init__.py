@@ -9,6 +9,7 @@ import typer
 from pellucid.cli import (
     ablate,
     bench,
+    boost,
     calibrate,
     data,
     degrade,
@@ -18,6 +19,7 @@ from pellucid.cli import (
     explain,
     export,
     models,
+    probe,
     restore,
     study,
     train,
@@ -43,16 +45,18 @@ for verb in (
     evaluate.compare,
     ablate.ablate,
     explain.explain,
+    probe.probe,
     train.train,
+    boost.boost,
     distill.distill,
     export.export,
     calibrate.calibrate,
     bench.bench,
-    models.models,
     study.study,
 ):
     app.command()(verb)
 app.add_typer(data.app, name="data")
+app.add_typer(models.app, name="models")
 
 
 def _show_version(wanted: bool) -> None:

@@ -12,8 +12,10 @@ from pellucid.cli.options import (
     ImportNetwork,
     Json,
     Memory,
+    Orientations,
     Passes,
     Precision,
+    Tell,
     Tile,
     With,
     require_clean,
@@ -69,6 +71,15 @@ def evaluate(
     degraded: Annotated[
         Path | None, typer.Option(help="A folder of degraded photographs of the same names, instead of --sigma.")
     ] = None,
+    scale: Annotated[
+        int | None,
+        typer.Option(
+            min=2,
+            max=8,
+            help="Of sets for super-resolution: with --data set5, set5_x4; with --degraded, how many times longer the "
+            "sides of the clean photographs are.",
+        ),
+    ] = None,
     table: Annotated[
         str | None,
         typer.Option(
@@ -96,12 +107,15 @@ def evaluate(
     device: Device = DEFAULTS.device,
     precision: Precision = DEFAULTS.precision,
     engine: Engine = DEFAULTS.engine,
+    orientations: Orientations = DEFAULTS.orientations,
     passes: Passes = DEFAULTS.passes,
+    tell: Tell = None,
     json: Json = False,
 ) -> None:
     """Score models on published sets or folders: PSNR and SSIM in a named protocol, with intervals and paired gains.
 
-    Every photograph is restored, also those that `pellucid restore` would find nothing wrong with and copy.
+    Every photograph is restored, also those that `pellucid restore` would find nothing wrong with and copy. Networks
+    that can be told how much noise there is are told the --sigma of each column, unless --tell says another.
     """
     from pellucid.evaluation.candidates import INPUT, candidates_of
     from pellucid.evaluation.job import EvaluationJob
@@ -113,11 +127,12 @@ def evaluate(
         raise SettingsError("evaluate: give --model, at least once")
     if degraded is not None and len(data or []) != 1:
         raise SettingsError("evaluate: --degraded goes with one --data, the folder of its clean photographs")
-    if not data and (sigma or degradations or protocol or task):
+    if not data and (sigma or degradations or protocol or task or scale):
         raise SettingsError(
-            "evaluate: --sigma, --with, --protocol and --task go with --data; a published table says these itself"
+            "evaluate: --sigma, --with, --protocol, --task and --scale go with --data; a published table says these "
+            "itself"
         )
-    sets = [find_set(name, degraded=degraded, task=task) for name in data or []]
+    sets = [find_set(name, degraded=degraded, task=task, scale=scale) for name in data or []]
     require_clean("evaluate", sets, sigma, degradations)
     candidates = [
         INPUT,
@@ -130,7 +145,9 @@ def evaluate(
             device=device,
             precision=precision,
             engine=engine,
+            orientations=orientations,
             passes=passes,
+            tell=tell,
         ),
     ]
     job = EvaluationJob(out, seed=seed, metrics=metric or [], save_images=save_images, share=_share(share, out))

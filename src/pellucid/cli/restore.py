@@ -11,16 +11,24 @@ import typer
 from pellucid.cli.options import (
     DEFAULTS,
     Always,
+    Control,
     Device,
     Engine,
     ImportNetwork,
     Json,
     Memory,
     Only,
+    Orientations,
     Passes,
     Precision,
+    Prompt,
+    Region,
+    Scale,
+    Seed,
     Skip,
     Strength,
+    StrengthMap,
+    Tell,
     Tile,
 )
 from pellucid.cli.restore_output import foretell, summary, told
@@ -41,11 +49,13 @@ def restore(
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="A file for one photograph, else a folder.")],
     model: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="A name (`pellucid models`), a model file, weights of a published network, or hf:owner/repository."
+            help="A name (`pellucid models`), a model file, weights of a published network, or hf:owner/repository; "
+            "default if not given, or upscale with --scale."
         ),
-    ] = "default",
+    ] = None,
+    scale: Scale = DEFAULTS.scale,
     strength: Strength = DEFAULTS.strength,
     recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Go into the folders of a folder.")] = False,
     overwrite: Annotated[
@@ -94,6 +104,7 @@ def restore(
     ] = False,
     only: Only = None,
     skip: Skip = None,
+    tell: Tell = None,
     always: Always = DEFAULTS.always,
     quality: Annotated[
         int | None,
@@ -109,13 +120,22 @@ def restore(
     device: Device = DEFAULTS.device,
     precision: Precision = DEFAULTS.precision,
     engine: Engine = DEFAULTS.engine,
+    orientations: Orientations = DEFAULTS.orientations,
     passes: Passes = DEFAULTS.passes,
     check: Annotated[
         bool, typer.Option("--check", help="First say how far the engine's results are from torch's, on stderr.")
     ] = False,
+    prompt: Prompt = DEFAULTS.prompt,
+    seed: Seed = DEFAULTS.seed,
+    control: Control = None,
+    region: Region = None,
+    strength_map: StrengthMap = DEFAULTS.strength_map,
     json: Json = False,
 ) -> None:
-    """Restore photographs. Size, bit depth, alpha, colour profile and metadata stay as they are."""
+    """Restore photographs, and with --scale enlarge them.
+
+    Size, but for --scale, bit depth, alpha, colour profile and metadata stay as they are.
+    """
     from pellucid import images, load
     from pellucid.batch.change import foresee
     from pellucid.batch.inputs import expand
@@ -130,6 +150,7 @@ def restore(
     from pellucid.restoration.options import RestoreOptions
 
     _refuse_contradictions(inputs, out, watch=watch, dry_run=dry_run, settle=settle, name=name, format=format)
+    model = model or ("default" if scale is None else "upscale")
     part = None if shard is None else parse_shard(shard)
     restoring: dict[str, Any] = {
         "strength": strength,
@@ -137,11 +158,19 @@ def restore(
         "memory": memory,
         "device": device,
         "precision": precision,
+        "scale": scale,
         "engine": engine,
+        "orientations": orientations,
         "passes": passes,
         "always": always,
         "only": only,
         "skip": skip,
+        "tell": tell,
+        "prompt": prompt,
+        "seed": seed,
+        "control": control or (),
+        "region": region or (),
+        "strength_map": strength_map,
     }
     writing: dict[str, Any] = {"quality": quality, "strict": strict, "keep_dates": keep_dates}
     inputs = expand(inputs, sys.stdin.buffer, nul=nul)

@@ -24,9 +24,11 @@ class Batch:
 
     Attributes:
         degraded: (B, 3, crop, crop).
-        clean: the same places, (B, 3, crop, crop); None where no clean pictures exist.
-        guidance: what is known of the whole photographs: where each crop lies (`grid`), and with a prior what it is
-            shown of them, prepared by it (`view`).
+        clean: the same places, (B, 3, crop, crop), or larger by the guidance's scale; None where no clean pictures
+            exist.
+        guidance: what is known of the whole photographs: where each crop lies (`grid`), with a prior what it is shown
+            of them, prepared by it (`view`), what a frozen network makes of the crops, where that is known
+            (`restored`), and how much larger the clean ones are (`scale`).
         withheld: the samples whose prior must be taken for unknown, (B,) bool; None for none.
     """
 
@@ -58,7 +60,8 @@ class Batches:
         crop: side of a crop, in pixels.
         size: crops in a batch.
         seed: the batches' seed.
-        view: the prior's `prepare`, from a photograph (1, 3, H, W) to what the prior sees; None without a prior.
+        view: from a photograph (1, 3, H, W), and its clean partner or None, to what the prior sees of it
+            (`priors.shown`); None without a prior.
         prior_input: what it is called with, the whole photograph or the crop; that is also what is degraded. None
             degrades the crop and shows it to nobody; without a prior, "whole" gives the same crops as with one.
         dropout: part of the samples whose prior is withheld.
@@ -68,7 +71,7 @@ class Batches:
     crop: int
     size: int
     seed: int = 0
-    view: Callable[[Tensor], Tensor] | None = None
+    view: Callable[[Tensor, Tensor | None], Tensor] | None = None
     prior_input: PriorInput | None = "whole"
     dropout: float = 0.0
 
@@ -81,11 +84,22 @@ class Batches:
         samples = self.samples(number, rank=rank)
         degraded, grid = (torch.stack([getattr(sample, part) for sample in samples]) for part in ("degraded", "grid"))
         clean = [sample.clean for sample in samples if sample.clean is not None]
-        views = [self.view(sample.seen[None]) for sample in samples if self.view and sample.seen is not None]
+        restored = [sample.restored for sample in samples if sample.restored is not None]
+        views = [
+            self.view(sample.seen[None], None if sample.seen_clean is None else sample.seen_clean[None])
+            for sample in samples
+            if self.view and sample.seen is not None
+        ]
         return Batch(
             degraded,
             torch.stack(clean) if clean else None,
-            Guidance(grid=grid, view=torch.cat(views) if views else None),
+            Guidance(
+                grid=grid,
+                view=torch.cat(views) if views else None,
+                # Of pairs whose results are known and others in one batch, nothing is known of all.
+                restored=torch.stack(restored) if len(restored) == len(samples) else None,
+                scale=None if samples[0].scale == 1 else samples[0].scale,
+            ),
             torch.rand(self.size, generator=self._generator(number, rank, self.size)) < self.dropout
             if self.dropout
             else None,
@@ -95,9 +109,10 @@ class Batches:
         """The samples of batch `number` of process `rank`."""
         # Each has a generator of its own: what one draws changes nothing in the others.
         generators = [self._generator(number, rank, place) for place in range(self.size)]
+        source = self.source.turn(number)
         return [
-            self.source.sample(
-                int(torch.randint(len(self.source), (), generator=generator)), self.crop, generator, self.prior_input
+            source.sample(
+                int(torch.randint(len(source), (), generator=generator)), self.crop, generator, self.prior_input
             )
             for generator in generators
         ]

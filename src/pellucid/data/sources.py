@@ -7,7 +7,7 @@ import math
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -21,7 +21,20 @@ from pellucid.degradations.camera import photographed
 from pellucid.errors import DataError
 from pellucid.images.padding import pad_to
 
-__all__ = ["Mixture", "Pairs", "PriorInput", "Sample", "Source", "Synthetic", "random_below"]
+__all__ = [
+    "EXAMPLE_SIDE",
+    "WHOLE",
+    "Images",
+    "Mixture",
+    "Pairs",
+    "PriorInput",
+    "Sample",
+    "Source",
+    "Synthetic",
+    "drawn_family",
+    "random_below",
+    "turned",
+]
 
 PriorInput = Literal["whole", "crop"]
 """What a prior is shown of a photograph: all of it, as when it restores, or the training crop alone."""
@@ -37,12 +50,16 @@ class Sample:
 
     Attributes:
         degraded: (3, h, w).
-        clean: the same place, (3, h, w); None where no clean picture exists.
+        clean: the same place, (3, h, w), or `scale` times as large; None where no clean picture exists.
         grid: where the crop lies in the whole photograph: top, left, bottom, right as fractions of its sides, (4,).
         seen: what the prior is shown, (3, H, W); None if nothing was asked for.
+        seen_clean: the clean partner of `seen`, for an oracle; None where there is none, as of the larger photographs
+            that a pair's files are crops of.
         degradation: what was done to it here; None where it was taken as it is.
         real: whether it was degraded when it was taken, and may have more than anybody knows.
         kind: what a real one suffers from, where that is known.
+        restored: what a network makes of the degraded picture, at the same place, (3, h, w); None where none was asked.
+        scale: how many times longer the sides of the clean picture are.
     """
 
     degraded: Tensor
@@ -52,6 +69,17 @@ class Sample:
     degradation: Degradation | None = None
     real: bool = False
     kind: str | None = None
+    seen_clean: Tensor | None = None
+    scale: int = 1
+    restored: Tensor | None = None
+
+
+class Images(Protocol):
+    """Pictures by their number, each (3, H, W)."""
+
+    def __getitem__(self, index: int, /) -> Tensor:
+        """One of them."""
+        ...
 
 
 class Source(Protocol):
@@ -73,8 +101,12 @@ class Source(Protocol):
         """Every file that is looked at."""
         ...
 
-    def parts(self) -> "Sequence[Synthetic | Pairs]":
+    def parts(self) -> "Sequence[Source]":
         """The sources that it is made of: itself, or those of a mixture."""
+        ...
+
+    def turn(self, number: int) -> "Source":
+        """What batch `number` is drawn from: itself, unless sources take turns."""
         ...
 
     def seen_whole(self) -> "Source":
@@ -110,10 +142,10 @@ class Synthetic:
 
     def sample(self, index: int, side: int, generator: torch.Generator, prior_input: PriorInput | None) -> Sample:
         """See `Source`. Noise is drawn last, so that place and strength do not depend on what the prior is shown."""
-        clean = pad_to(_turned(self._clean(index, side, generator), *_turn(generator)), side, side)
+        clean = self.window_of(index, side, generator)
         top, left = _corner(clean, side, generator)
         place = (slice(None), slice(top, top + side), slice(left, left + side))
-        degrade = _family(self.degradations, self.weights, generator).draw(generator)
+        degrade = drawn_family(self.degradations, self.weights, generator).draw(generator)
         if self.grey and float(torch.rand((), generator=generator)) < self.grey:
             # One channel is degraded and then repeated: three would get noise that averages out.
             clean = clean.mean(0, keepdim=True)
@@ -125,7 +157,9 @@ class Synthetic:
         else:
             degraded = degrade(clean[place].contiguous(), generator).expand(3, -1, -1)
             seen = degraded
-        return Sample(degraded, clean[place].expand(3, -1, -1), grid, seen if prior_input else None, degrade)
+        clean_crop = clean[place].expand(3, -1, -1)
+        partner = clean.expand(3, -1, -1) if prior_input == "whole" else clean_crop
+        return Sample(degraded, clean_crop, grid, seen if prior_input else None, degrade, seen_clean=partner)
 
     def example(self, index: int) -> Sample:
         """The middle of a photograph under a degradation whose strength and noise are drawn by `index` alone."""
@@ -138,7 +172,7 @@ class Synthetic:
         place = (slice(None), slice(top, top + height), slice(left, left + width))
         rows, columns = clean.shape[1:]
         grid = torch.tensor([top / rows, left / columns, (top + height) / rows, (left + width) / columns])
-        return Sample(degraded[place], clean[place], grid, degraded, degradation)
+        return Sample(degraded[place], clean[place], grid, degraded, degradation, seen_clean=clean)
 
     def files(self) -> Iterator[Path]:
         """See `Source`."""
@@ -148,6 +182,10 @@ class Synthetic:
         """See `Source`."""
         return [self]
 
+    def turn(self, number: int) -> "Synthetic":
+        """See `Source`."""
+        return self
+
     def seen_whole(self) -> "Synthetic":
         """See `Source`."""
         return replace(self, window=None)
@@ -156,6 +194,26 @@ class Synthetic:
         """The photographs that are not among these resolved paths."""
         kept = [path for path in self.photographs.paths if path.resolve() not in files]
         return replace(self, photographs=Photographs(kept))
+
+    def window_of(self, index: int, side: int, generator: torch.Generator) -> Tensor:
+        """What counts as the whole photograph, clean, turned at random: (3, h, w), at least `side` long."""
+        return pad_to(turned(self._clean(index, side, generator), *_turn(generator)), side, side)
+
+    def chain(self, most: int, single: float, clean: float, generator: torch.Generator) -> list[Degradation]:
+        """Up to `most` of the degradations in random order, each of another kind; with a chance of `clean` none, of
+        `single` one."""
+        if float(torch.rand((), generator=generator)) < clean:
+            return []
+        alone = most == 1 or float(torch.rand((), generator=generator)) < single
+        count = 1 if alone else 2 + random_below(most - 1, generator)
+        steps: list[Any] = []
+        for _ in range(3 * count):
+            step: Any = drawn_family(self.degradations, self.weights, generator).draw(generator)
+            if step.severity > 0 and step.kind not in {one.kind for one in steps}:
+                steps.append(step)
+            if len(steps) == count:
+                break
+        return steps
 
     def _clean(self, index: int, side: int, generator: torch.Generator) -> Tensor:
         """What counts as the whole photograph: all of it, or a random part, at least `side` long where it can be."""
@@ -211,9 +269,13 @@ class Mixture:
         for source in self.sources:
             yield from source.files()
 
-    def parts(self) -> "Sequence[Synthetic | Pairs]":
+    def parts(self) -> "Sequence[Source]":
         """See `Source`."""
         return [part for source in self.sources for part in source.parts()]
+
+    def turn(self, number: int) -> "Mixture":
+        """See `Source`."""
+        return self
 
     def seen_whole(self) -> "Mixture":
         """See `Source`."""
@@ -238,6 +300,8 @@ class Pairs:
         weights: how often each degradation is drawn, in proportion; None for all alike.
         match_exposure: bring each degraded photograph to the exposure of its clean partner
             (`exposure.matched_exposure`), so that of a dark one the noise is left. Not together with `wholes`.
+        restored: what a network makes of each degraded photograph, in the same order, of the same size. Not together
+            with what changes the degraded photographs.
     """
 
     def __init__(
@@ -251,12 +315,15 @@ class Pairs:
         degradations: Sequence[Family] = (),
         weights: Sequence[float] | None = None,
         match_exposure: bool = False,
+        restored: Images | None = None,
     ) -> None:
+        if (degradations or match_exposure) and restored is not None:
+            raise ValueError("what is restored of a photograph is not known of what is made of it")
         if (degradations or match_exposure) and wholes is not None:
             raise ValueError("what is done to a crop cannot be done to the photograph that it is from")
         if match_exposure and clean is None:
             raise ValueError("the exposure of a clean partner needs one")
-        self.match_exposure = match_exposure
+        self.match_exposure, self.restored = match_exposure, restored
         self.kind, self.degradations, self.weights = kind, degradations, weights
         kinds = [paths for paths in (degraded, clean, wholes) if paths is not None]
         if len({len(paths) for paths in kinds}) > 1:
@@ -274,31 +341,39 @@ class Pairs:
     def sample(self, index: int, side: int, generator: torch.Generator, prior_input: PriorInput | None) -> Sample:
         """See `Source`; degraded, clean and what the prior is shown are turned alike."""
         turns, mirrored = _turn(generator)
-        degraded, clean = (None if image is None else _turned(image, turns, mirrored) for image in self._pair(index))
+        degraded, clean = (None if image is None else turned(image, turns, mirrored) for image in self._pair(index))
         assert degraded is not None
         shape = degraded.shape
         top, left = _corner(degraded, side, generator)
         place = (slice(None), slice(top, top + side), slice(left, left + side))
         degradation = None
         if self.degradations:
-            degradation = _family(self.degradations, self.weights, generator).draw(generator)
+            degradation = drawn_family(self.degradations, self.weights, generator).draw(generator)
             degraded = degradation(degraded.contiguous(), generator)
         box = turned_box(self._box(index), turns, mirrored)
         crop = pad_to(degraded, side, side)[place].contiguous()
         seen = None
         if prior_input == "whole":
-            seen = _turned(self.wholes[index], turns, mirrored) if self.wholes is not None else degraded
+            seen = turned(self.wholes[index], turns, mirrored) if self.wholes is not None else degraded
         elif prior_input:
             seen = crop
         partner = None if clean is None else pad_to(clean, side, side)[place].contiguous()
+        restored = self._restored(index)
+        if restored is not None:
+            restored = pad_to(turned(restored, turns, mirrored), side, side)[place].contiguous()
         grid = torch.tensor(_inner(box, top, left, side, shape))
-        return Sample(crop, partner, grid, seen, degradation, real=True, kind=self.kind)
+        seen_clean = partner if prior_input != "whole" else clean if self.wholes is None else None
+        return Sample(
+            crop, partner, grid, seen, degradation, real=True, kind=self.kind, seen_clean=seen_clean, restored=restored
+        )
 
     def example(self, index: int) -> Sample:
         """A pair as it is."""
         degraded, clean = self._pair(index)
         seen = degraded if self.wholes is None else self.wholes[index]
-        return Sample(degraded, clean, torch.tensor(self._box(index)), seen, real=True, kind=self.kind)
+        box, restored = torch.tensor(self._box(index)), self._restored(index)
+        seen_clean = clean if self.wholes is None else None
+        return Sample(degraded, clean, box, seen, real=True, kind=self.kind, seen_clean=seen_clean, restored=restored)
 
     def files(self) -> Iterator[Path]:
         """See `Source`."""
@@ -308,6 +383,10 @@ class Pairs:
     def parts(self) -> "Sequence[Pairs]":
         """See `Source`."""
         return [self]
+
+    def turn(self, number: int) -> "Pairs":
+        """See `Source`."""
+        return self
 
     def seen_whole(self) -> "Pairs":
         """See `Source`: pairs have no windows."""
@@ -330,7 +409,28 @@ class Pairs:
             degradations=self.degradations,
             weights=self.weights,
             match_exposure=self.match_exposure,
+            restored=None if self.restored is None else _Chosen(self.restored, kept),
         )
+
+    def with_restored(self, restored: Images) -> "Pairs":
+        """The same pairs, with what a network makes of each degraded photograph, in their order."""
+        files = [None if each is None else each.paths for each in (self.degraded, self.clean, self.wholes)]
+        degraded, *others = files
+        assert degraded is not None
+        return Pairs(degraded, *others, kind=self.kind, restored=restored)
+
+    def _restored(self, index: int) -> Tensor | None:
+        """What a network makes of a degraded photograph, where that is known."""
+        if self.restored is None:
+            return None
+        restored = self.restored[index]
+        height, width = self.degraded.size(index)
+        if restored.shape != (3, height, width):
+            raise DataError(
+                f"{self.degraded.paths[index]}: {width} x {height} pixels, and what is restored of it "
+                f"{restored.shape[2]} x {restored.shape[1]}"
+            )
+        return restored
 
     def _pair(self, index: int) -> tuple[Tensor, Tensor | None]:
         degraded = self.degraded[index]
@@ -353,7 +453,18 @@ class Pairs:
         return self._boxes[index]
 
 
-def _family(families: Sequence[Family], weights: Sequence[float] | None, generator: torch.Generator) -> Family:
+@dataclass(frozen=True)
+class _Chosen:
+    """Some of the pictures, by new numbers."""
+
+    images: Images
+    numbers: Sequence[int]
+
+    def __getitem__(self, index: int) -> Tensor:
+        return self.images[self.numbers[index]]
+
+
+def drawn_family(families: Sequence[Family], weights: Sequence[float] | None, generator: torch.Generator) -> Family:
     """One of them: each as often, or as often as its weight says."""
     if weights is None:
         return families[random_below(len(families), generator)]
@@ -375,7 +486,8 @@ def _turn(generator: torch.Generator) -> tuple[int, bool]:
     return random_below(4, generator), bool(random_below(2, generator))
 
 
-def _turned(image: Tensor, turns: int, mirrored: bool) -> Tensor:
+def turned(image: Tensor, turns: int, mirrored: bool) -> Tensor:
+    """(C, H, W) by quarter turns, then perhaps mirrored."""
     image = torch.rot90(image, turns, (1, 2))
     return image.flip(2) if mirrored else image
 

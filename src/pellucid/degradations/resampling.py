@@ -9,6 +9,7 @@ from torch import Tensor
 
 from pellucid.degradations.batching import degrade_each
 from pellucid.errors import SettingsError
+from pellucid.images.resizing import bicubic
 
 __all__ = ["Resample"]
 
@@ -23,8 +24,8 @@ class Resample:
 
     Args:
         factor: how many times smaller, 1..8; each side has round(side / factor) pixels in between, one at least.
-        kernel: that makes smaller. `area` averages what each pixel covers; `bilinear` and `bicubic` (a = -0.5) are
-            widened by the factor.
+        kernel: that makes smaller. `area` averages what each pixel covers; `bilinear` and `bicubic` are
+            widened by the factor, `bicubic` being that of the tables of super-resolution (`images.resizing`).
         up: the kernel that makes larger; `drawn` is bilinear or bicubic, each half of the time.
     """
 
@@ -59,6 +60,8 @@ class Resample:
             return clean.clone()
         if self.kernel == "area":
             less = _coverage(height, small[0]).to(clean) @ clean @ _coverage(width, small[1]).to(clean).mT
+        elif self.kernel == "bicubic":
+            less = bicubic(clean, *small)
         else:
             less = F.interpolate(clean[None], small, mode=self.kernel, align_corners=False, antialias=True)[0]
         if up == "nearest":

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -10,16 +11,17 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
-from torch.nn import functional as F
 
 from pellucid.checkpoints import load_weights
 from pellucid.degradations import KINDS
 from pellucid.diagnosis.blocks import from_first_block
 from pellucid.diagnosis.findings import Diagnosis
 from pellucid.diagnosis.heads import Heads
+from pellucid.diagnosis.measured import measure
 from pellucid.diagnosis.traces import TRACES, traces
 from pellucid.errors import ModelError, one_line
 from pellucid.priors.degradation_encoder import EMBEDDED_ENCODER, DegradationEncoder, degradation_encoder
+from pellucid.scratch import on_disk, pooled
 
 __all__ = ["SMALLEST", "Diagnoser", "diagnose", "features_width", "load_diagnoser", "save_diagnoser", "shows_nothing"]
 
@@ -53,7 +55,8 @@ class Diagnoser:
         Raises ValueError for another shape.
         """
         found = self.heads.diagnose(self.features(image))[0]
-        return found.only("noise") if shows_nothing(image) else found
+        measured = measure(image.expand(*image.shape[:-3], 3, -1, -1))
+        return replace(found.only("noise") if shows_nothing(image) else found, measured=measured)
 
     def features(self, image: Tensor) -> Tensor:
         """What the heads read of an image, (1, features_width): the encoder's features and the traces (`__call__`)."""
@@ -63,19 +66,24 @@ class Diagnoser:
                 f"expected one image (1, 3, H, W), (1, 1, H, W) or without the 1, got {tuple(image.shape)}"
             )
         device = self.heads.margin.device
-        rgb = from_first_block(batch.expand(-1, 3, -1, -1).to(device))
-        return torch.cat([self.encoder.features(self.encoder.prepare(rgb)), traces(rgb)], 1)
+        rgb = from_first_block(
+            batch.expand(-1, 3, -1, -1) if on_disk(batch) else batch.expand(-1, 3, -1, -1).to(device)
+        )
+        return torch.cat([self.encoder.features(self.encoder.prepare(rgb).to(device)), traces(rgb).to(device)], 1)
 
 
 def shows_nothing(image: Tensor) -> bool:
     """Whether an image (1, 3, H, W) or (3, H, W) is of one colour but for noise, so that nothing else can be told."""
     places = min(PLACES, image.shape[-2]), min(PLACES, image.shape[-1])
-    mean, square = (
-        F.adaptive_avg_pool2d(power, places).flatten(-2) for power in (image.float(), image.float().square())
-    )
+    image = image if image.ndim == 4 else image[None]
+    mean, square = (pooled(image, places, power).flatten(-2) for power in (Tensor.float, _squared))
     pixels = image.shape[-2] * image.shape[-1] / (places[0] * places[1])
     error = ((square - mean.square()).clamp_min(0).mean(-1) / pixels).sqrt()
     return bool((mean.amax(-1) - mean.amin(-1) < PLAIN + 6 * error).all())
+
+
+def _squared(image: Tensor) -> Tensor:
+    return image.float().square()
 
 
 def features_width(encoder: DegradationEncoder) -> int:

@@ -48,13 +48,14 @@ class DiagnosisPrior(FrozenPrior):
     def prepare(self, image: Tensor) -> Tensor:
         """(B, 3, H, W) of any size, in [0, 1], to vector, probabilities and severities, (B, width, 1, 1), in [0, 1]."""
         check_image(image)
-        return self.views([from_first_block(one[None]) for one in image.float().clamp(0, 1)])
+        return self.views([from_first_block(one[None]) for one in image])
 
     @torch.no_grad()
     def views(self, photographs: list[Tensor]) -> Tensor:
         """`prepare` for photographs (1, 3, H, W) in [0, 1], of which each begins where a block would."""
-        vector, features = self.encoder.look(torch.cat([self.encoder.prepare(one) for one in photographs]))
-        features = torch.cat([features, torch.cat([traces(one) for one in photographs])], 1)
+        device = self.heads.margin.device
+        vector, features = self.encoder.look(torch.cat([self.encoder.prepare(one) for one in photographs]).to(device))
+        features = torch.cat([features, torch.cat([traces(one) for one in photographs]).to(device)], 1)
         probabilities, severities = self.heads.predict(features.to(self.heads.margin.dtype))
         seen = vector / (2 * self.reach) + 0.5
         view = torch.cat([seen, probabilities.float(), severities[:, :, 1].float() / 100], 1)

@@ -22,6 +22,7 @@ from torch.nn import functional as F
 
 from pellucid.images.padding import pad_to
 from pellucid.priors.statistics import luma_of
+from pellucid.scratch import mapped, total
 
 __all__ = ["TRACES", "traces"]
 
@@ -99,7 +100,7 @@ def _rings() -> NDArray[np.float32]:
 
 def _periods(luma: Tensor) -> Tensor:
     """How much the second difference along rows of (H, W) alternates by frequency, in logs, and its usual amount."""
-    second = (2 * luma[:, 1:-1] - luma[:, :-2] - luma[:, 2:]).abs().clamp_max(LARGEST).mean(0)
+    second = _second(luma)
     around = F.avg_pool1d(F.pad(second[None, None], [SMOOTH // 2] * 2, mode="reflect"), SMOOTH, 1)[0, 0]
     # A Hann window, written out: torch's own has one length in a graph.
     window = 0.5 - 0.5 * (2 * math.pi / len(second) * torch.arange(len(second), device=luma.device)).cos()
@@ -113,19 +114,46 @@ def _periods(luma: Tensor) -> Tensor:
     return (torch.cat([peaks, usual[None]]) + 1e-3).log10()
 
 
+def _second(luma: Tensor) -> Tensor:
+    """The mean of the second differences along the rows of (H, W), at each column."""
+    if luma.stride(0) < luma.stride(1):  # turned: its columns are rows of what lies on the disk
+        rows = mapped(lambda part: F.pad(_differences(part.mT).mean(0), (1, 1))[:, None], luma.T, halo=1)
+        return rows[1:-1, 0].clone()
+    sums = total(lambda part: _differences(part).sum(0), luma)
+    return sums / len(luma)
+
+
+def _differences(luma: Tensor) -> Tensor:
+    return (2 * luma[:, 1:-1] - luma[:, :-2] - luma[:, 2:]).abs().clamp_max(LARGEST)
+
+
 def _moments(luma: Tensor) -> Tensor:
     """Of each band of detail of (1, 1, H, W): log deviation, skewness, log kurtosis, and the part that is far out."""
     found = []
     for scale in SCALES:
-        band = (_box(luma, scale | 1) - _box(luma, 3 * scale | 1)).flatten()
-        band.sub_(band.mean())
-        square = band.square()
-        deviation = square.mean().sqrt() + 1e-4
-        cube, fourth = (band * square).mean() / deviation**3, square.square().mean() / deviation**4
+        wide = 3 * scale | 1
+        band = mapped(lambda part, s=scale | 1, w=wide: _box(part, s) - _box(part, w), luma, halo=wide // 2)
+        count = band.numel()
+        mean = total(torch.sum, band) / count
+        square, cube, fourth = total(lambda part, m=mean: _powers(part - m), band) / count
+        deviation = square.sqrt() + 1e-4
         outermost = 4 * deviation
-        far = ((band > outermost).count_nonzero() - (band < -outermost).count_nonzero()) / band.numel()
-        found += [deviation.log10(), cube.clamp(-10, 10), (fourth + 1).log10(), 100 * far]
+        outer = total(
+            lambda part, m=mean, o=outermost: (part - m > o).count_nonzero() - (part - m < -o).count_nonzero(), band
+        )
+        found += [
+            deviation.log10(),
+            (cube / deviation**3).clamp(-10, 10),
+            (fourth / deviation**4 + 1).log10(),
+            100 * outer / count,
+        ]
     return torch.stack(found)
+
+
+def _powers(values: Tensor) -> Tensor:
+    """The sums of squares, cubes and fourth powers, (3,)."""
+    square = values.square()
+    return torch.stack([square.sum(), (values * square).sum(), square.square().sum()])
 
 
 def _box(plane: Tensor, side: int) -> Tensor:

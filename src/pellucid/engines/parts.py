@@ -251,11 +251,11 @@ def _replaced(module: nn.Module, engine: str, ranges: Mapping[str, Ranges], int8
 
 
 def is_alone(module: nn.Module) -> bool:
-    """Whether it is a network that takes images and nothing else, and does something."""
+    """Whether it is a network that takes images and nothing else, no scale either, and does something."""
     if not isinstance(module, Network) or isinstance(module, Identity | Boosted | NetworkOnEngine):
         return False
     own = module.contract
-    return own.vector is None and not (own.words or own.looks or own.samples)
+    return own.vector is None and not (own.words or own.looks or own.samples or own.scales)
 
 
 def _examples(refinement: PTGRM) -> dict[str, Tensor]:

@@ -2,20 +2,24 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
+from pellucid.evaluation.remembering import Remembered
 from pellucid.files import sha256_of
+from pellucid.guidance import Guidance
+from pellucid.models.header import Policy
 from pellucid.models.hub import find_model
 from pellucid.models.load import load_model
-from pellucid.priors import Student
+from pellucid.networks import contract_of
+from pellucid.priors import Oracle, Student
 from pellucid.refinement import Boosted
 from pellucid.restoration.restorer import Restorer
 
-__all__ = ["DEGRADED", "INPUT", "Candidate", "candidates_of"]
+__all__ = ["DEGRADED", "INPUT", "Candidate", "candidates_of", "informing"]
 
 DEGRADED = "degraded"
 """The name under which the input itself is scored."""
@@ -31,12 +35,30 @@ class Candidate:
         identity: what its results depend on beside the picture; rows of the same identity are not computed twice. None
             where that is not known, as of a function: such rows are always computed.
         details: for the report: its file, hash, parameters.
+        inform: from (degraded, clean, numbers known of the picture) to what `restore` is told as `known`; None for all
+            but models with an oracle, and those that can be told numbers.
+        at_scale: gives the same for photographs whose sides are to grow so many times; None for what decides its size
+            by itself.
     """
 
     name: str
-    restore: Callable[[Tensor], Tensor] | None
+    restore: Callable[..., Tensor] | None
     identity: str | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
+    inform: Callable[[Tensor, Tensor, Mapping[str, float]], Guidance] | None = None
+    at_scale: Callable[[int], "Candidate"] | None = None
+
+    def restored(self, degraded: Tensor, clean: Tensor, told: Mapping[str, float]) -> Tensor:
+        """What it makes of a degraded picture (1, 3, H, W) of which so much is known; the clean one is for those alone
+        who are told of it."""
+        assert self.restore is not None
+        if self.inform is None:
+            return self.restore(degraded)
+        return self.restore(degraded, known=self.inform(degraded, clean, told))
+
+    def of_scale(self, scale: int) -> "Candidate":
+        """The same for a set of that scale."""
+        return self if scale == 1 or self.at_scale is None else self.at_scale(scale)
 
 
 MEMORY = "2GB"
@@ -51,6 +73,7 @@ def candidates_of(
     alone: bool = False,
     network: nn.Module | None = None,
     import_network: bool = False,
+    remembered: Remembered | None = None,
     **options: Any,
 ) -> list[Candidate]:
     """The models of these names or files, in order.
@@ -60,6 +83,7 @@ def candidates_of(
         alone: the network of each boosted model is a candidate of its own, too, before it.
         network: of the user's own, for the one model that is named.
         import_network: import those that model files name instead, as `load_model` does: this runs their code.
+        remembered: shared by models of the same network, each of which then restores a picture once for all.
         options: of `RestoreOptions`.
 
     Raises:
@@ -72,30 +96,46 @@ def candidates_of(
     for name in dict.fromkeys(names):
         path = find_model(name)
         loaded = load_model(path, network=network, import_network=import_network)
-        policy = loaded.header.policy
-        restorer = Restorer(loaded.module, policy=policy, **options)
-        task = str(loaded.header.card.get("task", ""))
-        digest = sha256_of(path)
-        if alone and isinstance(loaded.module, Boosted) and loaded.module.refinement is not None:
-            unboosted = Restorer(loaded.module.unrefined(), policy=policy, **options)
-            found.append(_candidate(f"{name} (network alone)", unboosted, path, f"{digest} network", task))
-        found.append(_candidate(name, restorer, path, digest, task))
+        whole = loaded.module if remembered is None else remembered.within(loaded.module)
+        modules = [(name, whole, "")]
+        if alone and isinstance(whole, Boosted) and whole.refinement is not None:
+            modules.insert(0, (f"{name} (network alone)", whole.unrefined(), " network"))
+        digest, task = sha256_of(path), str(loaded.header.card.get("task", ""))
+        for label, module, part in modules:
+
+            def at_scale(
+                scale: int | None,
+                label: str = label,
+                module: nn.Module = module,
+                path: Path = path,
+                weights: str = digest + part,
+                policy: Policy = loaded.header.policy,
+                task: str = task,
+            ) -> Candidate:
+                restorer = Restorer(module, policy=policy, **options, scale=scale)
+                return _candidate(label, restorer, path, weights, task)
+
+            found.append(replace(at_scale(None), at_scale=at_scale))
     return found
 
 
 def _candidate(name: str, restorer: Restorer, path: Path, weights: str, task: str) -> Candidate:
-    depends = {
+    depends: dict[str, Any] = {
         "weights": weights,
         "precision": restorer.precision,
         "device": restorer.device.type,
         "tile": restorer.options.tile,
         "memory": restorer.options.memory,
         "strength": restorer.strength,
+        "scale": restorer.options.scale,
+        "orientations": restorer.options.orientations,
         "passes": restorer.passes,
         "always": restorer.options.always,
         "only": restorer.wish.only,
         "skip": restorer.wish.skip,
     }
+    if restorer.options.tell:
+        depends["tell"] = dict(restorer.options.tell)
     guide = getattr(restorer.model, "prior", None)
     # A prior is not counted among what a boost adds, nor where it guides the network, too; a student is part of the
     # model.
@@ -106,4 +146,20 @@ def _candidate(name: str, restorer: Restorer, path: Path, weights: str, task: st
     )
     details = depends | {"file": path.name, "parameters": whole, "parameters_added": whole - network}
     details |= {"task": task} if task else {}
-    return Candidate(name, restorer.restore_image, json.dumps(depends, sort_keys=True), details)
+    identity = json.dumps(depends, sort_keys=True)
+    return Candidate(name, restorer.restore_image, identity, details, inform=informing(restorer))
+
+
+def informing(restorer: Restorer) -> Callable[[Tensor, Tensor, Mapping[str, float]], Guidance] | None:
+    """`Candidate.inform` of a restorer: None where its model can be told nothing that the user has not said."""
+    prior = getattr(restorer.model, "prior", None)
+    oracle = prior if isinstance(prior, Oracle) else None
+    numbers = [one for one in contract_of(restorer.model).numbers if one not in restorer.options.tell]
+    if oracle is None and not numbers:
+        return None
+
+    def inform(degraded: Tensor, clean: Tensor, told: Mapping[str, float]) -> Guidance:
+        view = None if oracle is None else oracle.prepare_told(degraded, clean)
+        return Guidance(view=view, told={one: told[one] for one in numbers if one in told})
+
+    return inform

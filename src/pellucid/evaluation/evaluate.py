@@ -2,15 +2,17 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
 from pellucid.errors import ModelError, SettingsError
-from pellucid.evaluation.candidates import INPUT, MEMORY, Candidate, candidates_of
+from pellucid.evaluation.candidates import INPUT, MEMORY, Candidate, candidates_of, informing
 from pellucid.evaluation.job import EvaluationJob, EvaluationOutcome
 from pellucid.evaluation.sets import find_set
+from pellucid.guidance import NOTHING, Guidance
 from pellucid.restoration.restorer import Restorer
 
 __all__ = ["Scored", "evaluate"]
@@ -31,6 +33,7 @@ def evaluate(
     sigmas: Sequence[float] = (),
     degradations: Sequence[str] = (),
     task: str | None = None,
+    scale: int | None = None,
     protocol: str | None = None,
     metrics: Sequence[str] = (),
     seed: int = 0,
@@ -47,6 +50,8 @@ def evaluate(
         sigmas: levels of noise as the tables draw it, 0 to 255, for clean photographs.
         degradations: what else is done to them, each a column, as `pellucid degrade --list` has it.
         task: what a folder is for, which decides the protocol.
+        scale: of a published set for super-resolution, or of a folder and its `degraded` ones: how many times longer
+            the sides of the clean photographs are.
         protocol: how the numbers are made, by its name, instead of the set's usual way.
         metrics: further metrics by name.
         seed: of all that is drawn.
@@ -61,7 +66,7 @@ def evaluate(
     if len(candidates) == 1:
         raise SettingsError("evaluate: give a model, or several by name")
     job = EvaluationJob(None if out is None else Path(out), seed=seed, metrics=metrics)
-    photographs = find_set(str(data), degraded=None if degraded is None else Path(degraded), task=task)
+    photographs = find_set(str(data), degraded=None if degraded is None else Path(degraded), task=task, scale=scale)
     job.add(photographs, candidates, sigmas=sigmas, degradations=degradations, protocol=protocol)
     try:
         for _ in job.run():
@@ -91,13 +96,14 @@ def _candidates(models: Scored | Mapping[str, Scored] | Sequence[str | Path]) ->
 def _candidate(name: str, model: Scored) -> Candidate:
     if isinstance(model, str | Path):
         (found,) = candidates_of([str(model)])
-        return Candidate(name, found.restore, found.identity, found.details)
+        return replace(found, name=name)
     if isinstance(model, nn.Module):
         with _modes_kept(model):
             restorer = Restorer(model, memory=MEMORY)
-        return Candidate(name, _in_evaluation_mode(model, restorer), details=_details(model))
+        restore = _in_evaluation_mode(model, restorer)
+        return Candidate(name, restore, details=_details(model), inform=informing(restorer))
     if isinstance(model, Restorer):
-        return Candidate(name, model.restore_image, details=_details(model.model))
+        return Candidate(name, model.restore_image, details=_details(model.model), inform=informing(model))
     if not callable(model):
         raise SettingsError(f"evaluate: expected a model's name, a module or a function, got {type(model).__name__}")
     return Candidate(name, _checked(name, model))
@@ -129,13 +135,13 @@ def _modes_kept(model: nn.Module) -> Iterator[None]:
             module.training = training
 
 
-def _in_evaluation_mode(model: nn.Module, restorer: Restorer) -> Callable[[Tensor], Tensor]:
+def _in_evaluation_mode(model: nn.Module, restorer: Restorer) -> Callable[..., Tensor]:
     """Restores in evaluation mode, and leaves the module in the modes that it was in."""
 
-    def restore(degraded: Tensor) -> Tensor:
+    def restore(degraded: Tensor, *, known: Guidance = NOTHING) -> Tensor:
         with _modes_kept(model):
             model.eval()
-            return restorer.restore_image(degraded)
+            return restorer.restore_image(degraded, known=known)
 
     return restore
 

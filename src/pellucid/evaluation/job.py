@@ -120,6 +120,7 @@ class EvaluationJob:
             SettingsError: a text that does not parse, an unknown protocol, or one that does not suit the set.
         """
         sigmas = list(dict.fromkeys(float(f"{sigma:g}") for sigma in sigmas))
+        candidates = [candidate.of_scale(photographs.scale) for candidate in candidates]
         for levels, texts in photographs.ways(sigmas, degradations):
             record = photographs.protocol(protocol, synthetic=bool(texts))
             self._add(photographs, candidates, record, photographs.cases(record, levels, self.seed, texts))

@@ -12,10 +12,11 @@ from typing import Protocol as Interface
 from torch import Tensor
 
 from pellucid.errors import ModelError, PellucidError
-from pellucid.evaluation.candidates import DEGRADED, Candidate
+from pellucid.evaluation.candidates import Candidate
 from pellucid.evaluation.cases import Case, ahead
 from pellucid.evaluation.measuring import Cost, measured
 from pellucid.evaluation.rows import Row, RowStore, key_of
+from pellucid.images.resizing import bicubic
 from pellucid.metrics import Protocol
 
 __all__ = ["Evaluation", "Failure", "Keeper", "Metric"]
@@ -54,7 +55,8 @@ class Evaluation:
     """How candidates are scored.
 
     Attributes:
-        candidates: what restores. The input as it is is left out where the clean photograph is larger.
+        candidates: what restores. Where the clean photograph is larger, the input is scored as the bicubic kernel
+            enlarges it.
         protocol: how the numbers are made.
         store: rows known from an earlier run, to which new ones are added.
         keepers: what else is kept of the results.
@@ -91,8 +93,7 @@ class Evaluation:
                     yield Failure(case.data, case.condition, case.photograph, str(error))
                     continue
                 for candidate in self.candidates:
-                    if candidate.name != DEGRADED or pictures[0].shape == pictures[1].shape:
-                        scoring.append(self._row(scorer, case, candidate, *pictures))
+                    scoring.append(self._row(scorer, case, candidate, *pictures))
                     while scoring and (len(scoring) > _WAITING or scoring[0].done()):
                         yield scoring.popleft().result()
             yield from _drained(scoring)
@@ -109,7 +110,7 @@ class Evaluation:
         if known and all(keeper.has(case, candidate.name, key) for keeper in self.keepers):
             return scorer.submit(partial(_renamed, known, case, candidate))
         try:
-            restored, cost = _restored(candidate, degraded)
+            restored, cost = _restored(candidate, degraded, clean, case.told)
         except PellucidError as error:
             reason = f"{candidate.name}: {error}"
             return scorer.submit(partial(Failure, case.data, case.condition, case.photograph, reason))
@@ -144,10 +145,11 @@ class Evaluation:
         return row
 
 
-def _restored(candidate: Candidate, degraded: Tensor) -> tuple[Tensor, Cost]:
+def _restored(candidate: Candidate, degraded: Tensor, clean: Tensor, told: Mapping[str, float]) -> tuple[Tensor, Cost]:
     if candidate.restore is None:
-        return degraded, (None, None)
-    return measured(candidate.restore, degraded, on_gpu=candidate.details.get("device") == "cuda")
+        return bicubic(degraded, *clean.shape[2:]), (None, None)
+    restore = partial(candidate.restored, clean=clean, told=told)
+    return measured(restore, degraded, on_gpu=candidate.details.get("device") == "cuda")
 
 
 def _measured(metrics: Mapping[str, Metric], restored: Tensor, clean: Tensor) -> dict[str, float]:

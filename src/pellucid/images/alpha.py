@@ -4,6 +4,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from pellucid.scratch import bands, release, zeros_beside
+
 __all__ = ["colours_and_alpha", "fill_hidden", "fill_hidden_in_place", "resized", "visible_part"]
 
 CELLS, CELL = 128, 8
@@ -17,13 +19,12 @@ def fill_hidden(pixels: Tensor, alpha: Tensor) -> Tensor:
     Every hidden pixel beside visible ones gets their average, weighted by alpha; for those that are still left, the
     same is done at half the size. Visible pixels are untouched; an image that is hidden as a whole becomes black.
     """
-    return pixels if bool((alpha > 0).all()) else _fill(pixels.clone(), alpha)
+    return _fill(pixels.clone(), alpha) if _hides(alpha) else pixels
 
 
 def fill_hidden_in_place(pixels: Tensor, alpha: Tensor) -> None:
     """`fill_hidden` into `pixels` (B, C, H, W) itself."""
-    if bool((alpha <= 0).any()):
-        _fill(pixels, alpha)
+    _fill(pixels, alpha)
 
 
 def colours_and_alpha(planes: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -54,11 +55,13 @@ def visible_part(alpha: Tensor) -> tuple[slice, slice] | None:
     Args:
         alpha: (1, 1, H, W) in [0, 1]; what is 0 is hidden.
     """
-    hidden = alpha <= 0
-    if not bool(hidden.any()):
-        return None
     side = max(1, -(-max(alpha.shape[-2:]) // (CELL * CELLS))) * CELL
-    cells = F.max_pool2d(hidden.float(), side, ceil_mode=True)[0, 0] == 0
+    hidden = [
+        F.max_pool2d((alpha[..., rows, :] <= 0).float(), side, ceil_mode=True) for rows in bands(alpha, multiple=side)
+    ]
+    cells = torch.cat(hidden, -2)[0, 0] == 0
+    if bool(cells.all()):
+        return None
     top, left, bottom, right = _largest_rectangle(cells.tolist())
     height, width = alpha.shape[-2:]
     rows, columns = slice(top * side, min(bottom * side, height)), slice(left * side, min(right * side, width))
@@ -85,25 +88,62 @@ def _largest_rectangle(cells: list[list[bool]]) -> tuple[int, int, int, int]:
 def _fill(pixels: Tensor, alpha: Tensor) -> Tensor:
     """`fill_hidden` into `pixels` itself, one channel after the other, so that it takes little memory."""
     for channel in range(pixels.shape[1]):
-        pixels[:, channel : channel + 1] = _filled(pixels[:, channel : channel + 1], alpha)
+        _fill_plane(pixels[:, channel : channel + 1], alpha)
     return pixels
 
 
-def _filled(plane: Tensor, alpha: Tensor) -> Tensor:
-    """One plane (B, 1, H, W) with its hidden values filled."""
-    visible = alpha > 0
-    if bool(visible.all()):
-        return plane
-    weight = F.avg_pool2d(alpha, 3, 1, 1)
-    filled = F.avg_pool2d(plane * alpha, 3, 1, 1).div_(weight.clamp_min(1e-30))
-    torch.where(visible, plane, filled, out=filled)
-    torch.where(visible, alpha, weight, out=weight)
-    reached = weight > 0
+def _fill_plane(plane: Tensor, alpha: Tensor) -> None:
+    """Fills the hidden values of one plane (B, 1, H, W), in place: nothing hidden is ever read."""
+    if not _hides(alpha):
+        return
     height, width = alpha.shape[-2:]
-    if bool(reached.all()) or height == width == 1:
-        return filled
-    coarse = F.avg_pool2d(filled * weight, 2, ceil_mode=True, count_include_pad=False)
-    weight = F.avg_pool2d(weight, 2, ceil_mode=True, count_include_pad=False)
-    coarse = _filled(coarse.div_(weight.clamp_min(1e-30)), weight)
-    coarse = F.interpolate(coarse, (height, width), mode="bilinear")
-    return torch.where(reached, filled, coarse, out=filled)
+    shape = (len(plane), 1, -(-height // 2), -(-width // 2))
+    coarse, weights, far = zeros_beside(plane, *shape), zeros_beside(plane, *shape), False
+    for rows in bands(plane, alpha, multiple=2):
+        filled, weight = _from_neighbours(plane, alpha, rows)
+        far = far or not bool((weight > 0).all())
+        half = slice(rows.start // 2, -(-rows.stop // 2))
+        halved = F.avg_pool2d(weight, 2, ceil_mode=True, count_include_pad=False)
+        weights[..., half, :] = halved
+        filled = F.avg_pool2d(filled.mul_(weight), 2, ceil_mode=True, count_include_pad=False)
+        coarse[..., half, :] = filled.div_(halved.clamp_min(1e-30))
+        release(coarse, weights)
+    far = far and not height == width == 1
+    if far:
+        _fill_plane(coarse, weights)
+    for rows in bands(plane, alpha):
+        filled, weight = _from_neighbours(plane, alpha, rows)
+        if far:
+            torch.where(weight > 0, filled, _resized_rows(coarse, rows, height, width), out=filled)
+        plane[..., rows, :] = filled
+        release(coarse)
+
+
+def _from_neighbours(plane: Tensor, alpha: Tensor, rows: slice) -> tuple[Tensor, Tensor]:
+    """Some rows of a plane whose hidden values are the mean of the visible ones around them, and how much each counts:
+    0 where none is."""
+    height = alpha.shape[-2]
+    wide = slice(max(0, rows.start - 1), min(height, rows.stop + 1))
+    inner = slice(rows.start - wide.start, rows.stop - wide.start)
+    seen, values = alpha[..., wide, :], plane[..., wide, :]
+    weight = F.avg_pool2d(seen, 3, 1, 1)[..., inner, :]
+    filled = F.avg_pool2d(values * seen, 3, 1, 1)[..., inner, :].div_(weight.clamp_min(1e-30))
+    visible = seen[..., inner, :] > 0
+    torch.where(visible, values[..., inner, :], filled, out=filled)
+    torch.where(visible, seen[..., inner, :], weight, out=weight)
+    return filled, weight
+
+
+def _resized_rows(coarse: Tensor, rows: slice, height: int, width: int) -> Tensor:
+    """Some rows of a plane (B, 1, h, w) resized to height x width, bilinearly."""
+    place = (torch.arange(rows.start, rows.stop) + 0.5) * (coarse.shape[-2] / height) - 0.5
+    place = place.clamp(0, coarse.shape[-2] - 1)
+    above = place.floor().long()
+    below = (above + 1).clamp_max(coarse.shape[-2] - 1)
+    part = torch.lerp(coarse[..., above, :], coarse[..., below, :], (place - above)[:, None].to(coarse.dtype))
+    return F.interpolate(part, (rows.stop - rows.start, width), mode="bilinear")
+
+
+def _hides(alpha: Tensor) -> bool:
+    """Whether anything is hidden."""
+    return any(bool((alpha[..., rows, :] <= 0).any()) for rows in bands(alpha))

@@ -21,12 +21,15 @@ from pellucid.images.gif import parts_of_gif
 from pellucid.images.isobmff import parts_of_heif
 from pellucid.images.jpeg import Piece, parts_of_jpeg, replaced, with_segments_of
 from pellucid.images.jxl import parts_of_jxl
+from pellucid.images.large_file import Content, LargeFile
 from pellucid.images.photograph import Beyond, Coding, Metadata, Photograph
 from pellucid.images.png import parts_of_png
 from pellucid.images.tiff import parts_of_tiff
-from pellucid.images.values import light_of, planes_of_samples, values_of
+from pellucid.images.turning import turned_planes
+from pellucid.images.values import check_samples, light_of, planes_of_samples, values_of
 from pellucid.images.webp import parts_of_webp
 from pellucid.images.xmp import joined_xmp, mentions_further, resized_item, turned_xmp, without_further
+from pellucid.scratch import bands, belongs_on_disk, mapped, on_disk, release, total, zeros_on_disk
 
 __all__ = ["decode", "format_of"]
 
@@ -50,6 +53,8 @@ _KNOWN_TO_LIBVIPS = {1, 2, 3, 4, 5, 6, 7, 8, 32946, 32771, 32773, 50001}
 
 # No compression packs more into a byte, but for pictures that are all one colour, and those may still be large.
 _MOST_RATIO, _MOST_BYTES = 2000, 2**30
+
+_AT_ONCE = 2**21  # values that are changed at once, where they lie on the disk
 
 # Camera raw files that look like TIFF; what would be read from them is their little preview.
 _RAW = {".3fr", ".arw", ".cr2", ".dcr", ".dng", ".erf", ".fff", ".iiq", ".kdc", ".mef", ".mos", ".nef", ".nrw", ".pef"}
@@ -76,10 +81,10 @@ class _Parts:
     """Whether the samples are luma and chroma that libvips gives as they are."""
 
 
-def format_of(data: bytes, name: str, suffix: str = "") -> str:
+def format_of(data: Content, name: str, suffix: str = "") -> str:
     """The format of the bytes of a file called `name`. Raises `ImageError` where it is none that can be read."""
     for kind, (signature, _) in _FORMATS.items():
-        if re.match(signature, data, re.DOTALL):
+        if re.match(signature, data[:64], re.DOTALL):
             if kind == "tiff" and suffix.lower() in _RAW:
                 return "raw"
             # Of the brands of HEIF that say nothing about the coding, the others do.
@@ -91,23 +96,21 @@ def format_of(data: bytes, name: str, suffix: str = "") -> str:
     raise ImageError(f"{name}: not a picture that can be read; known: {', '.join(_FORMATS)}")
 
 
-def decode(data: bytes, kind: str, name: str) -> Photograph:
+def decode(data: Content, kind: str, name: str, memory: int | None = None) -> Photograph:
     """The photograph in the bytes of a file of the format `kind`, called `name`.
+
+    It lies on the disk where it needs more than so many bytes of memory.
 
     Raises pyvips.Error or UnicodeDecodeError where they are no such picture, `ImageError` where it has channels or
     values that cannot be read.
     """
-    parts = _FINDERS[kind](data) if kind in _FINDERS else _Parts()
+    parts = _STREAMED[kind](data) if kind in _STREAMED else _FINDERS[kind](bytes(data))
     image = _load(data, kind, name, parts)
     size = image.width * image.height * image.bands * (4 if image.format in ("float", "uint", "int") else 2)
     if size > _MOST_BYTES + _MOST_RATIO * len(data):
         raise ImageError(f"{name}: claims {image.width} x {image.height} pixels, in a file of {len(data)} bytes")
     pages = parts.pages or (image.get("n-pages") if image.get_typeof("n-pages") else 1)
     stored = (image.width, image.height)
-    if parts.orientation > 1:
-        image = image.copy_memory()
-        image.set_type(pyvips.GValue.gint_type, "orientation", parts.orientation)
-        image = image.autorot()
     metadata = _upright(_completed(image, parts.metadata, kind), parts, *stored)
     shown = _as_rgb(image)
     if shown is not image:
@@ -116,7 +119,8 @@ def decode(data: bytes, kind: str, name: str) -> Photograph:
         )
         parts.lost.append(f"{'CMYK' if image.interpretation == 'cmyk' else 'Lab'} colours (they become sRGB)")
     linear = shown is image and is_linear(metadata.icc, metadata.colour)
-    photograph = _photograph(shown, parts, name, linear=linear)
+    disk = belongs_on_disk(image.height, image.width, memory)
+    photograph = _photograph(shown, parts, name, linear=linear, disk=disk)
     if metadata.icc[16:20] == b"CMYK":
         metadata = replace(metadata, icc=b"") if shown is image else metadata
     metadata, grey = _fitting_profile(metadata, photograph.grey, parts.lost)
@@ -133,20 +137,20 @@ def decode(data: bytes, kind: str, name: str) -> Photograph:
     )
 
 
-def _load(data: bytes, kind: str, name: str, parts: _Parts) -> pyvips.Image:
+def _load(data: Content, kind: str, name: str, parts: _Parts) -> pyvips.Image:
     """The picture as libvips holds it."""
     _, loader = _FORMATS[kind]
     if parts.damage:
         raise ImageError(f"{name}: truncated or damaged {kind} ({parts.damage})")
     if kind == "bmp":
-        return load_bitmap(data, name)
+        return load_bitmap(bytes(data), name)
     if parts.by_tifffile is not None:
-        return _vips(extras.tiff_samples(data, name, *parts.by_tifffile))
+        return _vips(extras.tiff_samples(bytes(data), name, *parts.by_tifffile))
     if loader is None:
-        array, words = extras.LOADERS[kind](data, name)
+        array, words = extras.LOADERS[kind](bytes(data), name)
         parts.lost += words
         return _vips(array)
-    source = pyvips.Source.new_from_memory(data)
+    source = data.source() if isinstance(data, LargeFile) else pyvips.Source.new_from_memory(data)
     image = pyvips.Operation.call(loader, source, fail_on="error", access="sequential", **parts.options)
     return _from_luma_chroma(image, name) if parts.luma_chroma else image
 
@@ -168,8 +172,8 @@ def _vips(array: NDArray[Any]) -> pyvips.Image:
     return image.copy(interpretation=grey if bands < 3 else colour)
 
 
-def _photograph(shown: pyvips.Image, parts: _Parts, name: str, *, linear: bool) -> Photograph:
-    """The pixels, alpha and other planes of a grey or RGB picture of libvips."""
+def _photograph(shown: pyvips.Image, parts: _Parts, name: str, *, linear: bool, disk: bool) -> Photograph:
+    """The pixels, alpha and other planes of a grey or RGB picture of libvips, upright."""
     bits = {"uchar": 8, "ushort": 16, "float": 32}.get(shown.format)
     if bits is None:
         raise ImageError(
@@ -181,30 +185,46 @@ def _photograph(shown: pyvips.Image, parts: _Parts, name: str, *, linear: bool) 
     if parts.extra is not None and shown.bands - len(extra) in (1, 3):
         colours = shown.bands - len(extra)
     extra = (*extra, *(0,) * shown.bands)[: shown.bands - colours]  # a channel of which nothing is said is not alpha
-    array = shown.numpy().reshape(shown.height, shown.width, shown.bands)
     # libvips puts the bits of AVIF into the upper ones of 16; the others are empty.
     coded = parts.coding.depth or bits
     depth = coded if bits == 16 and 8 < coded < 16 else bits
-    planes = planes_of_samples(array, depth, bits - depth, name)
+    planes = _planes(shown, depth, bits - depth, disk=disk)
+    if bits == 32:
+        check_samples(planes, name)
+    planes = turned_planes(planes, parts.orientation)
     pixels = planes[:, :colours]
     place = next((index for index, meaning in enumerate(extra) if meaning in (1, 2)), None)
     alpha = None
     if place is not None:
         stored = planes[:, colours + place][:, None]
-        alpha = stored.nan_to_num(1).clamp(0, 1)
-        if bits == 32 and not torch.equal(alpha, stored):
+        alpha = mapped(lambda part: part.nan_to_num(1).clamp(0, 1), stored)
+        if bits == 32 and bool(total(lambda one, other: (one != other).count_nonzero(), alpha, stored)):
             parts.lost.append("alpha outside 0 to 1")
     others = [colours + index for index in range(len(extra)) if index != place]
     beyond = _tamed(pixels, alpha, floats=bits == 32, linear=linear)
     return Photograph(
-        pixels if colours == 3 else pixels.repeat(1, 3, 1, 1),
+        pixels if colours == 3 else pixels.expand(-1, 3, -1, -1) if disk else pixels.repeat(1, 3, 1, 1),
         alpha,
         grey=colours == 1,
         bits=bits,
-        planes=planes[:, others].clone() if others else None,
+        planes=mapped(lambda part: part[:, others], planes) if others else None,
         beyond=beyond,
         linear=linear,
     )
+
+
+def _planes(shown: pyvips.Image, depth: int, empty: int, *, disk: bool) -> Tensor:
+    """The samples of a picture of libvips as planes (1, C, H, W), in memory or, band by band, on the disk."""
+    if not disk:
+        return planes_of_samples(shown.numpy().reshape(shown.height, shown.width, shown.bands), depth, empty)
+    planes = zeros_on_disk(1, shown.bands, shown.height, shown.width)
+    region = pyvips.Region.new(shown)
+    number = {"uchar": np.uint8, "ushort": np.uint16, "float": np.float32}[shown.format]
+    for rows in bands(planes, multiple=16):
+        count = rows.stop - rows.start
+        samples = np.frombuffer(region.fetch(0, rows.start, shown.width, count), number)
+        planes[..., rows, :] = planes_of_samples(samples.reshape(count, shown.width, shown.bands), depth, empty)
+    return planes
 
 
 def _tamed(pixels: Tensor, alpha: Tensor | None, *, floats: bool, linear: bool) -> Beyond | None:
@@ -213,25 +233,56 @@ def _tamed(pixels: Tensor, alpha: Tensor | None, *, floats: bool, linear: bool) 
     Light becomes the values of a screen; values outside, NaN and hidden colours go. What is needed to undo that is
     returned.
     """
-    places = torch.zeros(pixels.shape[-2:], dtype=torch.bool) if alpha is None else alpha[0, 0] <= 0
+    if alpha is None and not floats and not linear:
+        return None
+
+    def wild(values: Tensor, *seen: Tensor) -> Tensor:
+        """Where values do not come back by themselves: hidden, outside, or rounded on the way to a screen."""
+        places = seen[0] <= 0 if seen else torch.zeros_like(values[:, :1], dtype=torch.bool)
+        return places | linear | ~((values >= 0) & (values <= 1)).all(1, keepdim=True) if floats else places
+
+    given = () if alpha is None else (alpha,)
+    places = mapped(wild, pixels, *given)[0, 0]
+    before = _picked(pixels, places)
     if floats:
-        places |= ~((pixels >= 0) & (pixels <= 1)).all(1)[0] | linear  # the way to the screen and back rounds floats
-    before = pixels[0][:, places]
-    if floats:
-        known = (~pixels.isnan().any(1, keepdim=True)).float()
-        pixels.nan_to_num_(0, 1, 0)
+        known = mapped(lambda part: (~part.isnan().any(1, keepdim=True)).float(), pixels)
+        for rows in bands(pixels):
+            pixels[..., rows, :].nan_to_num_(0, 1, 0)
         fill_hidden_in_place(pixels, known)
-        pixels.clamp_(0, 1)
+        for rows in bands(pixels):
+            pixels[..., rows, :].clamp_(0, 1)
     if alpha is not None:
         fill_hidden_in_place(pixels, alpha)
-    light = pixels
-    if linear and floats:
-        pixels.copy_(values_of(pixels))
-        light = light_of(pixels)
-    values = before - light[0][:, places]
-    if linear and not floats:  # rounding to integers takes care of the rest
-        pixels.copy_(values_of(pixels))
-    return Beyond(places, values) if bool((values != 0).any()) else None
+    found = None if linear and floats else _picked(pixels, places)
+    if linear:
+        for rows in bands(pixels):
+            pixels[..., rows, :] = values_of(pixels[..., rows, :])
+    # Of integers rounding takes care of the way to the screen and back.
+    values = _less(before, _picked(pixels, places, light_of) if found is None else found)
+    return None if values is None else Beyond(places, values)
+
+
+def _picked(pixels: Tensor, places: Tensor, function: Callable[[Tensor], Tensor] = lambda part: part) -> Tensor:
+    """The values (C, N) of `function(pixels)`, (1, C, H, W), where `places` (H, W) is true, row by row."""
+    if not on_disk(pixels):
+        return function(pixels)[0][:, places]
+    picked, at = zeros_on_disk(pixels.shape[1], int(total(torch.count_nonzero, places))), 0
+    for rows in bands(pixels, places):
+        some = function(pixels[..., rows, :])[0][:, places[rows]]
+        picked[:, at : at + some.shape[1]] = some
+        at += some.shape[1]
+        release(picked)
+    return picked
+
+
+def _less(values: Tensor, others: Tensor) -> Tensor | None:
+    """What is left of (C, N) values less others, in place; None where nothing is."""
+    left = False
+    for at in range(0, values.shape[1], _AT_ONCE):
+        part = values[:, at : at + _AT_ONCE].sub_(others[:, at : at + _AT_ONCE])
+        left = left or bool((part != 0).any())
+        release(values, others)
+    return values if left else None
 
 
 def _as_rgb(image: pyvips.Image) -> pyvips.Image:
@@ -309,7 +360,7 @@ def _fitting_profile(metadata: Metadata, grey: bool, lost: list[str]) -> tuple[M
     return metadata, grey
 
 
-def _find_in_jpeg(data: bytes) -> _Parts:
+def _find_in_jpeg(data: Content) -> _Parts:
     found = parts_of_jpeg(data)
     xmp = joined_xmp(found.xmp, found.long_xmp) if found.long_xmp else found.xmp
     lost = list(found.unread)
@@ -331,7 +382,7 @@ def _find_in_jpeg(data: bytes) -> _Parts:
     return _Parts(metadata, coding, orientation_of(found.exif), lost, pages=1)
 
 
-def _find_in_png(data: bytes) -> _Parts:
+def _find_in_png(data: Content) -> _Parts:
     found = parts_of_png(data)
     metadata = Metadata(
         exif=found.exif,
@@ -345,7 +396,7 @@ def _find_in_png(data: bytes) -> _Parts:
     return _Parts(metadata, Coding(lossless=True), orientation_of(found.exif), list(found.unread), found.frames)
 
 
-def _find_in_tiff(data: bytes) -> _Parts:
+def _find_in_tiff(data: Content) -> _Parts:
     found = parts_of_tiff(data)
     metadata = Metadata(
         exif=found.exif,
@@ -408,10 +459,13 @@ def _find_in_jxl(data: bytes) -> _Parts:
     return _Parts(metadata, Coding(), lost=list(found.unread), pages=1)  # libjxl turns the picture upright
 
 
-_FINDERS: dict[str, Callable[[bytes], _Parts]] = {
+# The first need not be in memory as a whole.
+_STREAMED: dict[str, Callable[[Content], _Parts]] = {
     "jpeg": _find_in_jpeg,
     "png": _find_in_png,
     "tiff": _find_in_tiff,
+}
+_FINDERS: dict[str, Callable[[bytes], _Parts]] = {
     "webp": _find_in_webp,
     "avif": _find_in_heif,
     "heic": _find_in_heif,

@@ -1,34 +1,35 @@
 """From a photograph to the bytes of a file, and what could not go into it."""
 
 import hashlib
+import shutil
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from io import BytesIO
 from threading import Lock
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pyvips
-import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageFile
-from torch import Tensor
 
 from pellucid.images.bitmap import save_bitmap
 from pellucid.images.colour import profile_of, rgb_from_grey, with_srgb_curve
 from pellucid.images.exif import fitted, sized, with_resolution
 from pellucid.images.isobmff import into_heif
 from pellucid.images.jpeg import MOST_EXIF, MOST_XMP, JpegParts, into_jpeg
-from pellucid.images.photograph import Beyond, Metadata, Photograph
+from pellucid.images.photograph import Metadata, Photograph
 from pellucid.images.photoshop import resources_with_iptc
 from pellucid.images.png import chunk, into_png, text_profile, texts_of
+from pellucid.images.samples import Samples
+from pellucid.images.streamed import jpeg_in_bands, png_in_bands
 from pellucid.images.tiff import tiff_file
-from pellucid.images.values import array_of_planes, light_of
 from pellucid.images.webp import into_webp
 from pellucid.images.xmp import sized_xmp, split_xmp, with_guid, without_further
+from pellucid.scratch import temporary_file
 
-__all__ = ["encode"]
+__all__ = ["Data", "encode"]
 
 _MOST_BITS = {"bmp": 8, "jpeg": 8, "png": 16, "tiff": 32, "webp": 8, "avif": 16}
 _LEAST_QUALITY = 90
@@ -48,7 +49,9 @@ _LUMA = np.array(
 )
 """The luma table of ITU-T T.81, K.1, which the usual quality of 1 to 100 scales."""
 
-Encoded = tuple[bytes, list[str]]
+Data = bytes | Callable[[BinaryIO], None]
+"""The bytes of a file, or what writes them into one that is open at its beginning."""
+Encoded = tuple[Data, list[str]]
 
 
 @dataclass(frozen=True)
@@ -56,21 +59,23 @@ class _Job:
     """A photograph on its way into a file."""
 
     photograph: Photograph
-    array: NDArray[Any]
-    """(H, W, C) of uint8, uint16 or float32: grey or RGB, alpha if there is one, other planes."""
-    channels: int
-    """Of grey or RGB, and alpha."""
+    samples: Samples
     metadata: Metadata
     quality: int | None
 
     @property
-    def alpha(self) -> bool:
-        return self.channels in (2, 4)
+    def channels(self) -> int:
+        """Of grey or RGB, and alpha."""
+        return self.samples.channels
 
     @property
     def picture(self) -> pyvips.Image:
         """Grey or RGB and alpha for libvips, with the resolution and the profile."""
-        array = np.ascontiguousarray(self.array[..., : self.channels])
+        return self.picture_of(self.samples.whole)
+
+    def picture_of(self, array: NDArray[Any]) -> pyvips.Image:
+        """The same of other samples."""
+        array = np.ascontiguousarray(array[..., : self.channels])
         height, width, bands = array.shape
         deep = array.dtype.itemsize == 2
         names = ("grey16", "rgb16") if deep else ("b-w", "srgb")
@@ -84,7 +89,9 @@ class _Job:
 
 
 def encode(photograph: Photograph, kind: str, quality: int | None) -> Encoded:
-    """The bytes of the file in the format `kind`, and what could not go into it, in words.
+    """The bytes of the file in the format `kind`, or what writes them, and what could not go into it, in words.
+
+    A photograph that lies on the disk is coded band by band as JPEG, PNG and TIFF; other formats need all of it.
 
     Raises pyvips.Error, OSError or ValueError where the format cannot hold the picture.
     """
@@ -93,15 +100,11 @@ def encode(photograph: Photograph, kind: str, quality: int | None) -> Encoded:
         photograph = _for_screens(photograph, kind)  # eight bits of light would show steps in the dark
         lost += photograph.lost
     bits = min(photograph.bits, _MOST_BITS[kind])
-    planes = _planes(photograph, kind, lost)
-    channels = len(planes) - (0 if photograph.planes is None or kind != "tiff" else photograph.planes.shape[1])
-    array = array_of_planes(planes, bits)
+    samples = _samples(photograph, kind, bits, lost)
     if photograph.beyond is not None:
         lost += photograph.beyond_words() if bits < 32 else []
-        if photograph.alpha is None or kind not in ("bmp", "jpeg"):
-            _add(photograph.beyond, array, planes[: 1 if photograph.grey else 3], bits)
     metadata, coding = photograph.metadata, photograph.coding
-    height, width = array.shape[:2]
+    height, width, _ = samples.shape
     further = bool(metadata.pieces) and kind != "jpeg"
     if further:
         lost += [piece.kind for piece in metadata.pieces]
@@ -115,7 +118,7 @@ def encode(photograph: Photograph, kind: str, quality: int | None) -> Encoded:
     had, kept = coding.depth or photograph.bits, _depth_of_avif(photograph) if kind == "avif" else bits
     if kept < had:
         lost.append(f"{had} bits in a value ({kept} are kept)")
-    data, more = _ENCODERS[kind](_Job(photograph, array, channels, metadata, quality))
+    data, more = _ENCODERS[kind](_Job(photograph, samples, metadata, quality))
     return data, list(dict.fromkeys([*lost, *more, *_homeless(metadata, kind)]))
 
 
@@ -134,43 +137,19 @@ def _for_screens(photograph: Photograph, kind: str) -> Photograph:
     return replace(photograph, metadata=metadata, linear=False, beyond=None, lost=tuple(words))
 
 
-def _planes(photograph: Photograph, kind: str, lost: list[str]) -> list[Tensor]:
-    """The channels to be written; over white where the format has no alpha."""
-    pixels, alpha = photograph.pixels[0].detach().float().cpu(), photograph.alpha
-    if photograph.linear:
-        pixels = light_of(pixels.clamp(0, 1))
-    planes = [pixels[0] if _equal(pixels) else pixels.mean(0)] if photograph.grey else list(pixels)
-    if alpha is not None and kind in ("bmp", "jpeg"):
-        planes = [torch.lerp(torch.ones_like(plane), plane, alpha[0, 0].to(plane)) for plane in planes]
-        if bool((alpha < 1).any()):
-            lost.append("transparency (laid over white)")
-    elif alpha is not None:
-        planes.append(alpha[0, 0])
-    if photograph.planes is not None:
-        if kind == "tiff":
-            planes += list(photograph.planes[0])
-        else:
-            lost.append(
-                f"{photograph.planes.shape[1]} channels beside colour and alpha"
-                if photograph.planes.shape[1] > 1
-                else "a channel beside colour and alpha"
-            )
-    return planes
-
-
-def _add(beyond: Beyond, array: NDArray[Any], planes: list[Tensor], bits: int) -> None:
-    """Adds what lies beyond the pixels to the samples of the colours, made of these planes; to integers only what is a
-    number."""
-    places, colours = beyond.places.numpy(), len(planes)
-    for channel, values in enumerate(beyond.values[:colours].expand(colours, -1)):
-        plane = planes[channel][beyond.places]
-        whole = plane + values if bits == 32 else torch.where(values.isfinite(), plane + values, plane)
-        array[places, channel] = array_of_planes([whole], bits)[..., 0]
-
-
-def _equal(pixels: Tensor) -> bool:
-    """Whether the channels (3, H, W) are the same: the mean of three would round."""
-    return torch.equal(pixels[0], pixels[1]) and torch.equal(pixels[0], pixels[2])
+def _samples(photograph: Photograph, kind: str, bits: int, lost: list[str]) -> Samples:
+    """What is to be written; over white where the format has no alpha."""
+    clear = photograph.alpha is not None and kind not in ("bmp", "jpeg")
+    samples = Samples(photograph, bits, clear, has_planes=kind == "tiff")
+    if not clear and samples.is_clear():
+        lost.append("transparency (laid over white)")
+    if photograph.planes is not None and kind != "tiff":
+        lost.append(
+            f"{photograph.planes.shape[1]} channels beside colour and alpha"
+            if photograph.planes.shape[1] > 1
+            else "a channel beside colour and alpha"
+        )
+    return samples
 
 
 def _with_profile(metadata: Metadata, photograph: Photograph, kind: str, lost: list[str]) -> Metadata:
@@ -232,7 +211,6 @@ def _said(text: bytes, metadata: Metadata) -> bool:
 def _jpeg(job: _Job) -> Encoded:
     lost: list[str] = []
     metadata, coding = job.metadata, job.photograph.coding
-    array = job.array[..., 0] if job.channels == 1 else job.array[..., :3]
     options: dict[str, Any] = {"quality": job.quality or _QUALITY}
     if job.quality is None and coding.tables:
         options["quality"] = max(_LEAST_QUALITY, _quality_of(coding.tables[0]))
@@ -240,7 +218,6 @@ def _jpeg(job: _Job) -> Encoded:
             options = {"qtables": [list(table) for table in coding.tables]}
     if job.channels > 2:
         options["subsampling"] = coding.sampling or "4:4:4"
-    coded = _coded(np.ascontiguousarray(array), progressive=coding.progressive, **options)
     exif, dropped = fitted(metadata.exif, MOST_EXIF)
     lost += [f"{name} (it does not fit into a JPEG)" for name in dropped]
     xmp = split_xmp(metadata.xmp, MOST_XMP)
@@ -259,7 +236,27 @@ def _jpeg(job: _Job) -> Encoded:
         segments=metadata.segments,
         pieces=metadata.pieces,
     )
-    return into_jpeg(coded, metadata.dpi, exif, (main, extension), metadata.icc, parts), lost
+
+    def joined(coded: bytes, scan: int = 0) -> tuple[bytes, bytes]:
+        return into_jpeg(coded, metadata.dpi, exif, (main, extension), metadata.icc, parts, scan=scan)
+
+    if not job.samples.streamed:
+        array = job.samples.whole[..., 0] if job.channels == 1 else job.samples.whole[..., :3]
+        coded = _coded(np.ascontiguousarray(array), progressive=coding.progressive, **options)
+        return b"".join(joined(coded)), lost
+    if coding.progressive:
+        lost.append("the progressive order (it needs all of the picture in memory)")
+
+    def write(file: BinaryIO) -> None:
+        with temporary_file() as scan:
+            found = jpeg_in_bands(job.samples, scan, **options)
+            scan.seek(0)
+            front, back = joined(found.head, found.length)
+            file.write(front)
+            shutil.copyfileobj(scan, file, 2**20)
+            file.write(back)
+
+    return write, lost
 
 
 _coding = Lock()
@@ -308,15 +305,17 @@ def _png(job: _Job) -> Encoded:
     if metadata.dpi is not None:
         across, down = (min(round(value / 0.0254), 2**32 - 1) for value in metadata.dpi)
         chunks += chunk(b"pHYs", struct.pack(">LLB", across, down, 1))
+    if job.samples.streamed:
+        return png_in_bands(job.samples, metadata.icc, chunks), []
     return into_png(job.picture.pngsave_buffer(keep="icc"), chunks), []
 
 
 def _tiff(job: _Job) -> Encoded:
-    metadata, grey = job.metadata, job.channels < 3
+    metadata, samples = job.metadata, job.samples
     return tiff_file(
-        job.array,
-        grey=grey,
-        extra=((2,) if job.alpha else ()) + (0,) * (job.array.shape[2] - job.channels),
+        samples,
+        grey=job.photograph.grey,
+        extra=((2,) if samples.has_alpha else ()) + (0,) * samples.extra,
         dpi=metadata.dpi,
         exif=metadata.exif,
         xmp=metadata.xmp,
@@ -331,8 +330,9 @@ def _webp(job: _Job) -> Encoded:
     lossless = job.photograph.coding.lossless and job.photograph.format == "webp" and job.quality is None
     options = {"lossless": True, "exact": True} if lossless else {"Q": job.quality or _QUALITY}
     saved = bytes(job.picture.webpsave_buffer(keep="none", **options))
-    height, width = job.array.shape[:2]
-    return into_webp(saved, metadata.exif, metadata.xmp, metadata.icc, width, height, alpha=job.alpha), []
+    height, width, _ = job.samples.shape
+    alpha = job.samples.has_alpha
+    return into_webp(saved, metadata.exif, metadata.xmp, metadata.icc, width, height, alpha=alpha), []
 
 
 def _avif(job: _Job) -> Encoded:
@@ -340,10 +340,12 @@ def _avif(job: _Job) -> Encoded:
     follows = job.photograph.format in ("avif", "heic")
     depth = _depth_of_avif(job.photograph)
     lossless = follows and coding.lossless and job.quality is None
-    image = job.picture
-    if depth > 8:  # libvips takes the upper bits only, and does not round
-        scaled = np.rint(job.array[..., : job.channels] * ((2**depth - 1) / 65535)).astype(np.uint16) << (16 - depth)
-        image = replace(job, array=scaled).picture
+    if depth <= 8:
+        image = job.picture
+    else:  # libvips takes the upper bits only, and does not round
+        whole = job.samples.whole[..., : job.channels]
+        scaled = np.rint(whole * ((2**depth - 1) / 65535)).astype(np.uint16) << (16 - depth)
+        image = job.picture_of(scaled)
     subsampled = follows and coding.sampling in ("4:2:0", "4:2:2") and not lossless
     saved = bytes(
         image.heifsave_buffer(

@@ -2,15 +2,18 @@
 
 import os
 import secrets
+import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 import pyvips
 
 from pellucid.errors import ImageError, SettingsError
 from pellucid.images.decode import decode, format_of
-from pellucid.images.encode import encode
+from pellucid.images.encode import Data, encode
+from pellucid.images.large_file import LARGE, LargeFile
 from pellucid.images.messages import name_of, reason
 from pellucid.images.photograph import Photograph
 from pellucid.images.values import check_pixels
@@ -37,25 +40,31 @@ def supported(path: str | os.PathLike[str]) -> bool:
     return Path(path).suffix.lower() in SUFFIXES
 
 
-def read(path: str | os.PathLike[str]) -> Photograph:
+def read(path: str | os.PathLike[str], *, memory: int | None = None) -> Photograph:
     """Reads the picture in the file at `path`, upright, whatever characters its name has.
+
+    A picture that needs more than so many bytes of `memory`, with the copies that are made of it while it is restored,
+    lies on the disk (`pellucid.scratch`); without that number every one is held in memory.
 
     Raises `ImageError` where there is no such file, or it is empty, truncated, damaged, or not a picture.
     """
     name = name_of(path)
     try:
-        data = Path(path).read_bytes()
+        with open(path, "rb") as file:
+            data = LargeFile(file) if os.fstat(file.fileno()).st_size > LARGE else file.read()
+            if not data:
+                raise ImageError(f"{name}: the file is empty")
+            kind = format_of(data, name, Path(path).suffix)
+            try:
+                return decode(data, kind, name, memory)
+            except (pyvips.Error, UnicodeDecodeError) as error:  # the second where libvips quotes the damaged bytes
+                raise ImageError(
+                    f"{name}: truncated, damaged or of an unknown sort of {kind} ({reason(error)})"
+                ) from error
+            except MemoryError as error:
+                raise ImageError(f"{name}: the picture is too large for the memory of this machine") from error
     except (OSError, ValueError) as error:
         raise ImageError(f"{name}: cannot be read: {reason(error)}") from error
-    if not data:
-        raise ImageError(f"{name}: the file is empty")
-    kind = format_of(data, name, Path(path).suffix)
-    try:
-        return decode(data, kind, name)
-    except (pyvips.Error, UnicodeDecodeError) as error:  # the second where libvips quotes the damaged bytes
-        raise ImageError(f"{name}: truncated, damaged or of an unknown sort of {kind} ({reason(error)})") from error
-    except MemoryError as error:
-        raise ImageError(f"{name}: the picture is too large for the memory of this machine") from error
 
 
 def write(
@@ -116,15 +125,16 @@ def write_change(
     kind = SUFFIXES.get(Path(path).suffix.lower())
     if changed is not photograph or kind != photograph.format or kind != SUFFIXES.get(Path(source).suffix.lower()):
         return write(changed, path, quality=quality, overwrite=overwrite, strict=strict)
-    try:
-        data = Path(source).read_bytes()
-    except OSError as error:
-        raise ImageError(f"{name_of(source)}: cannot be read: {reason(error)}") from error
-    _put(Path(path), data, overwrite)
+
+    def copy(file: BinaryIO) -> None:
+        with open(source, "rb") as original:
+            shutil.copyfileobj(original, file, 2**20)
+
+    _put(Path(path), copy, overwrite)
     return ()
 
 
-def _put(target: Path, data: bytes, overwrite: bool) -> None:
+def _put(target: Path, data: Data, overwrite: bool) -> None:
     name = name_of(target)
     try:
         if target.exists() and not (overwrite and target.is_file()):
@@ -134,13 +144,16 @@ def _put(target: Path, data: bytes, overwrite: bool) -> None:
         raise ImageError(f"{name}: cannot be written: {reason(error)}") from error
 
 
-def _replace(target: Path, data: bytes) -> None:
+def _replace(target: Path, data: Data) -> None:
     """Puts `data` in the file `target` in one step; on any failure the target is as before and nothing else is left."""
     target = Path(os.path.realpath(target))  # a link stays a link
     beside = target.with_name(f".pellucid-{secrets.token_hex(6)}.tmp")
     try:
         with open(beside, "xb") as file:
-            file.write(data)
+            if isinstance(data, bytes):
+                file.write(data)
+            else:
+                data(file)
         if target.exists():
             os.chmod(beside, target.stat().st_mode)
         os.replace(beside, target)

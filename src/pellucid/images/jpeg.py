@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from pellucid.images.exif import tidied
+from pellucid.images.large_file import Content
 from pellucid.images.photoshop import resources_with_iptc, sorted_resources
 from pellucid.images.tiff_tables import Structure
 
@@ -35,6 +36,7 @@ MOST_IN_SEGMENT = 65533
 MOST_EXIF = MOST_IN_SEGMENT - len(_EXIF)
 MOST_XMP = MOST_IN_SEGMENT - len(_XMP)
 _MARKER = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]", re.DOTALL)
+_AT_ONCE = 2**20  # bytes that are searched at once
 _ZIGZAG = sorted(range(64), key=lambda at: (at // 8 + at % 8, at if (at // 8 + at % 8) % 2 else -at))
 _STALE = range(0x010001, 0x010100)  # MPF: large thumbnails
 
@@ -78,7 +80,7 @@ class JpegParts:
     """Dots per inch, where the file tells them in its JFIF segment."""
 
 
-def parts_of_jpeg(data: bytes) -> JpegParts:
+def parts_of_jpeg(data: Content) -> JpegParts:
     """What is in a JPEG file; damage ends the search."""
     found, unread, segments, comments = JpegParts(), [], [], []
     long_xmp: dict[bytes, dict[int, bytes]] = {}
@@ -132,29 +134,40 @@ def parts_of_jpeg(data: bytes) -> JpegParts:
     return found
 
 
-def jpeg_segments(data: bytes) -> Iterator[tuple[int, int, bytes]]:
+def jpeg_segments(data: Content) -> Iterator[tuple[int, int, bytes]]:
     """Each segment (marker, where it begins, its body) of the first picture; at last 0xD9 and where the picture
     ends."""
     at = 2
     while True:
-        found = _MARKER.match(data, at)
+        found = _MARKER.match(data[at : at + _AT_ONCE])
         if not found:
             return
-        at = found.end() - 2
+        at += found.end() - 2
         marker = data[at + 1]
         if marker == 0xD9:
             yield marker, at + 2, b""
             return
         if at + 4 > len(data):
             return
-        (size,) = struct.unpack_from(">H", data, at + 2)
+        (size,) = struct.unpack(">H", data[at + 2 : at + 4])
         yield marker, at, data[at + 4 : at + 2 + size]
         at += 2 + max(size, 2)
         if marker == 0xDA:
-            following = _MARKER.search(data, at)
-            if not following:
+            following = _next_marker(data, at)
+            if following is None:
                 return
-            at = following.start()
+            at = following
+
+
+def _next_marker(data: Content, at: int) -> int | None:
+    """Where the next marker begins in coded pixels, from `at` on."""
+    while at < len(data):
+        stop = min(len(data), at + _AT_ONCE)
+        found = _MARKER.search(data[at:stop])
+        if found:
+            return at + found.start()
+        at = stop - 1 if stop < len(data) else stop  # a marker may lie over the end of the part
+    return None
 
 
 def into_jpeg(
@@ -164,8 +177,10 @@ def into_jpeg(
     xmp: tuple[bytes, bytes],
     icc: bytes,
     parts: JpegParts,
-) -> bytes:
-    """A JPEG file with its resolution and metadata in it, in front of the picture, and the pieces behind it.
+    *,
+    scan: int = 0,
+) -> tuple[bytes, bytes]:
+    """A JPEG file with its resolution and metadata in it, in front of the picture; and the pieces behind it.
 
     Args:
         saved: the file as it was coded; its own application segments are left out, but for Adobe's.
@@ -174,6 +189,7 @@ def into_jpeg(
         xmp: at most `MOST_XMP` bytes, and the part that did not fit there.
         icc: the profile.
         parts: comments, resources, other segments and pieces.
+        scan: bytes of the picture that are not in `saved`, and will lie between what is returned.
     """
     across, down = (min(max(round(value), 1), 65535) for value in dpi or (1, 1))
     head = [_segment(0xE0, struct.pack(">5sHBHHBB", b"JFIF\0", 0x0101, 1 if dpi else 0, across, down, 0, 0))]
@@ -200,9 +216,9 @@ def into_jpeg(
     if listed:
         before = 2 + sum(map(len, head))
         size = len(_mpf(parts.pieces, 0, 0))
-        primary = before + size + len(coded) - 2
+        primary = before + size + len(coded) - 2 + scan
         head.append(_mpf(parts.pieces, primary, before + 4 + 4))
-    return b"".join([b"\xff\xd8", *head, coded[2:], *(piece.data for piece in parts.pieces)])
+    return b"".join([b"\xff\xd8", *head, coded[2:]]), b"".join(piece.data for piece in parts.pieces)
 
 
 def with_segments_of(picture: bytes, original: bytes) -> bytes:
@@ -274,7 +290,7 @@ def _frame(body: bytes) -> tuple[str, list[int]]:
     return sampling, [component[2] for component in components]
 
 
-def _pieces(data: bytes, end: int, mpf: bytes, mpf_at: int, xmp: bytes) -> Iterator[Piece]:
+def _pieces(data: Content, end: int, mpf: bytes, mpf_at: int, xmp: bytes) -> Iterator[Piece]:
     """What lies behind `end`, cut where the list of pictures and the videos say; stale large thumbnails are left
     out."""
     if len(data) - end < 4 or not data[end:].strip(b"\0"):

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from pellucid.scratch import bands, on_disk, release, zeros_beside
+
 __all__ = ["pad_around", "pad_before", "pad_to", "pad_to_multiple", "transform_size"]
 
 
@@ -21,10 +23,7 @@ def pad_around(image: Tensor, margin: int) -> Tensor:
 def pad_before(image: Tensor, above: int, left: int | None = None) -> Tensor:
     """The image (..., H, W), grown by so many pixels above and to the left; by as many where one number is given."""
     left = above if left is None else left
-    if not above and not left:
-        return image
-    height, width = image.shape[-2] + above, image.shape[-1] + left
-    return pad_to(image.flip(-2, -1), height, width).flip(-2, -1)
+    return _grown(image, image.shape[-2] + above, image.shape[-1] + left, above, left)
 
 
 def pad_to(image: Tensor, height: int, width: int) -> Tensor:
@@ -32,14 +31,33 @@ def pad_to(image: Tensor, height: int, width: int) -> Tensor:
 
     Unlike torch's own reflection this mirrors as often as needed, so 1 x 1 grows to any size.
     """
-    for dimension, target in ((-2, height), (-1, width)):
-        side = image.shape[dimension]
-        if target > side:
-            # A tensor, for ONNX knows no remainder by a size that is known only when it runs.
-            period = torch.full((), max(1, 2 * (side - 1)), device=image.device)
-            places = torch.arange(target, device=image.device) % period
-            image = image.index_select(dimension, torch.where(places < side, places, 2 * (side - 1) - places))
-    return image
+    return _grown(image, max(height, image.shape[-2]), max(width, image.shape[-1]), 0, 0)
+
+
+def _grown(image: Tensor, height: int, width: int, above: int, left: int) -> Tensor:
+    """The image at (above, left) of height x width pixels; itself where it is that large."""
+    if image.shape[-2:] == (height, width):
+        return image
+    rows, columns = (
+        _mirrored(side, length, before, image.device)
+        for side, length, before in ((image.shape[-2], height, above), (image.shape[-1], width, left))
+    )
+    if not on_disk(image):
+        image = image if len(rows) == image.shape[-2] else image.index_select(-2, rows)
+        return image if len(columns) == image.shape[-1] else image.index_select(-1, columns)
+    grown = zeros_beside(image, *image.shape[:-2], height, width)
+    for band in bands(grown):
+        grown[..., band, :] = image.index_select(-2, rows[band]).index_select(-1, columns)
+        release(image)
+    return grown
+
+
+def _mirrored(side: int, length: int, before: int, device: torch.device) -> Tensor:
+    """Which of `side` places is seen at each of `length`, of which `before` lie before the first."""
+    # A tensor, for ONNX knows no remainder by a size that is known only when it runs.
+    period = torch.full((), max(1, 2 * (side - 1)), device=device)
+    places = (torch.arange(length, device=device) - before).abs() % period
+    return torch.where(places < side, places, 2 * (side - 1) - places)
 
 
 def transform_size(length: int) -> int:

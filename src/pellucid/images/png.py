@@ -11,10 +11,12 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
+from pellucid.images.large_file import Content
 from pellucid.images.photoshop import sorted_resources
 
-__all__ = ["PngParts", "chunk", "into_png", "parts_of_png", "text_profile", "texts_of"]
+__all__ = ["SIGNATURE", "PngParts", "chunk", "into_png", "parts_of_png", "text_profile", "texts_of"]
 
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _HEADER = 33  # bytes of a PNG file before its first optional chunk
 _COLOUR = (b"gAMA", b"cHRM", b"sRGB", b"cICP", b"mDCV", b"cLLI")
 # What is made anew, belongs to the pixels as they were coded, or is read elsewhere.
@@ -54,7 +56,7 @@ class PngParts:
     """Names of chunks that cannot stay true."""
 
 
-def parts_of_png(data: bytes) -> PngParts:
+def parts_of_png(data: Content) -> PngParts:
     """What is in a PNG file; a chunk that is damaged is left out."""
     found, unread = PngParts(), []
     raw: dict[str, bytes] = {}
@@ -138,14 +140,17 @@ def text_profile(kind: bytes, profile: bytes) -> bytes:
     return chunk(b"zTXt", b"Raw profile type " + kind + b"\0\0" + zlib.compress(text))
 
 
-def _chunks(data: bytes, at: int = 8) -> Iterator[tuple[bytes, bytes, bytes]]:
-    """Each chunk (name, body, all of its bytes) whose checksum is right, from `at` to the end."""
+def _chunks(data: Content, at: int = 8) -> Iterator[tuple[bytes, bytes, bytes]]:
+    """Each chunk but those of the pixels (name, body, all of its bytes) whose checksum is right, from `at` on."""
     while at + 12 <= len(data):
-        size, name = struct.unpack_from(">L4s", data, at)
-        whole = data[at : at + 12 + size]
-        if len(whole) < 12 + size:
+        size, name = struct.unpack(">L4s", data[at : at + 8])
+        if at + 12 + size > len(data):
             return
-        if name in (b"IDAT", b"fdAT") or zlib.crc32(whole[4:-4]) == int.from_bytes(whole[-4:], "big"):
+        if name in (b"IDAT", b"fdAT"):
+            at += 12 + size
+            continue
+        whole = data[at : at + 12 + size]
+        if zlib.crc32(whole[4:-4]) == int.from_bytes(whole[-4:], "big"):
             yield name, whole[8:-4], whole
         at += 12 + size
 

@@ -5,8 +5,9 @@ The specifications: TIFF 6.0, its supplements, and BigTIFF.
 
 import struct
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +25,9 @@ from pellucid.images.exif import (
     movable_note,
     ratio,
 )
+from pellucid.images.large_file import Content
 from pellucid.images.photoshop import sorted_resources
+from pellucid.images.samples import Samples
 from pellucid.images.tiff_tables import Structure, Table, numbers, packed, table_bytes
 
 __all__ = ["TiffParts", "parts_of_tiff", "tiff_file"]
@@ -50,7 +53,9 @@ _LAYOUT = {
 _LAYOUT |= {*range(339, 348), *range(512, 533), 32781, 32932, 32995, 32996, 32997, 32998, 34016, 34022, 40965, 50341}
 _ELSEWHERE = {_XMP, _IPTC, _PHOTOSHOP, _ICC, EXIF_TABLE, GPS_TABLE}
 _STRIP = 2**18  # bytes of pixels in a strip, about
+_BAND = 2**24  # bytes of pixels that are in memory at once, about
 _MOST_CLASSIC = 2**32 - 2**20
+_AT_ONCE = 2**18  # bytes that are looked at together
 
 
 @dataclass
@@ -82,7 +87,7 @@ class TiffParts:
     unread: tuple[str, ...] = ()
 
 
-def parts_of_tiff(data: bytes) -> TiffParts:
+def parts_of_tiff(data: Content) -> TiffParts:
     """What is in a TIFF file; what is damaged is left out."""
     found = TiffParts()
     try:
@@ -119,7 +124,7 @@ def parts_of_tiff(data: bytes) -> TiffParts:
 
 
 def tiff_file(
-    array: NDArray[Any],
+    samples: Samples,
     *,
     grey: bool,
     extra: tuple[int, ...],
@@ -129,14 +134,15 @@ def tiff_file(
     icc: bytes,
     iptc: bytes,
     resources: bytes,
-) -> tuple[bytes, list[str]]:
-    """A TIFF file, and what could not go into it, in words.
+) -> tuple[Callable[[BinaryIO], None], list[str]]:
+    """What writes a TIFF file into one that is open at its beginning, strip by strip, and what cannot go into it, in
+    words.
 
     The EXIF block is its beginning, byte for byte but for the offset of its first table, so that the offsets in maker
     notes stay right. The samples are compressed by deflate, integers after the horizontal predictor.
 
     Args:
-        array: (H, W, C) of uint8, uint16 or float32; grey or RGB, then the extra channels.
+        samples: (H, W, C) of uint8, uint16 or float32; grey or RGB, then the extra channels.
         grey: whether the first channel is all of the picture.
         extra: what each further channel is: 0 not said, 2 alpha.
         dpi: resolution; None for none.
@@ -151,7 +157,7 @@ def tiff_file(
         tables = exif_tables(Structure(exif)) if exif else ExifTables()
     except struct.error:
         tables, exif = ExifTables(), b""
-    big = array.nbytes > _MOST_CLASSIC
+    big = samples.nbytes > _MOST_CLASSIC
     order = tables.order
     if big:
         note = tables.below.get(EXIF_TABLE, {}).get(MAKER_NOTE)
@@ -162,30 +168,20 @@ def tiff_file(
     else:
         head = exif or b"II*\0" + bytes(4)
     head += b"\0" * (len(head) % 2)
-    height, width, channels = array.shape
-    rows = max(1, _STRIP // (width * channels * array.itemsize))
-    parts, begins, sizes, at = [head], [], [], len(head)
-    for top in range(0, height, rows):
-        packed_strip = zlib.compress(_predicted(array[top : top + rows], order), 6)
-        begins.append(at)
-        sizes.append(len(packed_strip))
-        parts.append(packed_strip + b"\0" * (len(packed_strip) % 2))
-        at += len(parts[-1])
-    long = 16 if big else 4
-    floating = array.dtype.kind == "f"
+    height, width, channels = samples.shape
+    itemsize, floating = samples.dtype.itemsize, samples.dtype.kind == "f"
+    rows = max(1, _STRIP // (width * channels * itemsize))
     first: Table = {tag: entry for tag, entry in tables.first.items() if tag in DESCRIPTIVE}
     first |= {
         _SUBFILE: packed(4, 0),
         256: packed(4, width),
         257: packed(4, height),
-        _BITS: packed(3, *[8 * array.itemsize] * channels),
+        _BITS: packed(3, *[8 * itemsize] * channels),
         _COMPRESSION: packed(3, 8),
         _PHOTOMETRIC: packed(3, 1 if grey else 2),
-        273: packed(long, *begins),
         274: packed(3, 1),
         _SAMPLES: packed(3, channels),
         278: packed(4, rows),
-        279: packed(long, *sizes),
         282: (5, 1, ratio(dpi[0] if dpi else 1)),
         283: (5, 1, ratio(dpi[1] if dpi else 1)),
         284: packed(3, 1),
@@ -198,15 +194,35 @@ def tiff_file(
     for tag, kind, blob in ((_XMP, 1, xmp), (_IPTC, 7, iptc), (_PHOTOSHOP, 1, resources), (_ICC, 7, icc)):
         if blob:
             first[tag] = (kind, len(blob), blob)
-    if big:
-        tail, start = laid_tables(replace(tables, first=first), at, big=True)
-        parts[0] = head[:8] + struct.pack(order + "Q", start) + head[16:]
-    else:
-        links = Structure(exif).integers(Structure(exif).first) if exif else {}
-        first |= {tag: packed(4, links[tag]) for tag in (EXIF_TABLE, GPS_TABLE) if tag in links and tag in tables.below}
-        tail = table_bytes(first, at, order)
-        parts[0] = head[:4] + struct.pack(order + "L", at) + head[8:]
-    return b"".join([*parts, tail]), lost
+
+    def write(file: BinaryIO) -> None:
+        file.write(head)
+        begins, sizes, at = [], [], len(head)
+        many = max(1, _BAND // (rows * width * channels * itemsize)) * rows
+        for top in range(0, height, many):
+            band = samples[top : min(top + many, height)]
+            for strip in range(0, len(band), rows):
+                packed_strip = zlib.compress(_predicted(band[strip : strip + rows], order), 6)
+                begins.append(at)
+                sizes.append(len(packed_strip))
+                packed_strip += b"\0" * (len(packed_strip) % 2)
+                file.write(packed_strip)
+                at += len(packed_strip)
+        long = 16 if big else 4
+        whole = first | {273: packed(long, *begins), 279: packed(long, *sizes)}
+        if big:
+            tail, start = laid_tables(replace(tables, first=whole), at, big=True)
+        else:
+            links = Structure(exif).integers(Structure(exif).first) if exif else {}
+            whole |= {
+                tag: packed(4, links[tag]) for tag in (EXIF_TABLE, GPS_TABLE) if tag in links and tag in tables.below
+            }
+            tail, start = table_bytes(whole, at, order), at
+        file.write(tail)
+        file.seek(8 if big else 4)
+        file.write(struct.pack(order + ("Q" if big else "L"), start))
+
+    return write, lost
 
 
 def _choose(structure: Structure, found: TiffParts) -> int:
@@ -262,25 +278,27 @@ def _describe(first: Table, found: TiffParts) -> None:
     found.iptc = found.iptc or inner
 
 
-def _damage(data: bytes, first: Table, compression: int) -> str:
+def _damage(data: Content, first: Table, compression: int) -> str:
     """What is wrong with the strips or tiles: outside the file, or not what their checksums say."""
     for begins, sizes in ((273, 279), (324, 325)):
         places = zip(numbers(first.get(begins, (4, 0, b""))), numbers(first.get(sizes, (4, 0, b""))), strict=False)
         for begin, size in places:
             if begin + size > len(data):
                 return "its pixels reach outside the file"
-            if compression in (8, 32946) and size and not _whole(data[begin : begin + size]):
+            if compression in (8, 32946) and size and not _whole(data, begin, size):
                 return "damaged pixels"
     return ""
 
 
-def _whole(packed_bytes: bytes) -> bool:
+def _whole(data: Content, begin: int, size: int) -> bool:
     """Whether a stream of deflate is whole and right."""
     stream = zlib.decompressobj()
     try:
-        while packed_bytes and not stream.eof:
-            stream.decompress(packed_bytes, 2**22)
-            packed_bytes = stream.unconsumed_tail
+        for at in range(begin, begin + size, _AT_ONCE):
+            some = data[at : min(at + _AT_ONCE, begin + size)]
+            while some and not stream.eof:
+                stream.decompress(some, 2**22)
+                some = stream.unconsumed_tail
     except zlib.error:
         return False
     return stream.eof

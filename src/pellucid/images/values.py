@@ -1,5 +1,6 @@
 """The values of a picture: which are allowed, and their way from integers to [0, 1] and back."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,11 +10,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pellucid.errors import ImageError
+from pellucid.scratch import bands
 
 __all__ = [
     "array_of_planes",
     "check_pixels",
     "check_range",
+    "check_samples",
     "light_of",
     "planes_of_array",
     "planes_of_samples",
@@ -56,8 +59,10 @@ def check_pixels(pixels: Tensor, what: str) -> None:
     """Refuses, with an `ImageError` about `what`, pixels that are not one RGB image (1, 3, H, W) of finite numbers."""
     if pixels.ndim != 4 or pixels.shape[:2] != (1, 3) or pixels.numel() == 0:
         raise ImageError(f"{what}: expected pixels of shape (1, 3, H, W), got {tuple(pixels.shape)}")
-    if not all(bound.isfinite() for bound in torch.aminmax(pixels.detach())):
-        raise ImageError(f"{what}: the pixels hold NaN or infinity")
+    pixels = pixels.detach()
+    for rows in bands(pixels):
+        if not all(bound.isfinite() for bound in torch.aminmax(pixels[..., rows, :])):
+            raise ImageError(f"{what}: the pixels hold NaN or infinity")
 
 
 def check_range(values: Tensor, what: str) -> None:
@@ -95,29 +100,37 @@ def planes_of_array(array: NDArray[Any], what: str) -> Tensor:
     return planes
 
 
-def planes_of_samples(array: NDArray[Any], bits: int, empty: int, what: str) -> Tensor:
+def planes_of_samples(array: NDArray[Any], bits: int, empty: int) -> Tensor:
     """Samples of a file, (H, W, C) of uint8, uint16 or float32, as float32 (1, C, H, W).
 
-    Floats stay as they are. Of integers the lowest `empty` bits are left out; the rest is divided by 2^bits - 1. Raises
-    `ImageError` about `what` where most floats are clearly not in [0, 1].
+    Floats stay as they are. Of integers the lowest `empty` bits are left out; the rest is divided by 2^bits - 1.
     """
     planes = torch.empty(1, array.shape[2], *array.shape[:2])
     out = planes[0].numpy()
     if array.dtype.kind == "f":
         out[...] = array.transpose(2, 0, 1)
-        if not np.isfinite(out).any():
-            raise ImageError(f"{what}: holds no finite number")
-        outside = np.count_nonzero((out < -_FARTHEST) | (out > 1 + _FARTHEST))
-        if 2 * outside > out.size:
-            raise ImageError(
-                f"{what}: values from {np.nanmin(out):.4g} to {np.nanmax(out):.4g}, expected [0, 1]; "
-                "divide values of 8 bits by 255, of 16 bits by 65535"
-            )
         return planes
     out[...] = (array >> empty if empty else array).transpose(2, 0, 1)
     # Divided, not multiplied by the inverse: k / 255 is then the float32 nearest to the true value.
     np.divide(out, 2**bits - 1, out=out)
     return planes
+
+
+def check_samples(planes: Tensor, what: str) -> None:
+    """Raises `ImageError` about `what` where most of the floats (1, C, H, W) of a file are clearly not in [0, 1]."""
+    outside, low, high = 0, math.inf, -math.inf
+    for rows in bands(planes):
+        part = planes[..., rows, :].numpy()
+        if np.isfinite(part).any():
+            low, high = min(low, float(np.nanmin(part))), max(high, float(np.nanmax(part)))
+        outside += int(np.count_nonzero((part < -_FARTHEST) | (part > 1 + _FARTHEST)))
+    if low > high:
+        raise ImageError(f"{what}: holds no finite number")
+    if 2 * outside > planes.numel():
+        raise ImageError(
+            f"{what}: values from {low:.4g} to {high:.4g}, expected [0, 1]; "
+            "divide values of 8 bits by 255, of 16 bits by 65535"
+        )
 
 
 def array_of_planes(planes: Sequence[Tensor], bits: int) -> NDArray[Any]:

@@ -268,6 +268,15 @@ _ALL = (
         source="JPEG artefacts in grey, classic5, as DnCNN and DRUNet report it",
     ),
     replace(_PAIRS, name="jpeg-rgb", source="JPEG artefacts in colour, as SwinIR and FBCNN report it"),
+    *(
+        replace(
+            _DERAIN,
+            name=f"super-resolution-y-x{scale}",
+            crop_border=scale,
+            source="super-resolution, on Y of 8-bit pictures, as many pixels left out along the border as the scale",
+        )
+        for scale in (2, 3, 4)
+    ),
     replace(
         _DERAIN,
         name="generative-y",

@@ -33,6 +33,14 @@ EMBEDDED: Mapping[str, Embedded] = {
         "denoise.safetensors",
         "blind denoising of colour and grey photographs, Gaussian noise of sigma 0 to 55, boosted",
     ),
+    "upscale": Embedded(
+        "upscale.safetensors",
+        "photographs 2, 3 and 4 times as large, and by any factor between and up to 8; blind to mild blur, noise, JPEG",
+    ),
+    "upscale-bicubic": Embedded(
+        "upscale-bicubic.safetensors",
+        "the same of pictures that the bicubic kernel made small and that have nothing else: for the tables",
+    ),
 }
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt")

@@ -17,6 +17,7 @@
     quarters(SPEC)                  the mean of what it sees in the picture's quarters, twice as closely
     zeros:WIDTH                     no prior
     random:WIDTH[:SEED]             a meaningless vector per image
+    oracle:WHAT[:WIDTH]             numbers of the clean picture (see `priors.oracle`), for studies alone
 
 Model files hold the small priors of ours (`EMBEDDED_PRIORS`) themselves.
 """
@@ -27,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 from torch import Tensor
 
 from pellucid.diagnosis import DiagnosisPrior, diagnosis_prior
@@ -47,6 +49,7 @@ from pellucid.priors.degradation_encoder import degradation_encoder
 from pellucid.priors.dinov2 import DEFAULT_DINOV2, dinov2
 from pellucid.priors.imagenet import mobilenet_v2, squeezenet1_0
 from pellucid.priors.joined import Joined
+from pellucid.priors.oracle import TOLD, Oracle
 from pellucid.priors.quarters import Quarters
 from pellucid.priors.snr import SnrPrior
 from pellucid.priors.stable_diffusion import DEFAULT_STABLE_DIFFUSION, stable_diffusion
@@ -60,6 +63,7 @@ __all__ = [
     "embedded_prior",
     "find_prior",
     "network_in",
+    "prior_and_weights",
 ]
 
 File = str | Path
@@ -165,6 +169,18 @@ def _zeros(argument: str, weights: File | None) -> Prior:
     return Zeros(width)
 
 
+def _oracle(argument: str, weights: File | None) -> Prior:
+    what, colon, width = argument.partition(":")
+    if what not in TOLD:
+        raise SettingsError(f"malformed prior: {unknown_name('oracle', what, TOLD)}")
+    if colon and not _is_number(width):
+        raise SettingsError(f"malformed prior: expected oracle:{what}:WIDTH, got {width!r} after the colon")
+    try:
+        return Oracle(what, int(width) if colon else None)
+    except ValueError as error:
+        raise SettingsError(f"malformed prior: {error}") from None
+
+
 PRIORS: Mapping[str, Builder] = {
     "blip2": _blip2,
     "clip": _clip,
@@ -173,6 +189,7 @@ PRIORS: Mapping[str, Builder] = {
     "dinov2": _dinov2,
     "joined": partial(_malformed, "joined"),
     "mobilenet_v2": _mobilenet_v2,
+    "oracle": _oracle,
     "quarters": partial(_malformed, "quarters"),
     "random": _random,
     "restorer": _restorer,
@@ -206,6 +223,27 @@ def find_prior(spec: str, *, weights: Weights = None) -> Prior:
         if name not in PRIORS:
             raise SettingsError(unknown_name("prior", name, PRIORS))
     return _build(spec, _assigned(spec, leaves, weights))
+
+
+def prior_and_weights(text: str) -> tuple[str, str | dict[str, str] | None]:
+    """A prior's spec and what its weights are from, as the command line has them.
+
+    Args:
+        text: `SPEC`, `SPEC=FILE`, or where several priors read a file, `SPEC={SPEC: FILE, SPEC: FILE}`.
+
+    Raises:
+        SettingsError: the braces do not hold files by specs.
+    """
+    name, _, given = text.partition("=")
+    if not given.startswith("{"):
+        return name, given or None
+    try:
+        files = yaml.safe_load(given)
+    except yaml.YAMLError:
+        files = None
+    if not isinstance(files, dict) or not all(isinstance(file, str) for file in files.values()):
+        raise SettingsError(f"--prior {text!r}: expected SPEC={{SPEC: FILE, SPEC: FILE}} after several priors")
+    return name, {str(key): file for key, file in files.items()}
 
 
 def network_in(header: Header, tensors: Mapping[str, Tensor], path: Path) -> Network:

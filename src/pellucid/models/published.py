@@ -11,7 +11,31 @@ import torch
 from torch import Tensor
 
 from pellucid.models.tables import build_network
-from pellucid.networks import aod_net, dncnn, iat, pairlie, prenet, promptir, restormer, ruas, sci, zero_dce
+from pellucid.networks import (
+    aod_net,
+    dncnn,
+    drsformer,
+    drunet,
+    ffdnet,
+    grid_dehaze_net,
+    iat,
+    llformer,
+    maxim,
+    mprnet,
+    nafnet,
+    pairlie,
+    prenet,
+    promptir,
+    restormer,
+    ruas,
+    sci,
+    sfnet,
+    snr_aware,
+    swinir,
+    uformer,
+    uretinex_net,
+    zero_dce,
+)
 from pellucid.networks.published import Published, Weights
 
 __all__ = ["PUBLISHED", "recognise"]
@@ -21,8 +45,21 @@ LIGHTNING = "net."
 
 PUBLISHED: Mapping[str, Published] = {
     "aod_net": aod_net.PUBLISHED,
+    "uretinex_net": uretinex_net.PUBLISHED,
+    "uformer": uformer.PUBLISHED,
+    "swinir": swinir.PUBLISHED,
+    "snr_aware": snr_aware.PUBLISHED,
+    "sfnet": sfnet.PUBLISHED,
+    "nafnet": nafnet.PUBLISHED,
+    "mprnet": mprnet.PUBLISHED,
+    "llformer": llformer.PUBLISHED,
+    "grid_dehaze_net": grid_dehaze_net.PUBLISHED,
+    "ffdnet": ffdnet.PUBLISHED,
+    "drunet": drunet.PUBLISHED,
+    "drsformer": drsformer.PUBLISHED,
     "dncnn": dncnn.PUBLISHED,
     "iat": iat.PUBLISHED,
+    "maxim": maxim.PUBLISHED,
     "pairlie": pairlie.PUBLISHED,
     "prenet": prenet.PUBLISHED,
     "promptir": promptir.PUBLISHED,

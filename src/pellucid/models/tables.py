@@ -5,27 +5,42 @@ from typing import Any
 
 from torch import nn
 
+from pellucid.diffusion.network import Generative
 from pellucid.errors import PellucidError, SettingsError, one_line, unknown_name
 from pellucid.networks import (
     IAT,
+    MAXIM,
     RUAS,
     SCI,
     AODNet,
     Deconvolution,
     DnCNN,
+    DRSformer,
+    DRUNet,
     Experts,
     External,
+    FFDNet,
+    GridDehazeNet,
     Identity,
+    LLFormer,
+    MPRNet,
     NAFNet,
     Network,
     PairLIE,
     PReNet,
     PromptIR,
     Restormer,
+    Results,
+    SFNet,
+    SNRAware,
+    SwinIR,
+    Uformer,
     UNet,
+    Upscaler,
+    URetinexNet,
     ZeroDCE,
 )
-from pellucid.refinement import PTGRM, FeatureRefinement
+from pellucid.refinement import PTGRM, ColourMatrix, FeatureRefinement
 
 __all__ = ["NETWORKS", "REFINEMENTS", "build_network", "module_within", "network_name"]
 
@@ -58,29 +73,45 @@ def _experts(experts: Sequence[Mapping[str, Any]], prior_width: int = 64, hidden
 
 NETWORKS: Mapping[str, Callable[..., Network]] = {
     "aod_net": AODNet,
+    "uretinex_net": URetinexNet,
+    "uformer": Uformer,
+    "swinir": SwinIR,
+    "snr_aware": SNRAware,
+    "sfnet": SFNet,
+    "mprnet": MPRNet,
+    "llformer": LLFormer,
+    "grid_dehaze_net": GridDehazeNet,
+    "ffdnet": FFDNet,
+    "drunet": DRUNet,
+    "drsformer": DRSformer,
     "deconvolution": Deconvolution,
     "dncnn": DnCNN,
     "experts": _experts,
     "external": External,
+    "generative": Generative,
     "iat": IAT,
     "identity": Identity,
+    "maxim": MAXIM,
     "nafnet": NAFNet,
     "pairlie": PairLIE,
     "prenet": PReNet,
     "promptir": PromptIR,
     "restormer": Restormer,
+    "results": Results,
     "ruas": RUAS,
     "sci": SCI,
     "unet": UNet,
+    "upscaler": Upscaler,
     "zero_dce": ZeroDCE,
 }
 """F: what builds each network, given its settings."""
 
 REFINEMENTS: Mapping[str, Callable[..., nn.Module]] = {
+    "colour-matrix": ColourMatrix,
     "ptgrm": PTGRM,
     "ptgrm-features": FeatureRefinement,
 }
-"""R: the refinement of an image, and that of a network's features."""
+"""R: the refinement of an image, the humblest one that it must beat, and that of a network's features."""
 
 
 def build_network(name: str, settings: Mapping[str, Any] | None = None) -> Network:

@@ -37,10 +37,14 @@ class Contract:
     Attributes:
         multiple: what the sides of its input must divide by, in pixels; whoever calls it pads.
         scale: output sides over input sides.
+        scales: for a network that can be told by how much (`Guidance.scale`): all that it can, `scale` being what it
+            does when it is told nothing; empty for others.
         channels: of its input: 3 for colour; 1 for a network of planes, which restores each channel of a colour image
             on its own; 6 for the two views of a dual-pixel sensor, of which it makes one image.
         vector: the length of the prior's vector that it must be told; None where it needs none.
         words: whether it can be told in words what is wanted.
+        numbers: what it can be told in numbers, by name: `sigma`, the standard deviation of the noise on the scale
+            0..255; `ratio`, by how much light is to grow. What is not told, it estimates or has by its settings.
         looks: whether it finds something out by itself from the whole picture.
         samples: whether it restores in many steps from noise (`SamplingNetwork`).
         experts: whether it asks networks within it, as the prior's vector says (`networks.Experts`).
@@ -48,9 +52,11 @@ class Contract:
 
     multiple: int = 1
     scale: int = 1
+    scales: tuple[int, ...] = ()
     channels: int = 3
     vector: int | None = None
     words: bool = False
+    numbers: tuple[str, ...] = ()
     looks: bool = False
     samples: bool = False
     experts: bool = False
@@ -104,7 +110,7 @@ class Network(nn.Module):
 
     def restore(self, tile: Tensor, guidance: Guidance) -> Tensor:
         """Degraded (B, channels, h, w), sides divisible by `contract.multiple`, to restored, sides times
-        `contract.scale`.
+        `contract.scale`, or the guidance's where the network has several.
 
         What the guidance does not say, the network takes from the tile, as if it were the whole picture.
         """

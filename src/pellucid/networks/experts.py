@@ -60,6 +60,7 @@ class Experts(Network):
             multiple=math.lcm(*(one.multiple for one in contracts)),
             vector=prior_width,
             looks=any(one.looks for one in contracts),
+            numbers=tuple(dict.fromkeys(name for one in contracts for name in one.numbers)),
             experts=True,
         )
         self.experts = nn.ModuleList(networks)
@@ -113,7 +114,7 @@ class Experts(Network):
             ModelError: the prior's vectors (B, prior_width) are not known.
         """
         believed = self._weights(known).any(0).tolist()
-        asked = Guidance(words=known.words, seed=known.seed, grid=known.grid)
+        asked = Guidance(words=known.words, seed=known.seed, grid=known.grid, told=known.told)
         found = {
             str(number): expert.look(image, asked, cut=cut)
             for number, expert in enumerate(self._experts())

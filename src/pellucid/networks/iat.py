@@ -8,6 +8,7 @@ from pellucid.guidance import NOTHING, Guidance
 from pellucid.networks.autocast import without_autocast
 from pellucid.networks.contract import Contract, Network
 from pellucid.networks.published import Published, count
+from pellucid.scratch import reduced
 
 __all__ = ["IAT"]
 
@@ -167,6 +168,7 @@ class IAT(Network):
 
         A picture that is not cut shows them to `restore` itself.
         """
+        image = reduced(image).to(self.global_branch.exponent.device)
         return known.knowing(own=self._of_whole(image)) if cut else known
 
     def _of_whole(self, image: Tensor) -> dict[str, Tensor]:

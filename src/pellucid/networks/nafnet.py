@@ -6,12 +6,15 @@ LayerNorm, a gate that multiplies the two halves of the channels (SimpleGate), c
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from pellucid.guidance import Guidance
 from pellucid.networks.contract import Contract, Network
+from pellucid.networks.local_mean import local_mean
+from pellucid.networks.published import Published, Weights, count
 
 __all__ = ["NAFNet"]
 
@@ -39,10 +42,17 @@ def _gate(features: Tensor) -> Tensor:
 
 
 class NAFBlock(nn.Module):
-    """Spatial mixing by a gated depthwise convolution with channel attention, then a gated pointwise network."""
+    """Spatial mixing by a gated depthwise convolution with channel attention, then a gated pointwise network.
 
-    def __init__(self, width: int) -> None:
+    Args:
+        width: channels.
+        window: side, in places, of the window around each place that the channel attention pools, where the map is
+            larger; None pools the whole map.
+    """
+
+    def __init__(self, width: int, window: int | None = None) -> None:
         super().__init__()
+        self.window = window
         self.norm_space = ChannelNorm(width)
         self.expand_space = nn.Conv2d(width, 2 * width, 1)
         self.depthwise = nn.Conv2d(2 * width, 2 * width, 3, padding=1, groups=2 * width)
@@ -58,18 +68,28 @@ class NAFBlock(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """(B, width, h, w) in and out."""
         mixed = _gate(self.depthwise(self.expand_space(self.norm_space(features))))
-        mixed = mixed * self.attention(mixed.mean((2, 3), keepdim=True))
+        mixed = mixed * self.attention(self._pooled(mixed))
         features = features + self.project_space(mixed) * self.scale_space
         mixed = self.project_channels(_gate(self.expand_channels(self.norm_channels(features))))
         result: Tensor = features + mixed * self.scale_channels
         return result
+
+    def _pooled(self, features: Tensor) -> Tensor:
+        """Means of the map, or of windows of it; in training of the map, which then is a crop of that size."""
+        window = self.window
+        if window is None or self.training or window >= max(features.shape[2:]):
+            return features.mean((2, 3), keepdim=True)
+        return local_mean(features, window, window)
 
 
 class NAFNet(Network):
     """Degraded image in, restored image out: (B, 3, H, W); H and W divisible by `multiple`.
 
     The channel attention pools the whole input: on tiles it sees the tile only, so a tiled result is close to the
-    untiled one rather than equal (Chu et al., arXiv 2112.04491, measure that gap).
+    untiled one rather than equal. With `window` it pools, in evaluation, windows about as large as the crops that it
+    has learnt from (Chu et al., arXiv 2112.04491), as the published networks for GoPro and REDS do.
+
+    Published parameters: SIDD 29,159,715 (width 32) and 115,982,915 (64); GoPro 17,111,907 and 67,888,835.
 
     Args:
         width: channels at the finest scale; they double with each halving of the sides.
@@ -77,6 +97,8 @@ class NAFNet(Network):
         middle_blocks: blocks at the coarsest scale.
         decoder_blocks: blocks at each scale on the way up, coarsest first.
         channels: colour channels of the image.
+        window: side in pixels of what the channel attention pools; None is the whole. The authors take 384 for networks
+            that have learnt from crops of 256.
     """
 
     def __init__(
@@ -86,10 +108,14 @@ class NAFNet(Network):
         middle_blocks: int = 12,
         decoder_blocks: Sequence[int] = (2, 2, 2, 2),
         channels: int = 3,
+        window: int | None = None,
     ) -> None:
         super().__init__()
-        if len(encoder_blocks) != len(decoder_blocks):
+        scales = len(encoder_blocks)
+        if scales != len(decoder_blocks):
             raise ValueError("encoder_blocks and decoder_blocks need one entry per scale each")
+        if window is not None and window < 2**scales:
+            raise ValueError(f"window must be {2**scales} pixels at least, one place at the coarsest; got {window}")
         self.settings = {
             "width": width,
             "encoder_blocks": list(encoder_blocks),
@@ -97,16 +123,23 @@ class NAFNet(Network):
             "decoder_blocks": list(decoder_blocks),
             "channels": channels,
         }
-        self.contract = Contract(multiple=2 ** len(encoder_blocks), channels=channels)
-        widths = [width * 2**level for level in range(len(encoder_blocks))]
+        if window is not None:
+            self.settings["window"] = window
+        self.contract = Contract(multiple=2**scales, channels=channels)
+        widths = [width * 2**level for level in range(scales)]
+
+        def stage(level: int, count: int) -> nn.Sequential:
+            places = None if window is None else window // 2**level
+            return nn.Sequential(*(NAFBlock(width * 2**level, places) for _ in range(count)))
+
         self.intro = nn.Conv2d(channels, width, 3, padding=1)
-        self.encoders = nn.ModuleList(_stage(w, n) for w, n in zip(widths, encoder_blocks, strict=True))
+        self.encoders = nn.ModuleList(stage(level, count) for level, count in enumerate(encoder_blocks))
         self.downsamples = nn.ModuleList(nn.Conv2d(w, 2 * w, 2, stride=2) for w in widths)
-        self.middle = _stage(widths[-1] * 2 if widths else width, middle_blocks)
+        self.middle = stage(scales, middle_blocks)
         self.upsamples = nn.ModuleList(
             nn.Sequential(nn.Conv2d(2 * w, 4 * w, 1, bias=False), nn.PixelShuffle(2)) for w in reversed(widths)
         )
-        self.decoders = nn.ModuleList(_stage(w, n) for w, n in zip(reversed(widths), decoder_blocks, strict=True))
+        self.decoders = nn.ModuleList(stage(scales - 1 - number, count) for number, count in enumerate(decoder_blocks))
         self.ending = nn.Conv2d(width, channels, 3, padding=1)
 
     @classmethod
@@ -129,5 +162,40 @@ class NAFNet(Network):
         return restored
 
 
-def _stage(width: int, count: int) -> nn.Sequential:
-    return nn.Sequential(*(NAFBlock(width) for _ in range(count)))
+def _settings(weights: Weights) -> dict[str, Any]:
+    def blocks(part: str) -> list[int]:
+        stages = count(weights, rf"{part}\.\d+\.0\.beta")
+        return [count(weights, rf"{part}\.{number}\.\d+\.beta") for number in range(stages)]
+
+    found: dict[str, Any] = {
+        "width": weights["intro.weight"].shape[0],
+        "encoder_blocks": blocks("encoders"),
+        "middle_blocks": count(weights, r"middle_blks\.\d+\.beta"),
+        "decoder_blocks": blocks("decoders"),
+        "channels": weights["intro.weight"].shape[1],
+    }
+    # Those of 1, 1, 1, 28 blocks, for motion blur, are published with windows; those for noise, of 2, 2, 4, 8, without.
+    return found | ({"window": 384} if found["encoder_blocks"] == [1, 1, 1, 28] else {})
+
+
+PUBLISHED = Published(
+    task="",  # one set of weights for each of several
+    marks=("intro.weight", "ending.weight", "middle_blks.0.beta"),
+    settings=_settings,
+    names=(
+        (r"^downs\.", "downsamples."),
+        (r"^ups\.", "upsamples."),
+        (r"^middle_blks", "middle"),
+        (r"\.norm1\.", ".norm_space."),
+        (r"\.conv1\.", ".expand_space."),
+        (r"\.conv2\.", ".depthwise."),
+        (r"\.sca\.1\.", ".attention."),
+        (r"\.conv3\.", ".project_space."),
+        (r"\.beta$", ".scale_space"),
+        (r"\.norm2\.", ".norm_channels."),
+        (r"\.conv4\.", ".expand_channels."),
+        (r"\.conv5\.", ".project_channels."),
+        (r"\.gamma$", ".scale_channels"),
+    ),
+    single=r".*\.(?:beta|gamma)$",
+)

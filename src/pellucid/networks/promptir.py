@@ -25,6 +25,7 @@ from pellucid.networks.restormer import (
     restormer_settings,
     upsample,
 )
+from pellucid.scratch import reduced
 
 __all__ = ["PromptBlock", "PromptGeneration", "PromptIR"]
 
@@ -219,7 +220,7 @@ class PromptIR(Restormer):
         """
         if not cut or not self.prompts:
             return known
-        weights = self.prompt_weights(image)
+        weights = self.prompt_weights(reduced(image).to(next(self.parameters()).device))
         # By picture, and within it by colour where the network knows one channel.
         of_pictures = (found.reshape(len(image), -1, found.shape[1]) for found in weights)
         return known.knowing(own={f"weights {scale}": found for scale, found in enumerate(of_pictures)})

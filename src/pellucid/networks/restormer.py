@@ -19,7 +19,7 @@ from pellucid.networks.autocast import without_autocast
 from pellucid.networks.contract import Contract, Network
 from pellucid.networks.published import Names, Published, Weights, count, numbered, upwards
 
-__all__ = ["RESTORMER_NAMES", "Restormer", "TransposedAttentionBlock", "restormer_settings", "upsample"]
+__all__ = ["RESTORMER_NAMES", "Restormer", "TransposedAttentionBlock", "expansion_of", "restormer_settings", "upsample"]
 
 
 class VarianceNorm(nn.Module):
@@ -127,7 +127,10 @@ class TransposedAttentionBlock(nn.Module):
 class Restormer(Network):
     """Degraded image in, restored image out: (B, channels, H, W), any range; H and W divisible by `multiple`.
 
-    A network for one channel (the published grey denoisers) restores each channel of a colour image on its own.
+    A network for one channel (the published grey denoisers) restores each channel of a colour image on its own. One for
+    six makes one image (B, 3, H, W) of the two views of a dual-pixel sensor; it gives the image itself, for which of
+    the views would it add to? Published parameters: 26,126,644 for rain, motion and defocus, 26,132,548 for dual
+    pixels; without biases of the norms, for noise, 26,111,668 in colour and 26,109,076 in grey.
 
     The attention of every block is a statistic of the whole input: on tiles it sees the tile only, so a tiled result is
     close to the untiled one rather than equal.
@@ -143,7 +146,7 @@ class Restormer(Network):
         bias: whether the blocks' convolutions, the 1x1 ones and the last have biases.
         norm_bias: whether normalisations subtract the mean and have offsets; the published Gaussian denoisers do
             without.
-        channels: colour channels of the image.
+        channels: of the input: 3 colours, 1, or 6 of two views.
     """
 
     def __init__(
@@ -204,7 +207,8 @@ class Restormer(Network):
         self.decoders = nn.ModuleList(stage(*each) for each in reversed(upper[1:]))
         self.decoders.append(stage(2 * width, heads[0], blocks[0]))
         self.refinement = stage(2 * width, heads[0], refinement_blocks)
-        self.tail = nn.Conv2d(2 * width, channels, 3, padding=1, bias=bias)
+        self.tail = nn.Conv2d(2 * width, 3 if channels == 6 else channels, 3, padding=1, bias=bias)
+        self.views = nn.Conv2d(width, 2 * width, 1, bias=bias) if channels == 6 else None
 
     @classmethod
     def tiny(cls) -> "Restormer":
@@ -212,15 +216,19 @@ class Restormer(Network):
         return cls(width=4, blocks=(1, 1, 1, 1), refinement_blocks=1, heads=(1, 1, 2, 2))
 
     def restore(self, tile: Tensor, guidance: Guidance) -> Tensor:
-        """Returns degraded + the predicted correction."""
+        """Returns degraded + the predicted correction; of two views, one image."""
         return self._restored(tile, lambda _scale, features: features)
 
     def _restored(self, degraded: Tensor, between: Callable[[int, Tensor], Tensor]) -> Tensor:
         """The restored image, where what enters the decoder's `n`-th scale, coarsest first, first goes through
         `between`."""
-        features, skips = self._encode(self._planes(degraded))
+        planes = self._planes(degraded)
+        features, skips = self._encode(planes)
         for scale in range(len(self.upsamples)):
             features = self._decode(scale, between(scale, features), skips)
+        if self.views is not None:
+            image: Tensor = self.tail(self.refinement(features) + self.views(self.embed(planes)))
+            return image
         restored: Tensor = degraded + self.tail(self.refinement(features)).reshape(degraded.shape)
         return restored
 
@@ -265,17 +273,23 @@ def restormer_settings(weights: Weights) -> dict[str, Any]:
         "blocks": [count(weights, rf"{stage}\.\d+\.attn\.temperature") for stage in stages],
         "refinement_blocks": count(weights, r"refinement\.\d+\.attn\.temperature"),
         "heads": [weights[f"{stage}.0.attn.temperature"].shape[0] for stage in stages],
-        "expansion": _expansion(weights),
+        "expansion": expansion_of(weights),
         "bias": "output.bias" in weights,
         "norm_bias": "encoder_level1.0.norm1.body.bias" in weights,
         "channels": weights["patch_embed.proj.weight"].shape[1],
     }
 
 
-def _expansion(weights: Weights) -> float:
-    """The roundest number by which every block's channels, times it and rounded down, are its hidden ones."""
+def expansion_of(weights: Weights, branches: int = 1) -> float:
+    """The roundest number by which every block's channels, times it and rounded down, are its hidden ones.
+
+    Args:
+        weights: by the authors' keys.
+        branches: of so many hidden channels that the last layer of a feed-forward network joins.
+    """
     shapes = [value.shape for key, value in weights.items() if key.endswith("ffn.project_out.weight")]
-    low, high = max(hidden / width for width, hidden, *_ in shapes), min((h + 1) / w for w, h, *_ in shapes)
+    sizes = [(width, hidden // branches) for width, hidden, *_ in shapes]
+    low, high = max(hidden / width for width, hidden in sizes), min((h + 1) / w for w, h in sizes)
     candidates = (math.ceil(low * 10.0**digits) / 10.0**digits for digits in range(8))
     return next(number for number in candidates if low <= number < high)
 
@@ -289,6 +303,7 @@ RESTORMER_NAMES: Names = (
     (r"^reduce_chan_level(\d)", upwards("joins.{}", 3)),
     (r"^decoder_level(\d)", upwards("decoders.{}", 3)),
     (r"^output", "tail"),
+    (r"^skip_conv", "views"),
     (r"norm1\.body", "attention_norm"),
     (r"norm2\.body", "gate_norm"),
     (r"attn\.temperature", "temperature"),

@@ -123,6 +123,10 @@ class UNet(Network):
         return self._restored(pad_around(tile, self.margin))[:, :, rows, columns]
 
     def _restored(self, degraded: Tensor) -> Tensor:
+        return degraded[:, : self.channels] + self._predicted(degraded)
+
+    def _predicted(self, degraded: Tensor) -> Tensor:
+        """What the last convolution gives, (B, channels, H, W)."""
         features = self.head(degraded)
         skips: list[Tensor] = []
         for encode, downsample in zip(self.encoders, self.downsamples, strict=False):
@@ -132,8 +136,8 @@ class UNet(Network):
         features = self.encoders[-1](features)
         for upsample, decode in zip(reversed(self.upsamples), reversed(self.decoders), strict=True):
             features = decode(upsample(features) + skips.pop())
-        restored: Tensor = degraded[:, : self.channels] + self.tail(features)
-        return restored
+        predicted: Tensor = self.tail(features)
+        return predicted
 
 
 def _stage(width: int, count: int, bias: bool) -> nn.Sequential:

@@ -15,6 +15,7 @@ from pellucid.priors.degradation_encoder import DegradationEncoder
 from pellucid.priors.dinov2 import Dinov2Prior
 from pellucid.priors.features import ModuleFeatures
 from pellucid.priors.joined import Joined
+from pellucid.priors.oracle import TOLD, Oracle, shown
 from pellucid.priors.quarters import Quarters
 from pellucid.priors.snr import SnrPrior, snr_map
 from pellucid.priors.stable_diffusion import StableDiffusionPrior
@@ -23,6 +24,7 @@ from pellucid.priors.student import Student
 
 __all__ = [
     "STATISTICS",
+    "TOLD",
     "Blip2Prior",
     "Cached",
     "ClassifierPrior",
@@ -32,6 +34,7 @@ __all__ = [
     "FrozenPrior",
     "Joined",
     "ModuleFeatures",
+    "Oracle",
     "Prior",
     "Quarters",
     "RandomVectors",
@@ -43,6 +46,7 @@ __all__ = [
     "Zeros",
     "feature_maps",
     "image_statistics",
+    "shown",
     "snr_map",
     "unit_rms",
     "whole_view",

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pellucid.errors import ModelError
+from pellucid.scratch import on_disk, pooled
 
 __all__ = ["FrozenPrior", "Normalise", "Prior", "check_image", "feature_maps", "unit_rms", "whole_view"]
 
@@ -146,9 +147,10 @@ def whole_view(image: Tensor, size: tuple[int, int]) -> Tensor:
     Raises ValueError when `image` is not (B, 3, H, W).
     """
     check_image(image)
-    image = image.float().clamp(0, 1)
     sides = (min(image.shape[2], MAX_SHRINK * size[0]), min(image.shape[3], MAX_SHRINK * size[1]))
-    if sides != image.shape[2:]:
-        image = F.adaptive_avg_pool2d(image, sides)
+    if sides == image.shape[2:] and not on_disk(image):
+        image = image.float().clamp(0, 1)
+    else:
+        image = pooled(image, sides, lambda part: part.float().clamp(0, 1))
     # The bicubic filter overshoots at edges, hence the second clamp.
     return F.interpolate(image, size=size, mode="bicubic", align_corners=False, antialias=True).clamp(0, 1)

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from pellucid.images.jpeg_blocks import JPEG_BLOCK
 from pellucid.images.luma import LUMA
 from pellucid.priors.contract import FrozenPrior, check_image, unit_rms
+from pellucid.scratch import mapped
 
 __all__ = ["STATISTICS", "Statistics", "image_statistics", "luma_of", "scaled_vector"]
 
@@ -118,7 +119,7 @@ def luma_of(image: Tensor) -> Tensor:
     """
     check_image(image)
     weights = torch.tensor(LUMA, device=image.device).view(1, 3, 1, 1)
-    return (image.float().clamp(0, 1) * weights).sum(1, keepdim=True)
+    return mapped(lambda part: (part.float().clamp(0, 1) * weights).sum(1, keepdim=True), image)
 
 
 def _quantiles(planes: Tensor, parts: tuple[float, ...]) -> Tensor:

@@ -8,16 +8,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pellucid.refinement.guidance import SLOPE, GuidedConvolution
+from pellucid.refinement.guidance import SLOPE, GuidedConvolution, even
 
 __all__ = ["ChannelAttention", "KernelPredictor", "SpatialAttention", "convolve_per_location"]
 
 
 class ChannelAttention(nn.Module):
-    """R_c of equation (4): a weight for every channel; `prior` says whether T_c(g) has a say in it."""
+    """R_c of equation (4): a weight for every channel.
 
-    def __init__(self, width: int, *, prior: bool = True) -> None:
+    `prior` says whether T_c(g) has a say in it; `bounded` is as in `RangeMap`.
+    """
+
+    def __init__(self, width: int, *, prior: bool = True, bounded: bool = False) -> None:
         super().__init__()
+        self.bounded = bounded
         self.hidden = nn.Linear(width + 4 * width * prior, width, bias=False)
         self.out = nn.Linear(width, width, bias=False)
 
@@ -25,7 +29,7 @@ class ChannelAttention(nn.Module):
         """Pooled features (B, width) and T_c(g) (B, 4 width), or None, to M_c (B, width) in (0, 1)."""
         known = pooled if prior is None else torch.cat([pooled, prior], 1)
         hidden = F.leaky_relu(self.hidden(known), SLOPE)
-        return torch.sigmoid(self.out(hidden))
+        return torch.sigmoid(self.out(even(hidden) if self.bounded else hidden))
 
 
 class KernelPredictor(nn.Module):
@@ -45,11 +49,16 @@ class KernelPredictor(nn.Module):
 class SpatialAttention(nn.Module):
     """Equations (5) and (6): per-location kernels filter the features, and R_o turns the result into one mask.
 
-    `prior` and `position` say whether T_c(g) and S_c have a say in the kernels.
+    `prior` and `position` say whether T_c(g) and S_c have a say in the kernels. `bounded` divides each kernel by one
+    more than the sum of its absolute taps, so that filtering never enlarges the features, and scales what R_o sees as
+    in `RangeMap`.
     """
 
-    def __init__(self, width: int, kernel: int, *, prior: bool = True, position: bool = True) -> None:
+    def __init__(
+        self, width: int, kernel: int, *, prior: bool = True, position: bool = True, bounded: bool = False
+    ) -> None:
         super().__init__()
+        self.bounded, self.taps = bounded, kernel**2
         self.kernels = KernelPredictor(width, kernel, prior=prior, position=position)
         self.out = nn.Conv2d(width, 1, 3, padding=1, bias=False)
         self.reach = 3 + kernel // 2
@@ -57,8 +66,12 @@ class SpatialAttention(nn.Module):
 
     def forward(self, features: Tensor, prior: Tensor | None, position: Tensor | None) -> Tensor:
         """As the kernel predictor takes them, to M_s (B, 1, h, w) in (0, 1)."""
-        filtered = convolve_per_location(features, self.kernels(features, prior, position))
-        return torch.sigmoid(self.out(F.leaky_relu(filtered, SLOPE)))
+        kernels = self.kernels(features, prior, position)
+        if self.bounded:
+            taps = kernels.reshape(len(kernels), self.taps, -1, *kernels.shape[2:])
+            kernels = (taps / (1 + taps.abs().sum(1, keepdim=True))).flatten(1, 2)
+        hidden = F.leaky_relu(convolve_per_location(features, kernels), SLOPE)
+        return torch.sigmoid(self.out(even(hidden) if self.bounded else hidden))
 
 
 def convolve_per_location(features: Tensor, kernels: Tensor) -> Tensor:

@@ -17,8 +17,10 @@ __all__ = [
     "PriorMap",
     "PriorNorm",
     "Standardise",
+    "UnitLength",
     "centres",
     "coordinates",
+    "even",
     "spread",
 ]
 
@@ -26,13 +28,17 @@ SLOPE = 0.1
 """The slope of every LeakyReLU in R."""
 
 
-PriorNorm = Literal["none", "components", "photographs"]
+PriorNorm = Literal["none", "components", "photographs", "length"]
+
+LEAST_DEVIATION, LARGEST_DEVIATIONS = 0.1, 5.0
+"""Of the prior's numbers over the training photographs: one that hardly differs among them, measured by the median of
+all deviations, would be blown up by any other photograph, and none may lie farther out than so many deviations."""
 
 
 class Standardise(nn.Module):
     """Each of the prior's numbers less its mean over the training photographs, in units of its deviation there.
 
-    Until it has `learn`t them it changes nothing.
+    No number becomes larger than `LARGEST_DEVIATIONS`. Until it has `learn`t them nothing is shifted or scaled.
     """
 
     mean: Tensor
@@ -46,15 +52,26 @@ class Standardise(nn.Module):
     def learn(self, vectors: Tensor) -> None:
         """From the prior's vectors (N, prior_width) of training photographs, N of two or more.
 
-        A number that is the same in all of them tells nothing, and keeps its unit.
+        A number that is the same in all of them tells nothing, and keeps its unit; no deviation counts as smaller than
+        `LEAST_DEVIATION` times the median of those that differ.
         """
         deviation, mean = torch.std_mean(vectors.double(), dim=0)
+        differs = deviation > 1e-6
+        least = LEAST_DEVIATION * deviation[differs].median() if differs.any() else deviation.new_zeros(())
         self.mean.copy_(mean)
-        self.deviation.copy_(torch.where(deviation > 1e-6, deviation, 1))
+        self.deviation.copy_(torch.where(differs, deviation.clamp_min(least), 1))
 
     def forward(self, prior: Tensor) -> Tensor:
         """(..., prior_width) to the same."""
-        return (prior - self.mean) / self.deviation
+        return ((prior - self.mean) / self.deviation).clamp(-LARGEST_DEVIATIONS, LARGEST_DEVIATIONS)
+
+
+class UnitLength(nn.Module):
+    """Vectors of unit length, as the authors' code gives them to T."""
+
+    def forward(self, prior: Tensor) -> Tensor:
+        """(..., prior_width) to the same."""
+        return F.normalize(prior, dim=-1)
 
 
 class PriorMap(nn.Sequential):
@@ -65,7 +82,7 @@ class PriorMap(nn.Sequential):
         hidden: hidden width.
         width: channels of the latent.
         norm: what is done to the vector first. "none": nothing, as in the paper. "components": layer normalisation over
-            its numbers. "photographs": `Standardise`.
+            its numbers. "photographs": `Standardise`. "length": `UnitLength`.
     """
 
     def __init__(self, prior_width: int, hidden: int, width: int, *, norm: PriorNorm = "none") -> None:
@@ -74,6 +91,8 @@ class PriorMap(nn.Sequential):
             first = [nn.LayerNorm(prior_width)]
         elif norm == "photographs":
             first = [Standardise(prior_width)]
+        elif norm == "length":
+            first = [UnitLength()]
         super().__init__(
             *first,
             nn.Linear(prior_width, hidden, bias=False),
@@ -128,6 +147,12 @@ class GuidedConvolution(nn.Module):
         border = F.conv2d(constant, of_prior, padding=1)
         rows, columns = _thirds(height, features.device), _thirds(width, features.device)
         return near + border[:, :, rows][:, :, :, columns]
+
+
+def even(features: Tensor, eps: float = 1e-6) -> Tensor:
+    """Maps (B, C, ...) scaled so that the C values at each place have a root-mean-square of one."""
+    wide = features.float()
+    return (wide * torch.rsqrt(wide.square().mean(1, keepdim=True) + eps)).to(features.dtype)
 
 
 class Concatenation(nn.Module):

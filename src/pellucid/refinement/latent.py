@@ -58,7 +58,11 @@ class LatentSettings:
             maps, T applied at each of their places, then resized to the latent bilinearly.
         prior_norm: how the prior's numbers are normalised before T, which the paper does not. "components": by a layer
             normalisation over the numbers of one photograph. "photographs": each by its mean and deviation over the
-            training photographs (`learn_prior`); for vectors only.
+            training photographs (`learn_prior`); for vectors only. "length": to unit length, as in the authors' code.
+        bounded: whether kernels and logits are kept from growing with the features, which the paper does not do: there
+            M and M_s may end at 0 or 1 almost everywhere, and what leads to them learns no more.
+        added: whether T_m(g), through a linear map, is also added to the latent at every place: what concatenation
+            does, beside the attention. Only where `guidance` is "attention" and `range_map` "learned".
 
     Raises:
         ValueError: a value that cannot be.
@@ -75,6 +79,8 @@ class LatentSettings:
     position: bool = True
     guidance: Guidance = "attention"
     prior_norm: PriorNorm = "none"
+    bounded: bool = False
+    added: bool = False
 
     def __post_init__(self) -> None:
         for name, least in (("prior_width", 1), ("width", 1), ("prior_hidden", 1), ("kernel", 1), ("blocks", 0)):
@@ -88,9 +94,11 @@ class LatentSettings:
         for name, known in (("range_map", RangeMapKind), ("guidance", Guidance), ("prior_norm", PriorNorm)):
             if getattr(self, name) not in get_args(known):
                 raise ValueError(unknown_name(name, str(getattr(self, name)), get_args(known)))
-        for name in ("channel_attention", "spatial_attention", "position"):
+        for name in ("channel_attention", "spatial_attention", "position", "bounded", "added"):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"{name} must be true or false, got {getattr(self, name)!r}")
+        if self.added and (self.guidance != "attention" or self.range_map != "learned"):
+            raise ValueError("added: T_m(g) is there with guidance 'attention' and range_map 'learned' only")
         if self.prior_norm == "photographs" and self.guidance == "concatenated-maps":
             raise ValueError(
                 "prior_norm 'photographs' is for a prior's vector, and guidance 'concatenated-maps' takes its maps"
@@ -156,13 +164,19 @@ class LatentRefinement(nn.Module):
         learned = latent.range_map == "learned"
         self.range_prior, self.range_position = prior_map(learned), position(learned)
         if learned:
-            self.range_map = RangeMap(width, prior=guided, position=placed)
+            self.range_map = RangeMap(width, prior=guided, position=placed, bounded=latent.bounded)
+        self.shift = nn.Linear(4 * width, width, bias=False) if latent.added else None
         self.short_range = ShortRange(width)
         self.long_range = LongRange(width, latent.blocks)
         self.attention_prior, self.attention_position = prior_map(attended), position(latent.spatial_attention)
-        self.channel_attention = ChannelAttention(width, prior=guided) if latent.channel_attention else None
+        bounded = latent.bounded
+        self.channel_attention = (
+            ChannelAttention(width, prior=guided, bounded=bounded) if latent.channel_attention else None
+        )
         self.spatial_attention = (
-            SpatialAttention(width, latent.kernel, prior=guided, position=placed) if latent.spatial_attention else None
+            SpatialAttention(width, latent.kernel, prior=guided, position=placed, bounded=bounded)
+            if latent.spatial_attention
+            else None
         )
         if attended:
             branches = latent.channel_attention + latent.spatial_attention
@@ -202,7 +216,11 @@ class LatentRefinement(nn.Module):
                 f"this refinement takes the prior's {form.format(self.prior_width)}, got {tuple(feature.shape)}"
             )
         if self.guidance == "attention":
-            return latent
+            if self.shift is None:
+                return latent
+            assert self.range_prior is not None
+            shift: Tensor = self.shift(self.range_prior(feature))[:, :, None, None]
+            return latent + shift
         projected = self.concatenation.project(feature)
         if not self.takes_maps:
             return windows.map(lambda part: self.concatenation(part, projected), latent, halo=0)
@@ -244,7 +262,7 @@ class LatentRefinement(nn.Module):
         if self.channel_attention is not None:
             pixels = enhanced.shape[2] * enhanced.shape[3]
             pooled = windows.total(lambda part: part, lambda part: part.float().sum((2, 3)), enhanced, halo=0) / pixels
-            channel_weights = self.channel_attention(pooled, prior)[:, :, None, None]
+            channel_weights = self.channel_attention(pooled.to(enhanced.dtype), prior)[:, :, None, None]
 
         def attend(enhanced: Tensor, place: Tensor) -> Tensor:
             branches = []

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pellucid.networks.restormer import TransposedAttentionBlock
-from pellucid.refinement.guidance import SLOPE, GuidedConvolution
+from pellucid.refinement.guidance import SLOPE, GuidedConvolution, even
 from pellucid.refinement.windows import Windows
 
 __all__ = ["LongRange", "RangeMap", "ShortRange"]
@@ -19,11 +19,13 @@ __all__ = ["LongRange", "RangeMap", "ShortRange"]
 class RangeMap(nn.Module):
     """R_m of equation (2): where near context is to be trusted (1) and where far context (0).
 
-    `prior` and `position` say whether T_m(g) and S_m have a say in it.
+    `prior` and `position` say whether T_m(g) and S_m have a say in it. `bounded` scales the hidden channels of each
+    place to one size, so that the logits do not grow with the features.
     """
 
-    def __init__(self, width: int, *, prior: bool = True, position: bool = True) -> None:
+    def __init__(self, width: int, *, prior: bool = True, position: bool = True, bounded: bool = False) -> None:
         super().__init__()
+        self.bounded = bounded
         self.guided = GuidedConvolution(width, width, prior=prior, position=position)
         self.out = nn.Conv2d(width, 1, 3, padding=1, bias=False)
 
@@ -31,7 +33,7 @@ class RangeMap(nn.Module):
         """Features (B, width, h, w), T_m(g) (B, 4 width), S_m (B, width, h, w) to M (B, 1, h, w) in (0, 1); reach 2
         places."""
         hidden = F.leaky_relu(self.guided(features, prior, position), SLOPE)
-        return torch.sigmoid(self.out(hidden))
+        return torch.sigmoid(self.out(even(hidden) if self.bounded else hidden))
 
 
 class ShortRange(nn.Module):

@@ -2,9 +2,8 @@
 
 R has statistics of the whole image in seven places (two instance normalisations, four channel attentions, one pooling).
 Cutting the image in independent tiles would give each tile statistics of its own, and seams. Here every such statistic
-is
-first summed over all windows, and then every window is computed with it: the result is that of the whole image, to
-    rounding.
+is first summed over all windows, and then every window is computed with it: the result is that of the whole image, to
+rounding.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,6 +11,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from pellucid.scratch import on_disk, release, zeros_beside
 
 __all__ = ["Windows"]
 
@@ -21,12 +22,14 @@ class Windows:
     """A division of `height` x `width` places into windows of at most `side` x `side`; None leaves the image whole.
 
     The maps given to its methods may be finer than the places counted here, by any whole factor (4 for the image
-    itself).
+    itself). Maps that lie on the disk go through the memory of `device` window by window, and what is made of them lies
+    on the disk again.
     """
 
     height: int
     width: int
     side: int | None = None
+    device: torch.device | None = None
 
     @property
     def whole(self) -> bool:
@@ -48,8 +51,10 @@ class Windows:
             factor = part.shape[2] // (rows.stop - rows.start)
             if result is None:
                 shape = (*part.shape[:2], self.height * factor, self.width * factor)
-                result = torch.empty(shape, dtype=part.dtype, device=part.device)
+                beside = next((one for one in maps if on_disk(one)), part)
+                result = zeros_beside(beside, *shape, dtype=part.dtype)
             result[:, :, _scaled(rows, factor), _scaled(columns, factor)] = part
+            release(result)
         assert result is not None
         return result
 
@@ -86,8 +91,9 @@ class Windows:
                 cut = []
                 for whole in maps:
                     factor = whole.shape[2] // self.height
-                    cut.append(whole[:, :, _scaled(wide_rows, factor), _scaled(wide_columns, factor)])
+                    cut.append(whole[:, :, _scaled(wide_rows, factor), _scaled(wide_columns, factor)].to(self.device))
                 part = function(*cut)
+                release(*maps)
                 factor = part.shape[2] // (wide_rows.stop - wide_rows.start)
                 inner = [
                     _scaled(slice(core.start - wide.start, core.stop - wide.start), factor)

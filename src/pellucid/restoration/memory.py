@@ -1,7 +1,8 @@
 """How much memory a restoration may take, and what tile fits in it."""
 
 import os
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from pellucid.restoration.tiles import Tiles
 
 __all__ = ["available_memory", "bytes_per_pixel", "tiles_within"]
 
+CPU = torch.device("cpu")
 # Maps of the largest layer's size that are alive at once (input, output, skip, scratch), found with U-Net and NAFNet.
 LIVE_MAPS = 6
 CACHED_MAP = 25 << 20
@@ -21,14 +23,20 @@ CACHED_MAP = 25 << 20
 more in tiles beyond, where a map fills the caches; measured with 32 MiB of L3, in float32 and bfloat16."""
 SMALLEST_CACHED = 384
 """A side that is not made shorter for the caches' sake: the overlap of smaller tiles would cost more."""
+ASSUMED_CHANNELS = 64
+"""Of the largest map, at full size, of a network into which nobody can look."""
 LARGEST_TILE = 4096
 """Pixels of a side."""
 
 
-def available_memory(device: torch.device) -> int:
+def available_memory(device: torch.device = CPU) -> int:
     """Bytes to work with when nobody said: a quarter of what is free now."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0] // 4)
+    with suppress(OSError, LookupError, ValueError):
+        # Memory that only keeps what is on the disk is as good as free.
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        return int(dict(line.split(":") for line in lines)["MemAvailable"].split()[0]) * 1024 // 4
     if hasattr(os, "sysconf") and "SC_AVPHYS_PAGES" in os.sysconf_names:
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 4
     return 1 << 30
@@ -60,9 +68,11 @@ def bytes_per_pixel(network: nn.Module, device: torch.device) -> float:
 
     Of experts, of which some are asked for each picture, each is run.
     """
-    side = 16 * contract_of(network).multiple
+    multiple = contract_of(network).multiple
+    side = multiple * max(1, min(16, 128 // multiple))
     largest = 3 * side**2
-    modules = [module for module in network.modules() if not list(module.children())]
+    leaves = (module for module in network.modules() if not list(module.children()))
+    modules = [module for module in leaves if not isinstance(module, torch.jit.ScriptModule)]
     # Hooks do not run in what is compiled.
     eager = torch.compiler.set_stance("force_eager") if is_compiled(network) else nullcontext()
     with eager, in_torch(network), watched({str(number): module for number, module in enumerate(modules)}) as seen:
@@ -71,6 +81,8 @@ def bytes_per_pixel(network: nn.Module, device: torch.device) -> float:
             told = None if own.vector is None else torch.zeros(1, own.vector, device=device)
             image = torch.zeros(1, 6 if own.channels == 6 else 3, side, side, device=device)
             verbs_of(part)(image, Guidance(vector=told, seed=0))
+    if not seen:  # all that it does is one graph, whose maps nobody sees
+        return 4.0 * ASSUMED_CHANNELS
     for _, _, output in seen:
         if isinstance(output, Tensor):
             largest = max(largest, output.numel())

@@ -3,7 +3,9 @@
 Importing it loads no torch: the command line reads it for `--help`.
 """
 
+import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, Self, get_args
 
@@ -16,6 +18,11 @@ Engine = Literal["auto", "torch", "openvino", "onnx"]
 UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 SMALLEST_TILE = 64
 """Pixels of a side; smaller tiles are mostly overlap."""
+SMALLEST_MEMORY = 16 << 20
+"""Bytes; with less nothing can be done."""
+
+LARGEST_SCALE = 8
+"""By which the sides can grow."""
 
 
 @dataclass(frozen=True)
@@ -26,18 +33,30 @@ class RestoreOptions:
         strength: 0 gives the degraded picture back, 1 the restored one; between them it mixes. Networks that enlarge
             take 1 only.
         tile: side of a tile in pixels; None takes the largest that fits the memory; 0 never cuts.
-        memory: bytes, or a text such as "1GB", for intermediate maps, beside the picture itself and a few copies of it;
-            None takes a quarter of what is free.
+        memory: bytes, or a text such as "1GB", for intermediate maps, and for a picture with the copies that are made
+            of it: one that needs more lies on the disk meanwhile. None takes a quarter of what is free.
         device: "auto" (a GPU where there is one), "cpu", "cuda", "cuda:1", "mps".
         precision: "float32"; "bfloat16"; "int8", where the model has been calibrated for it, by the engines openvino
             and onnx; or "auto": what the device is faster with, and 8 bits only where the picture's noise hides it.
         engine: "torch", "openvino", "onnx"; or "auto" for openvino where it is installed and has this model's graphs,
             else torch.
+        scale: by how much the sides grow, above 1 and up to 8; None leaves the size to the model: most keep it. A model
+            that keeps the size restores first, and the embedded `upscale` then enlarges.
+        orientations: the mean of what the network makes of all eight orientations of the picture: a little better, and
+            eight times as slow. For models that are one network and look at nothing but the picture.
         passes: how often at most a model of experts restores a picture; None takes what its file says.
         always: restore also those pictures that the model's file says to leave alone.
         only: kinds of degradations, or a text with commas between them: a model of experts restores these alone, and
             without asking whether they are there.
         skip: kinds of degradations that a model of experts leaves alone.
+        tell: numbers for networks that can be told them (`Contract.numbers`), by name: `sigma`, how much noise there
+            is, on the scale 0..255; `ratio`, by how much light is to grow. Or texts such as "sigma=25".
+        prompt: what a model that samples is asked to do (`diffusion.prompts`), or that and some controls in short
+            (`sr60-up4-cfg11`); None asks for everything.
+        seed: of what a model that samples draws.
+        control: controls of a model that samples, by name (`diffusion.controls.Controls`), or texts such as `steps=20`.
+        region: places that a prompt names: the file of a mask, or left,top,right,bottom in pixels.
+        strength_map: the file of a picture whose brightness says how much of the prompt's amounts is asked for where.
 
     Raises:
         SettingsError: an option that cannot be.
@@ -60,6 +79,17 @@ class RestoreOptions:
     engine: Engine = field(
         default="auto",
         metadata={"help": "auto, torch, openvino or onnx; auto takes OpenVINO once it has been used with this model."},
+    )
+    scale: float | None = field(
+        default=None,
+        metadata={
+            "help": "Enlarge the sides by this, above 1 and up to 8, as in 4 or 2.5; the model is then `upscale`, "
+            "unless --model says another, which restores before that.",
+        },
+    )
+    orientations: bool = field(
+        default=False,
+        metadata={"help": "The mean over all eight orientations: a little better, eight times as slow."},
     )
     passes: int | None = field(
         default=None,
@@ -86,6 +116,42 @@ class RestoreOptions:
         default=(),
         metadata={"help": "Leave these kinds of degradations alone, as in low-light,haze.", "metavar": "KINDS"},
     )
+    prompt: str | None = field(
+        default=None,
+        metadata={
+            "help": 'What a model that samples is to do, as in "denoise 20, deblur 2px @face"; the default asks for '
+            "everything."
+        },
+    )
+    seed: int = field(default=0, metadata={"help": "Of what a model that samples draws.", "min": 0})
+    control: Mapping[str, Any] = field(
+        default_factory=dict,
+        metadata={
+            "help": "How a model that samples does it, as in steps=20; again for more. docs/generate.md says what "
+            "there is.",
+            "metavar": "NAME=VALUE",
+        },
+    )
+    region: Mapping[str, str] = field(
+        default_factory=dict,
+        metadata={
+            "help": "A place that the prompt names, as in face=mask.png or face=10,20,110,140 (left,top,right,bottom).",
+            "metavar": "NAME=PLACE",
+        },
+    )
+    strength_map: str | None = field(
+        default=None,
+        metadata={"help": "A picture, bright where all of the prompt's amounts are asked for.", "metavar": "FILE"},
+    )
+
+    tell: Mapping[str, float] = field(
+        default_factory=dict,
+        metadata={
+            "help": "Tell the network a number that it can use, as in sigma=25 (its noise) or ratio=5 (its light); "
+            "what is not told is estimated, or the network's own.",
+            "metavar": "NAME=NUMBER",
+        },
+    )
 
     def __post_init__(self) -> None:
         if isinstance(self.strength, bool) or not isinstance(self.strength, int | float) or not 0 <= self.strength <= 1:
@@ -98,10 +164,19 @@ class RestoreOptions:
         for name, known in (("precision", Precision), ("engine", Engine)):
             if getattr(self, name) not in get_args(known):
                 raise SettingsError(f"{name} must be {' or '.join(get_args(known))}, got {getattr(self, name)!r}")
+        if self.scale is not None:
+            _check_scale(self.scale)
         if self.passes is not None and (type(self.passes) is not int or self.passes < 1):
             raise SettingsError(f"passes must be a whole number, 1 or more, got {self.passes!r}")
         for name in ("only", "skip"):
             object.__setattr__(self, name, _kinds(name, getattr(self, name)))
+        object.__setattr__(self, "tell", _told(self.tell))
+        for name in ("control", "region"):
+            object.__setattr__(self, name, _assignments(name, getattr(self, name)))
+        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or not 0 <= self.seed < 2**31:
+            raise SettingsError(f"seed must be a whole number in 0..{2**31 - 1}, got {self.seed!r}")
+        if self.strength_map is not None:
+            object.__setattr__(self, "strength_map", str(self.strength_map))
         both = sorted(set(self.only) & set(self.skip))
         if both:
             raise SettingsError(
@@ -116,6 +191,12 @@ class RestoreOptions:
             if name not in known:
                 raise SettingsError(unknown_name("option", name, known))
         return cls(**given)
+
+
+def _check_scale(scale: Any) -> None:
+    """Raises SettingsError for what is no number above 1 and up to the largest."""
+    if isinstance(scale, bool) or not isinstance(scale, int | float) or not 1 < scale <= LARGEST_SCALE:
+        raise SettingsError(f"scale must be a number above 1 and up to {LARGEST_SCALE}, got {scale!r}")
 
 
 def parse_memory(text: str) -> int:
@@ -140,9 +221,40 @@ def _kinds(option: str, given: Any) -> tuple[str, ...]:
     return tuple(dict.fromkeys(kind.strip() for kind in kinds if kind.strip()))
 
 
+def _told(given: Any) -> dict[str, float]:
+    """Numbers by their names, from such a mapping or from texts; whether the network takes them, others check."""
+    told = {}
+    for name, value in _assignments("tell", given).items():
+        try:
+            number = math.nan if isinstance(value, bool) else float(value)
+        except (TypeError, ValueError):
+            number = math.nan
+        if not math.isfinite(number) or number < 0:
+            raise SettingsError(f"tell {name}={value}: expected a number that is not negative, such as sigma=25")
+        told[str(name).strip()] = number
+    return told
+
+
+def _assignments(option: str, given: Any) -> dict[str, Any]:
+    """Values by names, from a mapping or from texts such as `steps=20`."""
+    if isinstance(given, Mapping):
+        return dict(given)
+    if isinstance(given, str):
+        given = [given]
+    found: dict[str, Any] = {}
+    for text in given or ():
+        name, equals, value = str(text).partition("=")
+        if not equals or not name.strip() or not value.strip():
+            raise SettingsError(f"{option}: expected NAME=VALUE, got {text!r}")
+        if name.strip() in found:
+            raise SettingsError(f"{option}: {name.strip()} is given twice")
+        found[name.strip()] = value.strip()
+    return found
+
+
 def _checked(size: float) -> int:
     """The same number of bytes, where it can be worked with."""
-    if isinstance(size, bool) or not isinstance(size, int | float) or not 16 << 20 <= size < 1 << 60:
+    if isinstance(size, bool) or not isinstance(size, int | float) or not SMALLEST_MEMORY <= size < 1 << 60:
         shown = f"{size:g}" if isinstance(size, int | float) else repr(size)
         raise SettingsError(f"memory of {shown} bytes: it must be 16MB at least, and finite")
     return int(size)

@@ -1,7 +1,10 @@
 """The restorer: what users hold. A picture of any kind and size in, the same kind and size out."""
 
+import math
 import warnings
-from functools import cached_property
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, cast
 
@@ -16,20 +19,34 @@ from pellucid.errors import ImageError, ModelError, SettingsError
 from pellucid.guidance import NOTHING, Guidance
 from pellucid.images.jpeg_blocks import JPEG_BLOCK
 from pellucid.images.padding import pad_before, pad_to_multiple
+from pellucid.images.resizing import bicubic
 from pellucid.models.header import ONE_PASS, Policy
-from pellucid.networks import Network, SamplingNetwork, contract_of, verbs_of
+from pellucid.models.hub import find_model
+from pellucid.models.load import load_model
+from pellucid.networks import Experts, Network, SamplingNetwork, contract_of, verbs_of
 from pellucid.networks.contract import Plain
+from pellucid.networks.orientations import Orientations
 from pellucid.refinement import Boosted
+from pellucid.restoration.asking import Sampled, asked_of, with_asked
 from pellucid.restoration.decision import Decision
+from pellucid.restoration.enlarging import sides_of, steps_to
 from pellucid.restoration.memory import available_memory, bytes_per_pixel, tiles_within
-from pellucid.restoration.options import RestoreOptions
+from pellucid.restoration.options import SMALLEST_MEMORY, RestoreOptions
 from pellucid.restoration.passes import NOTHING_WRONG, Passes, is_diagnosing, left_alone, wish_of
+from pellucid.restoration.repairs import Repairs, repaired
 from pellucid.restoration.sampling import sample_in_tiles
+from pellucid.restoration.shortage import Working, attempted
 from pellucid.restoration.tiles import Tiles, over_tiles
+from pellucid.scratch import bands, belongs_on_disk, mapped, on_disk, release
 
-__all__ = ["Diagnoser", "Restorer"]
+__all__ = ["ENLARGER", "Diagnoser", "Restorer"]
 
 Picture = TypeVar("Picture")
+
+ENLARGER = "upscale"
+"""The embedded model that enlarges what others have restored."""
+BYTES_OF_PIXEL = 36
+"""What a pixel of a large result takes: three values in float32, three times, as it is joined, clamped and written."""
 
 
 class Diagnoser(Protocol):
@@ -53,8 +70,8 @@ class Restorer:
         policy: what the model's file says of how it restores.
         diagnoser: asked first what is wrong with a picture, where the policy says to leave some alone; None takes the
             embedded one, for a model that does not diagnose by itself.
-        options: of `RestoreOptions`, by name: strength, tile, memory, device, precision, engine, passes, always, only,
-            skip.
+        options: of `RestoreOptions`, by name: strength, tile, memory, device, precision, engine, scale, passes,
+            always, only, skip, tell; of a model that samples, prompt, seed, control, region, strength_map.
 
     Raises:
         SettingsError: an option that cannot be, or that the model cannot follow.
@@ -72,6 +89,8 @@ class Restorer:
         self.options = RestoreOptions.of(**options)
         self.device = find_device(self.options.device)
         model = channels_last(model.eval().to(self.device))
+        if self.options.orientations:
+            model = _in_orientations(model)
         self.engine = chosen_engine(self.options.engine, model, self.device)
         int8 = eight_bits(self.engine, self.options.precision)
         if self.engine != "torch":
@@ -81,7 +100,16 @@ class Restorer:
         if isinstance(model, Boosted):
             self._restore = model.restore  # type: ignore[method-assign]
         self.name = name or type(self.network).__name__
-        self.scale = contract_of(model).scale
+        contract = contract_of(model)
+        self.scale = contract.scale
+        self._check_numbers(contract.numbers)
+        self._scales: tuple[int, ...] = ()
+        self._enlarger: Restorer | None = None
+        if self.options.scale is not None:
+            if self.scale == 1:
+                self._enlarger = _embedded_enlarger(self.options)
+            else:
+                self._scales = steps_to(self.options.scale, contract.scales or (self.scale,))
         _warn_of_looking_parts(self.network, self.options.tile)
         self.policy = policy
         self.passes = self.options.passes or self.policy.passes
@@ -94,6 +122,7 @@ class Restorer:
             raise SettingsError(
                 f"a network that enlarges, here by {self.scale}, leaves no picture as it is: no diagnoser"
             )
+        self.asked = asked_of(self.options, self.network)
         wanted = self.options.precision
         lower = wanted in ("auto", "int8") and self.engine != "onnx"
         self.bfloat16 = wanted == "bfloat16" or (lower and fast_bfloat16(self.device))
@@ -119,7 +148,7 @@ class Restorer:
         strength = self.strength if strength is None else self._checked(strength)
         pixels, alpha = images.to_tensor(picture), images.alpha_of(picture)
         results = [
-            self._restored(image[None].float(), strength, known.of(torch.tensor([number])), alpha, may_leave=True)
+            self._make(image[None].float(), strength, known.of(torch.tensor([number])), alpha, may_leave=True)
             for number, image in enumerate(pixels)
         ]
         if all(decision.unchanged for _, decision in results):
@@ -141,7 +170,7 @@ class Restorer:
         """
         pixels = _single(images.to_tensor(picture))
         alpha = images.alpha_of(picture)
-        restored, decision = self._restored(pixels.float(), self.strength, NOTHING, alpha, may_leave=True)
+        restored, decision = self._make(pixels.float(), self.strength, NOTHING, alpha, may_leave=True)
         return picture if decision.unchanged else images.like(restored, picture), decision
 
     def explain(self, picture: object) -> Decision:
@@ -157,9 +186,9 @@ class Restorer:
             ImageError: the picture cannot be read or understood, or there are several in a batch.
         """
         if isinstance(picture, str | Path):
-            picture = images.read(Path(picture))
+            picture = images.read(Path(picture), memory=self.memory_for_pictures)
         pixels = _single(images.to_tensor(picture)).float()
-        return self._restored(pixels, self.strength, NOTHING, images.alpha_of(picture), may_leave=True, plan=True)[1]
+        return self._make(pixels, self.strength, NOTHING, images.alpha_of(picture), may_leave=True, plan=True)[1]
 
     @staticmethod
     def diagnose(picture: object) -> Diagnosis:
@@ -172,13 +201,15 @@ class Restorer:
             ImageError: the picture cannot be read or understood, or there are several in a batch.
         """
         if isinstance(picture, str | Path):
-            picture = images.read(Path(picture))
+            picture = images.read(Path(picture), memory=available_memory())
         pixels, alpha = _single(images.to_tensor(picture)), images.alpha_of(picture)
         visible = None if alpha is None else images.visible_part(alpha)
         return load_diagnoser()(pixels if visible is None else pixels[..., *visible])
 
     def restore_image(self, degraded: Tensor, *, strength: float | None = None, known: Guidance = NOTHING) -> Tensor:
         """Degraded (B, 3, H, W) in [0, 1], any size, to restored (B, 3, H * scale, W * scale) in [0, 1], float32, CPU.
+
+        The sides are rounded where the scale is not whole.
 
         Args:
             degraded: the pictures.
@@ -191,7 +222,7 @@ class Restorer:
         """
         strength = self.strength if strength is None else self._checked(strength)
         results = [
-            self._restored(image[None], strength, known.of(torch.tensor([number])))[0]
+            self._make(image[None], strength, known.of(torch.tensor([number])))[0]
             for number, image in enumerate(degraded.float())
         ]
         return results[0] if len(results) == 1 else torch.cat(results)
@@ -210,7 +241,66 @@ class Restorer:
         """
         with torch.autocast(self.device.type, torch.bfloat16, enabled=bfloat16):
             cut = self._is_cut(image) if cut is None else cut
-            return verbs_of(self.model).look(image, known.to(self.device), cut=cut)
+            known = known.to(self.device)
+            found = attempted(lambda: verbs_of(self.model).look(image, known, cut=cut).to(self.device))
+            if found is None:
+                self._go_to_cpu()
+                found = verbs_of(self.model).look(image.cpu(), known.to(self.device), cut=cut)
+            release(image)
+            return found
+
+    @property
+    def _make(self) -> Callable[..., tuple[Tensor, Decision]]:
+        """From a picture to the one that people get: as large as the model makes it, or as they ask."""
+        return self._restored if self.options.scale is None else self._enlarged
+
+    def _enlarged(
+        self, degraded: Tensor, strength: float, known: Guidance, alpha: Tensor | None = None, **how: bool
+    ) -> tuple[Tensor, Decision]:
+        """As `_restored`, and then as large as the options ask."""
+        scale = self.options.scale
+        assert scale is not None
+        height, width = sides_of(degraded.shape[2], degraded.shape[3], scale)
+        _require_memory(height, width)
+        if self._scales:
+            known = known.knowing(scale=self._scales[0])
+        restored, decision = self._restored(degraded, strength, known, alpha, **how)
+        decision = replace(decision, scale=scale, unchanged=False)
+        if how.get("plan"):
+            return restored, decision
+        if self._enlarger is not None:
+            return self._enlarger.restore_image(restored), decision
+        for further in self._scales[1:]:
+            restored, _ = self._restored(restored, 1.0, known.knowing(scale=further))
+        return bicubic(restored, height, width).clamp_(0, 1), decision
+
+    @torch.no_grad()
+    def unrefined(self, degraded: Tensor) -> Tensor:
+        """What the network alone makes of a picture (1, 3, H, W) in [0, 1], any size: float32, CPU, not clamped."""
+        image = degraded.float().to(self.device, memory_format=torch.channels_last)
+        joined = over_tiles(self._restore, image, self.look(image), self.tiles(image), scale=self.scale)
+        return joined.contiguous().cpu()
+
+    @torch.no_grad()
+    def refined(self, restored: Tensor, degraded: Tensor) -> Tensor:
+        """What R alone makes of a result that is there already, such as another program's.
+
+        Args:
+            restored: (1, 3, H, W) in [0, 1].
+            degraded: what it was restored from, the same shape.
+
+        Returns:
+            The same shape, in [0, 1], float32, CPU.
+
+        Raises:
+            ModelError: the values are not finite.
+        """
+        one, other = (
+            image.float().to(self.device, memory_format=torch.channels_last) for image in (restored, degraded)
+        )
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
+            result = verbs_of(self.model).refine(one, other, self.look(other, cut=False), memory=self.memory)
+        return self._finished(result.float(), other).contiguous().cpu()
 
     @torch.no_grad()
     def _restored(
@@ -234,17 +324,25 @@ class Restorer:
             plan: stop before the first pass; the record then says what that would do.
         """
         if strength == 0:
-            return degraded.clamp(0, 1).cpu(), left_alone(self.name, "the strength is 0")
+            return _clamped(degraded), left_alone(self.name, "the strength is 0")
+        if self.options.tell:
+            known = known.knowing(told={**self.options.tell, **known.told})
         why = self._reason_to_leave(degraded, alpha) if may_leave else ""
         if why:
-            return degraded.clamp(0, 1).cpu(), left_alone(self.name, why)
-        image, top, left = self._placed(degraded)
+            return _clamped(degraded), left_alone(self.name, why)
+        scale = known.scale or self.scale
+        whole, repairs = degraded, Repairs()
+        if is_diagnosing(self.model) and not on_disk(degraded):  # what is measured there sees all pixels at once
+            whole, repairs = repaired(degraded, self.wish, self._visible(degraded, alpha)[0])
+        image, top, left = self._placed(whole)
+        known, sampled = with_asked(known, self.asked), Sampled(image)
         visible, partly = self._visible(image, None if alpha is None else pad_before(alpha, top, left))
+        wish = self.wish.of_networks()
         passes = Passes(
-            self.model, name=self.name, policy=self.policy, most=self.passes, wish=self.wish,
+            self.model, name=self.name, policy=self.policy, most=self.passes, wish=wish or self.wish,
             always=self.options.always, strength=strength, may_leave=may_leave,
         )  # fmt: skip
-        while True:
+        while wish is not None:
             shown = image[..., *visible]
             told = passes.begins(shown, self._told(shown, known) if passes.choosing else known)
             if told is None:
@@ -261,28 +359,35 @@ class Restorer:
                         guidance = self.look(shown, known.knowing(own=told.own), cut=partly or self._is_cut(image))
                     if self._sampling is not None:
                         joined = sample_in_tiles(self._sampling, image, guidance, self.tiles(image))
+                        sampled.note(self._sampling, guidance)
                     else:
-                        joined = over_tiles(self._restore, image, guidance, self.tiles(image), scale=self.scale)
-                    restored = verbs_of(self.model).refine(joined, image, guidance, memory=self.memory)
+                        working = Working(self.device, contract_of(self.network).multiple, self._left_for_cpu)
+                        joined = over_tiles(
+                            self._restore, image, guidance, self.tiles(image), scale=scale, working=working
+                        )
+                    restored = self._refined(joined, image, guidance)
+                    del joined
                 if not half or not _is_broken(restored, image):
                     break
                 warnings.warn("the result at bfloat16 was not usable; it was computed again in float32", stacklevel=4)
             image = passes.accepted(image, self._finished(restored, image), visible)
             if passes.ended():
                 break
-        decision = passes.decision
+        decision = replace(repairs.added_to(passes.decision, strength), sampling=sampled.record)
         if plan or decision.unchanged:
-            return degraded.clamp(0, 1).cpu(), decision
-        restored = image[..., top * self.scale :, left * self.scale :]
+            return _clamped(degraded), decision
+        restored = image[..., top * scale :, left * scale :].cpu()
         if strength < 1:
-            restored = torch.lerp(degraded.to(self.device), restored, strength)
-        return restored.contiguous().cpu(), decision
+            restored = mapped(lambda before, after: torch.lerp(before, after, strength), degraded.cpu(), restored)
+        return restored if on_disk(restored) else restored.contiguous(), decision
 
     def _told(self, shown: Tensor, known: Guidance) -> Guidance:
         """What the prior of a model of experts says of a picture, from which it is chosen who restores it."""
         assert isinstance(self.model, Boosted)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
-            return self.model.told(shown, known.to(self.device))
+            found = self.model.told(shown, known.to(self.device))
+            release(shown)
+            return found
 
     def _reason_to_leave(self, degraded: Tensor, alpha: Tensor | None) -> str:
         """Why a picture is left alone as a whole, before its experts are asked; empty where it is not."""
@@ -315,10 +420,16 @@ class Restorer:
         )  # what is only read: .heic.png
         if target.exists():
             raise ImageError(f"{target}: exists already; pellucid.restore(input, output) writes where you say")
-        photograph = images.read(source)
+        photograph = images.read(source, memory=self.memory_for_pictures)
         restored = self(photograph, strength=strength, known=known)
         images.write_change(restored, target, photograph, source, overwrite=False)
         return target
+
+    def _check_numbers(self, numbers: tuple[str, ...]) -> None:
+        for name in self.options.tell:
+            if name not in numbers:
+                can = f"can be told {' and '.join(numbers)}" if numbers else "can be told no numbers"
+                raise SettingsError(f"tell {name}={self.options.tell[name]:g}: {self.name} {can}")
 
     def _checked(self, strength: float) -> float:
         if isinstance(strength, bool) or not isinstance(strength, int | float) or not 0 <= strength <= 1:
@@ -335,30 +446,67 @@ class Restorer:
         """
         offset = block_offset(degraded) if self.policy.align_blocks else (0, 0)
         top, left = (-length % JPEG_BLOCK for length in offset)
-        image = pad_before(degraded, top, left).to(self.device, memory_format=torch.channels_last)
+        image = pad_before(degraded, top, left)
+        if self._sampling is not None:  # its state is a whole as well
+            image = image.to(self.device)
+        elif not on_disk(image) and not belongs_on_disk(image.shape[2], image.shape[3], self.memory):
+            image = image.to(self.device, memory_format=torch.channels_last)
         return image, top, left
 
     def _finished(self, restored: Tensor, image: Tensor) -> Tensor:
         """The result of a pass in [0, 1], without colour where the picture has none."""
-        if not restored.isfinite().all():
-            raise ModelError(f"{type(self.network).__name__}: its output is not finite")
-        restored = restored.clamp_(0, 1)
-        if bool((image == image[:, :1]).all()):
-            restored = restored.mean(1, keepdim=True).expand(-1, 3, -1, -1)
+        grey = True
+        for rows in bands(restored):
+            part = restored[..., rows, :]
+            if not part.isfinite().all():
+                raise ModelError(f"{type(self.network).__name__}: its output is not finite")
+            part.clamp_(0, 1)
+        for rows in bands(image):
+            grey = grey and bool((image[..., rows, :] == image[:, :1, rows]).all())
+        if grey:
+            restored = mapped(lambda part: part.mean(1, keepdim=True), restored).expand(-1, 3, -1, -1)
         return restored
+
+    def _left_for_cpu(self) -> torch.device | None:
+        return self.device if self._go_to_cpu() else None
+
+    def _refined(self, joined: Tensor, image: Tensor, guidance: Guidance) -> Tensor:
+        """What R makes of the whole, in smaller windows where memory runs out, and on the CPU at last."""
+        memory, verbs = self.memory, verbs_of(self.model)
+        while True:
+            told = guidance.to(self.device)
+            refined = attempted(partial(verbs.refine, joined, image, told, memory=memory))
+            if refined is not None:
+                return refined
+            memory //= 2
+            if memory >= SMALLEST_MEMORY:
+                warnings.warn(f"memory ran out for the refinement; going on with {memory >> 20} MB", stacklevel=5)
+            elif self._go_to_cpu():
+                memory, joined, image = self.memory, joined.cpu(), image.cpu()
+            else:
+                raise ModelError("memory ran out even for the smallest windows; close other programs")
+
+    def _go_to_cpu(self) -> bool:
+        """Leaves an accelerator whose memory does not suffice; whether there was one to leave."""
+        if self.device.type == "cpu":
+            return False
+        self.device = torch.device("cpu")
+        self.model.to(self.device)
+        self.bfloat16 = self.bfloat16 and fast_bfloat16(self.device)
+        return True
 
     def _restore(self, tile: Tensor, guidance: Guidance) -> Tensor:
         """One tile of any size by a network that is not boosted; a boosted one pads and checks by itself."""
         network = verbs_of(self.network)
-        multiple = network.contract.multiple
+        multiple, scale = network.contract.multiple, guidance.scale or self.scale
         # A copy, for a network may work in place.
         padded = pad_to_multiple(tile, multiple).clone(memory_format=torch.channels_last)
         restored: object = network(padded, guidance)
-        expected = (*padded.shape[:2], padded.shape[2] * self.scale, padded.shape[3] * self.scale)
+        expected = (*padded.shape[:2], padded.shape[2] * scale, padded.shape[3] * scale)
         if not isinstance(restored, Tensor) or restored.shape != expected:
             got = tuple(restored.shape) if isinstance(restored, Tensor) else type(restored).__name__
             raise ModelError(f"{type(self.network).__name__}: expected an image of shape {expected}, got {got}")
-        return restored[:, :, : tile.shape[2] * self.scale, : tile.shape[3] * self.scale]
+        return restored[:, :, : tile.shape[2] * scale, : tile.shape[3] * scale]
 
     @property
     def _sampling(self) -> SamplingNetwork | None:
@@ -379,6 +527,11 @@ class Restorer:
     def memory(self) -> int:
         """Bytes for intermediate maps."""
         return self.options.memory or available_memory(self.device)
+
+    @property
+    def memory_for_pictures(self) -> int:
+        """Bytes that a picture may take, with the copies made of it; one that needs more lies on the disk."""
+        return self.options.memory or available_memory()
 
     def tiles(self, image: Tensor) -> Tiles:
         """How an image is cut."""
@@ -413,9 +566,48 @@ def _warn_of_looking_parts(network: nn.Module, tile: int | None) -> None:
             return
 
 
+def _in_orientations(model: nn.Module) -> Orientations:
+    """The model, asked about all orientations of each tile."""
+    if not isinstance(model, Network) or isinstance(model, Boosted | Experts | SamplingNetwork) or model.contract.looks:
+        raise SettingsError(
+            f"orientations are for models that are one network of pellucid's, which looks at nothing but the picture; "
+            f"{type(model).__name__} is not"
+        )
+    return Orientations(model).eval()
+
+
+def _embedded_enlarger(options: RestoreOptions) -> Restorer:
+    """What enlarges the results of a model that keeps the size."""
+    like = {name: getattr(options, name) for name in ("scale", "tile", "memory", "device")}
+    like["precision"] = "auto" if options.precision == "int8" else options.precision
+    return Restorer(load_model(find_model(ENLARGER)).module, name=ENLARGER, **like)
+
+
+def _require_memory(height: int, width: int) -> None:
+    """Raises ImageError for a picture that no memory would hold: a system may let it be begun, and end the process."""
+    needed, free = BYTES_OF_PIXEL * height * width, 4 * available_memory(torch.device("cpu"))
+    if needed > free:
+        raise ImageError(
+            f"enlarged, the picture would have {width} x {height} pixels, which take {needed / 2**30:.1f} GiB, and "
+            f"{free / 2**30:.1f} are free: choose a smaller scale"
+        )
+
+
 def _is_broken(restored: Tensor, degraded: Tensor) -> bool:
     """Whether a result has values that are not finite, or is black where the picture is not."""
-    return not restored.isfinite().all() or bool(restored.amax() <= 0.002 and degraded.amax() > 0.02)
+    brightest = [
+        max(
+            float(one[..., rows, :].amax()) if bool(one[..., rows, :].isfinite().all()) else math.inf
+            for rows in bands(one)
+        )
+        for one in (restored, degraded)
+    ]
+    return math.isinf(brightest[0]) or (brightest[0] <= 0.002 and brightest[1] > 0.02)
+
+
+def _clamped(image: Tensor) -> Tensor:
+    """An image in [0, 1], on the CPU; itself where it lies on the disk, for what is read from a file is."""
+    return image if on_disk(image) else image.clamp(0, 1).cpu()
 
 
 def _single(pixels: Tensor) -> Tensor:

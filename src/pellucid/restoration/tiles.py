@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 
 from pellucid.guidance import Guidance
+from pellucid.restoration.shortage import Working, is_shortage
+from pellucid.scratch import release, zeros_beside
 
 __all__ = ["Layout", "Place", "Tiles", "over_tiles"]
 
@@ -53,9 +55,20 @@ class Place:
         rows = slice(self.top * factor, self.bottom * factor)
         return image[:, :, rows, self.left * factor : self.right * factor]
 
-    def grid(self, height: int, width: int) -> Tensor:
-        """Top, left, bottom and right as fractions of the whole image's sides, (1, 4)."""
-        return torch.tensor([[self.top / height, self.left / width, self.bottom / height, self.right / width]])
+    def grid(self, height: int, width: int, within: Tensor | None = None) -> Tensor:
+        """Top, left, bottom and right as fractions of the whole image's sides, (1, 4).
+
+        Args:
+            height: of the image that was cut.
+            width: likewise.
+            within: where that lies itself in a larger one, (1, 4); None: it is the whole.
+        """
+        own = torch.tensor([[self.top / height, self.left / width, self.bottom / height, self.right / width]])
+        if within is None:
+            return own
+        top, left, bottom, right = within.unbind(1)
+        start, size = torch.stack([top, left] * 2, 1), torch.stack([bottom - top, right - left] * 2, 1)
+        return start + own.to(within) * size
 
 
 class Layout:
@@ -75,40 +88,87 @@ class Layout:
         self._rows, self._columns = _spans(height, tiles), _spans(width, tiles)
         self.places = [Place(top, left, bottom, right) for top, bottom in self._rows for left, right in self._columns]
 
-    def weights(self, scale: int, device: torch.device) -> dict[Place, tuple[Tensor, Tensor]]:
-        """How much each row (h, 1) and each column (w,) of a tile counts, `scale` pixels for one of the image."""
-        rows, columns = (_weights(spans, scale, device) for spans in (self._rows, self._columns))
+    def weights(
+        self, scale: int, device: torch.device, shape: Callable[[int], Tensor] | None = None
+    ) -> dict[Place, tuple[Tensor, Tensor]]:
+        """How much each row (h, 1) and each column (w,) of a tile counts, `scale` pixels for one of the image.
+
+        At every place the weights of all tiles sum to one, in float32: those of a Gaussian's corners are too small for
+        half precision.
+
+        Args:
+            scale: pixels for one of the image.
+            device: of the weights.
+            shape: of a tile's weights along a side of so many pixels, in proportion; None for the half cosine.
+        """
+        rows, columns = (_weights(spans, scale, device, shape) for spans in (self._rows, self._columns))
         every = ((row[:, None], column) for row in rows for column in columns)
         return dict(zip(self.places, every, strict=True))
 
 
 def over_tiles(
-    restore: Callable[[Tensor, Guidance], Tensor], image: Tensor, guidance: Guidance, tiles: Tiles, *, scale: int = 1
+    restore: Callable[[Tensor, Guidance], Tensor],
+    image: Tensor,
+    guidance: Guidance,
+    tiles: Tiles,
+    *,
+    scale: int = 1,
+    working: Working | None = None,
 ) -> Tensor:
     """Runs a network over tiles and blends the seams (`Layout`).
 
     Args:
-        restore: images (B, 3, h, w), any h and w, to (B, 3, h * scale, w * scale); its guidance says where the tile
+        restore: images (B, C, h, w), any h and w, to (B, 3, h * scale, w * scale); its guidance says where the tile
             lies, unless it is all of the image.
-        image: (B, 3, H, W).
+        image: (B, C, H, W); C is 3, but for the state of a network that samples.
         guidance: what is known of the whole image.
         tiles: how to cut it.
         scale: of the network.
+        working: where tiles are restored, and what to do where memory runs out; None: where the image lies.
 
     Returns:
-        (B, 3, H * scale, W * scale), float32.
+        (B, 3, H * scale, W * scale), float32, where the image lies.
     """
     height, width = image.shape[2:]
+    working = working or Working(image.device, tiles.multiple)
     layout = Layout(height, width, tiles)
-    if len(layout.places) == 1:
-        return restore(image, guidance).float()
-    result = torch.zeros((*image.shape[:2], height * scale, width * scale), device=image.device)
+    single = len(layout.places) == 1
+    result = (
+        torch.empty(0)
+        if single
+        else zeros_beside(image, len(image), 3, height * scale, width * scale, dtype=torch.float32)
+    )
     weights = layout.weights(scale, image.device)
     for place in layout.places:
-        tile = restore(place.of(image), guidance.knowing(grid=place.grid(height, width))).float()
+        told = guidance if single else guidance.knowing(grid=place.grid(height, width, guidance.grid))
+        tile, part = place.of(image), None
+        if working.may_take(*tile.shape[2:]):
+            try:  # inline: no frame more between a picture and its network
+                part = restore(tile.to(working.device), told.to(working.device)).float()
+            except (MemoryError, RuntimeError) as error:
+                if not is_shortage(error):
+                    raise
+        if part is None:
+            part = _in_parts(restore, tile, told, scale, working)
+        part = part.to(image.device)
+        if single:
+            return part
         rows, columns = weights[place]
-        place.of(result, scale).addcmul_(tile * rows, columns)
+        place.of(result, scale).addcmul_(part * rows, columns)
+        release(image, result)
     return result
+
+
+def _in_parts(
+    restore: Callable[[Tensor, Guidance], Tensor], tile: Tensor, guidance: Guidance, scale: int, working: Working
+) -> Tensor:
+    """A tile that is too large for the memory, as a picture of its own."""
+    if working.may_take(*tile.shape[2:]):
+        working.go_on_with_less(*tile.shape[2:])
+    side = max(tile.shape[2:]) if working.most is None else working.most
+    return over_tiles(
+        restore, tile, guidance, Tiles.of_side(max(side, 16), working.multiple), scale=scale, working=working
+    )
 
 
 def _spans(length: int, tiles: Tiles) -> list[tuple[int, int]]:
@@ -127,10 +187,15 @@ def _spans(length: int, tiles: Tiles) -> list[tuple[int, int]]:
     return [(start, min(length, start + side)) for start in range(0, count * step, step)]
 
 
-def _weights(spans: list[tuple[int, int]], scale: int, device: torch.device) -> list[Tensor]:
+def _weights(
+    spans: list[tuple[int, int]], scale: int, device: torch.device, shape: Callable[[int], Tensor] | None
+) -> list[Tensor]:
     """One weight for each pixel of each span, output pixels; at every place they sum to one."""
     weights = []
     for index, (start, end) in enumerate(spans):
+        if shape is not None:
+            weights.append(shape((end - start) * scale).to(device))
+            continue
         weight = torch.ones((end - start) * scale, device=device)
         if index:
             weight[: (spans[index - 1][1] - start) * scale] *= _ramp((spans[index - 1][1] - start) * scale, device)

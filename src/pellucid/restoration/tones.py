@@ -7,9 +7,9 @@ noise nor fine detail is left.
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from pellucid.priors.statistics import luma_of
+from pellucid.scratch import pooled, total
 
 __all__ = ["mean_luminance", "strength_for_luminance", "strength_without_halo", "turned"]
 
@@ -28,7 +28,8 @@ STRENGTHS = (1.0, 0.75, 0.5, 0.25)
 
 def mean_luminance(image: Tensor) -> float:
     """The mean luma of (1, 3, H, W) in [0, 1], on the scale of 255."""
-    return 255 * float(luma_of(image.float()).mean())
+    places = image.shape[-2] * image.shape[-1]
+    return 255 * float(total(lambda part: luma_of(part).sum(), image)) / places
 
 
 def strength_for_luminance(before: Tensor, after: Tensor, reference: float, most: float) -> float:
@@ -54,7 +55,10 @@ def turned(before: Tensor, after: Tensor) -> float:
         before: (1, 3, H, W) in [0, 1].
         after: of the same shape.
     """
-    first, second = (_small(luma_of(image.float())) for image in (before, after))
+    return _turned(_small(before), _small(after))
+
+
+def _turned(first: Tensor, second: Tensor) -> float:
     against, total = 0.0, 0.0
     for axis in (2, 3):
         for reach in REACHES:
@@ -71,12 +75,12 @@ def turned(before: Tensor, after: Tensor) -> float:
 
 def strength_without_halo(before: Tensor, after: Tensor) -> float:
     """The largest of a few strengths, 0 to 1, at which a result turns no more around than a change of tones does."""
-    return next((part for part in STRENGTHS if turned(before, torch.lerp(before, after, part)) <= MOST_TURNED), 0.0)
+    first, second = _small(before), _small(after)  # a mean of mixtures is the mixture of means
+    return next((part for part in STRENGTHS if _turned(first, torch.lerp(first, second, part)) <= MOST_TURNED), 0.0)
 
 
-def _small(luma: Tensor) -> Tensor:
-    longest = max(luma.shape[2:])
-    if longest <= SIDE:
-        return luma
-    height, width = (max(1, round(length * SIDE / longest)) for length in luma.shape[2:])
-    return F.adaptive_avg_pool2d(luma, (height, width))
+def _small(image: Tensor) -> Tensor:
+    """The luma (1, 1, h, w) of (1, 3, H, W) at the size at which tones are compared, or smaller."""
+    longest = max(image.shape[2:])
+    height, width = (max(1, round(length * min(SIDE / longest, 1))) for length in image.shape[2:])
+    return pooled(image, (height, width), luma_of)

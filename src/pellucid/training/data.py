@@ -4,17 +4,27 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from pellucid.data.benchmarks.layouts import natural
 from pellucid.data.folders import Photographs, by_name, list_pairs, list_photographs, partner_name
+from pellucid.data.reduced import Reduced, Turns
 from pellucid.data.sources import Mixture, Pairs, PriorInput, Source, Synthetic
 from pellucid.degradations import KINDS, Family, parse_drawn
 from pellucid.errors import DataError, unknown_name
 from pellucid.training.places import Place, check_places
 from pellucid.training.section import Section, Weight
 
-__all__ = ["DataSettings", "PairSettings", "SourceSettings", "WeightedSource", "describe_data", "split_sources"]
+__all__ = [
+    "DataSettings",
+    "PairSettings",
+    "SourceSettings",
+    "WeightedSource",
+    "describe_data",
+    "restored_files",
+    "split_sources",
+    "with_results",
+]
 
 
 class PairSettings(Section):
@@ -23,6 +33,9 @@ class PairSettings(Section):
     degraded: Place
     clean: Place | None = None
     """May be left out where the loss needs no clean photographs."""
+    restored: Place | None = None
+    """What another program, or a network that is not at hand, made of the degraded ones, by the same names and of the
+    same sizes: R is trained on it, and F is not run."""
 
 
 class SourceSettings(Section):
@@ -53,6 +66,8 @@ class SourceSettings(Section):
     """
     kind: str | None = None
     """What `pairs` suffer from, of `degradations.KINDS`: for what learns to tell."""
+    optional: bool = False
+    """Go on without this source where the folder of clean photographs is not there."""
     validation: Annotated[int, Field(ge=0)] = 8
     """Photographs held out of training, the last by name, to watch progress on; of pairs, clean ones with all of
     theirs."""
@@ -65,7 +80,7 @@ class SourceSettings(Section):
             raise ValueError("give either folder with degradations, or pairs")
         if self.folder is not None and self.degradations is None:
             raise ValueError("folder and degradations go together: clean photographs, and what is done to them")
-        misplaced = ("grey", "enlarged", "photographed", "window")
+        misplaced = ("grey", "enlarged", "photographed", "window", "optional")
         for name in misplaced if self.folder is None else ("whole", "kind", "match_exposure"):
             if getattr(self, name):
                 raise ValueError(_MISPLACED[name])
@@ -73,6 +88,9 @@ class SourceSettings(Section):
             raise ValueError("whole: degradations are done to crops, not to the photographs that they are from")
         if self.match_exposure and (self.whole is not None or (self.pairs is not None and self.pairs.clean is None)):
             raise ValueError("match_exposure: needs clean partners, and photographs that are whole themselves")
+        fixed = self.degradations is None and not self.match_exposure
+        if self.pairs is not None and self.pairs.restored is not None and not fixed:
+            raise ValueError("pairs.restored: what was restored of photographs is not known of what is made of them")
         if self.kind is not None and self.kind not in KINDS:
             raise ValueError(unknown_name("kind of degradation", self.kind, KINDS))
         return self
@@ -86,6 +104,7 @@ _MISPLACED = {
     "photographed": "photographed is for folder with degradations; pairs were taken by a camera",
     "grey": "grey is for folder with degradations; pairs keep their colours",
     "window": "window is for folder with degradations; pairs are whole, or have `whole`",
+    "optional": "optional is for folder with degradations",
 }
 
 
@@ -105,7 +124,21 @@ class DataSettings(SourceSettings):
     degrade_whole: bool = False
     """Degrade whole photographs where no prior sees them, too: so all arms of an ablation train on the same pixels."""
     crop: Annotated[int, Field(ge=8, le=4096)] = 96
-    """Side of a training crop, in pixels."""
+    """Side of a training crop, in pixels; of the degraded one, where it is smaller."""
+    scales: tuple[Annotated[int, Field(ge=2, le=8)], ...] = ()
+    """How many times smaller the degraded photographs are, before their degradations, by the bicubic kernel: for a
+    network that enlarges. Each batch has one of the scales, in turn."""
+
+    @field_validator("sources")
+    @classmethod
+    def _there(cls, sources: list[WeightedSource] | None) -> list[WeightedSource] | None:
+        """The sources without those that may be missing, and are."""
+        if sources is None:
+            return None
+        kept = [source for source in sources if not source.optional or (source.folder and source.folder.is_dir())]
+        if not kept:
+            raise ValueError("all sources are optional, and none is there")
+        return kept
 
     @model_validator(mode="after")
     def _alone(self) -> Self:
@@ -113,7 +146,23 @@ class DataSettings(SourceSettings):
         given = [name for name, key in SourceSettings.model_fields.items() if getattr(self, name) != key.default]
         if self.sources is not None and given:
             raise ValueError(f"{', '.join(given)}: with sources, each of them says it for itself")
+        if self.optional:
+            raise ValueError("optional: without the only source there is nothing to train on")
+        if self.scales:
+            self._check_that_all_can_be_small()
         return self
+
+    def _check_that_all_can_be_small(self) -> None:
+        if len(set(self.scales)) != len(self.scales):
+            raise ValueError(f"scales: each once, got {list(self.scales)}")
+        if self.degrade_whole:
+            raise ValueError("degrade_whole: with scales, crops are made small, not whole photographs")
+        for part in self.parts():
+            if part.pairs is not None:
+                raise ValueError("scales are for folder with degradations; pairs keep their sizes")
+            for name in ("grey", "enlarged", "photographed", "window"):
+                if getattr(part, name):
+                    raise ValueError(f"{name}: not with scales, of which photographs are made small as they are")
 
     def parts(self) -> Sequence[SourceSettings]:
         """The sources: this one, or the several."""
@@ -132,6 +181,8 @@ def split_sources(data: DataSettings) -> tuple[Source, Source]:
     """
     check_places(data)
     sources: Sequence[SourceSettings] = [data] if data.sources is None else data.sources
+    if data.scales:
+        return _of_all_scales(sources, data.scales)
     halves = [_split(source) for source in sources]
     kept_out = {path.resolve() for _, held_out in halves for path in held_out.files()}
     training = [_without(kept_out, half[0], source) for half, source in zip(halves, sources, strict=True)]
@@ -139,6 +190,29 @@ def split_sources(data: DataSettings) -> tuple[Source, Source]:
         return training[0], halves[0][1]
     weights = [source.weight for source in data.sources]
     return Mixture(training, weights), Mixture([half[1] for half in halves], weights)
+
+
+def _of_all_scales(sources: Sequence[SourceSettings], scales: Sequence[int]) -> tuple[Turns, Turns]:
+    """As `split_sources`, of photographs made small; each is decoded once for all scales."""
+    halves = []
+    for source in sources:
+        assert source.folder is not None
+        paths = list_photographs(source.folder)
+        kept = _kept(len(paths), source.validation, source.folder)
+        halves.append(((Photographs(paths[:kept]), Photographs(paths[kept:])), *_drawn(source)))
+    weights = [source.weight if isinstance(source, WeightedSource) else 1.0 for source in sources]
+    training, held_out = (
+        Turns(
+            [
+                Mixture(
+                    [Reduced(photographs[part], drawn, scale, chance) for photographs, drawn, chance in halves], weights
+                )
+                for scale in scales
+            ]
+        )
+        for part in (0, 1)
+    )
+    return training, held_out
 
 
 def describe_data(data: DataSettings) -> list[str]:
@@ -209,6 +283,9 @@ def _split_pairs(pairs: PairSettings, source: SourceSettings) -> tuple[Pairs, Pa
 def _pairs(found: Sequence[tuple[Path, Path | None]], pairs: PairSettings, source: SourceSettings) -> Pairs:
     degraded = [path for path, _ in found]
     clean = None if pairs.clean is None else [path for _, path in found if path is not None]
+    restored = None
+    if pairs.restored is not None:
+        restored = Photographs(restored_files(degraded, pairs.degraded, pairs.restored))
     wholes = None if source.whole is None else _wholes(degraded, pairs.degraded, source.whole)
     drawn, weights = _drawn(source)
     return Pairs(
@@ -219,7 +296,30 @@ def _pairs(found: Sequence[tuple[Path, Path | None]], pairs: PairSettings, sourc
         degradations=drawn,
         weights=weights,
         match_exposure=source.match_exposure,
+        restored=restored,
     )
+
+
+def with_results(source: Source, degraded: Path, restored: Path) -> Source:
+    """Pairs with what a network made of each degraded photograph of a folder, in another. Raises DataError, as
+    `restored_files` does."""
+    assert isinstance(source, Pairs)
+    return source.with_restored(Photographs(restored_files(source.degraded.paths, degraded, restored)))
+
+
+def restored_files(degraded: Sequence[Path], folder: Path, restored: Path) -> list[Path]:
+    """The result of each degraded file, by its name.
+
+    Raises:
+        DataError: some have none; each is named.
+    """
+    known = by_name(restored)
+    names = [path.relative_to(folder).with_suffix("").as_posix() for path in degraded]
+    missing = [str(path) for path, name in zip(degraded, names, strict=True) if name not in known]
+    if missing:
+        shown = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
+        raise DataError(f"{len(missing)} files without a result of the same name in {restored}: {shown}")
+    return [known[name] for name in names]
 
 
 def _wholes(degraded: Sequence[Path], folder: Path, whole: Path) -> list[Path]:

@@ -73,7 +73,7 @@ def optimise(run: Run) -> Iterator[Step]:
     while run.progress() < 1:
         rate = _learning_rate(run)
         for group in optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group.get("share", 1.0)  # checkpoints of before had one group, and no share
         buffers = [buffer.clone() for buffer in run.module.buffers()]
         optimizer.zero_grad()
         loss = _backward(run, module, accelerator, upcoming)

@@ -19,6 +19,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from pellucid.data.batches import Batch
 from pellucid.errors import SettingsError, unknown_name
+from pellucid.guidance import Guidance
 from pellucid.losses import LOSSES, implied_illumination, sci, zero_dce
 from pellucid.networks import SCI, Network, ZeroDCE
 from pellucid.refinement import Boosted, Refined
@@ -113,8 +114,13 @@ class Objective:
         """L(restored), for a boosted network with lambda_1 L(refined)."""
         plain = module.module if isinstance(module, DistributedDataParallel) else module
         traced = any(term.trace_of for _, term in self.terms)
+        if traced and batch.guidance.restored is not None:
+            raise SettingsError("train.loss: looks at what the network computes on its way, and it is not run")
         if not isinstance(plain, Boosted):
-            restored, trace = module(batch.degraded, trace=True) if traced else (module(batch.degraded), None)
+            told = () if batch.guidance.scale is None else (Guidance(scale=batch.guidance.scale),)
+            restored, trace = (
+                module(batch.degraded, *told, trace=True) if traced else (module(batch.degraded, *told), None)
+            )
             return self._sum(restored, batch, lambda _: trace)
         guidance = plain.told(batch.degraded, batch.guidance)
         if batch.withheld is not None:

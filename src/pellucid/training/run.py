@@ -11,15 +11,23 @@ from torch import Tensor, nn
 
 from pellucid.data.sources import Source
 from pellucid.errors import SettingsError
+from pellucid.models.tables import module_within
+from pellucid.refinement import network_of
+from pellucid.refinement.guidance import PriorMap
 from pellucid.training.average import Average
+from pellucid.training.muon import Muon, matrices_of
 from pellucid.training.places import Place
 from pellucid.training.section import Section
 
-__all__ = ["Batch", "Batches", "Run", "TrainSettings"]
+__all__ = ["EVEN_WIDTH", "Batch", "Batches", "Run", "TrainSettings"]
+
+EVEN_WIDTH = 32
+"""Numbers up to which T learns with the full rate, where the rate goes by the width: as many as the convolutions of R's
+smallest kernels read."""
 
 
 class TrainSettings(Section):
-    """The optimisation, by AdamW. It ends at `steps` or after `minutes`, whichever comes first.
+    """The optimisation, by AdamW, or by Muon in part. It ends at `steps` or after `minutes`, whichever comes first.
 
     The learning rate grows linearly over `warmup_steps`, and falls by half a cosine from `learning_rate` to
     `final_learning_rate` at the end, of the two the nearer one.
@@ -34,8 +42,18 @@ class TrainSettings(Section):
     warmup_steps: Annotated[int, Field(ge=0)] = 200
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     """By which part of itself, times the learning rate, a weight shrinks with each step."""
+    prior_rate: Literal["same", "by-width"] = "same"
+    """Of R's maps from the prior, T: Adam moves a weight by the learning rate whatever its gradient, so what reads a
+    thousand numbers moves a hundred times as far as what reads ten. `by-width` divides the rate by the numbers read,
+    counted in units of `EVEN_WIDTH`."""
+    epsilon: Annotated[float, Field(gt=0)] = 1e-8
+    """Of AdamW; gradients much smaller than it move nothing."""
     beta2: Annotated[float, Field(ge=0, lt=1)] = 0.99
     """Decay of AdamW's mean of squared gradients; that of its mean of gradients is 0.9."""
+    muon: tuple[str, ...] = ()
+    """Modules within the network, by their names there, such as `blocks`, whose weights Muon steps instead of AdamW."""
+    muon_learning_rate: Annotated[float, Field(gt=0)] = 0.02
+    """The rate of those; it rises and falls with `learning_rate`."""
     gradient_clip: Annotated[float, Field(gt=0)] = 1.0
     """Largest norm of the gradient of all parameters."""
     average: Annotated[float, Field(ge=0, lt=1)] = 0.999
@@ -67,6 +85,8 @@ class TrainSettings(Section):
     def _has_an_end(self) -> Self:
         if self.steps is None and self.minutes is None:
             raise ValueError("train needs steps, minutes, or both")
+        if self.muon and self.prior_rate != "same":
+            raise ValueError("muon: not together with prior_rate; R's maps are not convolutions")
         return self
 
 
@@ -119,12 +139,57 @@ class Run:
         if not self.trainable:
             raise SettingsError("nothing to train: every parameter is frozen")
         self.average = Average(self.module, self.settings.average)
-        self.optimizer = torch.optim.AdamW(
-            self.trainable,
+        self.optimizer = self._muon() if self.settings.muon else self._adamw()
+
+    def _adamw(self) -> torch.optim.Optimizer:
+        return torch.optim.AdamW(
+            self._groups(),
             lr=self.settings.learning_rate,
             weight_decay=self.settings.weight_decay,
             betas=(0.9, self.settings.beta2),
+            eps=self.settings.epsilon,
         )
+
+    def _muon(self) -> torch.optim.Optimizer:
+        """Muon for the modules that are named, AdamW for the rest.
+
+        Raises:
+            SettingsError: there is no such module, or nothing in it that Muon could step.
+        """
+        settings, network = self.settings, network_of(self.module)
+        try:
+            matrices = matrices_of(module_within(network, name) for name in settings.muon)
+        except SettingsError as error:
+            raise SettingsError(f"train.muon: {error}") from None
+        if not matrices:
+            raise SettingsError(f"train.muon: {', '.join(settings.muon)}: no matrix there that learns")
+        known = set(map(id, matrices))
+        optimizer = Muon(
+            matrices,
+            [value for value in self.trainable if id(value) not in known],
+            learning_rate=settings.learning_rate,
+            matrix_learning_rate=settings.muon_learning_rate,
+            betas=(0.9, settings.beta2),
+            weight_decay=settings.weight_decay,
+            epsilon=settings.epsilon,
+        )
+        for group in optimizer.param_groups:
+            group["share"] = group["lr"] / settings.learning_rate
+        return optimizer
+
+    def _groups(self) -> list[dict[str, Any]]:
+        """What is trained, by the part of the learning rate that it learns with, its `share`."""
+        shares: dict[Tensor, float] = dict.fromkeys(self.trainable, 1.0)
+        if self.settings.prior_rate == "by-width":
+            for part in self.module.modules():
+                if isinstance(part, PriorMap):
+                    for layer in part:
+                        if isinstance(layer, nn.Linear) and layer.weight in shares:
+                            shares[layer.weight] = min(1.0, EVEN_WIDTH / layer.in_features)
+        return [
+            {"params": [value for value, other in shares.items() if other == share], "share": share}
+            for share in sorted(set(shares.values()), reverse=True)
+        ]
 
     def progress(self) -> float:
         """The part of the training that is done, by steps or by time, whichever is further."""

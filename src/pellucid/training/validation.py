@@ -1,23 +1,32 @@
 """Watching a training: scores on held-out photographs, whole and in colour, degraded as those that it learns from."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pellucid.data.sources import Sample, Source
 from pellucid.guidance import Guidance
 from pellucid.images.padding import pad_to_multiple
+from pellucid.layers import watched
 from pellucid.metrics import psnr
 from pellucid.networks import contract_of
+from pellucid.priors import shown
 from pellucid.refinement import Boosted
 from pellucid.training.loop import to_training
 from pellucid.training.run import Run
 
-__all__ = ["validate"]
+__all__ = ["EDGE", "MASKS", "MUCH", "validate"]
+
+MASKS = ("range_map", "channel_attention", "spatial_attention")
+"""Of R, those that weigh by a sigmoid."""
+EDGE = 0.02
+"""How near to 0 or 1 a weight must be to count as saturated."""
+MUCH = 0.5
+"""The share of saturated weights from which a training says so when it ends."""
 
 
 @torch.no_grad()
@@ -29,29 +38,45 @@ def validate(run: Run, held_out: Source) -> dict[str, Any]:
     sees whole photographs, as it does when it restores. Pairs are scored whole; nothing is scored where no clean
     photographs exist, nor where one of the images is the clean one itself, whose PSNR is infinite: a network may leave
     clean photographs alone.
+
+    `saturated` is, by part of R, the share of its weights that are within `EDGE` of 0 or 1 on these examples: of M
+    (`range_map`), M_c (`channel_attention`) and M_s (`spatial_attention`). What is saturated learns no more.
     """
     run.module.eval()
+    refinement = run.module.refinement if isinstance(run.module, Boosted) else None
+    found_masks = {name: getattr(refinement, name, None) for name in MASKS}
+    masks = {name: part for name, part in found_masks.items() if isinstance(part, nn.Module)}
+    shares: dict[str, list[float]] = {}
     with run.average.applied():
-        sources = [_scores(run, source) for source in held_out.parts()]
+        sources = [_scores(run, source, masks, shares) for source in held_out.parts()]
     to_training(run.module)
     found = [score for scores in sources for score in scores]
     means: dict[str, Any] = {name: _mean([score[name] for score in found]) for name in (found[0] if found else ())}
     if found and len(sources) > 1:
         means["psnr_sources"] = [_mean([score["psnr"] for score in scores]) for scores in sources]
+    if shares:
+        means["saturated"] = {name: round(fmean(of_mask), 4) for name, of_mask in shares.items()}
     return means
 
 
-def _scores(run: Run, source: Source) -> list[dict[str, float]]:
-    """PSNR of what is restored of every example of a source, where it is not infinite."""
+def _scores(
+    run: Run, source: Source, masks: Mapping[str, nn.Module], shares: dict[str, list[float]]
+) -> list[dict[str, float]]:
+    """PSNR of what is restored of every example of a source, where it is not infinite.
+
+    Adds to `shares`, by mask, which part of its weights was saturated.
+    """
     scores = []
     for index in range(len(source)):
         example = source.example(index)
         if example.clean is not None:
             clean = example.clean[None]
-            score = {
-                name: float(psnr(image.clamp(0, 1), clean.to(image.device)))
-                for name, image in _restored(run, example).items()
-            }
+            with watched(masks) as ran:
+                restored = _restored(run, example)
+            for name, _, weights in ran:
+                saturated = (weights < EDGE) | (weights > 1 - EDGE)
+                shares.setdefault(name, []).append(float(saturated.float().mean()))
+            score = {name: float(psnr(image.clamp(0, 1), clean.to(image.device))) for name, image in restored.items()}
             if not any(map(math.isinf, score.values())):  # NaN counts: a training that diverged must show
                 scores.append(score)
     return scores
@@ -65,10 +90,13 @@ def _restored(run: Run, example: Sample) -> dict[str, Tensor]:
     module, device = run.module, next(run.module.parameters()).device
     degraded = example.degraded[None].to(device)
     if not isinstance(module, Boosted):
-        padded = pad_to_multiple(degraded, contract_of(module).multiple)
-        return {"psnr": module(padded)[:, :, : degraded.shape[2], : degraded.shape[3]]}
+        padded, scale = pad_to_multiple(degraded, contract_of(module).multiple), example.scale
+        restored = module(padded) if scale == 1 else module(padded, Guidance(scale=scale))
+        return {"psnr": restored[:, :, : degraded.shape[2] * scale, : degraded.shape[3] * scale]}
     assert example.seen is not None
-    view = module.prior.prepare(example.seen[None].to(device))
-    told = Guidance(view=view, grid=example.grid[None].to(device))
+    partner = None if example.seen_clean is None else example.seen_clean[None].to(device)
+    view = shown(module.prior, example.seen[None].to(device), partner)
+    known = None if example.restored is None else example.restored[None].to(device)
+    told = Guidance(view=view, grid=example.grid[None].to(device), restored=known)
     refined, restored = module(degraded, told, both=True)
     return {"psnr": refined, "psnr_network": restored}

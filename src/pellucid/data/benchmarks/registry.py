@@ -56,6 +56,7 @@ class Benchmark:
         repository: `owner/name` of the public repository that its files are taken from; None without an address.
         commit: of that repository, in full.
         origin: (path here, path in the repository), as patterns of `layouts.translate`.
+        scale: how many times longer the sides of the clean pictures are.
         part_of: the set of which this is a part, in whose folder it lies.
         stems: names of the clean pictures of the part.
         overlaps: sets with which it shares pictures.
@@ -77,6 +78,7 @@ class Benchmark:
     repository: str | None = None
     commit: str = ""
     origin: tuple[tuple[str, str], ...] = ()
+    scale: int = 1
     part_of: str | None = None
     stems: frozenset[str] = frozenset()
     overlaps: tuple[str, ...] = ()
@@ -164,7 +166,18 @@ def _read(registry: Path) -> Mapping[str, Benchmark]:
     for name, record in yaml.load(registry.read_text(encoding="utf-8"), loader).items():  # a safe loader, either way
         whole = records.get(record.get("part_of"))
         if whole:  # a part has the files, the source and the layout of the whole
-            same = ("layouts", "repository", "commit", "origin", "paper", "licence", "task", "table", "suffixes")
+            same = (
+                "layouts",
+                "repository",
+                "commit",
+                "origin",
+                "paper",
+                "licence",
+                "task",
+                "scale",
+                "table",
+                "suffixes",
+            )
             record = {key: getattr(whole, key) for key in same} | record
         else:
             record["layouts"] = tuple(PairLayout(**layout) for layout in record["layouts"])

@@ -29,6 +29,9 @@ PROTOCOL_NAMES = (
     "motion-deblur-rgb",
     "pairs-rgb",
     "real-denoise-rgb",
+    "super-resolution-y-x2",
+    "super-resolution-y-x3",
+    "super-resolution-y-x4",
     "synthetic-grey",
     "synthetic-rgb",
 )

@@ -210,6 +210,11 @@ class Explanation:
                 shown.setdefault(column, []).append(found[condition, photograph])
         return shown
 
+    def _probe(self, data: str, condition: str, protocol: str) -> dict[str, float]:
+        """What is readable of the clean pictures of a column from what R is fed."""
+        parts = (part for part in self._parts if (part.photographs.name, part.protocol.name) == (data, protocol))
+        return next((part.probes[condition] for part in parts if condition in part.probes), {})
+
     def _document(self, columns: Sequence[ExplainedColumn], results: Sequence[ExplainedPhotograph]) -> dict[str, Any]:
         date = datetime.now(UTC).isoformat(timespec="seconds")
         return {
@@ -221,7 +226,10 @@ class Explanation:
             },
             "verdict": asdict(verdict_on(columns, self.others, self.student)),
             "notes": self._notes,
-            "columns": [asdict(column) for column in columns],
+            "columns": [
+                {**asdict(column), "probe": self._probe(column.data, column.condition, column.protocol)}
+                for column in columns
+            ],
             "rows": [result.as_dict() for result in results],
         }
 

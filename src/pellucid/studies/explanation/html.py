@@ -9,7 +9,7 @@ from pellucid.evaluation.candidates import DEGRADED
 from pellucid.evaluation.reports.page import render, said
 from pellucid.evaluation.reports.plot import ticks
 from pellucid.studies.explanation.feeding import BOOSTED, NETWORK
-from pellucid.studies.explanation.labels import BAND_LABELS, METHOD, digits_of, label_of, levels_text
+from pellucid.studies.explanation.labels import BAND_LABELS, METHOD, digits_of, label_of, levels_text, probe_text
 from pellucid.studies.explanation.pictures import PhotographPanels
 
 __all__ = ["as_html"]
@@ -72,6 +72,7 @@ def as_html(document: Mapping[str, Any], shown: Mapping[tuple[str, str, str], Se
         label_of=label_of,
         digits_of=digits_of,
         levels_text=levels_text,
+        probe_text=probe_text,
         names=(DEGRADED, NETWORK, BOOSTED),
         method=METHOD,
     )

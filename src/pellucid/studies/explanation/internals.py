@@ -97,7 +97,11 @@ def look_inside(subject: Subject, degraded: Tensor, feature: Tensor, region: Reg
     def fitted(name: str) -> Tensor | None:
         return _fitted(seen[name], (rows, columns), multiple) if name in seen else None
 
-    mask, residual = (None, None) if boosted.inside else _decoded(refinement, fitted("decoder"))
+    decoded = None if boosted.inside else fitted("decoder")
+    mask, residual = None, decoded
+    if decoded is not None:
+        modulation = None if refinement.film is None else refinement.modulation(guidance.vector)
+        mask, residual = refinement.masks(decoded, modulation)
     weights = seen.get("channel_attention")
     return Inside(
         alone.float().cpu(),
@@ -120,14 +124,6 @@ def _fitted(maps: Tensor, size: tuple[int, int], multiple: int) -> Tensor:
     padded = [-(-side // multiple) * multiple for side in size]
     enlarged = interpolate(maps.float().mean(0, keepdim=True), size=padded, mode="nearest")
     return enlarged[:, :, : size[0], : size[1]].cpu()
-
-
-def _decoded(refinement: Any, maps: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
-    """I_m and I_r; the mask is counted from one in the decoder, and is not there in the reference form."""
-    if maps is None or refinement.form == "reference":
-        return None, maps
-    mask, residual = maps.chunk(2, 1)
-    return 1 + mask, residual
 
 
 def _missing(boosted: Any) -> Iterator[str]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from pellucid.studies.explanation.feeding import ANOTHER, BOOSTED, NETWORK, RANDOM, ZEROS
 
-__all__ = ["BAND_LABELS", "METHOD", "difference_text", "digits_of", "label_of", "levels_text"]
+__all__ = ["BAND_LABELS", "METHOD", "difference_text", "digits_of", "label_of", "levels_text", "probe_text"]
 
 _LABELS: Mapping[tuple[str, str], str] = {
     (BOOSTED, NETWORK): "boosted over network alone",
@@ -49,6 +49,15 @@ def digits_of(low: float, high: float) -> int:
     """How many digits behind the point an interval in dB needs: more where it is very near to 0."""
     reach = max(abs(low), abs(high))
     return 3 if reach >= 0.01 or reach == 0 else 4 if reach >= 0.001 else 5
+
+
+def probe_text(readable: Mapping[str, float]) -> str:
+    """What a probe read from a prior's vectors, in a sentence."""
+    numbers = ", ".join(f"{what} {value:.2f}" for what, value in readable.items())
+    return (
+        "What a straight line reads of the clean picture from what R is fed, on photographs that it was not fitted to "
+        f"(R²: 1 all, 0 nothing): {numbers}."
+    )
 
 
 def levels_text(value: float) -> str:

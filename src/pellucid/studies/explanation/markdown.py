@@ -5,7 +5,7 @@ from typing import Any
 
 from pellucid.evaluation.candidates import DEGRADED
 from pellucid.studies.explanation.feeding import BOOSTED, NETWORK
-from pellucid.studies.explanation.labels import BAND_LABELS, METHOD, difference_text, label_of, levels_text
+from pellucid.studies.explanation.labels import BAND_LABELS, METHOD, difference_text, label_of, levels_text, probe_text
 
 __all__ = ["as_markdown"]
 
@@ -36,6 +36,9 @@ def _column(column: Mapping[str, Any], protocols: Mapping[str, str]) -> Iterator
         moved = ", ".join(f"{name} {levels_text(value)}" for name, value in column["changes"].items())
         yield ""
         yield f"How far the result moves, in levels of 255 (root mean square): {moved}."
+    if column["probe"]:
+        yield ""
+        yield probe_text(column["probe"])
     if column["terciles"]:
         yield ""
         yield "By the PSNR of the input:"

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -27,6 +27,7 @@ from pellucid.studies.explanation.feeding import (
     partner,
     random_like,
 )
+from pellucid.studies.probing import FEWEST, numbers_of, readable_of_all
 
 __all__ = ["ExplainedPhotograph", "Measurement"]
 
@@ -84,6 +85,8 @@ class Measurement:
         others: further models, by name.
         student: the subject's prior, distilled.
         degradations: instead of noise, what is done to clean photographs, as texts.
+        probes: filled by `run`: by condition, what is readable of the clean pictures from R's features
+            (`probing.readable_of_all`); nothing where there are too few.
     """
 
     subject: Subject
@@ -94,6 +97,7 @@ class Measurement:
     others: Sequence[Candidate] = ()
     student: Student | None = None
     degradations: Sequence[str] = ()
+    probes: dict[str, dict[str, float]] = field(default_factory=dict)
 
     def cases(self) -> list[Case]:
         """The photographs, anew: noise on 8 bits is one stream, so they are loaded from the first on each time."""
@@ -113,11 +117,21 @@ class Measurement:
             ModelError: a model fails, or is not for the task.
         """
         vectors: dict[str, dict[str, Tensor]] = {}
+        told: dict[str, list[dict[str, Tensor]]] = {}
         for case, loaded in ahead(self.cases()):
             try:
-                vectors.setdefault(case.condition, {})[case.photograph] = self.subject.feature(loaded.result()[0])
+                degraded, clean = loaded.result()
+                vectors.setdefault(case.condition, {})[case.photograph] = self.subject.feature(degraded)
             except PellucidError as error:
                 yield Failure(case.data, case.condition, case.photograph, str(error))
+            else:
+                if degraded.shape == clean.shape:
+                    told.setdefault(case.condition, []).append(numbers_of(degraded, clean))
+        for condition, numbers in told.items():
+            found = list(vectors[condition].values())
+            if FEWEST <= len(found) == len(numbers) and len({feature.shape for feature in found}) == 1:
+                stacked = {what: torch.stack([one[what] for one in numbers]) for what in numbers[0]}
+                self.probes[condition] = readable_of_all(torch.cat(found), stacked)
         for case, loaded in ahead(self.cases()):
             known = vectors.get(case.condition, {})
             if case.photograph in known:
@@ -127,7 +141,7 @@ class Measurement:
         self, case: Case, degraded: Tensor, clean: Tensor, vectors: dict[str, Tensor]
     ) -> ExplainedPhotograph | Failure:
         found = self.subject.results(degraded, self.vectors_fed(case, vectors)) if degraded.shape == clean.shape else {}
-        found |= {other.name: other.restore(degraded) for other in self.others if other.restore}
+        found |= {other.name: other.restored(degraded, clean, case.told) for other in self.others if other.restore}
         for name, image in {DEGRADED: degraded, **found}.items():
             if image.shape != clean.shape:
                 raise ModelError(

@@ -159,4 +159,6 @@ def _shrunk(image: Tensor, factor: int) -> Tensor:
 
 
 def _uri(pixels: Tensor) -> str:
-    return as_uri(encode(Photograph(pixels.float().clamp(0, 1)), "png", quality=None)[0])
+    png, _ = encode(Photograph(pixels.float().clamp(0, 1)), "png", quality=None)
+    assert isinstance(png, bytes)
+    return as_uri(png)

@@ -1,0 +1,219 @@
+"""Tensors that lie on the disk: pictures larger than the memory they may take are streamed from there, band by band.
+
+A tensor on the disk is an ordinary tensor over a file that nobody else sees and that is gone with it. Where it lies is
+inherited: whoever makes a tensor of a picture's size makes it with `zeros_beside`, and whoever goes over all of a
+picture does so in `bands`, which give the pages they have touched back to the system. In memory there is one band.
+
+The files lie in the folder that TMPDIR names, else in /var/tmp, since /tmp itself is often memory.
+"""
+
+import errno
+import math
+import mmap
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import IO
+from weakref import WeakValueDictionary
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from pellucid.errors import ImageError
+
+__all__ = [
+    "COPIES",
+    "bands",
+    "belongs_on_disk",
+    "mapped",
+    "on_disk",
+    "pooled",
+    "reduced",
+    "release",
+    "temporary_file",
+    "total",
+    "zeros_beside",
+    "zeros_on_disk",
+]
+
+COPIES = 4
+"""So many float32 RGB copies of a picture are there at once while it is restored: read, padded, joined, finished."""
+
+BAND = 16 << 20
+"""Bytes of a band, about."""
+
+GLANCE = 4_000_000
+"""Pixels of an image that is seen as a whole by a network, where it is larger than the memory."""
+
+_MAPPINGS: WeakValueDictionary[int, mmap.mmap] = WeakValueDictionary()
+"""What is on the disk, by its address."""
+
+
+def belongs_on_disk(height: int, width: int, memory: int | None) -> bool:
+    """Whether a picture of that size, and what is made of it, is to lie on the disk.
+
+    Args:
+        height: in pixels.
+        width: in pixels.
+        memory: bytes that it may take; None for any number.
+    """
+    return memory is not None and 12 * COPIES * height * width > memory
+
+
+def on_disk(tensor: Tensor) -> bool:
+    """Whether a tensor, or what it is a part of, lies on the disk."""
+    return tensor.device.type == "cpu" and tensor.untyped_storage().data_ptr() in _MAPPINGS
+
+
+def zeros_on_disk(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    """A tensor of zeros on the disk. One of four dimensions, (B, C, H, W), has its channels last, so that rows are
+    together.
+
+    Raises:
+        ImageError: the disk has no room for it.
+    """
+    count = torch.Size(shape).numel()
+    if not count:
+        return torch.zeros(shape, dtype=dtype)
+    size = count * dtype.itemsize
+    with temporary_file() as file:
+        _reserve(file, size)
+        mapping = mmap.mmap(file.fileno(), size)
+    flat = torch.frombuffer(mapping, dtype=dtype, count=count)
+    _MAPPINGS[flat.untyped_storage().data_ptr()] = mapping
+    if len(shape) != 4:
+        return flat.view(shape)
+    batch, channels, height, width = shape
+    return flat.view(batch, height, width, channels).permute(0, 3, 1, 2)
+
+
+def zeros_beside(tensor: Tensor, *shape: int, dtype: torch.dtype | None = None) -> Tensor:
+    """A tensor of zeros where another one lies, on the disk or in the memory of its device, and of its type."""
+    dtype = tensor.dtype if dtype is None else dtype
+    if on_disk(tensor):
+        return zeros_on_disk(*shape, dtype=dtype)
+    return torch.zeros(shape, dtype=dtype, device=tensor.device)
+
+
+def bands(*tensors: Tensor, multiple: int = 1) -> Iterator[slice]:
+    """Rows of tensors (..., H, W) of one height, part by part: all of them at once, unless one lies on the disk.
+
+    What is touched of a band is released before the next, also of what lies beyond it.
+
+    Args:
+        tensors: those that are read and written; the first says how many rows there are.
+        multiple: each band but the last is a multiple of so many rows.
+    """
+    height = tensors[0].shape[-2]
+    rows = max(height, 1)
+    if any(on_disk(tensor) for tensor in tensors):
+        widest = max(tensor.numel() // tensor.shape[-2] * tensor.element_size() for tensor in tensors)
+        rows = max(multiple, BAND // max(widest, 1) // multiple * multiple)
+    for top in range(0, height, rows):
+        yield slice(top, min(height, top + rows))
+        release(*tensors)
+
+
+def mapped(function: Callable[..., Tensor], *maps: Tensor, halo: int = 0) -> Tensor:
+    """The function of whole maps; of maps on the disk computed band by band, with a result on the disk.
+
+    Args:
+        function: maps (B, C, H, W) to one map of that size; each of its rows may depend on `halo` rows on both sides.
+        maps: what it is applied to, of one size.
+        halo: that reach.
+    """
+    if not any(on_disk(one) for one in maps):
+        return function(*maps)
+    height, result = maps[0].shape[-2], None
+    for rows in bands(*maps):
+        wide = slice(max(0, rows.start - halo), min(height, rows.stop + halo))
+        part = function(*(one[..., wide, :] for one in maps))
+        if result is None:
+            result = zeros_on_disk(*part.shape[:-2], height, part.shape[-1], dtype=part.dtype)
+        result[..., rows, :] = part[..., rows.start - wide.start : rows.stop - wide.start, :]
+        release(result)
+    assert result is not None
+    return result
+
+
+def total(reduce: Callable[..., Tensor], *maps: Tensor) -> Tensor:
+    """The sum over the bands of maps (..., H, W) of what `reduce` gives for each; of one band exactly that."""
+    parts = [reduce(*(one[..., rows, :] for one in maps)) for rows in bands(*maps)]
+    return parts[0] if len(parts) == 1 else torch.stack(parts).sum(0)
+
+
+def pooled(image: Tensor, size: tuple[int, int], function: Callable[[Tensor], Tensor] = lambda part: part) -> Tensor:
+    """Means of `function(image)`, which sees each pixel by itself, over about equal parts: (B, C, H, W) to (B, c,
+    *size), in memory.
+
+    See torch's `adaptive_avg_pool2d`.
+    """
+    if not on_disk(image):
+        return F.adaptive_avg_pool2d(function(image), size)
+    height = image.shape[-2]
+    lines = []
+    for line in range(size[0]):
+        top, bottom = line * height // size[0], -(-(line + 1) * height // size[0])
+        part = image[..., top:bottom, :]
+        means = total(lambda some: F.adaptive_avg_pool2d(function(some), (1, size[1])) * some.shape[-2], part)
+        lines.append(means / (bottom - top))
+    return torch.cat(lines, -2)
+
+
+def reduced(image: Tensor) -> Tensor:
+    """An image (B, C, H, W) for those who must have all of it in memory: one on the disk at GLANCE pixels at most, by
+    means of about equal parts."""
+    part = math.sqrt(GLANCE / (image.shape[-2] * image.shape[-1]))
+    if not on_disk(image) or part >= 1:
+        return image
+    return pooled(image, (max(1, int(image.shape[-2] * part)), max(1, int(image.shape[-1] * part))))
+
+
+def release(*tensors: Tensor) -> None:
+    """Gives the memory back that pages of tensors on the disk have; their values stay."""
+    for tensor in tensors:
+        mapping = _MAPPINGS.get(tensor.untyped_storage().data_ptr()) if tensor.device.type == "cpu" else None
+        if mapping is not None and hasattr(mmap, "MADV_DONTNEED"):
+            mapping.madvise(mmap.MADV_DONTNEED)
+
+
+def temporary_file() -> IO[bytes]:
+    """A file on the disk that has no name, and is gone when it is closed.
+
+    Raises:
+        ImageError: it cannot be made.
+    """
+    try:
+        return tempfile.TemporaryFile(dir=_folder())
+    except OSError as error:
+        raise ImageError(
+            f"{_folder()}: no file for intermediate results can be made there ({error.strerror})"
+        ) from error
+
+
+def _folder() -> Path:
+    named, large = os.environ.get("TMPDIR"), Path("/var/tmp")
+    if not named and os.name == "posix" and os.access(large, os.W_OK):
+        return large
+    return Path(tempfile.gettempdir())
+
+
+def _reserve(file: IO[bytes], size: int) -> None:
+    """Makes a file so many bytes long, and sure that the disk has them: writing to a mapping cannot fail in words."""
+    try:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, size)
+            return
+        with suppress(AttributeError):
+            if shutil.disk_usage(_folder()).free < size:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        file.truncate(size)
+    except OSError as error:
+        raise ImageError(
+            f"{_folder()}: has no {size / 2**30:.2g} GB for intermediate results ({error.strerror}); TMPDIR names "
+            "another folder, and with more --memory none may be needed"
+        ) from error
