@@ -218,6 +218,8 @@ def in_torch(model: nn.Module) -> Iterator[None]:
 
 def is_prepared(model: nn.Module) -> bool:
     """Whether every graph of a model is kept already, so that an engine costs no start."""
+    if not graph_file("").parent.is_dir():
+        return False  # nothing is, and no weights need be read to know it
     keys = [key_of(part) for part in _exchangeable(model)]
     return bool(keys) and all(graph_file(key).is_file() for key in keys)
 
