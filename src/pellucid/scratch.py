@@ -66,6 +66,8 @@ def belongs_on_disk(height: int, width: int, memory: int | None) -> bool:
 
 def on_disk(tensor: Tensor) -> bool:
     """Whether a tensor, or what it is a part of, lies on the disk."""
+    if torch.compiler.is_exporting():  # what becomes a graph lies nowhere
+        return False
     return tensor.device.type == "cpu" and tensor.untyped_storage().data_ptr() in _MAPPINGS
 
 

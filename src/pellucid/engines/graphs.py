@@ -1,7 +1,6 @@
 """From a module to an ONNX graph of any height and width, made once and kept in the cache folder."""
 
 import hashlib
-import io
 import logging
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -21,13 +20,16 @@ OPSET = 18
 
 
 @torch.no_grad()
-def to_onnx(module: nn.Module, examples: Mapping[str, Tensor], outputs: Sequence[str]) -> bytes:
+def to_onnx(
+    module: nn.Module, examples: Mapping[str, Tensor], outputs: Sequence[str], *, optimise: bool = True
+) -> bytes:
     """A module's `forward` as one ONNX graph, weights included.
 
     Args:
         module: takes the examples in their order; in evaluation mode.
         examples: by the names that the graph's inputs are to have. Heights and widths of images (1, C, H, W) stay open.
         outputs: names of the results.
+        optimise: let the exporter simplify the graph; of a diagnosis it makes one that is not valid (onnxscript 0.7).
 
     Raises:
         MissingExtraError: onnx or onnxscript is not installed.
@@ -52,6 +54,7 @@ def to_onnx(module: nn.Module, examples: Mapping[str, Tensor], outputs: Sequence
                 tuple(examples.values()),
                 dynamo=True,
                 verbose=False,
+                optimize=optimise,
                 opset_version=OPSET,
                 external_data=False,
                 input_names=list(examples),
@@ -64,9 +67,8 @@ def to_onnx(module: nn.Module, examples: Mapping[str, Tensor], outputs: Sequence
             for log, level in zip(logs, levels, strict=True):
                 log.setLevel(level)
     assert program is not None
-    stream = io.BytesIO()
-    program.save(stream)
-    return stream.getvalue()
+    whole: bytes = program.model_proto.SerializeToString()
+    return whole
 
 
 def key_of(module: nn.Module) -> str:
