@@ -19,31 +19,16 @@ from PIL import Image
 
 from pellucid import images
 from pellucid.batch.manifest import MANIFEST
-from pellucid.models.save import save
-from pellucid.networks import Identity
+from support.pictures import write_noise as picture
 
 # The threads of several processes on few cores wait for each other.
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
-
-
-@pytest.fixture(scope="session")
-def identity(tmp_path_factory):
-    path = tmp_path_factory.mktemp("identity") / "identity.safetensors"
-    save(Identity(), path)
-    return path
 
 
 @pytest.fixture
 def restore(run, identity):
     """Runs `pellucid restore` with a model that changes nothing: (status, stdout, stderr)."""
     return lambda *arguments: run("restore", *arguments, "--model", identity)
-
-
-def picture(path, seed=0, side=8):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(seed))
-    images.write(images.Photograph(pixels), path)
-    return path
 
 
 def same_pixels(one, other):

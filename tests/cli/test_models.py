@@ -15,7 +15,13 @@ def test_models_show_a_card(run, model):
 def test_models_are_listed_with_and_without_the_word(run):
     status, out, _ = run("models", "--json")
     assert status == 0
-    assert {row["name"] for row in json.loads(out)["models"]} == {"default", "fast", "denoise"}
+    assert {row["name"] for row in json.loads(out)["models"]} == {
+        "default",
+        "fast",
+        "denoise",
+        "upscale",
+        "upscale-bicubic",
+    }
     assert run("models", "list", "--json")[1] == out
     assert "import" in run("models", "--help")[1]
     assert run("models", "--nonsense")[0] == 2

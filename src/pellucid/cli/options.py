@@ -19,6 +19,7 @@ __all__ = [
     "Always",
     "Assignments",
     "Chroma",
+    "Control",
     "Crop",
     "Detail",
     "Device",
@@ -31,14 +32,20 @@ __all__ = [
     "Mask",
     "Memory",
     "Only",
+    "Orientations",
     "Out",
     "Passes",
     "Precision",
+    "Prompt",
     "Provenance",
+    "Region",
     "Resume",
     "Scale",
+    "Seed",
     "Skip",
     "Strength",
+    "StrengthMap",
+    "Tell",
     "Tile",
     "With",
     "require_clean",
@@ -51,7 +58,11 @@ def _restoring(name: str) -> Any:
     """The option of that name of `RestoreOptions`, with its help and range."""
     told = next(one.metadata for one in fields(RestoreOptions) if one.name == name)
     return typer.Option(
-        f"--{name}", metavar=told.get("metavar"), help=told["help"], min=told.get("min"), max=told.get("max")
+        f"--{name.replace('_', '-')}",
+        metavar=told.get("metavar"),
+        help=told["help"],
+        min=told.get("min"),
+        max=told.get("max"),
     )
 
 
@@ -60,12 +71,19 @@ Tile = Annotated[int | None, _restoring("tile")]
 Memory = Annotated[str | None, _restoring("memory")]
 Device = Annotated[str, _restoring("device")]
 Precision = Annotated[str, _restoring("precision")]
-Engine = Annotated[str, _restoring("engine")]
 Scale = Annotated[float | None, _restoring("scale")]
+Engine = Annotated[str, _restoring("engine")]
+Orientations = Annotated[bool, _restoring("orientations")]
 Passes = Annotated[int | None, _restoring("passes")]
 Always = Annotated[bool, _restoring("always")]
 Only = Annotated[str | None, _restoring("only")]
 Skip = Annotated[str | None, _restoring("skip")]
+Tell = Annotated[list[str] | None, _restoring("tell")]
+Prompt = Annotated[str | None, _restoring("prompt")]
+Seed = Annotated[int, _restoring("seed")]
+Control = Annotated[list[str] | None, _restoring("control")]
+Region = Annotated[list[str] | None, _restoring("region")]
+StrengthMap = Annotated[str | None, _restoring("strength_map")]
 Detail = Annotated[float, _restoring("detail")]
 Luminance = Annotated[float, _restoring("luminance")]
 Chroma = Annotated[float, _restoring("chroma")]

@@ -13,6 +13,7 @@ from pellucid.cli.options import (
     DEFAULTS,
     Always,
     Chroma,
+    Control,
     Crop,
     Detail,
     Device,
@@ -25,12 +26,18 @@ from pellucid.cli.options import (
     Mask,
     Memory,
     Only,
+    Orientations,
     Passes,
     Precision,
+    Prompt,
     Provenance,
+    Region,
     Scale,
+    Seed,
     Skip,
     Strength,
+    StrengthMap,
+    Tell,
     Tile,
 )
 from pellucid.cli.restore_output import foretell, summary, told
@@ -108,6 +115,7 @@ def restore(
     ] = False,
     only: Only = None,
     skip: Skip = None,
+    tell: Tell = None,
     detail: Detail = DEFAULTS.detail,
     luminance: Luminance = DEFAULTS.luminance,
     chroma: Chroma = DEFAULTS.chroma,
@@ -149,10 +157,16 @@ def restore(
     device: Device = DEFAULTS.device,
     precision: Precision = DEFAULTS.precision,
     engine: Engine = DEFAULTS.engine,
+    orientations: Orientations = DEFAULTS.orientations,
     passes: Passes = DEFAULTS.passes,
     check: Annotated[
         bool, typer.Option("--check", help="First say how far the engine's results are from torch's, on stderr.")
     ] = False,
+    prompt: Prompt = DEFAULTS.prompt,
+    seed: Seed = DEFAULTS.seed,
+    control: Control = None,
+    region: Region = None,
+    strength_map: StrengthMap = DEFAULTS.strength_map,
     json: Json = False,
 ) -> None:
     """Restore photographs, and with --scale enlarge them.
@@ -187,6 +201,8 @@ def restore(
     ):
         if sheet is not None and given:
             raise SettingsError(f"{option} is for restored photographs, and --sheet writes sheets instead")
+    if mask is None and feather != DEFAULTS.feather:
+        raise SettingsError("--feather says how a --mask rises, and there is none")
     if report is not None and report.suffix.lower() not in (".html", ".htm"):
         raise SettingsError(f"{report}: a report is an HTML page; give it the suffix .html")
     model = model or ("default" if scale is None else "upscale")
@@ -197,12 +213,19 @@ def restore(
         "memory": memory,
         "device": device,
         "precision": precision,
-        "engine": engine,
         "scale": scale,
+        "engine": engine,
+        "orientations": orientations,
         "passes": passes,
         "always": always,
         "only": only,
         "skip": skip,
+        "tell": tell,
+        "prompt": prompt,
+        "seed": seed,
+        "control": control or (),
+        "region": region or (),
+        "strength_map": strength_map,
         "detail": detail,
         "luminance": luminance,
         "chroma": chroma,

@@ -13,7 +13,7 @@ import pyvips
 from pellucid.errors import ImageError, SettingsError
 from pellucid.images.decode import decode, format_of
 from pellucid.images.encode import Data, encode
-from pellucid.images.mapped import LARGE, MappedFile
+from pellucid.images.large_file import LARGE, LargeFile
 from pellucid.images.messages import name_of, reason
 from pellucid.images.pages import decode_pages, encode_pages
 from pellucid.images.photograph import Photograph
@@ -55,7 +55,7 @@ def read(path: str | os.PathLike[str], *, memory: int | None = None, every_page:
     name = name_of(path)
     try:
         with open(path, "rb") as file:
-            data = MappedFile(file) if os.fstat(file.fileno()).st_size > LARGE else file.read()
+            data = LargeFile(file) if os.fstat(file.fileno()).st_size > LARGE else file.read()
             if not data:
                 raise ImageError(f"{name}: the file is empty")
             kind = format_of(data, name, Path(path).suffix)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from pellucid.images.alpha import resized
 from pellucid.images.colour import Colour
-from pellucid.images.exif import moved
+from pellucid.images.exif import grown, moved
 from pellucid.images.jpeg import Piece
 from pellucid.images.values import check_pixels
 from pellucid.images.xmp import without_further, without_regions
@@ -127,6 +127,10 @@ class Photograph:
         return replace(
             self,
             pixels=pixels,
+            metadata=replace(
+                self.metadata,
+                exif=grown(self.metadata.exif, width / self.pixels.shape[3], height / self.pixels.shape[2]),
+            ),
             alpha=None if self.alpha is None else resized(self.alpha, height, width),
             planes=None if self.planes is None else resized(self.planes, height, width),
             beyond=None,

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
-from pellucid.images.mapped import Content
+from pellucid.images.large_file import Content
 from pellucid.images.photoshop import sorted_resources
 
 __all__ = ["SIGNATURE", "PngParts", "chunk", "chunks_of", "into_png", "parts_of_png", "text_profile", "texts_of"]
@@ -144,7 +144,7 @@ def chunks_of(data: Content, at: int = 8, *, pixels: bool = False) -> Iterator[t
     """Each chunk (name, body, all of its bytes) whose checksum is right, from `at` on; those of pixels where asked
     for."""
     while at + 12 <= len(data):
-        size, name = struct.unpack_from(">L4s", data, at)
+        size, name = struct.unpack(">L4s", data[at : at + 8])
         if at + 12 + size > len(data):
             return
         if name in (b"IDAT", b"fdAT") and not pixels:

@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 import numpy as np
 from PIL import Image
@@ -36,7 +36,7 @@ class JpegScan:
     length: int
 
 
-def jpeg_in_bands(samples: Samples, file: BinaryIO, **options: Any) -> JpegScan:
+def jpeg_in_bands(samples: Samples, file: IO[bytes], **options: Any) -> JpegScan:
     """Codes grey or RGB of 8 bits; the scan, up to the end of the picture, goes into `file`, what precedes it is
     returned.
 
@@ -104,5 +104,5 @@ def _packed_rows(samples: Samples) -> Iterator[bytes]:
         band = samples[top : min(top + rows, height)][..., : samples.channels]
         lines = np.zeros((len(band), 1 + size), np.uint8)
         lines[:, 1:] = np.ascontiguousarray(band.astype(band.dtype.newbyteorder(">"))).view(np.uint8).reshape(-1, size)
-        yield stream.compress(lines)
+        yield stream.compress(lines.tobytes())
     yield stream.flush()

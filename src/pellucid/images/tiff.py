@@ -25,7 +25,7 @@ from pellucid.images.exif import (
     movable_note,
     ratio,
 )
-from pellucid.images.mapped import Content
+from pellucid.images.large_file import Content
 from pellucid.images.photoshop import sorted_resources
 from pellucid.images.samples import Samples
 from pellucid.images.tiff_tables import Structure, Table, numbers, packed, table_bytes

@@ -3,7 +3,9 @@
 Importing it loads no torch: the command line reads it for `--help`.
 """
 
+import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, Self, TypeGuard, get_args
 
@@ -40,11 +42,21 @@ class RestoreOptions:
             else torch.
         scale: by how much the sides grow, above 1 and up to 8; None leaves the size to the model: most keep it. A model
             that keeps the size restores first, and the embedded `upscale` then enlarges.
+        orientations: the mean of what the network makes of all eight orientations of the picture: a little better, and
+            eight times as slow. For models that are one network and look at nothing but the picture.
         passes: how often at most a model of experts restores a picture; None takes what its file says.
         always: restore also those pictures that the model's file says to leave alone.
         only: kinds of degradations, or a text with commas between them: a model of experts restores these alone, and
             without asking whether they are there.
         skip: kinds of degradations that a model of experts leaves alone.
+        tell: numbers for networks that can be told them (`Contract.numbers`), by name: `sigma`, how much noise there
+            is, on the scale 0..255; `ratio`, by how much light is to grow. Or texts such as "sigma=25".
+        prompt: what a model that samples is asked to do (`diffusion.prompts`), or that and some controls in short
+            (`sr60-up4-cfg11`); None asks for everything.
+        seed: of what a model that samples draws.
+        control: controls of a model that samples, by name (`diffusion.controls.Controls`), or texts such as `steps=20`.
+        region: places that a prompt names: the file of a mask, or left,top,right,bottom in pixels.
+        strength_map: the file of a picture whose brightness says how much of the prompt's amounts is asked for where.
         detail: how much of the finest band of the degraded picture, its grain, comes back, 0 to 1.
         luminance: part of the change of luma that is kept, 0 to 1.
         chroma: part of the change of colours that is kept, 0 to 1.
@@ -86,6 +98,10 @@ class RestoreOptions:
             "unless --model says another, which restores before that.",
         },
     )
+    orientations: bool = field(
+        default=False,
+        metadata={"help": "The mean over all eight orientations: a little better, eight times as slow."},
+    )
     passes: int | None = field(
         default=None,
         metadata={
@@ -110,6 +126,42 @@ class RestoreOptions:
     skip: tuple[str, ...] = field(
         default=(),
         metadata={"help": "Leave these kinds of degradations alone, as in low-light,haze.", "metavar": "KINDS"},
+    )
+    prompt: str | None = field(
+        default=None,
+        metadata={
+            "help": 'What a model that samples is to do, as in "denoise 20, deblur 2px @face"; the default asks for '
+            "everything."
+        },
+    )
+    seed: int = field(default=0, metadata={"help": "Of what a model that samples draws.", "min": 0})
+    control: Mapping[str, Any] = field(
+        default_factory=dict,
+        metadata={
+            "help": "How a model that samples does it, as in steps=20; again for more. docs/generate.md says what "
+            "there is.",
+            "metavar": "NAME=VALUE",
+        },
+    )
+    region: Mapping[str, str] = field(
+        default_factory=dict,
+        metadata={
+            "help": "A place that the prompt names, as in face=mask.png or face=10,20,110,140 (left,top,right,bottom).",
+            "metavar": "NAME=PLACE",
+        },
+    )
+    strength_map: str | None = field(
+        default=None,
+        metadata={"help": "A picture, bright where all of the prompt's amounts are asked for.", "metavar": "FILE"},
+    )
+
+    tell: Mapping[str, float] = field(
+        default_factory=dict,
+        metadata={
+            "help": "Tell the network a number that it can use, as in sigma=25 (its noise) or ratio=5 (its light); "
+            "what is not told is estimated, or the network's own.",
+            "metavar": "NAME=NUMBER",
+        },
     )
     detail: float = field(
         default=0.0,
@@ -171,6 +223,13 @@ class RestoreOptions:
             raise SettingsError(f"passes must be a whole number, 1 or more, got {self.passes!r}")
         for name in ("only", "skip"):
             object.__setattr__(self, name, _kinds(name, getattr(self, name)))
+        object.__setattr__(self, "tell", _told(self.tell))
+        for name in ("control", "region"):
+            object.__setattr__(self, name, _assignments(name, getattr(self, name)))
+        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or not 0 <= self.seed < 2**31:
+            raise SettingsError(f"seed must be a whole number in 0..{2**31 - 1}, got {self.seed!r}")
+        if self.strength_map is not None:
+            object.__setattr__(self, "strength_map", str(self.strength_map))
         both = sorted(set(self.only) & set(self.skip))
         if both:
             raise SettingsError(
@@ -236,6 +295,37 @@ def _kinds(option: str, given: Any) -> tuple[str, ...]:
     if not isinstance(kinds, list | tuple | set | frozenset) or not all(isinstance(kind, str) for kind in kinds):
         raise SettingsError(f"{option} must be kinds of degradations such as noise,jpeg, got {given!r}")
     return tuple(dict.fromkeys(kind.strip() for kind in kinds if kind.strip()))
+
+
+def _told(given: Any) -> dict[str, float]:
+    """Numbers by their names, from such a mapping or from texts; whether the network takes them, others check."""
+    told = {}
+    for name, value in _assignments("tell", given).items():
+        try:
+            number = math.nan if isinstance(value, bool) else float(value)
+        except (TypeError, ValueError):
+            number = math.nan
+        if not math.isfinite(number) or number < 0:
+            raise SettingsError(f"tell {name}={value}: expected a number that is not negative, such as sigma=25")
+        told[str(name).strip()] = number
+    return told
+
+
+def _assignments(option: str, given: Any) -> dict[str, Any]:
+    """Values by names, from a mapping or from texts such as `steps=20`."""
+    if isinstance(given, Mapping):
+        return dict(given)
+    if isinstance(given, str):
+        given = [given]
+    found: dict[str, Any] = {}
+    for text in given or ():
+        name, equals, value = str(text).partition("=")
+        if not equals or not name.strip() or not value.strip():
+            raise SettingsError(f"{option}: expected NAME=VALUE, got {text!r}")
+        if name.strip() in found:
+            raise SettingsError(f"{option}: {name.strip()} is given twice")
+        found[name.strip()] = value.strip()
+    return found
 
 
 def _checked(size: float) -> int:

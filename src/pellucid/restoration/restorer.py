@@ -23,9 +23,11 @@ from pellucid.images.resizing import bicubic
 from pellucid.models.header import ONE_PASS, Policy
 from pellucid.models.hub import find_model
 from pellucid.models.load import load_model
-from pellucid.networks import Network, SamplingNetwork, contract_of, verbs_of
+from pellucid.networks import Experts, Network, SamplingNetwork, contract_of, verbs_of
 from pellucid.networks.contract import Plain
+from pellucid.networks.orientations import Orientations
 from pellucid.refinement import Boosted
+from pellucid.restoration.asking import Sampled, asked_of, with_asked
 from pellucid.restoration.decision import Decision
 from pellucid.restoration.enlarging import sides_of, steps_to
 from pellucid.restoration.memory import available_memory, bytes_per_pixel, tiles_within
@@ -40,6 +42,7 @@ from pellucid.restoration.once import (
 )
 from pellucid.restoration.options import SMALLEST_MEMORY, RestoreOptions
 from pellucid.restoration.passes import NOTHING_WRONG, Passes, is_diagnosing, left_alone, wish_of
+from pellucid.restoration.repairs import Repairs, repaired
 from pellucid.restoration.sampling import sample_in_tiles
 from pellucid.restoration.shortage import Working, attempted
 from pellucid.restoration.tiles import Tiles, over_tiles
@@ -76,7 +79,8 @@ class Restorer:
         policy: what the model's file says of how it restores.
         diagnoser: asked first what is wrong with a picture, where the policy says to leave some alone; None takes the
             embedded one, for a model that does not diagnose by itself.
-        options: of `RestoreOptions`, by name.
+        options: of `RestoreOptions`, by name; prompt, seed, control, region and strength_map are for models that
+            sample.
 
     Raises:
         SettingsError: an option that cannot be, or that the model cannot follow.
@@ -94,6 +98,8 @@ class Restorer:
         self.options = RestoreOptions.of(**options)
         self.device = find_device(self.options.device)
         model = channels_last(model.eval().to(self.device))
+        if self.options.orientations:
+            model = _in_orientations(model)
         self.engine = chosen_engine(self.options.engine, model, self.device)
         int8 = eight_bits(self.engine, self.options.precision)
         if self.engine != "torch":
@@ -105,6 +111,7 @@ class Restorer:
         self.name = name or type(self.network).__name__
         contract = contract_of(model)
         self.scale = contract.scale
+        self._check_numbers(contract.numbers)
         self._scales: tuple[int, ...] = ()
         self._enlarger: Restorer | None = None
         if self.options.scale is not None:
@@ -124,6 +131,7 @@ class Restorer:
             raise SettingsError(
                 f"a network that enlarges, here by {self.scale}, leaves no picture as it is: no diagnoser"
             )
+        self.asked = asked_of(self.options, self.network)
         wanted = self.options.precision
         lower = wanted in ("auto", "int8") and self.engine != "onnx"
         self.bfloat16 = wanted == "bfloat16" or (lower and fast_bfloat16(self.device))
@@ -308,6 +316,34 @@ class Restorer:
         return bicubic(restored, height, width).clamp_(0, 1), decision
 
     @torch.no_grad()
+    def unrefined(self, degraded: Tensor) -> Tensor:
+        """What the network alone makes of a picture (1, 3, H, W) in [0, 1], any size: float32, CPU, not clamped."""
+        image = degraded.float().to(self.device, memory_format=torch.channels_last)
+        joined = over_tiles(self._restore, image, self.look(image), self.tiles(image), scale=self.scale)
+        return joined.contiguous().cpu()
+
+    @torch.no_grad()
+    def refined(self, restored: Tensor, degraded: Tensor) -> Tensor:
+        """What R alone makes of a result that is there already, such as another program's.
+
+        Args:
+            restored: (1, 3, H, W) in [0, 1].
+            degraded: what it was restored from, the same shape.
+
+        Returns:
+            The same shape, in [0, 1], float32, CPU.
+
+        Raises:
+            ModelError: the values are not finite.
+        """
+        one, other = (
+            image.float().to(self.device, memory_format=torch.channels_last) for image in (restored, degraded)
+        )
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
+            result = verbs_of(self.model).refine(one, other, self.look(other, cut=False), memory=self.memory)
+        return self._finished(result.float(), other).contiguous().cpu()
+
+    @torch.no_grad()
     def _restored(
         self,
         degraded: Tensor,
@@ -332,21 +368,28 @@ class Restorer:
         """
         if options.strength == 0:
             return _clamped(degraded), left_alone(self.name, "the strength is 0")
+        if self.options.tell:
+            known = known.knowing(told={**self.options.tell, **known.told})
         require_fit(options, degraded)
         why = self._reason_to_leave(degraded, alpha) if may_leave else ""
         if why:
             return _clamped(degraded), left_alone(self.name, why)
         scale = known.scale or self.scale
-        image, top, left = self._placed(degraded)
+        whole, repairs = degraded, Repairs()
+        if is_diagnosing(self.model) and not on_disk(degraded):  # what is measured there sees all pixels at once
+            whole, repairs = repaired(degraded, self.wish, self._visible(degraded, alpha)[0])
+        image, top, left = self._placed(whole)
+        known, sampled = with_asked(known, self.asked), Sampled(image)
         visible, partly = self._visible(image, None if alpha is None else pad_before(alpha, top, left))
+        wish = self.wish.of_networks()
         passes = Passes(
-            self.model, name=self.name, policy=self.policy, most=self.passes, wish=self.wish,
+            self.model, name=self.name, policy=self.policy, most=self.passes, wish=wish or self.wish,
             always=self.options.always, strength=options.strength, may_leave=may_leave,
         )  # fmt: skip
         # Where nothing is judged by the whole result, only what is wanted of it is made.
-        whole = passes.choosing or (isinstance(self.model, Boosted) and self.model.refinement is not None)
-        wanted = None if whole or options.scale else needed_place(options, degraded, top, left)
-        while True:
+        judged = passes.choosing or (isinstance(self.model, Boosted) and self.model.refinement is not None)
+        wanted = None if judged or options.scale else needed_place(options, degraded, top, left)
+        while wish is not None:
             shown = image[..., *visible]
             told = passes.begins(shown, self._told(shown, known) if passes.choosing else known)
             if told is None:
@@ -363,6 +406,7 @@ class Restorer:
                         guidance = self.look(shown, known.knowing(own=told.own), cut=partly or self._is_cut(image))
                     if self._sampling is not None:
                         joined = sample_in_tiles(self._sampling, image, guidance, self.tiles(image))
+                        sampled.note(self._sampling, guidance)
                     else:
                         working = Working(self.device, contract_of(self.network).multiple, self._left_for_cpu)
                         joined = over_tiles(
@@ -377,7 +421,7 @@ class Restorer:
             image = passes.accepted(image, self._finished(restored, image), visible)
             if passes.ended():
                 break
-        decision = passes.decision
+        decision = replace(repairs.added_to(passes.decision, options.strength), sampling=sampled.record)
         if plan or decision.unchanged:
             return _clamped(degraded), decision
         restored = image[..., top * scale :, left * scale :].cpu()
@@ -427,6 +471,12 @@ class Restorer:
         images.write_change(restored, target, photograph, source, overwrite=False)
         return target
 
+    def _check_numbers(self, numbers: tuple[str, ...]) -> None:
+        for name in self.options.tell:
+            if name not in numbers:
+                can = f"can be told {' and '.join(numbers)}" if numbers else "can be told no numbers"
+                raise SettingsError(f"tell {name}={self.options.tell[name]:g}: {self.name} {can}")
+
     def _placed(self, degraded: Tensor) -> tuple[Tensor, int, int]:
         """On the device, with so many rows and columns mirrored before it that the blocks of a JPEG begin in the
         corner.
@@ -436,7 +486,9 @@ class Restorer:
         offset = block_offset(degraded) if self.policy.align_blocks else (0, 0)
         top, left = (-length % JPEG_BLOCK for length in offset)
         image = pad_before(degraded, top, left)
-        if not on_disk(image) and not belongs_on_disk(*image.shape[2:], self.memory):
+        if self._sampling is not None:  # its state is a whole as well
+            image = image.to(self.device)
+        elif not on_disk(image) and not belongs_on_disk(image.shape[2], image.shape[3], self.memory):
             image = image.to(self.device, memory_format=torch.channels_last)
         return image, top, left
 
@@ -553,9 +605,20 @@ def _warn_of_looking_parts(network: nn.Module, tile: int | None) -> None:
             return
 
 
+def _in_orientations(model: nn.Module) -> Orientations:
+    """The model, asked about all orientations of each tile."""
+    if not isinstance(model, Network) or isinstance(model, Boosted | Experts | SamplingNetwork) or model.contract.looks:
+        raise SettingsError(
+            f"orientations are for models that are one network of pellucid's, which looks at nothing but the picture; "
+            f"{type(model).__name__} is not"
+        )
+    return Orientations(model).eval()
+
+
 def _embedded_enlarger(options: RestoreOptions) -> Restorer:
     """What enlarges the results of a model that keeps the size."""
-    like = {name: getattr(options, name) for name in ("scale", "tile", "memory", "device", "precision")}
+    like = {name: getattr(options, name) for name in ("scale", "tile", "memory", "device")}
+    like["precision"] = "auto" if options.precision == "int8" else options.precision
     return Restorer(load_model(find_model(ENLARGER)).module, name=ENLARGER, **like)
 
 
