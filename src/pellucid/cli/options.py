@@ -18,11 +18,18 @@ __all__ = [
     "DEFAULTS",
     "Always",
     "Assignments",
+    "Chroma",
     "Control",
+    "Crop",
+    "Detail",
     "Device",
     "Engine",
+    "Faithful",
+    "Feather",
     "ImportNetwork",
     "Json",
+    "Luminance",
+    "Mask",
     "Memory",
     "Only",
     "Orientations",
@@ -30,6 +37,7 @@ __all__ = [
     "Passes",
     "Precision",
     "Prompt",
+    "Provenance",
     "Region",
     "Resume",
     "Scale",
@@ -76,6 +84,20 @@ Seed = Annotated[int, _restoring("seed")]
 Control = Annotated[list[str] | None, _restoring("control")]
 Region = Annotated[list[str] | None, _restoring("region")]
 StrengthMap = Annotated[str | None, _restoring("strength_map")]
+Detail = Annotated[float, _restoring("detail")]
+Luminance = Annotated[float, _restoring("luminance")]
+Chroma = Annotated[float, _restoring("chroma")]
+Faithful = Annotated[float | None, _restoring("faithful")]
+Mask = Annotated[Path | None, _restoring("mask")]
+Feather = Annotated[int, _restoring("feather")]
+Crop = Annotated[str | None, _restoring("crop")]
+Provenance = Annotated[
+    bool,
+    typer.Option(
+        "--provenance/--no-provenance",
+        help=next(one.metadata["help"] for one in fields(RestoreOptions) if one.name == "provenance"),
+    ),
+]
 DEFAULTS = RestoreOptions()
 """What each of these is where nobody says otherwise."""
 

@@ -17,6 +17,8 @@ from pellucid.models.load import load_model
 from pellucid.networks import contract_of
 from pellucid.priors import Oracle, Student
 from pellucid.refinement import Boosted
+from pellucid.restoration.once import MIXING
+from pellucid.restoration.options import RestoreOptions
 from pellucid.restoration.restorer import Restorer
 
 __all__ = ["DEGRADED", "INPUT", "Candidate", "candidates_of", "informing"]
@@ -126,7 +128,7 @@ def _candidate(name: str, restorer: Restorer, path: Path, weights: str, task: st
         "device": restorer.device.type,
         "tile": restorer.options.tile,
         "memory": restorer.options.memory,
-        "strength": restorer.strength,
+        "strength": restorer.options.strength,
         "scale": restorer.options.scale,
         "orientations": restorer.options.orientations,
         "passes": restorer.passes,
@@ -136,6 +138,8 @@ def _candidate(name: str, restorer: Restorer, path: Path, weights: str, task: st
     }
     if restorer.options.tell:
         depends["tell"] = dict(restorer.options.tell)
+    usual, own = RestoreOptions(), restorer.options
+    depends |= {name: str(told) for name in MIXING[1:] if (told := getattr(own, name)) != getattr(usual, name)}
     guide = getattr(restorer.model, "prior", None)
     # A prior is not counted among what a boost adds, nor where it guides the network, too; a student is part of the
     # model.

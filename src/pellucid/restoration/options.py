@@ -7,11 +7,11 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, Self, TypeGuard, get_args
 
 from pellucid.errors import SettingsError, unknown_name
 
-__all__ = ["Engine", "Precision", "RestoreOptions", "parse_memory"]
+__all__ = ["Engine", "Precision", "RestoreOptions", "check_part", "is_number", "parse_memory"]
 
 Precision = Literal["auto", "float32", "bfloat16", "int8"]
 Engine = Literal["auto", "torch", "openvino", "onnx"]
@@ -57,6 +57,17 @@ class RestoreOptions:
         control: controls of a model that samples, by name (`diffusion.controls.Controls`), or texts such as `steps=20`.
         region: places that a prompt names: the file of a mask, or left,top,right,bottom in pixels.
         strength_map: the file of a picture whose brightness says how much of the prompt's amounts is asked for where.
+        detail: how much of the finest band of the degraded picture, its grain, comes back, 0 to 1.
+        luminance: part of the change of luma that is kept, 0 to 1.
+        chroma: part of the change of colours that is kept, 0 to 1.
+        faithful: steps of 255 by which the low frequencies of the result may differ from those of the degraded picture
+            at most; None for any number.
+        mask: a picture of the same size that says where to restore, white is wholly and black is not at all: a path, or
+            a picture of a kind that the restorer takes.
+        feather: pixels over which a mask rises within itself.
+        crop: left, top, width and height in pixels, or a text such as "100,50,640,480", of the part that is given back;
+            it is that part of the whole result.
+        provenance: whether photographs say in their XMP what restored them, and how.
 
     Raises:
         SettingsError: an option that cannot be.
@@ -152,10 +163,52 @@ class RestoreOptions:
             "metavar": "NAME=NUMBER",
         },
     )
+    detail: float = field(
+        default=0.0,
+        metadata={
+            "help": "How much of the original's finest band, its grain, comes back: 0 nothing, 1 all.",
+            "min": 0,
+            "max": 1,
+        },
+    )
+    luminance: float = field(
+        default=1.0, metadata={"help": "How much of what is done to the brightness is kept.", "min": 0, "max": 1}
+    )
+    chroma: float = field(
+        default=1.0, metadata={"help": "How much of what is done to the colours is kept.", "min": 0, "max": 1}
+    )
+    faithful: float | None = field(
+        default=None,
+        metadata={"help": "Never further from the photograph than so many of 255 in low frequencies.", "metavar": "E"},
+    )
+    mask: Any = field(
+        default=None,
+        metadata={
+            "help": "A picture of the same size: restore where it is white, leave alone, to the bit, where it is "
+            "black.",
+            "metavar": "FILE",
+        },
+    )
+    feather: int = field(
+        default=8, metadata={"help": "Pixels over which the mask rises, within itself; 0 takes it as it is.", "min": 0}
+    )
+    crop: tuple[int, int, int, int] | None = field(
+        default=None,
+        metadata={"help": "Write this part of the result alone, in pixels.", "metavar": "X,Y,W,H"},
+    )
+    provenance: bool = field(
+        default=True, metadata={"help": "Say in the XMP of the outputs which model restored them, and how."}
+    )
 
     def __post_init__(self) -> None:
-        if isinstance(self.strength, bool) or not isinstance(self.strength, int | float) or not 0 <= self.strength <= 1:
-            raise SettingsError(f"strength must be a number in 0..1, got {self.strength!r}")
+        for name in ("strength", "detail", "luminance", "chroma"):
+            check_part(name, getattr(self, name))
+        if self.faithful is not None and (not is_number(self.faithful) or not 0 < self.faithful <= 255):
+            raise SettingsError(f"faithful must be a number of steps of 255, above 0, got {self.faithful!r}")
+        if type(self.feather) is not int or not 0 <= self.feather <= 1000:
+            raise SettingsError(f"feather must be a whole number of pixels, 0 to 1000, got {self.feather!r}")
+        if self.crop is not None:
+            object.__setattr__(self, "crop", _box(self.crop))
         if self.tile is not None and (type(self.tile) is not int or (self.tile != 0 and self.tile < SMALLEST_TILE)):
             raise SettingsError(f"tile must be 0 (never cut) or at least {SMALLEST_TILE} pixels, got {self.tile!r}")
         if self.memory is not None:
@@ -209,6 +262,29 @@ def parse_memory(text: str) -> int:
     if not match:
         raise SettingsError(f"memory {text!r}: expected a number and a unit, such as 1GB or 800MB")
     return _checked(float(match[1]) * UNITS[match[2]])
+
+
+def check_part(name: str, value: object) -> None:
+    """Raises SettingsError where an option is no number from 0 to 1."""
+    if not is_number(value) or not 0 <= value <= 1:
+        raise SettingsError(f"{name} must be a number in 0..1, got {value!r}")
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Whether an option is a number."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _box(given: Any) -> tuple[int, int, int, int]:
+    """Left, top, width and height, from a text with commas or from a sequence."""
+    parts = given.split(",") if isinstance(given, str) else given
+    try:
+        left, top, width, height = (int(part) for part in parts)
+    except (TypeError, ValueError):
+        raise SettingsError(f"crop must be x,y,w,h in pixels, such as 100,50,640,480, got {given!r}") from None
+    if min(left, top) < 0 or min(width, height) < 1:
+        raise SettingsError(f"crop must begin at 0 or more and have a width and a height of 1 or more, got {given!r}")
+    return left, top, width, height
 
 
 def _kinds(option: str, given: Any) -> tuple[str, ...]:

@@ -55,6 +55,11 @@ class Place:
         rows = slice(self.top * factor, self.bottom * factor)
         return image[:, :, rows, self.left * factor : self.right * factor]
 
+    def meets(self, rows: slice, columns: slice) -> bool:
+        """Whether any of these rows and columns are in the tile."""
+        above, left = self.top < rows.stop, self.left < columns.stop
+        return bool(above and left and rows.start < self.bottom and columns.start < self.right)
+
     def grid(self, height: int, width: int, within: Tensor | None = None) -> Tensor:
         """Top, left, bottom and right as fractions of the whole image's sides, (1, 4).
 
@@ -114,6 +119,7 @@ def over_tiles(
     *,
     scale: int = 1,
     working: Working | None = None,
+    wanted: tuple[slice, slice] | None = None,
 ) -> Tensor:
     """Runs a network over tiles and blends the seams (`Layout`).
 
@@ -125,6 +131,7 @@ def over_tiles(
         tiles: how to cut it.
         scale: of the network.
         working: where tiles are restored, and what to do where memory runs out; None: where the image lies.
+        wanted: rows and columns of the image; tiles beside them are left out, and stay black. None for all.
 
     Returns:
         (B, 3, H * scale, W * scale), float32, where the image lies.
@@ -140,6 +147,8 @@ def over_tiles(
     )
     weights = layout.weights(scale, image.device)
     for place in layout.places:
+        if wanted is not None and not single and not place.meets(*wanted):
+            continue
         told = guidance if single else guidance.knowing(grid=place.grid(height, width, guidance.grid))
         tile, part = place.of(image), None
         if working.may_take(*tile.shape[2:]):
