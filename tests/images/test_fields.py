@@ -39,7 +39,7 @@ def fields(path, without=()):
 
 
 @pytest.mark.parametrize("target", SUFFIXES)
-@pytest.mark.parametrize("source", SUFFIXES)
+@pytest.mark.parametrize("source", [".jpg", ".tif", ".webp"])
 def test_fields_are_equal(tmp_path, source, target):
     first = rich(tmp_path / f"a{source}")
     photograph = read(first)
