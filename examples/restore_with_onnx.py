@@ -24,6 +24,8 @@ def restore(folder: Path, image: Any) -> Any:
     multiple = int(np.lcm.reduce([part["multiple"] for part in parts]))
     grown = np.pad(image, ((0, -height % multiple), (0, -width % multiple), (0, 0)), mode="reflect")
     whole, padded = (one.transpose(2, 0, 1)[None].astype(np.float32) for one in (image, grown))
+    if "look" in page and not page["look"]["file"]:
+        sys.exit(f"this model's folder does not say by itself which expert is to be asked: {page['look']['why']}")
     vector, weights = (*run(page["look"], whole), np.ones((1, 1)))[:2] if "look" in page else (None, np.ones((1, 1)))
     shares = {part["expert"]: float(weights[0, part["expert"]]) for part in page["restore"]}
     restored = np.zeros_like(padded)

@@ -60,7 +60,7 @@ def traces(image: Tensor) -> Tensor:
 
 def _spectrum(luma: Tensor) -> Tensor:
     """Log powers of (H, W): of the mean over all blocks; the mean of logs over all, and over the liveliest quarter."""
-    step = torch.sym_max(BLOCK // 2, math.trunc((luma.numel() / BLOCKS) ** 0.5))  # open in a graph, as max is not
+    step = max(BLOCK // 2, math.trunc((luma.numel() / BLOCKS) ** 0.5))
     down, across = (
         torch.arange((side - BLOCK) // step + 1, device=luma.device)[:, None] * step
         + torch.arange(BLOCK, device=luma.device)

@@ -20,16 +20,13 @@ OPSET = 18
 
 
 @torch.no_grad()
-def to_onnx(
-    module: nn.Module, examples: Mapping[str, Tensor], outputs: Sequence[str], *, optimise: bool = True
-) -> bytes:
+def to_onnx(module: nn.Module, examples: Mapping[str, Tensor], outputs: Sequence[str]) -> bytes:
     """A module's `forward` as one ONNX graph, weights included.
 
     Args:
         module: takes the examples in their order; in evaluation mode.
         examples: by the names that the graph's inputs are to have. Heights and widths of images (1, C, H, W) stay open.
         outputs: names of the results.
-        optimise: let the exporter simplify the graph; of a diagnosis it makes one that is not valid (onnxscript 0.7).
 
     Raises:
         MissingExtraError: onnx or onnxscript is not installed.
@@ -54,7 +51,6 @@ def to_onnx(
                 tuple(examples.values()),
                 dynamo=True,
                 verbose=False,
-                optimize=optimise,
                 opset_version=OPSET,
                 external_data=False,
                 input_names=list(examples),
