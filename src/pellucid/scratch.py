@@ -70,6 +70,8 @@ def belongs_on_disk(height: int, width: int, memory: int | None) -> bool:
 
 def on_disk(tensor: Tensor) -> bool:
     """Whether a tensor, or what it is a part of, lies on the disk."""
+    if torch.compiler.is_exporting():  # what becomes a graph lies nowhere
+        return False
     return _mapping_of(tensor) is not None
 
 
@@ -113,10 +115,11 @@ def bands(*tensors: Tensor, multiple: int = 1) -> Iterator[slice]:
         multiple: each band but the last is a multiple of so many rows.
     """
     height = tensors[0].shape[-2]
-    rows = max(height, 1)
-    if any(on_disk(tensor) for tensor in tensors):
-        widest = max(tensor.numel() // tensor.shape[-2] * tensor.element_size() for tensor in tensors)
-        rows = max(multiple, BAND // max(widest, 1) // multiple * multiple)
+    if not any(on_disk(tensor) for tensor in tensors):
+        yield slice(0, height)
+        return
+    widest = max(tensor.numel() // tensor.shape[-2] * tensor.element_size() for tensor in tensors)
+    rows = max(multiple, BAND // max(widest, 1) // multiple * multiple)
     for top in range(0, height, rows):
         yield slice(top, min(height, top + rows))
         release(*tensors)

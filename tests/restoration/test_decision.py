@@ -409,3 +409,35 @@ def test_an_expert_that_doubts_is_not_asked():
         made, expert = with_doubts(trust, probability, **options)
         assert not made.restore_and_explain(picture())[1].unchanged
         assert expert.looked == 0
+
+
+class Sure(Change):
+    """An expert for blur that says how sure it is."""
+
+    certain = 0.95
+
+    def certainty(self, image):
+        return self.certain
+
+
+def test_an_expert_that_is_sure_of_itself_acts_first_where_blocks_hide_its_kind_from_the_gate():
+    def beneath(trust, probabilities, certain):
+        made = model(trust, probabilities)
+        made.network.kinds[REST], made.network.kinds[CLEAN] = ("jpeg",), None
+        made.network.experts[BLUR] = Sure(darker_left)
+        made.network.experts[BLUR].certain = certain
+        return Restorer(made, name="stand-in", precision="float32", tile=0)
+
+    gate, found = [0, 0.05, 0.9, 0.05], {"jpeg": 0.99, "blur": 0.55}
+    made = beneath(gate, found, 0.95)
+    result, decision = made.restore_and_explain(picture())
+    torch.testing.assert_close(result, darker_left(picture()))
+    assert [action.kinds for action in decision.done] == [(("blur",),)]
+    for trust, probabilities, certain in (
+        (gate, found, 0.79),
+        (gate, {"jpeg": 0.99, "blur": 0.45}, 0.95),
+        ([0, 0.05, 0.05, 0.9], found, 0.95),
+    ):
+        made = beneath(trust, probabilities, certain)
+        made.explain(picture())
+        assert "blur" not in str(made.explain(picture()).done)

@@ -7,6 +7,7 @@ import typer
 
 from pellucid.cli.options import (
     DEFAULTS,
+    Control,
     Device,
     Engine,
     ImportNetwork,
@@ -15,6 +16,8 @@ from pellucid.cli.options import (
     Orientations,
     Passes,
     Precision,
+    Prompt,
+    Tell,
     Tile,
     With,
     require_clean,
@@ -108,11 +111,15 @@ def evaluate(
     engine: Engine = DEFAULTS.engine,
     orientations: Orientations = DEFAULTS.orientations,
     passes: Passes = DEFAULTS.passes,
+    tell: Tell = None,
+    prompt: Prompt = DEFAULTS.prompt,
+    control: Control = None,
     json: Json = False,
 ) -> None:
     """Score models on published sets or folders: PSNR and SSIM in a named protocol, with intervals and paired gains.
 
-    Every photograph is restored, also those that `pellucid restore` would find nothing wrong with and copy.
+    Every photograph is restored, also those that `pellucid restore` would find nothing wrong with and copy. Networks
+    that can be told how much noise there is are told the --sigma of each column, unless --tell says another.
     """
     from pellucid.evaluation.candidates import INPUT, candidates_of
     from pellucid.evaluation.job import EvaluationJob
@@ -144,6 +151,9 @@ def evaluate(
             engine=engine,
             orientations=orientations,
             passes=passes,
+            tell=tell,
+            prompt=prompt,
+            control=control or (),
         ),
     ]
     job = EvaluationJob(out, seed=seed, metrics=metric or [], save_images=save_images, share=_share(share, out))

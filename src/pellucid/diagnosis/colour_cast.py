@@ -13,7 +13,7 @@ __all__ = ["ColourCast", "find_colour_cast"]
 
 SIDE = 256
 """Pixels of the longer side of what is looked at."""
-LEAST, APART = 8.0, 12.0
+LEAST, APART = 10.0, 12.0
 """Degrees from grey at which both estimates must be, and by which they may differ."""
 POWER = 6
 """Minkowski's p: between the mean of a photograph, 1, and its brightest place, without end."""

@@ -137,7 +137,8 @@ class Diagnosis:
 
     def words(self) -> str:
         """One line for people: "strong noise (severity 48 ± 9), slight JPEG blocking (severity 12 ± 8)"."""
-        return ", ".join(finding.words() for finding in (*self.measured, *self.present)) or "nothing wrong"
+        told = [one.words() for one in self.measured] + [finding.words() for finding in self.present]
+        return ", ".join(told) or "nothing wrong"
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able: words, whether nothing is wrong, whether to leave it alone, coverage, all findings by kind, and

@@ -32,6 +32,8 @@ QUIET = 0.02
 """The usual step between neighbours, beyond which hot pixels cannot be told from noise."""
 VISIBLE = 0.08
 """Lost values that differ by less from what is around them are left as they are: nobody sees them."""
+AT_ONCE = 2**18
+"""Values whose neighbours are looked at together."""
 NEAR = [(down, across) for down in (-1, 0, 1) for across in (-1, 0, 1) if down or across]
 WIDE = [(down, across) for down in range(-2, 3) for across in range(-2, 3) if down or across]
 RING = [(down, across) for down, across in WIDE if max(abs(down), abs(across)) == 2]
@@ -117,7 +119,8 @@ def _lost(planes: Tensor, density: float, *, whole: bool) -> Tensor:
     most = 2 + 24 * density / 2 * 3
     for channel, plane in enumerate(planes):
         row, column = (extreme[channel] & (_steps(plane) > VISIBLE / 4)).nonzero(as_tuple=True)
-        for some in torch.arange(len(row), device=row.device).split(2**18):
+        for start in range(0, len(row), AT_ONCE):
+            some = slice(start, start + AT_ONCE)
             value, around = plane[row[some], column[some]], _around(plane, row[some], column[some], WIDE)
             kept = (around > BLACK) & (around < WHITE)
             known = torch.where(kept, around, float("nan")).nanmedian(1).values

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from pellucid.images.alpha import fill_hidden, visible_part
     from pellucid.images.files import SUFFIXES, read, supported, write, write_change
     from pellucid.images.folders import READ_ONLY, Folder, few_names, in_folder, passed_over, readable
-    from pellucid.images.kinds import alpha_of, like, to_tensor
+    from pellucid.images.kinds import alpha_of, like, part_of, to_tensor
     from pellucid.images.photograph import Coding, Metadata, Photograph
     from pellucid.images.values import quantise
 
@@ -55,6 +55,7 @@ __all__ = [
     "fill_hidden",
     "in_folder",
     "like",
+    "part_of",
     "passed_over",
     "quantise",
     "read",
@@ -70,7 +71,7 @@ _HOME = {
     "alpha": ("fill_hidden", "visible_part"),
     "files": ("SUFFIXES", "read", "supported", "write", "write_change"),
     "folders": ("READ_ONLY", "Folder", "few_names", "in_folder", "passed_over", "readable"),
-    "kinds": ("alpha_of", "like", "to_tensor"),
+    "kinds": ("alpha_of", "like", "part_of", "to_tensor"),
     "photograph": ("Coding", "Metadata", "Photograph"),
     "values": ("quantise",),
 }

@@ -408,12 +408,22 @@ def _find_in_tiff(data: Content) -> _Parts:
     )
     options = {"page": found.page} | ({"subifd": found.branch} if found.branch >= 0 else {})
     parts = _Parts(
-        metadata, Coding(lossless=True), found.orientation, list(found.unread), found.pages, found.extra, options
+        metadata,
+        Coding(lossless=True, extra=found.extra),
+        found.orientation,
+        list(found.unread),
+        found.pages,
+        found.extra,
+        options,
     )
     parts.damage = found.damage
     parts.luma_chroma = found.photometric == 6 and found.compression not in (6, 7)
     unknown = found.compression not in _KNOWN_TO_LIBVIPS
-    if unknown or found.samples in ((64, 3), (32, 1)) or (1 in found.extra and len(found.extra) > 1):
+    # Of grey channels one after the other libvips takes later rows for earlier ones; colours that are multiplied by
+    # their alpha it does not round.
+    apart = found.planar and found.photometric in (0, 1) and bool(found.extra)
+    rounded = 1 in found.extra and (len(found.extra) > 1 or extras.tifffile_unpacks(found.compression))
+    if apart or unknown or rounded or found.samples in ((64, 3), (32, 1)):
         parts.by_tifffile = (found.page, found.branch)
         words = {(64, 3): "64-bit floating values (32 bits are kept)", (32, 1): "32-bit integers (16 bits are kept)"}
         parts.lost += [words[found.samples]] if found.samples in words else []

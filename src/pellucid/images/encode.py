@@ -171,6 +171,9 @@ def _with_profile(metadata: Metadata, photograph: Photograph, kind: str, lost: l
         or (kind in ("png", "avif") and colour is not None and colour.cicp is not None and not icc)
         or (kind == "jpeg" and photograph.format == "jpeg")
     )
+    if kind == "png" and photograph.format != "png" and native and colour is not None:
+        # Beside the numbers, which count: many programs do not know them yet.
+        icc = icc or (b"" if colour.is_hdr or colour.is_srgb else profile_of(colour, grey=grey))
     if colour is not None and not icc and not native and not colour.is_srgb:
         if kind != "bmp":
             icc = profile_of(colour, grey=grey)
@@ -297,7 +300,7 @@ def _png(job: _Job) -> Encoded:
         metadata.colour is not None
         and metadata.colour.cicp is not None
         and job.photograph.format != "png"
-        and not metadata.icc
+        and not job.photograph.metadata.icc
     ):
         primaries, transfer, _, full = metadata.colour.cicp
         chunks = chunk(b"cICP", bytes((primaries, transfer, 0, full or 1))) + chunks
@@ -323,7 +326,7 @@ def _tiff(job: _Job) -> Encoded:
     return tiff_file(
         samples,
         grey=job.photograph.grey,
-        extra=((2,) if samples.has_alpha else ()) + (0,) * samples.extra,
+        extra=samples.meanings,
         dpi=metadata.dpi,
         exif=metadata.exif,
         xmp=metadata.xmp,

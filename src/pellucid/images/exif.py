@@ -24,6 +24,7 @@ __all__ = [
     "grown",
     "laid_tables",
     "movable_note",
+    "moved",
     "orientation_of",
     "ratio",
     "resolution",
@@ -204,6 +205,11 @@ def grown(exif: bytes, across: float, down: float) -> bytes:
         return (x * across, y * down, *(size * factor for size, factor in zip(sizes, factors, strict=False)))
 
     return _with_subject(exif, larger)
+
+
+def moved(exif: bytes, left: int, top: int) -> bytes:
+    """`exif` with the place of its subject in a part of the picture that begins at (left, top)."""
+    return _with_subject(exif, lambda x, y, *sizes: (x - left, y - top, *sizes))
 
 
 def _with_subject(exif: bytes, change: Callable[..., tuple[float, ...]]) -> bytes:

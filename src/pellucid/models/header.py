@@ -72,6 +72,9 @@ class Policy:
             names others.
         second_share: how much the gate must believe that expert at least.
         certainty: how sure an expert must be that can say so of a whole picture, as that for blur can, to act at all.
+        convinced: how sure it must be to act first and alone, where a kind of its is found and the gate asks for one
+            that is for `hiding` kinds instead.
+        hiding: kinds that keep the gate from seeing what lies beneath, as the blocks of a JPEG do.
         unasked: where the diagnosis finds a kind of its with this probability, and the gate believes it as much as the
             second says, it is not asked how sure it is.
 
@@ -88,12 +91,16 @@ class Policy:
     second_probability: float = 0.9
     second_share: float = 0.2
     certainty: float = 0.78
+    convinced: float = 0.8
+    hiding: tuple[str, ...] = ("jpeg",)
     unasked: tuple[float, float] = (0.97, 0.95)
 
     def __post_init__(self) -> None:
         if type(self.passes) is not int or self.passes < 1:
             raise ValueError(f"passes must be a whole number, 1 or more, got {self.passes!r}")
-        numbers = {name: getattr(self, name) for name in ("second_probability", "second_share", "certainty")}
+        numbers = {
+            name: getattr(self, name) for name in ("second_probability", "second_share", "certainty", "convinced")
+        }
         if not isinstance(self.unasked, list | tuple) or len(self.unasked) != 2:
             raise ValueError(f"unasked must be two numbers, got {self.unasked!r}")
         object.__setattr__(self, "unasked", tuple(self.unasked))
@@ -106,9 +113,11 @@ class Policy:
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
                 raise ValueError(f"{name} must be a number in 0..1, got {value!r}")
         object.__setattr__(self, "tones", {kind: tuple(pair) for kind, pair in self.tones.items()})
-        if not isinstance(self.monotone, list | tuple) or not all(isinstance(kind, str) for kind in self.monotone):
-            raise ValueError(f"monotone must be a list of kinds, got {self.monotone!r}")
-        object.__setattr__(self, "monotone", tuple(self.monotone))
+        for name in ("monotone", "hiding"):
+            kinds = getattr(self, name)
+            if not isinstance(kinds, list | tuple) or not all(isinstance(kind, str) for kind in kinds):
+                raise ValueError(f"{name} must be a list of kinds, got {kinds!r}")
+            object.__setattr__(self, name, tuple(kinds))
         shift = self.tone_shift
         if isinstance(shift, bool) or not isinstance(shift, int | float) or not 0 <= shift <= 255:
             raise ValueError(f"tone_shift must be a number in 0..255, got {shift!r}")
@@ -136,8 +145,7 @@ class Header:
         """JSON-able, as it stands in a file."""
         tree = asdict(self)
         tree["policy"]["tones"] = {kind: list(pair) for kind, pair in self.policy.tones.items()}
-        tree["policy"]["monotone"] = list(self.policy.monotone)
-        tree["policy"]["unasked"] = list(self.policy.unasked)
+        tree["policy"] |= {name: list(getattr(self.policy, name)) for name in ("monotone", "hiding", "unasked")}
         return {"format": FORMAT} | tree
 
     @property

@@ -15,7 +15,7 @@ from pellucid.errors import SettingsError, unknown_name
 from pellucid.models.header import Policy
 from pellucid.networks import Experts
 
-__all__ = ["PERHAPS", "PRESENT", "Action", "Chooser", "Chosen", "Decision", "Found", "Left", "Wish"]
+__all__ = ["PERHAPS", "PRESENT", "Action", "Chooser", "Chosen", "Decision", "Found", "Left", "Wish", "took"]
 
 PRESENT = 0.5
 """A kind that is more probable is found."""
@@ -96,6 +96,7 @@ class Decision:
         left: what was left alone.
         unchanged: whether the photograph comes back as it is.
         scale: by how much its sides have grown, where that was asked for.
+        sampling: of a model that samples: with what it can be done again (prompt, seed, controls), and what it took.
     """
 
     model: str
@@ -104,6 +105,7 @@ class Decision:
     left: tuple[Left, ...] = ()
     unchanged: bool = False
     scale: float | None = None
+    sampling: Mapping[str, Any] | None = None
 
     def words(self) -> str:
         """One line for people."""
@@ -111,7 +113,7 @@ class Decision:
         done = "; then ".join(one.words() for one in self.done)
         left = "; ".join(one.words() for one in self.left)
         if not self.unchanged and not done:
-            done = f"restored by {self.model}"
+            done = f"restored by {self.model}" + ("" if self.sampling is None else f": {took(self.sampling)}")
         elif done:
             done = f"restored {done}"
         grown = f"enlarged {self.scale:g} times" if self.scale is not None else ""
@@ -120,7 +122,17 @@ class Decision:
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able: the attributes, and `words`."""
-        return {"words": self.words(), **asdict(self)}
+        tree = {"words": self.words(), **asdict(self)}
+        return tree if self.sampling is not None else {key: value for key, value in tree.items() if key != "sampling"}
+
+
+def took(sampling: Mapping[str, Any]) -> str:
+    """Such as "denoise 20; 8 steps over 12 tiles, 96 evaluations, 3.2 s per megapixel, 700 MB at most"."""
+    return (
+        f"{sampling['prompt'] or 'nothing asked for'}; {sampling['steps']} steps over {sampling['tiles']} "
+        f"{'tile' if sampling['tiles'] == 1 else 'tiles'}, {sampling['evaluations']} evaluations, "
+        f"{sampling['seconds_per_megapixel']:.2f} s per megapixel, {sampling['peak_memory_mb']:.0f} MB at most"
+    )
 
 
 @dataclass(frozen=True)

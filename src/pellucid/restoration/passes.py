@@ -5,7 +5,7 @@ not found in the picture as it came: a restored one may look blurred or hazy to 
 each makes of the tones is checked before it counts.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -92,7 +92,7 @@ class Passes:
         self._done: list[Action] = []
         self._left: tuple[Left, ...] = ()
         self._luminance = 0.0
-        self._doubtful: dict[int, bool] = {}
+        self._certainties: dict[int, float] = {}
 
     @property
     def choosing(self) -> bool:
@@ -126,9 +126,10 @@ class Passes:
                 return None
             self._chosen = self._chooser.first(trust)
         else:
-            doubtful = [number for number, doubted in self._doubtful.items() if doubted]
+            doubtful = [number for number in self._certainties if self._doubts(number)]
             self._chosen = self._chooser.next(trust, [*self._asked, *doubtful], probabilities)
-        self._chosen = self._without_doubtful(self._chosen, trust, shown)
+        if not self._wish.only and self._least:
+            self._chosen = self._convinced(self._chosen, shown) or self._without_doubtful(self._chosen, trust, shown)
         weights = self._chosen.weights
         if weights is None:
             return None
@@ -172,9 +173,7 @@ class Passes:
             return True
         kinds = self._wish.only or tuple(found.kind for found in self._found)
         others = (
-            other
-            for other in range(len(self._experts.kinds))
-            if other not in self._asked and not self._doubtful.get(other)
+            other for other in range(len(self._experts.kinds)) if other not in self._asked and not self._doubts(other)
         )
         return not any(self._experts.is_for(other, kinds) for other in others)
 
@@ -211,39 +210,66 @@ class Passes:
             return f"only {', '.join(self._wish.only)} is to be restored"
         reason = self._chosen.left.get(kind, "the gate asks for nothing that is for it")
         if self._experts is not None and any(
-            doubted and self._experts.is_for(expert, (kind,)) for expert, doubted in self._doubtful.items()
+            self._doubts(expert) and self._experts.is_for(expert, (kind,)) for expert in self._certainties
         ):
             reason = "its parts do not agree on it, as where a scene is soft by itself"
         return f"{reason}; --only {kind} restores it"
 
-    def _without_doubtful(self, chosen: Chosen, trust: list[float], shown: Tensor) -> Chosen:
-        """Who is asked, without experts that are not sure themselves that the picture has what they are for."""
-        if chosen.weights is None or self._wish.only or not self._least:
-            return chosen
-        weights = [
-            0.0 if share and self._is_doubtful(n, trust[n], shown) else share for n, share in enumerate(chosen.weights)
-        ]
-        kept = sum(weights)
+    def _convinced(self, chosen: Chosen, shown: Tensor) -> Chosen | None:
+        """The expert that is sure of itself although another would be asked, which is for what hides it; if any."""
+        if chosen.weights is None:
+            return None
         assert self._experts is not None
-        if kept == sum(chosen.weights):
+        assert self._chooser is not None
+        top = max(range(len(chosen.weights)), key=chosen.weights.__getitem__)
+        probabilities = self._chooser.probabilities
+        if not self._experts.is_for(top, self._policy.hiding) or top in self._asked:
+            return None
+        for number in range(len(chosen.weights)):
+            found = any(
+                probabilities[kind] > PRESENT and kind not in self._wish.skip and self._experts.is_for(number, (kind,))
+                for kind in probabilities
+            )
+            if number in (top, *self._asked) or not found or not isinstance(self._experts.experts[number], Certain):
+                continue
+            if self._certainty(number, shown) >= self._policy.convinced:
+                return Chosen(tuple(float(other == number) for other in range(len(chosen.weights))))
+        return None
+
+    def _without_doubtful(self, chosen: Chosen, trust: Sequence[float], shown: Tensor) -> Chosen:
+        """Who is asked, without experts that are not sure themselves that the picture has what they are for."""
+        if chosen.weights is None:
             return chosen
+        assert self._experts is not None
+        assert self._chooser is not None
+        weights = list(chosen.weights)
+        for number, share in enumerate(weights):
+            if not share or not isinstance(self._experts.experts[number], Certain):
+                continue
+            kinds = (kind for kind in self._chooser.probabilities if self._experts.is_for(number, (kind,)))
+            probability = max((self._chooser.probabilities[kind] for kind in kinds), default=0.0)
+            if probability >= self._policy.unasked[0] and trust[number] >= self._policy.unasked[1]:
+                continue
+            self._certainty(number, shown)
+            if self._doubts(number):
+                weights[number] = 0.0
+        if weights == list(chosen.weights):
+            return chosen
+        kept = sum(weights)
         if not any(share and self._experts.is_for(number, KINDS) for number, share in enumerate(weights)):
             return Chosen(None, 0.0, chosen.left)
         return Chosen(tuple(share / kept for share in weights), chosen.strength * kept, chosen.left)
 
-    def _is_doubtful(self, expert: int, trust: float, shown: Tensor) -> bool:
-        """Whether an expert that can say how sure it is is not; it is asked once."""
+    def _certainty(self, expert: int, shown: Tensor) -> float:
+        """How sure an expert is that a picture has what it is for; it is asked once, of the picture as it came."""
         assert self._experts is not None
-        assert self._chooser is not None
         network = self._experts.experts[expert]
-        if expert not in self._doubtful:
-            kinds = (kind for kind in self._chooser.probabilities if self._experts.is_for(expert, (kind,)))
-            probability = max((self._chooser.probabilities[kind] for kind in kinds), default=0.0)
-            sure = probability >= self._policy.unasked[0] and trust >= self._policy.unasked[1]
-            self._doubtful[expert] = (
-                isinstance(network, Certain) and not sure and network.certainty(shown) < self._policy.certainty
-            )
-        return self._doubtful[expert]
+        if expert not in self._certainties:
+            self._certainties[expert] = network.certainty(shown) if isinstance(network, Certain) else 1.0
+        return self._certainties[expert]
+
+    def _doubts(self, expert: int) -> bool:
+        return self._certainties.get(expert, 1.0) < self._policy.certainty
 
     def _acts_for(self, kinds: Collection[str]) -> bool:
         """Whether the first expert of the pass is for any of these kinds that is sure to be there, or is wanted."""
