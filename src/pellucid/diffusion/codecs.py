@@ -11,9 +11,9 @@ from typing import Any, Protocol
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pellucid.errors import SettingsError, unknown_name
+from pellucid.errors import MissingExtraError, SettingsError, unknown_name
 
-__all__ = ["CODECS", "Codec", "PixelUnshuffle", "build_codec"]
+__all__ = ["CODECS", "Autoencoder", "Codec", "PixelUnshuffle", "build_codec"]
 
 
 class Codec(Protocol):
@@ -73,17 +73,62 @@ class PixelUnshuffle(nn.Module):
         return F.pixel_unshuffle(spread, self.stride)
 
 
+class Autoencoder(nn.Module):
+    """An autoencoder of diffusers, `AutoencoderKL` or `AutoencoderTiny`, behind the codec's interface; frozen.
+
+    Args:
+        vae: the autoencoder.
+    """
+
+    def __init__(self, vae: Any) -> None:
+        super().__init__()
+        self.vae = vae.requires_grad_(False)
+        self.channels = int(vae.config.latent_channels)
+        blocks = getattr(vae.config, "down_block_types", None) or vae.config.encoder_block_out_channels
+        self.stride = 2 ** (len(blocks) - 1)
+        self.scaling = float(vae.config.scaling_factor)
+
+    def encode(self, image: Tensor) -> Tensor:
+        """See `Codec`: the mode of what the encoder says, not a draw."""
+        encoded = self.vae.encode(2 * image - 1)
+        latents: Tensor = encoded.latent_dist.mode() if hasattr(encoded, "latent_dist") else encoded.latents
+        return latents * self.scaling
+
+    def decode(self, state: Tensor) -> Tensor:
+        """See `Codec`."""
+        decoded: Tensor = self.vae.decode(state / self.scaling).sample
+        return (decoded + 1) / 2
+
+    def spread(self, state: Tensor) -> Tensor:
+        """See `Codec`: latents know no finer places than their own."""
+        return state
+
+    def gather(self, spread: Tensor) -> Tensor:
+        """See `Codec`."""
+        return spread
+
+
 CODECS = ("pixel-unshuffle", "autoencoder-kl", "autoencoder-tiny")
 
 
 def build_codec(name: str, settings: Mapping[str, Any] | None = None) -> Any:
     """The codec of that name, with fresh weights where it has any.
 
+    Args:
+        name: of CODECS.
+        settings: `factor` of pixel-unshuffle; the config of an autoencoder as diffusers has it.
+
     Raises:
         SettingsError: an unknown name, or settings that it does not take.
+        MissingExtraError: diffusers is not installed.
     """
     if name not in CODECS:
         raise SettingsError(unknown_name("codec", name, CODECS))
     if name == "pixel-unshuffle":
         return PixelUnshuffle(**(settings or {}))
-    raise SettingsError(name)
+    try:
+        from diffusers import AutoencoderKL, AutoencoderTiny
+    except ImportError:
+        raise MissingExtraError("diffusers", "diffusion") from None
+    kind = AutoencoderKL if name == "autoencoder-kl" else AutoencoderTiny
+    return Autoencoder(kind(**(settings or {})))

@@ -8,14 +8,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pellucid.diffusion.codecs import build_codec
+from pellucid.diffusion.codecs import Autoencoder, build_codec
 from pellucid.diffusion.colour import adain, low_pass, wavelet
 from pellucid.diffusion.controls import Controls
 from pellucid.diffusion.noising import Noising
 from pellucid.diffusion.prompts import ALL, Prompt, read_prompt
 from pellucid.diffusion.regions import Branch, branches_of
 from pellucid.diffusion.schedulers import scheduler_for, times_of
-from pellucid.diffusion.small import OPERATIONS_OF_SMALL, SmallDenoiser
+from pellucid.diffusion.small import OPERATIONS_OF_SMALL, THUMB, SmallDenoiser
+from pellucid.diffusion.stable_diffusion import StableDiffusionDenoiser, load_pipeline
 from pellucid.errors import SettingsError, unknown_name
 from pellucid.guidance import NOTHING, Guidance
 from pellucid.images.padding import pad_to_multiple
@@ -23,7 +24,8 @@ from pellucid.networks.contract import Contract, SamplingNetwork
 
 __all__ = ["ENTRIES", "Generative"]
 
-ENTRIES = ("none", "concat")
+ENTRIES = ("none", "concat", "controlnet", "sft")
+FAMILIES = ("small", "sd")
 FLAT_LEVELS = 3
 """Levels of `colour.low_pass` that are coarse, for guidance by frequency."""
 
@@ -40,6 +42,7 @@ class Course:
         degraded: the whole degraded picture as a state.
         expected: what the first step expects of the whole picture, as a state: the mean of what could be sampled.
         flat: where that is flat, 0 to 1 at each place of the state; None where nobody asks.
+        context: what the denoiser is told of the whole picture and of the place of the part that it sees.
         evaluations: how often the denoiser was asked, of one picture's part each.
         places: of the parts that were seen.
     """
@@ -51,6 +54,7 @@ class Course:
     degraded: Tensor
     expected: Tensor | None = None
     flat: Tensor | None = None
+    context: Tensor | None = None
     evaluations: int = 0
     places: set[tuple[float, ...]] = field(default_factory=set)
 
@@ -67,8 +71,16 @@ class Generative(SamplingNetwork):
         entry: how the degraded picture enters, of ENTRIES; `none` makes a prior of clean patches.
         unet: of the family `small`: widths, blocks and embedding.
         operations: verbs of prompts that it can be told.
-        prediction: what it says of a state, of `noising.PREDICTIONS`.
-        schedule: of the noise, see `Noising`.
+        prediction: what it says of a state, of `noising.PREDICTIONS`; v where nothing is said, and in the family `sd`
+            what the pipeline's scheduler says, which must not be contradicted.
+        schedule: of the noise, see `Noising`; of the family `sd`, the pipeline's.
+        family: `small`, built from these settings, or `sd`, loaded from `source`.
+        source: a folder in the layout of Stable Diffusion 1.5 or 2.1, or a repository of the hub.
+        context: what it is told of the whole picture, of `small.CONTEXTS`.
+
+    Raises:
+        SettingsError: settings that there are not, or that contradict each other or a pipeline.
+        ModelError: the source is no such pipeline.
     """
 
     def __init__(
@@ -77,27 +89,60 @@ class Generative(SamplingNetwork):
         entry: str = "concat",
         unet: Mapping[str, Any] | None = None,
         operations: Sequence[str] = OPERATIONS_OF_SMALL,
-        prediction: str = "v_prediction",
+        prediction: str | None = None,
         schedule: Mapping[str, Any] | None = None,
+        family: str = "small",
+        source: str | None = None,
+        context: str = "none",
     ) -> None:
         super().__init__()
-        if entry not in ENTRIES:
-            raise SettingsError(unknown_name("entry", entry, ENTRIES))
-        codec = dict(codec or {"name": "pixel-unshuffle", "factor": 4})
+        for what, value, known in (("entry", entry, ENTRIES), ("family", family, FAMILIES)):
+            if value not in known:
+                raise SettingsError(unknown_name(what, value, known))
+        self.codec: Any
+        self.denoiser: Any
+        if family == "sd":
+            prediction, schedule = self._of_pipeline(source, entry, context, prediction, schedule)
+            self.settings = {"family": family, "source": source, "entry": entry}
+        else:
+            if source is not None:
+                raise SettingsError("source is for the family sd; the family small is built from its settings")
+            prediction, codec = prediction or "v_prediction", dict(codec or {"name": "pixel-unshuffle", "factor": 4})
+            self.codec = build_codec(codec["name"], {key: value for key, value in codec.items() if key != "name"})
+            self.denoiser = SmallDenoiser(self.codec.channels, entry, unet, operations, context)
+            self.settings = {
+                "codec": codec,
+                "entry": entry,
+                "unet": dict(unet or {}),
+                "operations": list(operations),
+                "prediction": prediction,
+                "schedule": dict(schedule or {}),
+            } | ({} if context == "none" else {"context": context})
         self.noising = Noising(prediction, schedule)
-        self.codec = build_codec(codec["name"], {key: value for key, value in codec.items() if key != "name"})
-        self.denoiser = SmallDenoiser(self.codec.channels, entry, unet, operations)
-        self.settings = {
-            "codec": codec,
-            "entry": entry,
-            "unet": dict(unet or {}),
-            "operations": list(operations),
-            "prediction": prediction,
-            "schedule": dict(schedule or {}),
-        }
         self.stride = self.codec.stride
         self.contract = Contract(multiple=self.stride * self.denoiser.multiple, words=True, looks=True, samples=True)
         self.course: Course | None = None
+
+    def _of_pipeline(
+        self,
+        source: str | None,
+        entry: str,
+        context: str,
+        prediction: str | None,
+        schedule: Mapping[str, Any] | None,
+    ) -> tuple[str, Mapping[str, Any]]:
+        """Takes codec and denoiser from a pipeline; what its network says, and its schedule."""
+        if source is None:
+            raise SettingsError("the family sd needs a source: the folder of a pipeline, or owner/repository")
+        if entry not in ("none", "concat") or context != "none":
+            raise SettingsError("the family sd sees the degraded picture by the entry concat, and no context")
+        parts = load_pipeline(source)
+        said: str = parts["prediction"]
+        if prediction is not None and prediction != said:
+            raise SettingsError(f"{source}: its network predicts {said!r} by its scheduler, not {prediction!r}")
+        self.codec = Autoencoder(parts["vae"])
+        self.denoiser = StableDiffusionDenoiser(parts["unet"], parts["text_encoder"], parts["tokenizer"], entry)
+        return said, {**parts["schedule"], **(schedule or {})}
 
     @classmethod
     def tiny(cls) -> "Generative":
@@ -124,6 +169,8 @@ class Generative(SamplingNetwork):
             "told": told[None],
             "kept": torch.tensor([[branch.prompt is None for branch in branches]], device=image.device),
         }
+        if self.denoiser.sees_whole:
+            own["thumb"] = F.interpolate(image, (THUMB, THUMB), mode="bilinear", antialias=True)
         if branches[0].weight is not None:
             weights = torch.cat([_weight(branch) for branch in branches], 1).to(image.device)
             own["weights"] = pad_to_multiple(weights, self.contract.multiple)
@@ -153,6 +200,7 @@ class Generative(SamplingNetwork):
         assert self.course is not None
         self.course.places.add(() if guidance.grid is None else tuple(guidance.grid[0].tolist()))
         latent = self.codec.encode(degraded.float())
+        self.course.context = self.denoiser.context(guidance.own.get("thumb"), guidance.grid, len(state), state.device)
         told, kept, weights = self._branches(guidance, state)
         if weights is None:
             return self._guided(state, latent, time, told[:, 0])
@@ -194,21 +242,21 @@ class Generative(SamplingNetwork):
         return decoded
 
     def refine(self, restored: Tensor, degraded: Tensor, guidance: Guidance, *, memory: int | None = None) -> Tensor:
-        """Tones of the cleaned picture, the bound of a faithful result, and the degraded picture where nothing is asked
+        """Tones of the cleaned picture, the bound of a sample, and the degraded picture where nothing is asked
         for."""
         controls, course = _controls(guidance), self.course
         height, width = restored.shape[2:]
         if (
             course is not None
             and course.expected is not None
-            and (controls.colour != "off" or controls.faithful is not None)
+            and (controls.colour != "off" or controls.bound is not None)
         ):
             expected = self.codec.decode(course.expected)[:, :, :height, :width]
             if controls.colour != "off":
                 restored = (adain if controls.colour == "adain" else wavelet)(restored, expected)
-            if controls.faithful is not None:
-                bound = controls.faithful / 255
-                restored = expected + (restored - expected).clamp(-bound, bound)
+            if controls.bound is not None:
+                most = controls.bound / 255
+                restored = expected + (restored - expected).clamp(-most, most)
         own = guidance.own
         if "weights" in own:
             kept = (own["weights"] * own["kept"][:, :, None, None]).sum(1, keepdim=True)[:, :, :height, :width]
@@ -234,8 +282,8 @@ class Generative(SamplingNetwork):
             return own["told"], own["kept"], None
         weights = F.avg_pool2d(own["weights"], self.stride)
         if guidance.grid is not None:
-            rows, columns = weights.shape[2:]
-            scale = torch.tensor([rows, columns, rows, columns])
+            across, along = weights.shape[2:]
+            scale = torch.tensor([across, along, across, along])
             top, left, bottom, right = (guidance.grid[0].cpu() * scale).round().int().tolist()
             weights = weights[:, :, top:bottom, left:right]
         return own["told"], own["kept"], weights
@@ -266,7 +314,9 @@ class Generative(SamplingNetwork):
     def _asked(self, state: Tensor, latent: Tensor, time: int, told: Tensor) -> Tensor:
         assert self.course is not None
         self.course.evaluations += len(state)
-        said: Tensor = self.denoiser(state, latent, _all(time, state), told)
+        said: Tensor = self.denoiser(
+            state, latent, _all(time, state), told, self.course.controls.control_scale, self.course.context
+        )
         return said
 
     def _weighted(self, difference: Tensor, controls: Controls) -> Tensor:

@@ -18,6 +18,8 @@ LARGEST = 100.0
 """The largest amount: as bad as pellucid trains for."""
 
 
+LEAST = 0.1
+"""A severity below which nothing is left."""
 FAINTEST = 100_000.0
 """The peak from which on Poisson noise is none at 8 bits: a thousandth of a level and less."""
 
@@ -84,21 +86,25 @@ def less(degradation: Any, part: float) -> Degradation:
     Raises:
         TypeError: it cannot be made weaker.
     """
-    if part <= 0 or isinstance(degradation, Clean):
-        return Clean()
+    if isinstance(degradation, Clean) or part * degradation.severity < LEAST:
+        return Clean()  # a lens hardly out of focus has no kernel that can be drawn
     if part >= 1:
         weaker: Degradation = degradation
         return weaker
     name = next(name for name, kind in DEGRADATIONS.items() if type(degradation) is kind)
+    changed: dict[str, Any]
     if name == "jpeg":
-        return replace(degradation, quality=round(100 - part * degradation.severity))
-    if name == "resample":
-        return replace(degradation, factor=1 / (1 - part * degradation.severity / 100))
-    if name == "poisson-noise":
-        return replace(degradation, peak=min(FAINTEST, degradation.peak / part**2))
-    if name in _LINEAR:
-        return replace(degradation, **{_LINEAR[name]: part * getattr(degradation, _LINEAR[name])})
-    raise TypeError(f"{name} cannot be made weaker")
+        changed = {"quality": round(100 - part * degradation.severity)}
+    elif name == "resample":
+        changed = {"factor": 1 / (1 - part * degradation.severity / 100)}
+    elif name == "poisson-noise":
+        changed = {"peak": min(FAINTEST, degradation.peak / part**2)}
+    elif name in _LINEAR:
+        changed = {_LINEAR[name]: part * getattr(degradation, _LINEAR[name])}
+    else:
+        raise TypeError(f"{name} cannot be made weaker")
+    less_severe: Degradation = replace(degradation, **changed)
+    return less_severe
 
 
 _LINEAR = {

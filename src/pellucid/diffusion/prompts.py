@@ -20,6 +20,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 from pellucid.degradations import Chain, Degradation
 from pellucid.diffusion.operations import LARGEST, OPERATIONS, operation_of
@@ -91,7 +92,7 @@ class Prompt:
 
 def prompt_of(degradation: Degradation) -> Prompt:
     """The prompt that describes a degradation, or a chain of them in its order."""
-    steps: Sequence[Degradation] = degradation.steps if isinstance(degradation, Chain) else (degradation,)
+    steps: Sequence[Any] = degradation.steps if isinstance(degradation, Chain) else (degradation,)
     named = ((operation_of(step), step.severity) for step in steps)
     return Prompt(tuple(Clause(verb, round(severity, 2)) for verb, severity in named if verb is not None))
 

@@ -33,9 +33,8 @@ class _Block(nn.Module):
         self.told = nn.Linear(embedding, 2 * width)
         self.first = nn.Conv2d(width, width, 3, padding=1)
         self.second = nn.Conv2d(width, width, 3, padding=1)
-        for layer in (self.told, self.second):
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
+        for value in (*self.told.parameters(), *self.second.parameters()):
+            nn.init.zeros_(value)
 
     def forward(self, features: Tensor, embedding: Tensor, added: Tensor | None = None) -> Tensor:
         """Features (B, width, h, w) and embedding (B, embedding); `added` scales and shifts place by place besides."""
@@ -92,9 +91,8 @@ class SmallUNet(nn.Module):
         )
         self.conv_out = nn.Conv2d(widths[0], out_channels, 3, padding=1)
         self.gains = nn.Linear(embedding, in_channels)
-        for layer in (self.conv_out, self.gains):
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
+        for value in (*self.conv_out.parameters(), *self.gains.parameters()):
+            nn.init.zeros_(value)
 
     def embed(self, time: Tensor) -> Tensor:
         """Times (B,) to embeddings (B, embedding), to which words and context are added."""
@@ -134,7 +132,8 @@ class SmallUNet(nn.Module):
         """What goes from the inputs to the prediction directly: whole groups of out_channels, each by its gains."""
         weighted = inputs * self.gains(F.silu(embedding))[:, :, None, None]
         count = self.in_channels // self.out_channels * self.out_channels
-        return weighted[:, :count].unflatten(1, (-1, self.out_channels)).sum(1)
+        summed: Tensor = weighted[:, :count].reshape(len(inputs), -1, self.out_channels, *inputs.shape[2:]).sum(1)
+        return summed
 
     def forward(self, inputs: Tensor, embedding: Tensor, modulation: Sequence[Tensor] | None = None) -> Tensor:
         """Inputs (B, in_channels, h, w) and embedding (B, embedding) to the prediction (B, out_channels, h, w)."""

@@ -1,16 +1,19 @@
 """Batches of degraded patches, of what is asked for, and of what that leaves; batch `n` is a pure function of `n`."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from pellucid.data.graphics import drawn_page
 from pellucid.data.sources import Source, Synthetic, random_below
 from pellucid.degradations import Clean, Degradation
 from pellucid.diffusion.operations import less, operation_of
 from pellucid.diffusion.prompts import Clause, Prompt
+from pellucid.diffusion.small import THUMB
 from pellucid.errors import DataError
 from pellucid.images import quantise
 from pellucid.training.diffusion.settings import DiffusionSettings
@@ -30,6 +33,9 @@ class DiffusionBatch:
         times: where between picture and noise, of 1000 parts; (B,) in [0, 1).
         seed: of the noise.
         unseen: which of the degraded patches are not shown, (B,) bool.
+        grid: where the patches lie in what counts as their photographs, (B, 4), as fractions.
+        thumb: those photographs, degraded and small, (B, 3, THUMB, THUMB).
+        alone: of which patches nothing is told of the photograph, (B,) bool.
     """
 
     degraded: Tensor
@@ -38,13 +44,19 @@ class DiffusionBatch:
     times: Tensor
     seed: int
     unseen: Tensor
+    grid: Tensor
+    thumb: Tensor
+    alone: Tensor
 
     def to(self, device: torch.device) -> "DiffusionBatch":
-        """The same on a device, the images channels last."""
-        degraded, target = (
-            image.to(device, memory_format=torch.channels_last) for image in (self.degraded, self.target)
-        )
-        return DiffusionBatch(degraded, target, self.words, self.times.to(device), self.seed, self.unseen.to(device))
+        """The same on a device, the patches channels last."""
+        moved: dict[str, Any] = {}
+        for one in fields(self):
+            value = getattr(self, one.name)
+            if isinstance(value, Tensor):
+                layout = torch.channels_last if value.ndim == 4 else torch.preserve_format
+                moved[one.name] = value.to(device, memory_format=layout)
+        return replace(self, **moved)
 
 
 @dataclass(frozen=True)
@@ -64,7 +76,7 @@ class Asked:
     unseen: bool = False
 
 
-def asked_of(steps: Sequence[Degradation], settings: DiffusionSettings, generator: torch.Generator) -> Asked:
+def asked_of(steps: Sequence[Any], settings: DiffusionSettings, generator: torch.Generator) -> Asked:
     """What is asked for of a picture to which these steps were done, drawn as the settings say."""
     drawn = _uniform(generator)
     everything = tuple(1.0 for _ in steps)
@@ -114,6 +126,18 @@ def degraded_and_target(clean: Tensor, asked: Asked, generator: torch.Generator)
 
 
 @dataclass(frozen=True)
+class _Sample:
+    """One patch of a batch."""
+
+    degraded: Tensor
+    target: Tensor
+    words: str
+    unseen: bool
+    grid: Tensor
+    thumb: Tensor
+
+
+@dataclass(frozen=True)
 class DiffusionBatches:
     """Patches of a source's photographs.
 
@@ -142,18 +166,24 @@ class DiffusionBatches:
         """Batch `number` of process `rank`."""
         generator = generator_of(self.seed, rank, number)
         different = -(-self.size // self.settings.draws)
-        samples = [self._sample(generator) for _ in range(different)]
-        samples = (samples * self.settings.draws)[: self.size]
-        degraded, target = (torch.stack([sample[part] for sample in samples]) for part in (0, 1))
+        samples = ([self._sample(generator) for _ in range(different)] * self.settings.draws)[: self.size]
         # One time in each part of the whole range: batches of random times differ more than what they teach.
         times = (
             torch.randperm(self.size, generator=generator) + torch.rand(self.size, generator=generator)
         ) / self.size
-        seed = random_below(2**31, generator)
-        unseen = torch.tensor([sample[3] for sample in samples])
-        return DiffusionBatch(degraded, target, tuple(sample[2] for sample in samples), times, seed, unseen)
+        return DiffusionBatch(
+            torch.stack([sample.degraded for sample in samples]),
+            torch.stack([sample.target for sample in samples]),
+            tuple(sample.words for sample in samples),
+            times,
+            random_below(2**31, generator),
+            torch.tensor([sample.unseen for sample in samples]),
+            torch.stack([sample.grid for sample in samples]),
+            torch.stack([sample.thumb for sample in samples]),
+            torch.rand(self.size, generator=generator) < self.settings.alone,
+        )
 
-    def _sample(self, generator: torch.Generator) -> tuple[Tensor, Tensor, str, bool]:
+    def _sample(self, generator: torch.Generator) -> _Sample:
         parts = self.source.parts()
         counts = torch.tensor([float(len(part)) for part in parts])
         source = parts[int(torch.multinomial(counts, 1, generator=generator))]
@@ -163,18 +193,23 @@ class DiffusionBatches:
         else:
             whole = source.window_of(random_below(len(source), generator), self.crop, generator)
         side = max(self.crop, source.window or self.crop)
-        whole = _part(whole, side, generator)
-        if self.settings.prior:
-            clean = _part(whole, self.crop, generator)
-            return clean, clean, "", True
-        asked = asked_of(
-            source.chain(self.settings.most, self.settings.single, self.settings.clean, generator),
-            self.settings,
-            generator,
+        whole = _part(whole, side, generator).contiguous()
+        asked = Asked((), (), Prompt(), unseen=True)
+        if not self.settings.prior:
+            chain = source.chain(self.settings.most, self.settings.single, self.settings.clean, generator)
+            asked = asked_of(chain, self.settings, generator)
+        degraded, target = degraded_and_target(whole, asked, generator)
+        height, width = whole.shape[1:]
+        top, left = (random_below(length - self.crop + 1, generator) for length in (height, width))
+        rows, columns = slice(top, top + self.crop), slice(left, left + self.crop)
+        return _Sample(
+            degraded[:, rows, columns],
+            target[:, rows, columns],
+            str(asked.prompt),
+            asked.unseen,
+            torch.tensor([top / height, left / width, rows.stop / height, columns.stop / width]),
+            F.interpolate(degraded[None], (THUMB, THUMB), mode="bilinear", antialias=True)[0],
         )
-        degraded, target = degraded_and_target(whole.contiguous(), asked, generator)
-        both = _part(torch.cat([degraded, target]), self.crop, generator)
-        return both[:3], both[3:], str(asked.prompt), asked.unseen
 
 
 def _part(image: Tensor, side: int, generator: torch.Generator) -> Tensor:

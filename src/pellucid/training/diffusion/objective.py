@@ -34,8 +34,17 @@ class DiffusionObjective:
             state = plain.noising.noised(clean, noise, times)
             wanted = plain.noising.wanted(clean, noise, times)
         told = plain.denoiser.told([read_prompt(text) for text in batch.words]).to(clean.device)
+        whole = plain.denoiser.context(batch.thumb, batch.grid, len(clean), clean.device)
         memory = torch.channels_last
         said = plain.denoiser(
-            state.contiguous(memory_format=memory), degraded.contiguous(memory_format=memory), times, told
+            state.contiguous(memory_format=memory),
+            degraded.contiguous(memory_format=memory),
+            times,
+            told,
+            context=None if whole is None else whole * ~batch.alone.view(-1, *[1] * (whole.ndim - 1)),
         )
-        return (said.float() - wanted).square().mean()
+        error = (said.float() - wanted).square()
+        if plain.settings.get("context") == "halo":  # the outer eighths are there to be seen, not to be judged
+            rows, columns = (slice(length // 8, length - length // 8) for length in error.shape[2:])
+            error = error[:, :, rows, columns]
+        return error.mean()

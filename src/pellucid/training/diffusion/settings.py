@@ -1,6 +1,6 @@
 """The diffusion section of a recipe: what is asked for in training, and what is shown as the answer."""
 
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
@@ -45,6 +45,11 @@ class DiffusionSettings(Section):
     """Of the clauses that take a degradation away in full, those that do not say how much it was."""
     absent: Share = 0.06
     """Part of the prompts that also name what is not there, with the amount 0."""
+    alone: Share = 0.15
+    """Part of the samples that are told nothing of the whole photograph, for networks that see some of it."""
+    adapter: dict[str, Any] | None = None
+    """Freeze the denoiser but for what the degraded picture and the words enter by, and train adapters on it: `kind` of
+    `diffusion.adapters.ADAPTERS`, `targets`, and the adapter's own settings. They are merged into the model file."""
     pages: Share = 0.04
     """Part of the crops that are from drawn pages of text and lines."""
 

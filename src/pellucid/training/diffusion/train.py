@@ -1,19 +1,22 @@
 """From a recipe with a diffusion section to a run folder."""
 
-from collections.abc import Iterator
+import copy
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from pellucid.data.sources import Source
 from pellucid.devices import channels_last
+from pellucid.diffusion.adapters import ADAPTERS, adapt, merge
 from pellucid.diffusion.network import Generative
 from pellucid.errors import SettingsError
 from pellucid.models.header import Policy
 from pellucid.models.load import load_network_weights
 from pellucid.models.save import save_model
-from pellucid.models.tables import build_network
+from pellucid.models.tables import build_network, module_within
 from pellucid.training.data import describe_data, split_sources
 from pellucid.training.diffusion.batches import DiffusionBatches
 from pellucid.training.diffusion.objective import DiffusionObjective
@@ -45,8 +48,9 @@ def train_diffusion(recipe: Recipe, folder: Path, *, resume: bool = False) -> It
     yield from logged_steps(run, scores)
     if is_main_process():
         with run.average.applied():
+            adapted = recipe.diffusion is not None and recipe.diffusion.adapter is not None
             save_model(
-                run.module,
+                _merged(run.module) if adapted else run.module,
                 folder / "model.safetensors",
                 recipe=recipe.as_tree(travelling=True),
                 card=_card(recipe, run),
@@ -67,6 +71,10 @@ def prepare_diffusion(recipe: Recipe, folder: Path) -> tuple[Run, DiffusionBatch
         raise SettingsError(f"network.name: diffusion trains networks that sample, not {recipe.network.name!r}")
     if recipe.network.weights:
         load_network_weights(network, recipe.network.weights)
+    if settings.adapter is not None:
+        _adapted(network, settings.adapter)
+    for name in recipe.train.frozen:
+        module_within(network, name).requires_grad_(False)
     if recipe.data.crop % network.contract.multiple:
         raise SettingsError(
             f"data.crop: must be divisible by {network.contract.multiple} for this network, got {recipe.data.crop}"
@@ -76,6 +84,29 @@ def prepare_diffusion(recipe: Recipe, folder: Path) -> tuple[Run, DiffusionBatch
     batches = _batches(recipe, training, settings, recipe.train.seed)
     run = Run(network, DiffusionObjective(network), batches, recipe.train, folder / "checkpoint.pt")
     return run, _batches(recipe, held_out, settings, 10_000 + recipe.train.seed)
+
+
+ENTERING = ("conv_in", "gains")
+"""Layers by which the degraded picture enters a U-Net: never frozen with it."""
+
+
+def _adapted(network: Generative, told: Mapping[str, Any]) -> None:
+    """Freezes a network's denoiser and puts adapters on it; by what pictures and words enter it stays free."""
+    settings = {key: value for key, value in told.items() if key not in ("kind", "targets")}
+    if "kind" not in told:
+        raise SettingsError(f"diffusion.adapter: kind is missing; known: {', '.join(ADAPTERS)}")
+    adapt(network.denoiser.unet, told["kind"], tuple(told.get("targets", ())), **settings)
+    for name in ENTERING:
+        layer = getattr(network.denoiser.unet, name, None)
+        if layer is not None and not hasattr(layer, "parametrizations"):
+            layer.requires_grad_(True)
+
+
+def _merged(module: nn.Module) -> nn.Module:
+    """A copy whose adapters are part of its weights."""
+    copied = copy.deepcopy(module)
+    merge(copied)
+    return copied
 
 
 def _batches(recipe: Recipe, source: Source, settings: DiffusionSettings, seed: int) -> DiffusionBatches:

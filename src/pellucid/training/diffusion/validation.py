@@ -32,7 +32,8 @@ def validate_diffusion(run: Run, held_out: DiffusionBatches) -> dict[str, Any]:
             state = torch.randn(degraded.shape, generator=torch.Generator().manual_seed(batch.seed)).to(degraded)
             times = torch.full((len(state),), network.noising.steps - 1, device=state.device)
             told = network.denoiser.told([read_prompt(text) for text in batch.words]).to(state.device)
-            said = network.denoiser(state, degraded, times, told)
+            whole = network.denoiser.context(batch.thumb, batch.grid, len(state), state.device)
+            said = network.denoiser(state, degraded, times, told, context=whole)
             expected = network.codec.decode(network.noising.clean(state, said, times)).clamp(0, 1)
             shown = ~batch.unseen.cpu()
             for one, input_, target in zip(expected[shown], batch.degraded[shown], batch.target[shown], strict=True):
