@@ -57,6 +57,8 @@ def test_a_cropped_jpeg_is_aligned_where_the_prior_is_the_diagnosis(name):
 @pytest.mark.parametrize("name", [name for name in RECIPES if name.startswith("ptgrm-")])
 def test_recipes_of_the_papers_tables_train(name, refinement, photographs, folders, tmp_path):
     """Two steps on small pictures, with the network's smallest form and random numbers for the prior's."""
+    if (name, refinement) == ("ptgrm-4-sci", "ptgrm-features"):
+        pytest.skip("SCI's maps have three channels, as images have: there is nothing deeper to refine")
     tree = load_tree(name)
     kept = {key: tree["network"].get("settings", {}).get(key) for key in ("channels", "norm_bias")}
     kept = {key: value for key, value in kept.items() if value is not None}
