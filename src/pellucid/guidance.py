@@ -35,6 +35,8 @@ class Guidance:
         scale: by how much the sides are to grow, of a network that has several scales; None leaves it to the network.
         own: what the network itself has found out, by names of its choosing: a kernel (B, k, k), an exponent (B, 1).
         parts: what networks within a network are told, by their names there.
+        controls: how a network that samples does it, a `diffusion.controls.Controls`.
+        regions: the places that words name, a `diffusion.regions.Regions`.
     """
 
     vector: Tensor | None = None
@@ -48,6 +50,8 @@ class Guidance:
     scale: int | None = None
     own: Mapping[str, Tensor] = field(default_factory=dict)
     parts: Mapping[str, "Guidance"] = field(default_factory=dict)
+    controls: Any = None
+    regions: Any = None
 
     def knowing(self, **known: Any) -> "Guidance":
         """The same with more known, or something else."""
@@ -65,7 +69,11 @@ class Guidance:
             numbers.
         """
         told = self.parts.get(name, NOTHING)
-        asked = {key: getattr(self, key) for key in ("words", "seed", "scale", "grid") if getattr(told, key) is None}
+        asked = {
+            key: getattr(self, key)
+            for key in ("words", "seed", "scale", "grid", "controls", "regions")
+            if getattr(told, key) is None
+        }
         asked |= {"told": {**self.told, **told.told}}
         return told.knowing(**asked).of(rows)
 

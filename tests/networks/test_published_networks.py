@@ -11,7 +11,7 @@ from torch import nn
 from pellucid.guidance import NOTHING, Guidance
 from pellucid.models.published import PUBLISHED
 from pellucid.models.tables import NETWORKS, build_network
-from pellucid.networks import IAT, RUAS, SCI, AODNet, DnCNN, PairLIE, PReNet, ZeroDCE
+from pellucid.networks import IAT, RUAS, SCI, AODNet, DnCNN, PairLIE, PReNet, URetinexNet, ZeroDCE, uretinex_net
 from pellucid.networks.iat import ChannelMix
 
 
@@ -380,3 +380,25 @@ def test_networks_that_need_no_whole_picture_are_left_alone():
 def test_settings_that_cannot_be_are_refused(kind, settings):
     with pytest.raises(ValueError, match=next(iter(settings))):
         kind(**settings)
+
+
+def test_uretinex_net_in_tiles_is_the_whole(monkeypatch):
+    """The weights by which it weighs its features are those of the whole picture, found in strips of it."""
+    network = disturbed(URetinexNet.tiny())
+    nn.init.constant_(network.reflectance.squeeze.weight, 1.0)
+    nn.init.normal_(network.reflectance.excite.weight)
+    nn.init.normal_(network.reflectance.tail.weight)
+    image = torch.rand(2, 3, 60, 40)
+    image[..., 48:, :] = 0
+    monkeypatch.setattr(uretinex_net, "STRIP", 40 * 11)
+    guidance = network.look(image)
+    assert network.look(image, cut=False) is NOTHING
+    with torch.no_grad():
+        whole = network(image)
+        torch.testing.assert_close(network(image, guidance), whole, atol=1e-6, rtol=1e-5)
+        # The decomposition reaches 4 pixels, each round 8, and the adjustment 8 more: 36.
+        torch.testing.assert_close(
+            network(image[..., :48, :], guidance)[..., :8, :], whole[..., :8, :], atol=1e-6, rtol=1e-5
+        )
+        of_part = network.look(image[..., :48, :])
+    assert (of_part.own["weights"] - guidance.own["weights"]).abs().max() > 1e-3

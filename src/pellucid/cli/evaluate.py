@@ -7,13 +7,17 @@ import typer
 
 from pellucid.cli.options import (
     DEFAULTS,
+    Control,
     Device,
     Engine,
     ImportNetwork,
     Json,
     Memory,
+    Orientations,
     Passes,
     Precision,
+    Prompt,
+    Tell,
     Tile,
     With,
     require_clean,
@@ -105,12 +109,17 @@ def evaluate(
     device: Device = DEFAULTS.device,
     precision: Precision = DEFAULTS.precision,
     engine: Engine = DEFAULTS.engine,
+    orientations: Orientations = DEFAULTS.orientations,
     passes: Passes = DEFAULTS.passes,
+    tell: Tell = None,
+    prompt: Prompt = DEFAULTS.prompt,
+    control: Control = None,
     json: Json = False,
 ) -> None:
     """Score models on published sets or folders: PSNR and SSIM in a named protocol, with intervals and paired gains.
 
-    Every photograph is restored, also those that `pellucid restore` would find nothing wrong with and copy.
+    Every photograph is restored, also those that `pellucid restore` would find nothing wrong with and copy. Networks
+    that can be told how much noise there is are told the --sigma of each column, unless --tell says another.
     """
     from pellucid.evaluation.candidates import INPUT, candidates_of
     from pellucid.evaluation.job import EvaluationJob
@@ -140,7 +149,11 @@ def evaluate(
             device=device,
             precision=precision,
             engine=engine,
+            orientations=orientations,
             passes=passes,
+            tell=tell,
+            prompt=prompt,
+            control=control or (),
         ),
     ]
     job = EvaluationJob(out, seed=seed, metrics=metric or [], save_images=save_images, share=_share(share, out))

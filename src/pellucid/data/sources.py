@@ -7,7 +7,7 @@ import math
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -142,7 +142,7 @@ class Synthetic:
 
     def sample(self, index: int, side: int, generator: torch.Generator, prior_input: PriorInput | None) -> Sample:
         """See `Source`. Noise is drawn last, so that place and strength do not depend on what the prior is shown."""
-        clean = pad_to(turned(self._clean(index, side, generator), *_turn(generator)), side, side)
+        clean = self.window_of(index, side, generator)
         top, left = _corner(clean, side, generator)
         place = (slice(None), slice(top, top + side), slice(left, left + side))
         degrade = drawn_family(self.degradations, self.weights, generator).draw(generator)
@@ -194,6 +194,26 @@ class Synthetic:
         """The photographs that are not among these resolved paths."""
         kept = [path for path in self.photographs.paths if path.resolve() not in files]
         return replace(self, photographs=Photographs(kept))
+
+    def window_of(self, index: int, side: int, generator: torch.Generator) -> Tensor:
+        """What counts as the whole photograph, clean, turned at random: (3, h, w), at least `side` long."""
+        return pad_to(turned(self._clean(index, side, generator), *_turn(generator)), side, side)
+
+    def chain(self, most: int, single: float, clean: float, generator: torch.Generator) -> list[Degradation]:
+        """Up to `most` of the degradations in random order, each of another kind; with a chance of `clean` none, of
+        `single` one."""
+        if float(torch.rand((), generator=generator)) < clean:
+            return []
+        alone = most == 1 or float(torch.rand((), generator=generator)) < single
+        count = 1 if alone else 2 + random_below(most - 1, generator)
+        steps: list[Any] = []
+        for _ in range(3 * count):
+            step: Any = drawn_family(self.degradations, self.weights, generator).draw(generator)
+            if step.severity > 0 and step.kind not in {one.kind for one in steps}:
+                steps.append(step)
+            if len(steps) == count:
+                break
+        return steps
 
     def _clean(self, index: int, side: int, generator: torch.Generator) -> Tensor:
         """What counts as the whole photograph: all of it, or a random part, at least `side` long where it can be."""

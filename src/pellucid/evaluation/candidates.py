@@ -14,11 +14,14 @@ from pellucid.guidance import Guidance
 from pellucid.models.header import Policy
 from pellucid.models.hub import find_model
 from pellucid.models.load import load_model
+from pellucid.networks import contract_of
 from pellucid.priors import Oracle, Student
 from pellucid.refinement import Boosted
+from pellucid.restoration.once import MIXING
+from pellucid.restoration.options import RestoreOptions
 from pellucid.restoration.restorer import Restorer
 
-__all__ = ["DEGRADED", "INPUT", "Candidate", "candidates_of"]
+__all__ = ["DEGRADED", "INPUT", "Candidate", "candidates_of", "informing"]
 
 DEGRADED = "degraded"
 """The name under which the input itself is scored."""
@@ -34,8 +37,8 @@ class Candidate:
         identity: what its results depend on beside the picture; rows of the same identity are not computed twice. None
             where that is not known, as of a function: such rows are always computed.
         details: for the report: its file, hash, parameters.
-        inform: from (degraded, clean) to what `restore` is told as `known` beside the picture; None for all but models
-            with an oracle.
+        inform: from (degraded, clean, numbers known of the picture) to what `restore` is told as `known`; None for all
+            but models with an oracle, and those that can be told numbers.
         at_scale: gives the same for photographs whose sides are to grow so many times; None for what decides its size
             by itself.
     """
@@ -44,15 +47,16 @@ class Candidate:
     restore: Callable[..., Tensor] | None
     identity: str | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
-    inform: Callable[[Tensor, Tensor], Guidance] | None = None
+    inform: Callable[[Tensor, Tensor, Mapping[str, float]], Guidance] | None = None
     at_scale: Callable[[int], "Candidate"] | None = None
 
-    def restored(self, degraded: Tensor, clean: Tensor) -> Tensor:
-        """What it makes of a degraded picture (1, 3, H, W); the clean one is for those alone who are told of it."""
+    def restored(self, degraded: Tensor, clean: Tensor, told: Mapping[str, float]) -> Tensor:
+        """What it makes of a degraded picture (1, 3, H, W) of which so much is known; the clean one is for those alone
+        who are told of it."""
         assert self.restore is not None
         if self.inform is None:
             return self.restore(degraded)
-        return self.restore(degraded, known=self.inform(degraded, clean))
+        return self.restore(degraded, known=self.inform(degraded, clean, told))
 
     def of_scale(self, scale: int) -> "Candidate":
         """The same for a set of that scale."""
@@ -118,19 +122,26 @@ def candidates_of(
 
 
 def _candidate(name: str, restorer: Restorer, path: Path, weights: str, task: str) -> Candidate:
-    depends = {
+    depends: dict[str, Any] = {
         "weights": weights,
         "precision": restorer.precision,
         "device": restorer.device.type,
         "tile": restorer.options.tile,
         "memory": restorer.options.memory,
-        "strength": restorer.strength,
+        "strength": restorer.options.strength,
         "scale": restorer.options.scale,
+        "orientations": restorer.options.orientations,
         "passes": restorer.passes,
         "always": restorer.options.always,
         "only": restorer.wish.only,
         "skip": restorer.wish.skip,
     }
+    if restorer.options.tell:
+        depends["tell"] = dict(restorer.options.tell)
+    usual, own = RestoreOptions(), restorer.options
+    # What steers a model that samples, where anything does.
+    depends |= {name: told for name in ("prompt", "seed", "control") if (told := getattr(own, name))}
+    depends |= {name: str(told) for name in MIXING[1:] if (told := getattr(own, name)) != getattr(usual, name)}
     guide = getattr(restorer.model, "prior", None)
     # A prior is not counted among what a boost adds, nor where it guides the network, too; a student is part of the
     # model.
@@ -141,11 +152,20 @@ def _candidate(name: str, restorer: Restorer, path: Path, weights: str, task: st
     )
     details = depends | {"file": path.name, "parameters": whole, "parameters_added": whole - network}
     details |= {"task": task} if task else {}
-    inform = None
-    if isinstance(guide, Oracle):
-        oracle = guide
+    identity = json.dumps(depends, sort_keys=True)
+    return Candidate(name, restorer.restore_image, identity, details, inform=informing(restorer))
 
-        def inform(degraded: Tensor, clean: Tensor) -> Guidance:
-            return Guidance(view=oracle.prepare_told(degraded, clean))
 
-    return Candidate(name, restorer.restore_image, json.dumps(depends, sort_keys=True), details, inform)
+def informing(restorer: Restorer) -> Callable[[Tensor, Tensor, Mapping[str, float]], Guidance] | None:
+    """`Candidate.inform` of a restorer: None where its model can be told nothing that the user has not said."""
+    prior = getattr(restorer.model, "prior", None)
+    oracle = prior if isinstance(prior, Oracle) else None
+    numbers = [one for one in contract_of(restorer.model).numbers if one not in restorer.options.tell]
+    if oracle is None and not numbers:
+        return None
+
+    def inform(degraded: Tensor, clean: Tensor, told: Mapping[str, float]) -> Guidance:
+        view = None if oracle is None else oracle.prepare_told(degraded, clean)
+        return Guidance(view=view, told={one: told[one] for one in numbers if one in told})
+
+    return inform

@@ -1,9 +1,9 @@
 """What is restored: degraded photographs with their clean truth, loaded one at a time."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from torch import Tensor
@@ -39,6 +39,8 @@ class Case:
     photograph: str
     load: Callable[[], tuple[Tensor, Tensor]]
     degradation: str | None = None
+    told: Mapping[str, float] = field(default_factory=dict)
+    """What models that can be told numbers may know of it: `sigma`, where its noise was drawn so."""
 
 
 def noisy_cases(data: str, paths: Sequence[Path], sigmas: Sequence[float], protocol: Protocol, seed: int) -> list[Case]:
@@ -56,7 +58,7 @@ def noisy_cases(data: str, paths: Sequence[Path], sigmas: Sequence[float], proto
             clean = _cropped(images.read(path).pixels, protocol, path)
             return stream.degrade(clean, sigma), clean
 
-        return Case(data, f"noise sigma={sigma:g}", names[path], load)
+        return Case(data, f"noise sigma={sigma:g}", names[path], load, told={"sigma": sigma})
 
     return [case(path, sigma) for sigma in sigmas for path in paths]
 
@@ -119,7 +121,8 @@ def paired_cases(data: str, pairs: Sequence[tuple[Path, Path]], protocol: Protoc
     protocol cuts pictures to.
 
     Raises:
-        DataError: (when loaded) partners of other sizes, of different depths, or too small for the protocol.
+        DataError: (when loaded) partners of other sizes, of different depths where the protocol does not round, or too
+            small for it.
     """
     # Where several degraded pictures share a clean one, only the degraded ones tell them apart.
     shared = len({second for _, second in pairs}) < len(pairs)
@@ -128,7 +131,7 @@ def paired_cases(data: str, pairs: Sequence[tuple[Path, Path]], protocol: Protoc
     def case(first: Path, second: Path) -> Case:
         def load() -> tuple[Tensor, Tensor]:
             degraded, clean = images.read(first), images.read(second)
-            if degraded.bits != clean.bits:
+            if degraded.bits != clean.bits and protocol.quantisation == "none":  # else both are rounded to 8 bits
                 raise DataError(
                     f"{first}: {degraded.bits} bits, but {second} has {clean.bits}; a pair must be of one depth"
                 )

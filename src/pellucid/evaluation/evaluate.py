@@ -9,9 +9,10 @@ from typing import Any
 from torch import Tensor, nn
 
 from pellucid.errors import ModelError, SettingsError
-from pellucid.evaluation.candidates import INPUT, MEMORY, Candidate, candidates_of
+from pellucid.evaluation.candidates import INPUT, MEMORY, Candidate, candidates_of, informing
 from pellucid.evaluation.job import EvaluationJob, EvaluationOutcome
 from pellucid.evaluation.sets import find_set
+from pellucid.guidance import NOTHING, Guidance
 from pellucid.restoration.restorer import Restorer
 
 __all__ = ["Scored", "evaluate"]
@@ -99,9 +100,10 @@ def _candidate(name: str, model: Scored) -> Candidate:
     if isinstance(model, nn.Module):
         with _modes_kept(model):
             restorer = Restorer(model, memory=MEMORY)
-        return Candidate(name, _in_evaluation_mode(model, restorer), details=_details(model))
+        restore = _in_evaluation_mode(model, restorer)
+        return Candidate(name, restore, details=_details(model), inform=informing(restorer))
     if isinstance(model, Restorer):
-        return Candidate(name, model.restore_image, details=_details(model.model))
+        return Candidate(name, model.restore_image, details=_details(model.model), inform=informing(model))
     if not callable(model):
         raise SettingsError(f"evaluate: expected a model's name, a module or a function, got {type(model).__name__}")
     return Candidate(name, _checked(name, model))
@@ -133,13 +135,13 @@ def _modes_kept(model: nn.Module) -> Iterator[None]:
             module.training = training
 
 
-def _in_evaluation_mode(model: nn.Module, restorer: Restorer) -> Callable[[Tensor], Tensor]:
+def _in_evaluation_mode(model: nn.Module, restorer: Restorer) -> Callable[..., Tensor]:
     """Restores in evaluation mode, and leaves the module in the modes that it was in."""
 
-    def restore(degraded: Tensor) -> Tensor:
+    def restore(degraded: Tensor, *, known: Guidance = NOTHING) -> Tensor:
         with _modes_kept(model):
             model.eval()
-            return restorer.restore_image(degraded)
+            return restorer.restore_image(degraded, known=known)
 
     return restore
 

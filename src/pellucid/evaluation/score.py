@@ -110,7 +110,7 @@ class Evaluation:
         if known and all(keeper.has(case, candidate.name, key) for keeper in self.keepers):
             return scorer.submit(partial(_renamed, known, case, candidate))
         try:
-            restored, cost = _restored(candidate, degraded, clean)
+            restored, cost = _restored(candidate, degraded, clean, case.told)
         except PellucidError as error:
             reason = f"{candidate.name}: {error}"
             return scorer.submit(partial(Failure, case.data, case.condition, case.photograph, reason))
@@ -145,12 +145,11 @@ class Evaluation:
         return row
 
 
-def _restored(candidate: Candidate, degraded: Tensor, clean: Tensor) -> tuple[Tensor, Cost]:
+def _restored(candidate: Candidate, degraded: Tensor, clean: Tensor, told: Mapping[str, float]) -> tuple[Tensor, Cost]:
     if candidate.restore is None:
         return bicubic(degraded, *clean.shape[2:]), (None, None)
-    return measured(
-        partial(candidate.restored, clean=clean), degraded, on_gpu=candidate.details.get("device") == "cuda"
-    )
+    restore = partial(candidate.restored, clean=clean, told=told)
+    return measured(restore, degraded, on_gpu=candidate.details.get("device") == "cuda")
 
 
 def _measured(metrics: Mapping[str, Metric], restored: Tensor, clean: Tensor) -> dict[str, float]:

@@ -25,12 +25,12 @@ from pellucid.images.exif import (
     movable_note,
     ratio,
 )
-from pellucid.images.mapped import Content
+from pellucid.images.large_file import Content
 from pellucid.images.photoshop import sorted_resources
 from pellucid.images.samples import Samples
 from pellucid.images.tiff_tables import Structure, Table, numbers, packed, table_bytes
 
-__all__ = ["TiffParts", "parts_of_tiff", "tiff_file"]
+__all__ = ["TiffParts", "page_starts", "parts_of_tiff", "tiff_file"]
 
 _SUBFILE, _BITS, _COMPRESSION, _PHOTOMETRIC, _DESCRIPTION, _SAMPLES = 254, 258, 259, 262, 270, 277
 _SUB_TABLES, _EXTRA_SAMPLES, _SAMPLE_FORMAT = 330, 338, 339
@@ -80,6 +80,8 @@ class TiffParts:
     """What the colours mean, by the tags for primaries and a table of light for each value."""
     samples: tuple[int, int] = (8, 1)
     """Bits of a sample, and its format: 1 unsigned, 2 signed, 3 floating."""
+    planar: bool = False
+    """Whether each channel lies by itself."""
     compression: int = 1
     photometric: int = 2
     damage: str = ""
@@ -225,6 +227,12 @@ def tiff_file(
     return write, lost
 
 
+def page_starts(data: bytes) -> list[int]:
+    """Where the tables of the pages lie that are no thumbnails and no masks."""
+    structure = Structure(data)
+    return [page for page in structure.chain() if not _reduced(structure.integers(page))]
+
+
 def _choose(structure: Structure, found: TiffParts) -> int:
     """The table of the picture: the first page that is no thumbnail and no mask, or one below a page; counts the
     pages."""
@@ -270,6 +278,7 @@ def _describe(first: Table, found: TiffParts) -> None:
     found.xmp = first.get(_XMP, (1, 0, b""))[2]
     found.iptc = first.get(_IPTC, (7, 0, b""))[2]
     found.compression = (numbers(first.get(_COMPRESSION, packed(3, 1))) or [1])[0]
+    found.planar = (numbers(first.get(284, packed(3, 1))) or [1])[0] == 2
     found.photometric = (numbers(first.get(_PHOTOMETRIC, packed(3, 2))) or [2])[0]
     found.colour = _colour(first)
     inner, found.resources = sorted_resources(first.get(_PHOTOSHOP, (1, 0, b""))[2])

@@ -5,6 +5,7 @@ from typing import Any
 
 from torch import nn
 
+from pellucid.diffusion.network import Generative
 from pellucid.errors import PellucidError, SettingsError, one_line, unknown_name
 from pellucid.networks import (
     IAT,
@@ -87,6 +88,7 @@ NETWORKS: Mapping[str, Callable[..., Network]] = {
     "dncnn": DnCNN,
     "experts": _experts,
     "external": External,
+    "generative": Generative,
     "iat": IAT,
     "identity": Identity,
     "maxim": MAXIM,

@@ -7,6 +7,7 @@ from typing import Annotated, Self
 from pydantic import Field, field_validator, model_validator
 
 from pellucid.data.benchmarks.layouts import natural
+from pellucid.data.checked import check_photographs
 from pellucid.data.folders import Photographs, by_name, list_pairs, list_photographs, partner_name
 from pellucid.data.reduced import Reduced, Turns
 from pellucid.data.sources import Mixture, Pairs, PriorInput, Source, Synthetic
@@ -176,7 +177,8 @@ def split_sources(data: DataSettings) -> tuple[Source, Source]:
     that share a clean photograph are never parted. No source trains on a file that any holds out, nor on a part of one.
 
     Raises:
-        DataError: a folder is missing or empty, files lack partners, or nothing would be left to train on.
+        DataError: a folder is missing or empty, files lack partners or cannot be read, all of which are named, or
+            nothing would be left to train on.
         SettingsError: a degradation does not parse.
     """
     check_places(data)
@@ -184,6 +186,7 @@ def split_sources(data: DataSettings) -> tuple[Source, Source]:
     if data.scales:
         return _of_all_scales(sources, data.scales)
     halves = [_split(source) for source in sources]
+    check_photographs(path for half in halves for source in half for path in source.files())
     kept_out = {path.resolve() for _, held_out in halves for path in held_out.files()}
     training = [_without(kept_out, half[0], source) for half, source in zip(halves, sources, strict=True)]
     if data.sources is None:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 from pellucid.errors import SettingsError, unknown_name
 from pellucid.models.header import ONE_PASS, TONES
 from pellucid.training.data import DataSettings
+from pellucid.training.diffusion.settings import DiffusionSettings
 from pellucid.training.encoder.settings import EncoderSettings
 from pellucid.training.gate import GateSettings
 from pellucid.training.places import Place
@@ -97,6 +98,15 @@ class PolicySettings(Section):
     """How probable the diagnosis must find another kind, for its expert to act where the gate names others."""
     second_share: Probability = ONE_PASS.second_share
     """How much the gate must believe that expert at least."""
+    certainty: Probability = ONE_PASS.certainty
+    """How sure an expert must be that can say so of a whole picture, as that for blur can, to act at all."""
+    convinced: Probability = ONE_PASS.convinced
+    """How sure it must be to act first and alone where the gate asks for what is for `hiding` kinds."""
+    hiding: tuple[str, ...] = ONE_PASS.hiding
+    """Kinds that keep the gate from seeing what lies beneath, as the blocks of a JPEG do."""
+    unasked: tuple[Probability, Probability] = ONE_PASS.unasked
+    """How probable the diagnosis must find a kind of its, and how much the gate must believe it, for it not to be
+    asked."""
 
 
 class DistillSettings(Section):
@@ -131,6 +141,8 @@ class Recipe(Section):
     distill: DistillSettings | None = None
     encoder: EncoderSettings | None = None
     """Given for the degradation encoder alone, which has no network, prior or refinement."""
+    diffusion: DiffusionSettings | None = None
+    """Given for a network that samples: how it is trained."""
 
     @model_validator(mode="after")
     def _encoder_alone(self) -> Self:

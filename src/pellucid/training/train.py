@@ -28,6 +28,7 @@ from pellucid.priors import Cached, Prior, Shuffled, feature_maps, shown
 from pellucid.refinement import Boosted, ColourMatrix, network_of
 from pellucid.refinement.latent import LatentRefinement
 from pellucid.training.data import describe_data, split_sources
+from pellucid.training.diffusion.train import train_diffusion
 from pellucid.training.encoder.train import train_encoder
 from pellucid.training.gate import check_gate, teach_gate
 from pellucid.training.least_squares import solve_colour_matrix
@@ -66,6 +67,9 @@ def train(
     """
     if recipe.encoder is not None:
         yield from train_encoder(recipe, folder, resume=resume)
+        return
+    if recipe.diffusion is not None:
+        yield from train_diffusion(recipe, folder, resume=resume)
         return
     run, held_out = prepare(recipe, folder)
     start(run, recipe.as_tree(), resume=resume)

@@ -141,7 +141,7 @@ class Measurement:
         self, case: Case, degraded: Tensor, clean: Tensor, vectors: dict[str, Tensor]
     ) -> ExplainedPhotograph | Failure:
         found = self.subject.results(degraded, self.vectors_fed(case, vectors)) if degraded.shape == clean.shape else {}
-        found |= {other.name: other.restored(degraded, clean) for other in self.others if other.restore}
+        found |= {other.name: other.restored(degraded, clean, case.told) for other in self.others if other.restore}
         for name, image in {DEGRADED: degraded, **found}.items():
             if image.shape != clean.shape:
                 raise ModelError(
