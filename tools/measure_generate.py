@@ -3,15 +3,16 @@
     python tools/measure_generate.py MODEL FOLDER --last 50 --out measured.json
 
 The photographs are the last of the folder by name, as `data.validation` holds them out; a square is cut from the
-middle of each. Printed are, for each of four verbs: the rank correlation of the amount and what it is to change, over six
-amounts, and how often a larger amount changes less than a smaller one; how often the amount that was truly there gives
-the best PSNR to within one of six steps; how often the right verb beats every wrong one; and what prompts of other
-photographs give. Then, for each control, PSNR and gradient energy over its values.
+middle of each. Measured are, for each of four verbs: the rank correlation of the amount and what it is to change, over
+six amounts, and how often a larger amount changes less than a smaller one; how often the amount that was truly there
+gives the best PSNR to within one of six steps; how often the right verb beats each wrong one; and what prompts of other
+photographs give. Then, for each control, PSNR and sharpness over its values.
 """
 
 import argparse
 import json
 import math
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -216,7 +217,7 @@ SWEEPS: dict[str, Sequence[Any]] = {
     "coarse_guidance": (0.5, 1.0, 2.0),
     "fine_guidance": (0.5, 1.0, 2.0),
     "restoration_guidance": (0.0, 0.3, 0.6, 1.0),
-    "faithful": (0.0, 4.0, 16.0, None),
+    "bound": (0.0, 4.0, 16.0, None),
     "samples": (1, 2, 4, 8),
     "colour": ("off", "adain", "wavelet"),
     "sampler": ("ddim", "ddpm", "dpm"),
@@ -244,7 +245,7 @@ def curves_of(network: Generative, clean: Tensor, base: dict[str, Any]) -> dict[
                 ]
             )
         found[control] = rows
-        print(control, rows, flush=True)
+        sys.stdout.write(f"{control} {rows}\n")
     return found
 
 
@@ -277,7 +278,7 @@ def main() -> None:
         found[verb] = control_of(network, clean, verb, controls, range(given.seeds)) | diagonal_of(
             network, clean, verb, controls
         )
-        print(verb, found[verb], flush=True)
+        sys.stdout.write(f"{verb} {found[verb]}\n")
     found["controls"] = curves_of(network, clean[: math.ceil(given.last / 2)], {"steps": given.steps})
     if given.out is not None:
         given.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")

@@ -131,7 +131,7 @@ CHANGES = [
     {"coarse_guidance": 3.0},
     {"fine_guidance": 3.0},
     {"restoration_guidance": 0.8},
-    {"faithful": 4.0},
+    {"bound": 4.0},
     {"samples": 3},
     {"colour": "adain"},
     {"colour": "wavelet"},
@@ -146,9 +146,9 @@ def test_every_control_acts(network, image, controls):
     assert (sampled(network, part, **controls) - sampled(network, part)).abs().mean() > 1e-4
 
 
-def test_a_faithful_sample_stays_near_what_is_expected(network, image):
+def test_a_bounded_sample_stays_near_what_is_expected(network, image):
     part = image[..., :64, :64]
-    result = sampled(network, part, faithful=4.0)
+    result = sampled(network, part, bound=4.0)
     expected = network.codec.decode(network.course.expected).clamp(0, 1)
     assert (result - expected).abs().max() <= 4 / 255 + 1e-6
     assert (sampled(network, part) - expected).abs().max() > 8 / 255
@@ -323,7 +323,7 @@ def test_every_sampler_ends_at_the_picture_that_a_perfect_network_says(image):
     """Whatever the sampler, a network that always says the same picture ends there."""
     network, part = Generative(unet=SMALL), image[..., :32, :32]
     clean = network.codec.encode(part)
-    network.denoiser.forward = lambda state, degraded, times, told: network.noising.said_of(state, clean, times)
+    network.denoiser.forward = lambda state, degraded, times, told, *more: network.noising.said_of(state, clean, times)
     for sampler in SAMPLERS:
         result = sampled(network, part.flip(3), words="denoise 3", sampler=sampler, steps=6)
         torch.testing.assert_close(result, part, atol=0.01, rtol=0)

@@ -7,6 +7,7 @@ import typer
 
 from pellucid.cli.options import (
     DEFAULTS,
+    Control,
     Device,
     Engine,
     ImportNetwork,
@@ -15,6 +16,7 @@ from pellucid.cli.options import (
     Orientations,
     Passes,
     Precision,
+    Prompt,
     Tell,
     Tile,
     With,
@@ -110,6 +112,8 @@ def evaluate(
     orientations: Orientations = DEFAULTS.orientations,
     passes: Passes = DEFAULTS.passes,
     tell: Tell = None,
+    prompt: Prompt = DEFAULTS.prompt,
+    control: Control = None,
     json: Json = False,
 ) -> None:
     """Score models on published sets or folders: PSNR and SSIM in a named protocol, with intervals and paired gains.
@@ -148,6 +152,8 @@ def evaluate(
             orientations=orientations,
             passes=passes,
             tell=tell,
+            prompt=prompt,
+            control=control or (),
         ),
     ]
     job = EvaluationJob(out, seed=seed, metrics=metric or [], save_images=save_images, share=_share(share, out))

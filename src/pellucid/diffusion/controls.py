@@ -36,7 +36,7 @@ class Controls:
         fine_guidance: for fine structure: guidance by frequency.
         control_scale: of what a `controlnet` or `sft` entry adds.
         restoration_guidance: how far, 0 to 1, each step is drawn to what the first step expects where that is flat.
-        faithful: levels of 255 by which a sample may differ from what the first step expects; None for no bound.
+        bound: levels of 255 by which a sample may differ from what the first step expects; None for no bound.
         samples: of which the mean is the result: many approach what is expected, one has the sharpness of a photograph.
         colour: whose tones the result takes from the cleaned picture: `off`, by mean and spread (`adain`), or all that
             is coarse (`wavelet`).
@@ -62,7 +62,7 @@ class Controls:
     fine_guidance: float = field(default=1.0, metadata={"low": 0, "high": 10})
     control_scale: float = field(default=1.0, metadata={"low": 0, "high": 10})
     restoration_guidance: float = field(default=0.0, metadata={"low": 0, "high": 1})
-    faithful: float | None = field(default=None, metadata={"low": 0, "high": 255})
+    bound: float | None = field(default=None, metadata={"low": 0, "high": 255})
     samples: int = field(default=1, metadata={"low": 1, "high": 64})
     colour: Colour = field(default="off", metadata={"choices": COLOURS})
     tiles: Tiling = field(default="meet", metadata={"choices": TILINGS})
@@ -82,12 +82,12 @@ class Controls:
                     raise SettingsError(
                         f"{one.name} must be {number} in {told['low']:g}..{told['high']:g}, got {value!r}"
                     )
-        if self.tiles == "independent" and (self.colour != "off" or self.faithful is not None):
+        if self.tiles == "independent" and (self.colour != "off" or self.bound is not None):
             raise SettingsError(
-                "colour and faithful compare with what is expected of the whole: not with tiles=independent"
+                "colour and bound compare with what is expected of the whole: not with tiles=independent"
             )
-        if self.up != 1 and (self.colour != "off" or self.faithful is not None):
-            raise SettingsError("colour and faithful compare pixel by pixel: not with up")
+        if self.up != 1 and (self.colour != "off" or self.bound is not None):
+            raise SettingsError("colour and bound compare pixel by pixel: not with up")
         if self.negative and self.text_guidance <= 1:
             raise SettingsError("negative leads away from a prompt only where text_guidance is more than 1")
         if not isinstance(self.negative, str):

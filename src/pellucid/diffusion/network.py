@@ -242,21 +242,21 @@ class Generative(SamplingNetwork):
         return decoded
 
     def refine(self, restored: Tensor, degraded: Tensor, guidance: Guidance, *, memory: int | None = None) -> Tensor:
-        """Tones of the cleaned picture, the bound of a faithful result, and the degraded picture where nothing is asked
+        """Tones of the cleaned picture, the bound of a sample, and the degraded picture where nothing is asked
         for."""
         controls, course = _controls(guidance), self.course
         height, width = restored.shape[2:]
         if (
             course is not None
             and course.expected is not None
-            and (controls.colour != "off" or controls.faithful is not None)
+            and (controls.colour != "off" or controls.bound is not None)
         ):
             expected = self.codec.decode(course.expected)[:, :, :height, :width]
             if controls.colour != "off":
                 restored = (adain if controls.colour == "adain" else wavelet)(restored, expected)
-            if controls.faithful is not None:
-                bound = controls.faithful / 255
-                restored = expected + (restored - expected).clamp(-bound, bound)
+            if controls.bound is not None:
+                most = controls.bound / 255
+                restored = expected + (restored - expected).clamp(-most, most)
         own = guidance.own
         if "weights" in own:
             kept = (own["weights"] * own["kept"][:, :, None, None]).sum(1, keepdim=True)[:, :, :height, :width]

@@ -139,6 +139,8 @@ def _candidate(name: str, restorer: Restorer, path: Path, weights: str, task: st
     if restorer.options.tell:
         depends["tell"] = dict(restorer.options.tell)
     usual, own = RestoreOptions(), restorer.options
+    # What steers a model that samples, where anything does.
+    depends |= {name: told for name in ("prompt", "seed", "control") if (told := getattr(own, name))}
     depends |= {name: str(told) for name in MIXING[1:] if (told := getattr(own, name)) != getattr(usual, name)}
     guide = getattr(restorer.model, "prior", None)
     # A prior is not counted among what a boost adds, nor where it guides the network, too; a student is part of the

@@ -39,18 +39,26 @@ def foreign(weights: Weights) -> Foreign | None:
     spandrel = _spandrel()
     if spandrel is None:
         return None
-    try:
-        found = spandrel.ModelLoader(device="cpu").load_from_state_dict(dict(weights))
-    except Exception:  # a stranger's keys can mislead its constructors in any way
+    # `model.` before every key is a wrapper's to `read_weights`, and part of the names of ESRGAN and others.
+    found = _loaded(spandrel, weights) or _loaded(spandrel, {f"model.{key}": value for key, value in weights.items()})
+    if found is None:
         return None
     channels = found.input_channels
     of_images = isinstance(found, spandrel.ImageModelDescriptor)
     if not of_images or channels not in (1, 3) or found.output_channels != channels:
         return None
     sides = found.size_requirements
-    multiple = max(1, sides.multiple_of, sides.minimum)
+    step = max(1, sides.multiple_of)
+    multiple = max(1, -(-sides.minimum // step)) * step  # of the smallest that it takes, too
     network = External(found.model.eval(), multiple=multiple, scale=found.scale, channels=channels)
     return Foreign(network, str(found.architecture.name), str(found.purpose))
+
+
+def _loaded(spandrel: Any, weights: Weights) -> Any:
+    try:
+        return spandrel.ModelLoader(device="cpu").load_from_state_dict(dict(weights))
+    except Exception:  # a stranger's keys can mislead its constructors in any way
+        return None
 
 
 def _spandrel() -> Any:
