@@ -9,6 +9,8 @@ import torch
 
 from pellucid import images
 from pellucid.cli import main
+from pellucid.models.save import save
+from pellucid.networks import Identity
 from pellucid.studies.preference.files import list_study_files
 from pellucid.studies.preference.plan import plan_of
 from pellucid.studies.preference.session import open_study
@@ -30,6 +32,14 @@ def shared() -> Path:
     if not (folder / "weights").is_dir():
         pytest.skip("no folder with real data and weights: set PELLUCID_SHARED to run this test")
     return folder
+
+
+@pytest.fixture(scope="session")
+def identity(tmp_path_factory):
+    """The file of a model that changes nothing."""
+    path = tmp_path_factory.mktemp("identity") / "identity.safetensors"
+    save(Identity(), path)
+    return path
 
 
 @pytest.fixture

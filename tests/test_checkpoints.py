@@ -2,7 +2,10 @@
 
 import argparse
 import os
+from collections import Counter, defaultdict
+from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -37,6 +40,12 @@ WRAPPED = {
     "average first": {"params": {key: value + 1 for key, value in WEIGHTS.items()}, "params_ema": WEIGHTS},
     "NumPy scalars": {"state_dict": WEIGHTS, "best": np.float64(31.5), "step": np.int64(7), "curve": np.zeros(3)},
     "argparse": {"model": WEIGHTS, "args": argparse.Namespace(lr=0.1, folder=Path("a"), scores=[np.float32(1)])},
+    "both halves of a GAN": {**prefixed("netG."), "netD.weight": torch.zeros(1)},
+    "a network and its loss": {"state_dict": {**prefixed("model."), "loss.vgg.0.weight": torch.zeros(1)}},
+    "an average of torch": {**prefixed("module."), "n_averaged": torch.tensor(7)},
+    "arrays of NumPy": {"params": {key: value.numpy() for key, value in WEIGHTS.items()}},
+    "a diary": {"params": WEIGHTS, "log": defaultdict(list, {"psnr": [1]}), "at": datetime(2024, 5, 6)},
+    "settings": {"g_ema": WEIGHTS, "args": SimpleNamespace(lr=0.1), "seen": {1, 2}, "count": Counter("ab")},
     "a score among the tensors": {**WEIGHTS, "epoch": 4},
 }
 

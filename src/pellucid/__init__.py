@@ -59,8 +59,8 @@ def load(
         name: of the model; None is `default`, or with a `scale` `upscale`.
         network: of your own.
         import_network: import it.
-        options: of `pellucid.restoration.options.RestoreOptions`: strength, tile, memory, device, precision, engine,
-            scale, passes, always, only, skip, tell.
+        options: of `pellucid.restoration.options.RestoreOptions`, such as strength, tile, memory, device, scale, only,
+            detail.
 
     Raises:
         ModelError: there is no such model, its file is damaged, or it needs a network of your own.
@@ -81,23 +81,31 @@ def restore(
     target: str | Path,
     *,
     model: str | Path | None = None,
-    strength: float = 1.0,
-    scale: float | None = None,
+    every_page: bool = False,
+    **options: Any,
 ) -> tuple[str, ...]:
     """Restores one file into another; metadata, bit depth, alpha and colours are kept. Returns what could not be, in
-    words. With a `scale` the sides grow, as `RestoreOptions` says.
+    words.
+
+    Args:
+        source: the file.
+        target: where to; its suffix says the format.
+        model: the name of a model.
+        every_page: all pages of a TIFF and all frames of an APNG, a WebP or a GIF, not the first alone.
+        options: of `pellucid.restoration.options.RestoreOptions`, such as strength, scale, detail, mask or crop.
 
     Raises:
         ImageError: the source cannot be read, the target cannot be written, or they are the same file.
         ModelError: there is no such model.
+        SettingsError: an option that cannot be.
     """
     from pellucid import images
 
     source, target = Path(source), Path(target)
     if target.exists() and target.samefile(source):
         raise errors.ImageError(f"{target}: is the input itself; choose another output")
-    restorer = load(model, strength=strength, scale=scale)
-    photograph = images.read(source, memory=restorer.memory_for_pictures)
+    restorer = load(model, **options)
+    photograph = images.read(source, memory=restorer.memory_for_pictures, every_page=every_page)
     return images.write_change(restorer(photograph), target, photograph, source)
 
 

@@ -2,8 +2,11 @@
 
 import argparse
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
 from pathlib import Path, PosixPath, PurePosixPath
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -25,7 +28,7 @@ _WRAPPINGS: tuple[str, ...] = (
     "state_dict",
 )
 _WRAPPINGS += ("model_state_dict", "network_state_dict", "model_state", "weights", "generator", "netG", "net_g")
-_WRAPPINGS += ("G", "net", "network", "model", "module")
+_WRAPPINGS += ("G", "net", "network", "model", "module", "g_ema", "params_g", "gen", "model_G", "netG_state_dict")
 # What wrappers put before every name: torch.compile, DataParallel, Lightning, a GAN's generator.
 _PREFIXES: tuple[str, ...] = (
     "_orig_mod.",
@@ -40,11 +43,21 @@ _PREFIXES: tuple[str, ...] = (
     "params.",
 )
 _PREFIXES += ("state_dict.", "ema.", "ema_model.")
+# What lies beside a network in one dictionary: the other half of a GAN, networks of losses, counters.
+_COMPANIONS = ("netD.", "net_d.", "discriminator.", "D.", "loss.", "loss_fn.", "criterion.", "lpips.", "perceptual.")
+_COMPANIONS += ("vgg.", "n_averaged", "global_step", "step", "epoch", "iteration")
 _MOST_NAMES = 6
+
+
+def _plain_dictionary(*_: object) -> dict[Any, Any]:
+    """In the stead of a dictionary with defaults, which torch's reader would not fill."""
+    return {}
+
 
 # Beside tensors, scripts save their settings and best scores: plain data, which run no code when they are read.
 _multiarray: Any = np._core.multiarray  # type: ignore[attr-defined]  # where NumPy makes its scalars and arrays again
-_HARMLESS: list[Any] = [argparse.Namespace, PosixPath, PurePosixPath, np.dtype, np.ndarray]
+_HARMLESS: list[Any] = [argparse.Namespace, SimpleNamespace, PosixPath, PurePosixPath, np.dtype, np.ndarray]
+_HARMLESS += [(_plain_dictionary, "collections.defaultdict"), Counter, datetime, timedelta, list, dict, set, int, float]
 _HARMLESS += [_multiarray.scalar, _multiarray._reconstruct]
 _HARMLESS += [(_multiarray.scalar, "numpy.core.multiarray.scalar")]
 _HARMLESS += [(_multiarray._reconstruct, "numpy.core.multiarray._reconstruct")]
@@ -117,8 +130,15 @@ def load_weights(module: nn.Module, path: str | Path) -> dict[str, Tensor]:
 def _unwrapped(found: Any, path: Path) -> dict[str, Tensor]:
     """The dictionary of tensors in what a file holds, at whatever depth of the usual wrappings."""
     for _ in range(8):
-        if isinstance(found, Mapping) and found and all(isinstance(value, Tensor) for value in found.values()):
-            return {str(key): value for key, value in found.items()}
+        if (
+            isinstance(found, Mapping)
+            and found
+            and all(isinstance(value, Tensor | np.ndarray) for value in found.values())
+        ):
+            return {
+                str(key): value if isinstance(value, Tensor) else torch.from_numpy(value)
+                for key, value in found.items()
+            }
         if not isinstance(found, Mapping):
             break
         wrapped = [found[key] for key in _WRAPPINGS if isinstance(found.get(key), Mapping)]
@@ -139,6 +159,9 @@ def _unwrapped(found: Any, path: Path) -> dict[str, Tensor]:
 
 def _without_prefixes(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     """The tensors by their names in the network itself."""
+    own = {key: value for key, value in weights.items() if not key.startswith(_COMPANIONS)}
+    if own and len(own) < len(weights) and next(_common(own), None):  # the rest is all of one network
+        weights = own
     while prefix := next(_common(weights), None):
         weights = {key.removeprefix(prefix): value for key, value in weights.items()}
     return weights

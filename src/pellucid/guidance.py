@@ -29,10 +29,14 @@ class Guidance:
         grid: where the tiles lie in the whole pictures, (B, 4): top, left, bottom, right as fractions of the sides;
             None where they are whole.
         seed: of what is drawn at random; one number gives the same result again.
+        restored: what the network makes of these very pictures or crops, where that is known already, (B, 3, h, w); a
+            boosted network then asks it no more.
         told: numbers that the user says of all pictures, by the names that `Contract.numbers` has, such as `sigma`.
         scale: by how much the sides are to grow, of a network that has several scales; None leaves it to the network.
         own: what the network itself has found out, by names of its choosing: a kernel (B, k, k), an exponent (B, 1).
         parts: what networks within a network are told, by their names there.
+        controls: how a network that samples does it, a `diffusion.controls.Controls`.
+        regions: the places that words name, a `diffusion.regions.Regions`.
     """
 
     vector: Tensor | None = None
@@ -41,10 +45,13 @@ class Guidance:
     words: tuple[str, ...] | None = None
     grid: Tensor | None = None
     seed: int | None = None
+    restored: Tensor | None = None
     told: Mapping[str, float] = field(default_factory=dict)
     scale: int | None = None
     own: Mapping[str, Tensor] = field(default_factory=dict)
     parts: Mapping[str, "Guidance"] = field(default_factory=dict)
+    controls: Any = None
+    regions: Any = None
 
     def knowing(self, **known: Any) -> "Guidance":
         """The same with more known, or something else."""
@@ -62,7 +69,11 @@ class Guidance:
             numbers.
         """
         told = self.parts.get(name, NOTHING)
-        asked = {key: getattr(self, key) for key in ("words", "seed", "scale", "grid") if getattr(told, key) is None}
+        asked = {
+            key: getattr(self, key)
+            for key in ("words", "seed", "scale", "grid", "controls", "regions")
+            if getattr(told, key) is None
+        }
         asked |= {"told": {**self.told, **told.told}}
         return told.knowing(**asked).of(rows)
 
@@ -86,7 +97,7 @@ class Guidance:
         return replace(some, words=tuple(self.words[row] for row in rows.tolist()))
 
     def _mapped(self, change: Any) -> Self:
-        tensors = {name: getattr(self, name) for name in ("vector", "maps", "view", "grid")}
+        tensors = {name: getattr(self, name) for name in ("vector", "maps", "view", "grid", "restored")}
         changed: dict[str, Any] = {name: None if value is None else change(value) for name, value in tensors.items()}
         return replace(
             self,

@@ -19,31 +19,16 @@ from PIL import Image
 
 from pellucid import images
 from pellucid.batch.manifest import MANIFEST
-from pellucid.models.save import save
-from pellucid.networks import Identity
+from support.pictures import write_noise as picture
 
 # The threads of several processes on few cores wait for each other.
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
-
-
-@pytest.fixture(scope="session")
-def identity(tmp_path_factory):
-    path = tmp_path_factory.mktemp("identity") / "identity.safetensors"
-    save(Identity(), path)
-    return path
 
 
 @pytest.fixture
 def restore(run, identity):
     """Runs `pellucid restore` with a model that changes nothing: (status, stdout, stderr)."""
     return lambda *arguments: run("restore", *arguments, "--model", identity)
-
-
-def picture(path, seed=0, side=8):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(seed))
-    images.write(images.Photograph(pixels), path)
-    return path
 
 
 def same_pixels(one, other):
@@ -234,6 +219,24 @@ def test_a_disk_that_cannot_be_written_is_one_line(restore, tmp_path):
         assert status == 1
         assert err.count("\n") == 1
         assert "the manifest cannot be written (Read-only file system)" in err
+
+
+def test_no_room_for_what_does_not_fit_into_memory_is_one_line(restore, tmp_path, monkeypatch):
+    picture(tmp_path / "large.png", side=700)
+    large = ("--memory", "16MB", "--overwrite", "-o", tmp_path / "out")
+    with small_disk(tmp_path / "disk", "size=1M") as disk:
+        monkeypatch.setenv("TMPDIR", str(disk))
+        status, _, err = restore(tmp_path / "large.png", *large)
+        assert (status, err.count("\n")) == (1, 1)
+        assert "disk: has no" in err
+        assert files_in(disk) == []
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "nowhere"))
+    status, _, err = restore(tmp_path / "large.png", *large)
+    assert (status, err.count("\n")) == (1, 1)
+    assert "nowhere: no file for intermediate results can be made there" in err
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    assert restore(tmp_path / "large.png", *large)[0] == 0
+    assert same_pixels(tmp_path / "large.png", tmp_path / "out/large.png")
 
 
 def started(*arguments):

@@ -88,3 +88,24 @@ def test_a_model_that_is_none_says_what_it_is(run, tmp_path):
     save_file({"what": torch.zeros(1)}, tmp_path / "s.pth")
     _, _, err = run("restore", tmp_path / "a.png", "-o", tmp_path / "b.png", "--model", tmp_path / "s.pth")
     assert "its first tensors: what" in err
+
+
+def test_all_pages_and_frames_are_restored(run, model, tmp_path):
+    arrays = [np.full((20, 30, 3), value, np.uint8) for value in (40, 120, 200)]
+    first, *others = map(Image.fromarray, arrays)
+    first.save(tmp_path / "a.tif", save_all=True, append_images=others)
+    first.save(tmp_path / "a.gif", save_all=True, append_images=others, duration=[100, 200, 300], loop=0)
+    command = ("restore", tmp_path, "-o", tmp_path / "out", "--model", model, "--pages", "all", "--strict", "--json")
+    status, out, _ = run(*command)
+    assert status == 0
+    assert [told["lost"] for told in json.loads(out)["photographs"]] == [[], []]
+    for name, durations in (("a.tif", None), ("a.gif.png", [100, 200, 300])):
+        with Image.open(tmp_path / "out" / name) as picture:
+            assert picture.n_frames == 3
+            for number in range(3):
+                picture.seek(number)
+                shown = np.asarray(picture.convert("RGB"))
+                assert not np.array_equal(shown, arrays[number])
+                assert abs(shown.mean() - arrays[number].mean()) < 30
+                assert durations is None or picture.info["duration"] == durations[number]
+    assert run(*command[:-4], "first", "--strict", "--overwrite")[0] == 1

@@ -9,6 +9,7 @@ import torch
 from pellucid.degradations import (
     DEGRADATIONS,
     KINDS,
+    MEASURED,
     MIXTURES,
     Chain,
     Clean,
@@ -40,6 +41,10 @@ EXAMPLES = {
     "jpeg": "jpeg quality=30",
     "resample": "resample factor=2.5 kernel=area",
     "ringing": "ringing cutoff=1.5",
+    "colour-cast": "colour-cast warmth=40 tint=-10",
+    "fading": "fading amount=50",
+    "aberration": "aberration red=1.5 blue=-1",
+    "banding": "banding levels=16",
 }
 
 
@@ -75,7 +80,7 @@ def test_every_degradation_keeps_the_contract(text, shape):
 @pytest.mark.parametrize("text", EXAMPLES.values(), ids=EXAMPLES)
 def test_every_degradation_says_of_what_kind_it_is_and_how_strong(text):
     found = severities(parse(text))
-    assert set(found) <= set(KINDS)
+    assert set(found) <= {*KINDS, *MEASURED}
     assert len(found) == (text != "clean")
     assert all(0 < severity <= 100 for severity in found.values())
 

@@ -181,3 +181,27 @@ def test_luma_and_chroma_become_rgb(tmp_path):
     with Image.open(tmp_path / "a.tif") as picture:
         truth = np.asarray(picture.convert("RGB")).astype(int)
     assert np.abs(integers(read(tmp_path / "a.tif").pixels) - truth).max() <= 1
+
+
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+@pytest.mark.parametrize("extra", [(0,), (1,), (2,), (0, 0), (2, 0), (0, 2), (1, 0), (0, 1)])
+@pytest.mark.parametrize("photometric", ["rgb", "minisblack"])
+def test_channels_beside_the_colours_stay_what_and_where_they_were(tmp_path, photometric, extra, dtype, planar):
+    most = 1 if dtype == np.float32 else np.iinfo(dtype).max
+    shares = np.random.default_rng(0).random((40, 48, 3 + len(extra)))
+    shares = shares if photometric == "rgb" else shares[..., 2:]
+    colours = shares.shape[2] - len(extra)
+    for index, meaning in enumerate(extra):
+        if meaning == 1:  # colours are multiplied by it, so none is above it
+            shares[..., :colours] *= shares[..., colours + index, None]
+    array = (shares * most).astype(dtype)
+    laid = np.moveaxis(array, -1, 0).copy() if planar == "separate" else array
+    options = {"photometric": photometric, "planarconfig": planar, "extrasamples": extra, "rowsperstrip": 9}
+    tifffile.imwrite(tmp_path / "a.tif", laid, metadata=None, **options)
+    photograph = read(tmp_path / "a.tif")
+    write(photograph.with_pixels(photograph.pixels.clone()), tmp_path / "b.tif")
+    with tifffile.TiffFile(tmp_path / "b.tif") as file:
+        assert tuple(file.pages[0].extrasamples) == extra
+        tolerance = 1e-6 if dtype == np.float32 and 1 in extra else 0
+        np.testing.assert_allclose(file.pages[0].asarray(), array, atol=tolerance, rtol=0)

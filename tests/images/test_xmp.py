@@ -93,3 +93,46 @@ def test_turning_twice_by_half_comes_back():
     form = ATTRIBUTES % 1
     again = turned_xmp(turned_xmp(form, 3, 90, 60), 3, 90, 60)
     assert again == form
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_subjects_in_xmp_and_regions_of_iptc_turn_too(tmp_path, orientation):
+    """Against the regions of the Metadata Working Group, which the test above holds to the pixels."""
+    boundary = (
+        b'<rdf:li rdf:parseType="Resource"><I:RegionBoundary rdf:parseType="Resource"><I:rbShape>%s</I:rbShape>'
+        b"<I:rbUnit>%s</I:rbUnit>%s</I:RegionBoundary></rdf:li>"
+    )
+    point = b'<rdf:li I:rbX="%s" I:rbY="%s"/>'
+    regions = (
+        boundary
+        % (b"rectangle", b"relative", b"<I:rbX>0.1</I:rbX><I:rbY>0.2</I:rbY><I:rbW>0.2</I:rbW><I:rbH>0.1</I:rbH>")
+        + boundary % (b"circle", b"relative", b"<I:rbX>0.2</I:rbX><I:rbY>0.25</I:rbY><I:rbRx>0.1</I:rbRx>")
+        + boundary
+        % (b"polygon", b"pixel", b"<I:rbVertices><rdf:Seq>%s</rdf:Seq></I:rbVertices>" % (point % (b"18", b"15")))
+    )
+    more = (
+        b"<exif:SubjectArea><rdf:Seq>"
+        + b"".join(b"<rdf:li>%d</rdf:li>" % n for n in (18, 15, 18, 6))
+        + b"</rdf:Seq></exif:SubjectArea><I:ImageRegion "
+        b'xmlns:I="http://iptc.org/std/Iptc4xmpExt/2008-02-29/"><rdf:Bag>' + regions + b"</rdf:Bag></I:ImageRegion>"
+    )
+    xmp = (ATTRIBUTES % orientation).replace(b"</rdf:Description>", more + b"</rdf:Description>")
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    segments = [(0xE1, exif.tobytes()), (0xE1, b"http://ns.adobe.com/xap/1.0/\0" + xmp)]
+    (tmp_path / "a.jpg").write_bytes(jpeg_with(np.zeros((60, 90, 3), np.uint8), *segments))
+    write(read(tmp_path / "a.jpg"), tmp_path / "b.jpg")
+    found = exiftool(tmp_path / "b.jpg", "-struct")
+    area = found["XMP-mwg-rs:RegionInfo"]["RegionList"][0]["Area"]
+    x, y, across, down = (float(area[name]) for name in ("X", "Y", "W", "H"))
+    width, height = (90, 60) if orientation < 5 else (60, 90)
+    assert [int(n) for n in found["XMP-exif:SubjectArea"]] == [
+        round(n) for n in (x * width, y * height, across * width, down * height)
+    ]
+    rectangle, circle, polygon = (region["RegionBoundary"] for region in found["XMP-iptcExt:ImageRegion"])
+    sides = [float(rectangle[name]) for name in ("RbX", "RbY", "RbW", "RbH")]
+    assert sides == pytest.approx([x - across / 2, y - down / 2, across, down], abs=1e-6)
+    assert [float(circle[name]) for name in ("RbX", "RbY")] == pytest.approx([x, y], abs=1e-6)
+    assert float(circle["RbRx"]) * width == pytest.approx(9, abs=1e-3)
+    (vertex,) = polygon["RbVertices"]
+    assert (float(vertex["RbX"]), float(vertex["RbY"])) == pytest.approx((x * width, y * height))

@@ -10,6 +10,7 @@ import torch
 import pellucid
 from pellucid import images
 from pellucid.degradations import parse
+from pellucid.images.resizing import bicubic
 from pellucid.metrics import NoiseStream, find_protocol
 from pellucid.models.file import describe_model
 from pellucid.models.hub import EMBEDDED, find_model
@@ -24,7 +25,8 @@ def restorer():
 @pytest.mark.parametrize("name", EMBEDDED)
 def test_the_file_is_small_and_documented(name):
     path = find_model(name)
-    assert path.stat().st_size <= (4 * 2**20 if name == "fast" else 16e6)
+    most = {"fast": 4 * 2**20, "upscale": 6e6, "upscale-bicubic": 6e6}
+    assert path.stat().st_size <= most.get(name, 16e6)
     header = describe_model(path).as_dict()
     assert header["card"]["licence"]
     assert header["card"]["numbers"]["rows"]
@@ -42,7 +44,7 @@ def test_a_model_does_the_same_by_its_name_and_by_its_path(name, tmp_path):
     copied.write_bytes(find_model(name).read_bytes())
     named, by_path = pellucid.load(name), pellucid.load(copied)
     assert named.policy == by_path.policy
-    assert named.policy.leave_alone
+    assert named.policy.leave_alone == (not name.startswith("upscale"))  # what is to be larger cannot stay as it is
     assert named.diagnoser is by_path.diagnoser
     assert (named.diagnoser is None) == (name != "denoise")  # the others diagnose by themselves
 
@@ -195,3 +197,32 @@ def test_a_photograph_without_colour_gets_none():
     assert torch.equal(restored[:, 0], restored[:, 1])
     assert torch.equal(restored[:, 0], restored[:, 2])
     assert not torch.equal(restored[:, :1], degraded)
+
+
+@pytest.mark.parametrize(("scale", "gain"), [(2, 1.0), (3, 0.6), (4, 0.5)])
+def test_small_pictures_are_enlarged_better_than_by_the_bicubic_kernel(scale, gain):
+    clean = images.to_tensor(skimage.data.astronaut())[:, :, 0:192, 120:312]
+    small = bicubic(clean, 192 // scale, 192 // scale, stored=True)
+    protocol = find_protocol(f"super-resolution-y-x{scale}")
+    large = pellucid.load("upscale-bicubic", scale=scale).restore_image(small)
+    before, after = (float(protocol.score(image, clean).psnr) for image in (bicubic(small, 192, 192), large))
+    assert after > before + gain
+
+
+def test_noise_and_blocks_are_not_enlarged():
+    """The blind network on a small JPEG with noise, beside its twin, which takes both for detail."""
+    clean = images.to_tensor(skimage.data.astronaut())[:, :, 0:256, 100:356]
+    small = parse("noise sigma=6, jpeg quality=60")(
+        bicubic(clean, 64, 64, stored=True)[0], torch.Generator().manual_seed(0)
+    )[None]
+    protocol = find_protocol("super-resolution-y-x4")
+    blind, twin = (
+        float(protocol.score(pellucid.load(name, scale=4).restore_image(small), clean).psnr)
+        for name in ("upscale", "upscale-bicubic")
+    )
+    assert blind > twin + 0.3
+
+
+def test_with_a_scale_and_no_name_it_is_upscale():
+    assert pellucid.load(scale=2.5).name == "upscale"
+    assert pellucid.load("fast", scale=2)(torch.rand(1, 3, 20, 24)).shape == (1, 3, 40, 48)

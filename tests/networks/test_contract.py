@@ -15,7 +15,7 @@ from pellucid.refinement import Boosted
 from pellucid.restoration.restorer import Restorer
 
 KINDS = {**NETWORKS, "experts": Experts}
-OURS = sorted(set(NETWORKS) - {"external"})
+OURS = sorted(set(NETWORKS) - {"external", "results"})
 
 
 class Offset(Network):

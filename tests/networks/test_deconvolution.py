@@ -57,6 +57,17 @@ def test_a_shaken_photograph_tells_how_it_was_shaken(name, seed):
     assert best > decibels(blurred, clean) + 2
 
 
+def test_halves_agree_where_a_photograph_is_blurred_alike_and_not_where_it_is_not():
+    network, clean = Deconvolution(size=13), photograph("astronaut", 192)
+    blurred = parse("blur sigma=2")(clean, torch.Generator().manual_seed(0))
+    assert network.certainty(blurred[None]) > 0.85
+    torn = torch.cat([blurred[..., :96], shaken(clean, 3)[0][..., 96:]], 2)
+    assert network.certainty(torn[None]) < 0.75
+    down = torch.linspace(0.2, 0.8, 128)[:, None].expand(1, 3, -1, 160)
+    assert network.certainty(down) < 0.5  # a sky shows no kernel
+    assert network.certainty(torch.rand(1, 3, 20, 30)) == pytest.approx(1)  # nothing is estimated of small pictures
+
+
 def test_the_true_kernel_brings_the_photograph_back():
     clean = photograph("astronaut")
     blurred, kernel = shaken(clean, 3)

@@ -102,7 +102,7 @@ def test_files_of_all_kinds_keep_theirs(tmp_path, mode, depth):
 def test_metadata_tell_the_new_size(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
-    exif.get_ifd(0x8769).update({0xA002: 20, 0xA003: 12})
+    exif.get_ifd(0x8769).update({0xA002: 20, 0xA003: 12, 0x9214: (5, 4, 6, 2)})  # its subject: centre, width, height
     Image.new("RGB", (20, 12), (90, 120, 30)).save(tmp_path / "small.jpg", exif=exif, dpi=(300, 300))
     made = Restorer(bicubic_network(), scale=4)(tmp_path / "small.jpg")
     with Image.open(made) as large:
@@ -110,6 +110,7 @@ def test_metadata_tell_the_new_size(tmp_path):
         told = large.getexif()
         assert told.get(0x0112, 1) == 1
         assert (told.get_ifd(0x8769)[0xA002], told.get_ifd(0x8769)[0xA003]) == (48, 80)
+        assert told.get_ifd(0x8769)[0x9214] == (4 * 8, 4 * 5, 4 * 2, 4 * 6)  # upright, and four times as large
         assert large.info["dpi"] == (300, 300)
 
 
@@ -155,3 +156,25 @@ def test_a_picture_that_no_memory_holds_is_refused(monkeypatch):
     monkeypatch.setattr(room, "available_memory", lambda device: 1 << 20)
     with pytest.raises(ImageError, match="choose a smaller scale"):
         Restorer(bicubic_network(), scale=8, memory="1GB").restore_image(torch.rand(1, 3, 64, 64))
+
+
+def test_all_orientations_are_asked_and_turned_back():
+    """The mean does not mind how a picture lies, and is that of the eight answers."""
+    torch.manual_seed(0)
+    network, image = Upscaler(width=4, blocks=1, scales=(2,)).eval(), torch.rand(1, 3, 10, 7)
+    one, all_eight = (Restorer(network, scale=2, orientations=more, precision="float32") for more in (False, True))
+    mean = all_eight.restore_image(image)
+    turned = all_eight.restore_image(torch.rot90(image, 1, (2, 3)).flip(3))
+    torch.testing.assert_close(torch.rot90(turned.flip(3), -1, (2, 3)), mean, atol=1e-5, rtol=0)
+    answers = []
+    for turns in range(4):
+        for flips in ([], [3]):
+            made = one.network(torch.rot90(image, turns, (2, 3)).flip(flips)).flip(flips)
+            answers.append(torch.rot90(made, -turns, (2, 3)))
+    torch.testing.assert_close(mean, torch.stack(answers).mean(0).clamp(0, 1), atol=1e-5, rtol=0)
+    assert not torch.allclose(mean, one.restore_image(image), atol=1e-4)
+
+
+def test_orientations_are_for_one_network():
+    with pytest.raises(SettingsError, match="orientations are for models that are one network"):
+        Restorer(Double(), orientations=True)

@@ -15,7 +15,7 @@ import pyvips
 import torch
 from PIL import Image, ImageCms
 
-from pellucid.images import Metadata, read
+from pellucid.images import Metadata, Photograph, read, write
 
 LOSSLESS = (".png", ".tif")
 SIZE = (37, 53)
@@ -25,6 +25,13 @@ IPTC = b"\x1c\x02\x05\x00\x05Title\x1c\x02\x50\x00\x04Zoe\xe9"
 
 def noise(*shape: int, dtype: type = np.uint8) -> np.ndarray:
     return np.random.default_rng(1).integers(0, np.iinfo(dtype).max, shape, dtype, endpoint=True)
+
+
+def write_noise(path: Path, seed: int = 0, side: int = 8) -> Path:
+    """Writes a picture of noise, which differs with its seed, and its folder; returns its path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write(Photograph(torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(seed))), path)
+    return path
 
 
 def smooth(height: int = 37, width: int = 53) -> np.ndarray:

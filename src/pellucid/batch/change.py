@@ -41,7 +41,7 @@ class FileResult:
             `quarantined` where it has failed in an earlier run and was not tried again; `planned` where nothing was
             done because nothing was to be done yet.
         seconds: of reading, changing and writing it.
-        pages: how many the source has; the target has the first alone, unless it is a copy.
+        pages: how many the source has; `lost` says where the target has the first alone.
         lost: what the target does not keep of the source, in words.
         reason: why it was skipped or quarantined, in words.
         decision: what was found in it, done, and left alone and why, where a model restored it or left it alone.
@@ -109,6 +109,8 @@ def change_files(
     memory: int | None = None,
     manifest: Manifest | None = None,
     retry_failed: bool = False,
+    crop: tuple[int, int, int, int] | None = None,
+    every_page: bool = False,
 ) -> Generator[FileResult, None, None]:
     """Does jobs in order; while one is changed, here, the next is read and the last is written.
 
@@ -131,11 +133,13 @@ def change_files(
         memory: bytes that a photograph may take, with the copies made of it; one that needs more lies on the disk.
         manifest: entered; what is done is added to it.
         retry_failed: try those again that failed in an earlier run.
+        crop: left, top, width and height of the part that `change` gives back; it is compared with the same part.
+        every_page: all pages and frames of a file are read and changed, not the first alone.
 
     Raises:
         DataError: the manifest cannot be written.
     """
-    desk = _Desk(done, overwrite, quality, strict, keep_dates, memory, manifest, retry_failed)
+    desk = _Desk(done, overwrite, quality, strict, keep_dates, memory, manifest, retry_failed, crop, every_page)
     room = Room(AT_ONCE, AT_ONCE_PIXELS)
     with Behind(desk.write, room) as behind, Ahead(jobs, desk.read, room) as ahead:
         try:
@@ -183,6 +187,8 @@ class _Desk:
     memory: int | None = None
     manifest: Manifest | None = None
     retry_failed: bool = False
+    crop: tuple[int, int, int, int] | None = None
+    every_page: bool = False
     full: str = ""
     """Why no other photograph can be written."""
 
@@ -192,8 +198,9 @@ class _Desk:
         try:
             work.result = self.decided(work)
             if work.result is None:
-                work.photograph = images.read(job.source, memory=self.memory)
-                work.weight = work.photograph.pixels.shape[2] * work.photograph.pixels.shape[3]
+                work.photograph = images.read(job.source, memory=self.memory, every_page=self.every_page)
+                pages = (work.photograph, *work.photograph.others)
+                work.weight = sum(page.pixels.shape[2] * page.pixels.shape[3] for page in pages)
                 if work.content is not None and not work.content.still_of(job.source):
                     work.content = None
                     raise ImageError(f"{name_of(job.source)}: was changed while it was read")
@@ -251,7 +258,7 @@ class _Desk:
         try:
             if self.manifest:
                 self.manifest.begin(job)
-            lost = _written(changed, photograph, job, quality=self.quality, strict=self.strict)
+            lost = _written(changed, photograph, job, quality=self.quality, strict=self.strict, crop=self.crop)
             if self.keep_dates:
                 _date(job)
         except (PellucidError, MemoryError, OSError, RuntimeError) as error:
@@ -283,7 +290,9 @@ def _skipped(job: Job, why: str) -> FileResult:
 
 def _words(error: Exception, job: Job) -> str:
     """An error in one line that names the photograph."""
-    return str(error) if isinstance(error, PellucidError) else f"{name_of(job.source)}: {one_line(error)}"
+    text = str(error) if isinstance(error, PellucidError) else one_line(error)
+    # A model that fails does not know on what.
+    return text if isinstance(error, ImageError) else f"{name_of(job.source)}: {text}"
 
 
 def _failure_of_system(error: BaseException | None) -> OSError | None:
@@ -337,13 +346,21 @@ def _require_writable(job: Job) -> None:
 
 
 def _written(
-    changed: images.Photograph, photograph: images.Photograph, job: Job, *, quality: int | None, strict: bool
+    changed: images.Photograph,
+    photograph: images.Photograph,
+    job: Job,
+    *,
+    quality: int | None,
+    strict: bool,
+    crop: tuple[int, int, int, int] | None,
 ) -> tuple[str, ...]:
     """Writes a result, and its before-and-after picture where one is wanted; what could not be kept, in words."""
     _make_folder(job.target.parent)
     lost = images.write_change(changed, job.target, photograph, job.source, quality=quality, strict=strict)
     if job.compared:
-        images.write(images.Photograph(before_and_after(photograph.pixels, changed.pixels)), job.compared)
+        left, top, width, height = crop or (0, 0, *photograph.pixels.shape[:1:-1])
+        before = photograph.pixels[..., top : top + height, left : left + width]
+        images.write(images.Photograph(before_and_after(before, changed.pixels)), job.compared)
     return lost
 
 

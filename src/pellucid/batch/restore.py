@@ -1,10 +1,12 @@
 """Restoring many files."""
 
 from collections.abc import Generator, Sequence
-from dataclasses import asdict
+from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 from pellucid.batch.change import FileResult, change_files
+from pellucid.batch.manifest import Content
 from pellucid.batch.plan import Job
 from pellucid.errors import ModelError
 from pellucid.files import sha256_of
@@ -22,7 +24,8 @@ def restore_files(
 ) -> Generator[FileResult, None, None]:
     """Restores photographs in order, as `change_files` does with these options; one that is left alone is copied."""
     change = restorer.restore_and_explain
-    return change_files(change, jobs, "restored", overwrite=overwrite, memory=restorer.memory_for_pictures, **options)
+    options |= {"memory": restorer.memory_for_pictures, "crop": restorer.options.crop}
+    return change_files(change, jobs, "restored", overwrite=overwrite, **options)
 
 
 def settings_of(model: str, options: RestoreOptions, **writing: Any) -> dict[str, Any]:
@@ -45,5 +48,7 @@ def settings_of(model: str, options: RestoreOptions, **writing: Any) -> dict[str
         hashes = [sha256_of(file) for file in files]
     except OSError as error:
         raise ModelError(f"{path}: cannot be read ({reason(error)})") from error
-    told = {name: value for name, value in asdict(options).items() if name not in ("device", "memory")}
+    told = {one.name: getattr(options, one.name) for one in fields(options) if one.name not in ("device", "memory")}
+    if options.mask is not None:
+        told["mask"] = Content.of(Path(options.mask)).sha256
     return {"model": hashes, **told, **writing}

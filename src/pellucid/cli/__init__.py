@@ -9,6 +9,7 @@ import typer
 from pellucid.cli import (
     ablate,
     bench,
+    boost,
     calibrate,
     data,
     degrade,
@@ -34,7 +35,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
+    rich_markup_mode=None,
 )
 for verb in (
     restore.restore,
@@ -46,6 +47,7 @@ for verb in (
     explain.explain,
     probe.probe,
     train.train,
+    boost.boost,
     distill.distill,
     export.export,
     calibrate.calibrate,

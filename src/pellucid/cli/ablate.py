@@ -21,7 +21,8 @@ def ablate(
     grid: Annotated[
         list[str] | None,
         typer.Option(
-            help="controls (the default), table-3 (PTG-RM's ablations of R), features (R inside the network)."
+            help="controls (the default), table-3 (PTG-RM's ablations of R), features (R inside the network), "
+            "colour-matrix (12 numbers in R's stead)."
         ),
     ] = None,
     controls: Annotated[

@@ -7,13 +7,16 @@ import typer
 
 from pellucid.cli.options import (
     DEFAULTS,
+    Control,
     Device,
     Engine,
     ImportNetwork,
     Json,
     Memory,
+    Orientations,
     Passes,
     Precision,
+    Prompt,
     Tell,
     Tile,
     With,
@@ -106,8 +109,11 @@ def evaluate(
     device: Device = DEFAULTS.device,
     precision: Precision = DEFAULTS.precision,
     engine: Engine = DEFAULTS.engine,
+    orientations: Orientations = DEFAULTS.orientations,
     passes: Passes = DEFAULTS.passes,
     tell: Tell = None,
+    prompt: Prompt = DEFAULTS.prompt,
+    control: Control = None,
     json: Json = False,
 ) -> None:
     """Score models on published sets or folders: PSNR and SSIM in a named protocol, with intervals and paired gains.
@@ -143,8 +149,11 @@ def evaluate(
             device=device,
             precision=precision,
             engine=engine,
+            orientations=orientations,
             passes=passes,
             tell=tell,
+            prompt=prompt,
+            control=control or (),
         ),
     ]
     job = EvaluationJob(out, seed=seed, metrics=metric or [], save_images=save_images, share=_share(share, out))

@@ -18,19 +18,33 @@ __all__ = [
     "DEFAULTS",
     "Always",
     "Assignments",
+    "Chroma",
+    "Control",
+    "Crop",
+    "Detail",
     "Device",
     "Engine",
+    "Faithful",
+    "Feather",
     "ImportNetwork",
     "Json",
+    "Luminance",
+    "Mask",
     "Memory",
     "Only",
+    "Orientations",
     "Out",
     "Passes",
     "Precision",
+    "Prompt",
+    "Provenance",
+    "Region",
     "Resume",
     "Scale",
+    "Seed",
     "Skip",
     "Strength",
+    "StrengthMap",
     "Tell",
     "Tile",
     "With",
@@ -44,7 +58,11 @@ def _restoring(name: str) -> Any:
     """The option of that name of `RestoreOptions`, with its help and range."""
     told = next(one.metadata for one in fields(RestoreOptions) if one.name == name)
     return typer.Option(
-        f"--{name}", metavar=told.get("metavar"), help=told["help"], min=told.get("min"), max=told.get("max")
+        f"--{name.replace('_', '-')}",
+        metavar=told.get("metavar"),
+        help=told["help"],
+        min=told.get("min"),
+        max=told.get("max"),
     )
 
 
@@ -53,13 +71,33 @@ Tile = Annotated[int | None, _restoring("tile")]
 Memory = Annotated[str | None, _restoring("memory")]
 Device = Annotated[str, _restoring("device")]
 Precision = Annotated[str, _restoring("precision")]
-Engine = Annotated[str, _restoring("engine")]
 Scale = Annotated[float | None, _restoring("scale")]
+Engine = Annotated[str, _restoring("engine")]
+Orientations = Annotated[bool, _restoring("orientations")]
 Passes = Annotated[int | None, _restoring("passes")]
 Always = Annotated[bool, _restoring("always")]
 Only = Annotated[str | None, _restoring("only")]
 Skip = Annotated[str | None, _restoring("skip")]
 Tell = Annotated[list[str] | None, _restoring("tell")]
+Prompt = Annotated[str | None, _restoring("prompt")]
+Seed = Annotated[int, _restoring("seed")]
+Control = Annotated[list[str] | None, _restoring("control")]
+Region = Annotated[list[str] | None, _restoring("region")]
+StrengthMap = Annotated[str | None, _restoring("strength_map")]
+Detail = Annotated[float, _restoring("detail")]
+Luminance = Annotated[float, _restoring("luminance")]
+Chroma = Annotated[float, _restoring("chroma")]
+Faithful = Annotated[float | None, _restoring("faithful")]
+Mask = Annotated[Path | None, _restoring("mask")]
+Feather = Annotated[int, _restoring("feather")]
+Crop = Annotated[str | None, _restoring("crop")]
+Provenance = Annotated[
+    bool,
+    typer.Option(
+        "--provenance/--no-provenance",
+        help=next(one.metadata["help"] for one in fields(RestoreOptions) if one.name == "provenance"),
+    ),
+]
 DEFAULTS = RestoreOptions()
 """What each of these is where nobody says otherwise."""
 

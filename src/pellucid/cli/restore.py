@@ -3,25 +3,40 @@
 import sys
 from collections.abc import Generator, Sequence
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from pellucid.cli.options import (
     DEFAULTS,
     Always,
+    Chroma,
+    Control,
+    Crop,
+    Detail,
     Device,
     Engine,
+    Faithful,
+    Feather,
     ImportNetwork,
     Json,
+    Luminance,
+    Mask,
     Memory,
     Only,
+    Orientations,
     Passes,
     Precision,
+    Prompt,
+    Provenance,
+    Region,
     Scale,
+    Seed,
     Skip,
     Strength,
+    StrengthMap,
     Tell,
     Tile,
 )
@@ -35,6 +50,8 @@ if TYPE_CHECKING:
     from pellucid.batch.plan import Job
 
 __all__ = ["restore"]
+
+Pages = Literal["first", "all"]
 
 
 def restore(
@@ -99,6 +116,14 @@ def restore(
     only: Only = None,
     skip: Skip = None,
     tell: Tell = None,
+    detail: Detail = DEFAULTS.detail,
+    luminance: Luminance = DEFAULTS.luminance,
+    chroma: Chroma = DEFAULTS.chroma,
+    faithful: Faithful = DEFAULTS.faithful,
+    mask: Mask = None,
+    feather: Feather = DEFAULTS.feather,
+    crop: Crop = None,
+    provenance: Provenance = DEFAULTS.provenance,
     always: Always = DEFAULTS.always,
     quality: Annotated[
         int | None,
@@ -108,16 +133,40 @@ def restore(
         bool,
         typer.Option("--strict", help="A photograph of which something cannot be kept is an error, not a warning."),
     ] = False,
+    pages: Annotated[
+        Pages, typer.Option(help="Of files with several pages or frames: the first alone, or all of them.")
+    ] = "first",
+    report: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write an HTML page with each photograph before and after, under a slider."),
+    ] = None,
+    sheet: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODELS",
+            help="Instead of the photograph write a sheet: one part of it by each of these models, as in "
+            "default,fast,denoise, at each of --strengths. --crop says which part.",
+        ),
+    ] = None,
+    strengths: Annotated[
+        str | None, typer.Option(metavar="LIST", help="Of a sheet, such as 0.25,0.5,1; 0.5,1 if not given.")
+    ] = None,
     import_network: ImportNetwork = False,
     tile: Tile = DEFAULTS.tile,
     memory: Memory = None,
     device: Device = DEFAULTS.device,
     precision: Precision = DEFAULTS.precision,
     engine: Engine = DEFAULTS.engine,
+    orientations: Orientations = DEFAULTS.orientations,
     passes: Passes = DEFAULTS.passes,
     check: Annotated[
         bool, typer.Option("--check", help="First say how far the engine's results are from torch's, on stderr.")
     ] = False,
+    prompt: Prompt = DEFAULTS.prompt,
+    seed: Seed = DEFAULTS.seed,
+    control: Control = None,
+    region: Region = None,
+    strength_map: StrengthMap = DEFAULTS.strength_map,
     json: Json = False,
 ) -> None:
     """Restore photographs, and with --scale enlarge them.
@@ -130,14 +179,32 @@ def restore(
     from pellucid.batch.manifest import Manifest, manifest_for
     from pellucid.batch.pace import Pace
     from pellucid.batch.plan import Layout, plan
+    from pellucid.batch.report import Report
     from pellucid.batch.restore import restore_files, settings_of
     from pellucid.batch.shards import parse_shard, shard_of
+    from pellucid.batch.sheet import names_in, parse_strengths, write_sheets
     from pellucid.batch.watch import SETTLE, Watch, watch_files
     from pellucid.images.messages import name_of
     from pellucid.models.hub import find_model
     from pellucid.restoration.options import RestoreOptions
 
     _refuse_contradictions(inputs, out, watch=watch, dry_run=dry_run, settle=settle, name=name, format=format)
+    if sheet is None and strengths is not None:
+        raise SettingsError("--strengths are those of a --sheet; without one it is --strength")
+    for option, given in (
+        ("--resume", resume),
+        ("--manifest", manifest),
+        ("--compare", compare),
+        ("--report", report),
+        ("--check", check),
+        ("--scale", scale),
+    ):
+        if sheet is not None and given:
+            raise SettingsError(f"{option} is for restored photographs, and --sheet writes sheets instead")
+    if mask is None and feather != DEFAULTS.feather:
+        raise SettingsError("--feather says how a --mask rises, and there is none")
+    if report is not None and report.suffix.lower() not in (".html", ".htm"):
+        raise SettingsError(f"{report}: a report is an HTML page; give it the suffix .html")
     model = model or ("default" if scale is None else "upscale")
     part = None if shard is None else parse_shard(shard)
     restoring: dict[str, Any] = {
@@ -146,27 +213,42 @@ def restore(
         "memory": memory,
         "device": device,
         "precision": precision,
-        "engine": engine,
         "scale": scale,
+        "engine": engine,
+        "orientations": orientations,
         "passes": passes,
         "always": always,
         "only": only,
         "skip": skip,
         "tell": tell,
+        "prompt": prompt,
+        "seed": seed,
+        "control": control or (),
+        "region": region or (),
+        "strength_map": strength_map,
+        "detail": detail,
+        "luminance": luminance,
+        "chroma": chroma,
+        "faithful": faithful,
+        "mask": mask,
+        "feather": feather,
+        "crop": crop,
+        "provenance": provenance,
     }
     writing: dict[str, Any] = {"quality": quality, "strict": strict, "keep_dates": keep_dates}
+    writing["every_page"] = pages == "all"
     inputs = expand(inputs, sys.stdin.buffer, nul=nul)
     layout = Layout(out, format, name)
     jobs: list[Job] = []
     if not watch:
         jobs = plan(inputs, out, recursive=recursive, suffix=format, compare=compare, template=name)
         jobs = jobs if part is None else shard_of(jobs, part)
-    place = manifest_for(out, manifest, wanted=resume)
+    options = RestoreOptions.of(**restoring)
+    place = None if sheet else manifest_for(out, manifest, wanted=resume)
     if retry_failed and place is None:
         raise SettingsError("--retry-failed needs the manifest that says what has failed: --resume or --manifest")
     ledger = None
     if place is not None:
-        options = RestoreOptions.of(**restoring)
         ledger = Manifest(place, settings_of(model, options, compare=compare, **writing))
         ledger.refuse(jobs)
     if dry_run:
@@ -174,16 +256,26 @@ def restore(
         planned = foresee(jobs, overwrite=overwrite, manifest=ledger, retry_failed=retry_failed)
         foretell(list(planned), _passed_over(inputs, recursive=recursive), json=json)
         return
-    restorer = load(model, import_network=import_network, **restoring)
-    if check:
-        _say_parity(restorer)
+    if sheet is None:
+        restorer = load(model, import_network=import_network, **restoring)
+        if check:
+            _say_parity(restorer)
+        change = partial(restore_files, restorer, manifest=ledger, retry_failed=retry_failed)
+    else:
+        model = sheet
+        restorers = {one: load(one, import_network=import_network, **restoring) for one in names_in(sheet)}
+        change = partial(write_sheets, restorers, parse_strengths(strengths or "0.5,1"))
+    document = (
+        nullcontext() if report is None else Report(report, model=model, settings=_said(restoring), crop=options.crop)
+    )
 
     def restored(some: "Sequence[Job]") -> "Generator[FileResult, None, None]":
         some = some if part is None else shard_of(some, part)
-        return restore_files(restorer, some, overwrite=overwrite, manifest=ledger, retry_failed=retry_failed, **writing)
+        results = change(some, overwrite=overwrite, **writing)
+        return results if page is None else page.through(results)
 
     pace = Pace(jobs)
-    with ledger or nullcontext():
+    with ledger or nullcontext(), document as page:
         if ledger:
             ledger.sweep({out, *(job.target.parent for job in jobs)})
         if watch:
@@ -204,6 +296,11 @@ def restore(
         say(summary(results, pace))
     if not watch and any(result.status in ("failed", "quarantined") for result in results):
         raise typer.Exit(1)
+
+
+def _said(restoring: dict[str, Any]) -> dict[str, Any]:
+    """The options that are not the usual ones, for a report."""
+    return {name: value for name, value in restoring.items() if value is not None and value != getattr(DEFAULTS, name)}
 
 
 def _say_parity(restorer: "Restorer") -> None:

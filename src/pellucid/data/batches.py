@@ -27,7 +27,8 @@ class Batch:
         clean: the same places, (B, 3, crop, crop), or larger by the guidance's scale; None where no clean pictures
             exist.
         guidance: what is known of the whole photographs: where each crop lies (`grid`), with a prior what it is shown
-            of them, prepared by it (`view`), and how much larger the clean ones are (`scale`).
+            of them, prepared by it (`view`), what a frozen network makes of the crops, where that is known
+            (`restored`), and how much larger the clean ones are (`scale`).
         withheld: the samples whose prior must be taken for unknown, (B,) bool; None for none.
     """
 
@@ -83,6 +84,7 @@ class Batches:
         samples = self.samples(number, rank=rank)
         degraded, grid = (torch.stack([getattr(sample, part) for sample in samples]) for part in ("degraded", "grid"))
         clean = [sample.clean for sample in samples if sample.clean is not None]
+        restored = [sample.restored for sample in samples if sample.restored is not None]
         views = [
             self.view(sample.seen[None], None if sample.seen_clean is None else sample.seen_clean[None])
             for sample in samples
@@ -94,6 +96,8 @@ class Batches:
             Guidance(
                 grid=grid,
                 view=torch.cat(views) if views else None,
+                # Of pairs whose results are known and others in one batch, nothing is known of all.
+                restored=torch.stack(restored) if len(restored) == len(samples) else None,
                 scale=None if samples[0].scale == 1 else samples[0].scale,
             ),
             torch.rand(self.size, generator=self._generator(number, rank, self.size)) < self.dropout

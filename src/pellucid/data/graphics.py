@@ -10,7 +10,7 @@ from torch import Tensor
 from pellucid.data.sources import Sample, random_below
 from pellucid.degradations import Clean, Degradation, parse_drawn
 
-__all__ = ["graphic_sample"]
+__all__ = ["drawn_page", "graphic_sample"]
 
 HEIGHT, WIDTH = 256, 320
 LEAST_CONTRAST = 0.3
@@ -20,7 +20,7 @@ LETTERS = string.ascii_letters + string.digits + "    .,:;()"
 
 def graphic_sample(generator: torch.Generator) -> Sample:
     """Text, panels or lines on a ground of one shade, dark or bright, seen whole; half of them noisy or from JPEG."""
-    clean = _drawn(generator)
+    clean = drawn_page(generator)
     drawn = _uniform(0, 1, generator)
     degradation: Degradation = Clean()
     if drawn > 0.5:
@@ -29,8 +29,8 @@ def graphic_sample(generator: torch.Generator) -> Sample:
     return Sample(seen, clean, torch.tensor([0.0, 0.0, 1.0, 1.0]), seen, degradation)
 
 
-def _drawn(generator: torch.Generator) -> Tensor:
-    """(3, HEIGHT, WIDTH) in [0, 1]."""
+def drawn_page(generator: torch.Generator) -> Tensor:
+    """Text, panels or lines on a ground of one shade, (3, HEIGHT, WIDTH) in [0, 1]."""
     ground = _colour(generator)
     page = Image.new("RGB", (WIDTH, HEIGHT), ground)
     draw = ImageDraw.Draw(page)

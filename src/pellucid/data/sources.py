@@ -7,7 +7,7 @@ import math
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -24,6 +24,7 @@ from pellucid.images.padding import pad_to
 __all__ = [
     "EXAMPLE_SIDE",
     "WHOLE",
+    "Images",
     "Mixture",
     "Pairs",
     "PriorInput",
@@ -57,6 +58,7 @@ class Sample:
         degradation: what was done to it here; None where it was taken as it is.
         real: whether it was degraded when it was taken, and may have more than anybody knows.
         kind: what a real one suffers from, where that is known.
+        restored: what a network makes of the degraded picture, at the same place, (3, h, w); None where none was asked.
         scale: how many times longer the sides of the clean picture are.
     """
 
@@ -69,6 +71,15 @@ class Sample:
     kind: str | None = None
     seen_clean: Tensor | None = None
     scale: int = 1
+    restored: Tensor | None = None
+
+
+class Images(Protocol):
+    """Pictures by their number, each (3, H, W)."""
+
+    def __getitem__(self, index: int, /) -> Tensor:
+        """One of them."""
+        ...
 
 
 class Source(Protocol):
@@ -131,7 +142,7 @@ class Synthetic:
 
     def sample(self, index: int, side: int, generator: torch.Generator, prior_input: PriorInput | None) -> Sample:
         """See `Source`. Noise is drawn last, so that place and strength do not depend on what the prior is shown."""
-        clean = pad_to(turned(self._clean(index, side, generator), *_turn(generator)), side, side)
+        clean = self.window_of(index, side, generator)
         top, left = _corner(clean, side, generator)
         place = (slice(None), slice(top, top + side), slice(left, left + side))
         degrade = drawn_family(self.degradations, self.weights, generator).draw(generator)
@@ -183,6 +194,26 @@ class Synthetic:
         """The photographs that are not among these resolved paths."""
         kept = [path for path in self.photographs.paths if path.resolve() not in files]
         return replace(self, photographs=Photographs(kept))
+
+    def window_of(self, index: int, side: int, generator: torch.Generator) -> Tensor:
+        """What counts as the whole photograph, clean, turned at random: (3, h, w), at least `side` long."""
+        return pad_to(turned(self._clean(index, side, generator), *_turn(generator)), side, side)
+
+    def chain(self, most: int, single: float, clean: float, generator: torch.Generator) -> list[Degradation]:
+        """Up to `most` of the degradations in random order, each of another kind; with a chance of `clean` none, of
+        `single` one."""
+        if float(torch.rand((), generator=generator)) < clean:
+            return []
+        alone = most == 1 or float(torch.rand((), generator=generator)) < single
+        count = 1 if alone else 2 + random_below(most - 1, generator)
+        steps: list[Any] = []
+        for _ in range(3 * count):
+            step: Any = drawn_family(self.degradations, self.weights, generator).draw(generator)
+            if step.severity > 0 and step.kind not in {one.kind for one in steps}:
+                steps.append(step)
+            if len(steps) == count:
+                break
+        return steps
 
     def _clean(self, index: int, side: int, generator: torch.Generator) -> Tensor:
         """What counts as the whole photograph: all of it, or a random part, at least `side` long where it can be."""
@@ -269,6 +300,8 @@ class Pairs:
         weights: how often each degradation is drawn, in proportion; None for all alike.
         match_exposure: bring each degraded photograph to the exposure of its clean partner
             (`exposure.matched_exposure`), so that of a dark one the noise is left. Not together with `wholes`.
+        restored: what a network makes of each degraded photograph, in the same order, of the same size. Not together
+            with what changes the degraded photographs.
     """
 
     def __init__(
@@ -282,12 +315,15 @@ class Pairs:
         degradations: Sequence[Family] = (),
         weights: Sequence[float] | None = None,
         match_exposure: bool = False,
+        restored: Images | None = None,
     ) -> None:
+        if (degradations or match_exposure) and restored is not None:
+            raise ValueError("what is restored of a photograph is not known of what is made of it")
         if (degradations or match_exposure) and wholes is not None:
             raise ValueError("what is done to a crop cannot be done to the photograph that it is from")
         if match_exposure and clean is None:
             raise ValueError("the exposure of a clean partner needs one")
-        self.match_exposure = match_exposure
+        self.match_exposure, self.restored = match_exposure, restored
         self.kind, self.degradations, self.weights = kind, degradations, weights
         kinds = [paths for paths in (degraded, clean, wholes) if paths is not None]
         if len({len(paths) for paths in kinds}) > 1:
@@ -322,17 +358,22 @@ class Pairs:
         elif prior_input:
             seen = crop
         partner = None if clean is None else pad_to(clean, side, side)[place].contiguous()
+        restored = self._restored(index)
+        if restored is not None:
+            restored = pad_to(turned(restored, turns, mirrored), side, side)[place].contiguous()
         grid = torch.tensor(_inner(box, top, left, side, shape))
         seen_clean = partner if prior_input != "whole" else clean if self.wholes is None else None
-        return Sample(crop, partner, grid, seen, degradation, real=True, kind=self.kind, seen_clean=seen_clean)
+        return Sample(
+            crop, partner, grid, seen, degradation, real=True, kind=self.kind, seen_clean=seen_clean, restored=restored
+        )
 
     def example(self, index: int) -> Sample:
         """A pair as it is."""
         degraded, clean = self._pair(index)
         seen = degraded if self.wholes is None else self.wholes[index]
-        box = torch.tensor(self._box(index))
+        box, restored = torch.tensor(self._box(index)), self._restored(index)
         seen_clean = clean if self.wholes is None else None
-        return Sample(degraded, clean, box, seen, real=True, kind=self.kind, seen_clean=seen_clean)
+        return Sample(degraded, clean, box, seen, real=True, kind=self.kind, seen_clean=seen_clean, restored=restored)
 
     def files(self) -> Iterator[Path]:
         """See `Source`."""
@@ -368,7 +409,28 @@ class Pairs:
             degradations=self.degradations,
             weights=self.weights,
             match_exposure=self.match_exposure,
+            restored=None if self.restored is None else _Chosen(self.restored, kept),
         )
+
+    def with_restored(self, restored: Images) -> "Pairs":
+        """The same pairs, with what a network makes of each degraded photograph, in their order."""
+        files = [None if each is None else each.paths for each in (self.degraded, self.clean, self.wholes)]
+        degraded, *others = files
+        assert degraded is not None
+        return Pairs(degraded, *others, kind=self.kind, restored=restored)
+
+    def _restored(self, index: int) -> Tensor | None:
+        """What a network makes of a degraded photograph, where that is known."""
+        if self.restored is None:
+            return None
+        restored = self.restored[index]
+        height, width = self.degraded.size(index)
+        if restored.shape != (3, height, width):
+            raise DataError(
+                f"{self.degraded.paths[index]}: {width} x {height} pixels, and what is restored of it "
+                f"{restored.shape[2]} x {restored.shape[1]}"
+            )
+        return restored
 
     def _pair(self, index: int) -> tuple[Tensor, Tensor | None]:
         degraded = self.degraded[index]
@@ -389,6 +451,17 @@ class Pairs:
         if index not in self._boxes:
             self._boxes[index] = find_crop(self.degraded[index], self.wholes[index]) or WHOLE
         return self._boxes[index]
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """Some of the pictures, by new numbers."""
+
+    images: Images
+    numbers: Sequence[int]
+
+    def __getitem__(self, index: int) -> Tensor:
+        return self.images[self.numbers[index]]
 
 
 def drawn_family(families: Sequence[Family], weights: Sequence[float] | None, generator: torch.Generator) -> Family:

@@ -6,7 +6,7 @@ each photograph then draws its own value. `DEGRADATIONS` has the single ones, `M
 from.
 """
 
-from pellucid.degradations.chains import KINDS, Chain, Clean, Degradation, severities
+from pellucid.degradations.chains import KINDS, MEASURED, Chain, Clean, Degradation, severities
 from pellucid.degradations.mixtures import MIXTURES, RealWorld, Single, parse_mixture
 from pellucid.degradations.noise import GaussianNoise
 from pellucid.degradations.texts import DEGRADATIONS, DrawnDegradation, Family, as_text, parse, parse_family
@@ -14,6 +14,7 @@ from pellucid.degradations.texts import DEGRADATIONS, DrawnDegradation, Family, 
 __all__ = [
     "DEGRADATIONS",
     "KINDS",
+    "MEASURED",
     "MIXTURES",
     "Chain",
     "Clean",

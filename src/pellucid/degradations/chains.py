@@ -9,10 +9,13 @@ from torch import Tensor
 from pellucid.errors import SettingsError
 from pellucid.images import quantise
 
-__all__ = ["KINDS", "Chain", "Clean", "Degradation", "severities"]
+__all__ = ["KINDS", "MEASURED", "Chain", "Clean", "Degradation", "severities"]
 
 KINDS = ("noise", "blur", "rain", "snow", "haze", "low-light", "jpeg", "low-resolution", "ringing")
 """What can be wrong with a photograph; every degradation is of one kind."""
+
+MEASURED = ("impulses", "colour-cast", "fading", "clipping", "aberration", "banding")
+"""What can be wrong besides, and is measured and not learnt: no network is for it."""
 
 
 class Degradation(Protocol):

@@ -16,9 +16,12 @@ from typing import Any, Literal, Protocol, get_args, get_origin, get_type_hints
 
 import torch
 
+from pellucid.degradations.aberration import Aberration
+from pellucid.degradations.banding import Banding
 from pellucid.degradations.blur import DefocusBlur, GaussianBlur, ShakeBlur
 from pellucid.degradations.camera import CameraNoise
 from pellucid.degradations.chains import Chain, Clean, Degradation
+from pellucid.degradations.colours import ColourCast, Fading
 from pellucid.degradations.compression import Jpeg
 from pellucid.degradations.film import FilmGrain
 from pellucid.degradations.haze import Haze
@@ -53,6 +56,10 @@ DEGRADATIONS: Mapping[str, Callable[..., Degradation]] = {
     "jpeg": Jpeg,
     "resample": Resample,
     "ringing": Ringing,
+    "colour-cast": ColourCast,
+    "fading": Fading,
+    "aberration": Aberration,
+    "banding": Banding,
 }
 """By the name that texts give them."""
 

@@ -10,8 +10,11 @@ photograph's `traces`, and what they say is calibrated on photographs that no tr
 probability of 0.8, four in five are there, and an interval of coverage 0.8 holds the severity four times in five.
 """
 
+from pellucid.diagnosis.aberration import find_fringes
+from pellucid.diagnosis.banding import find_bands
 from pellucid.diagnosis.blocks import block_offset
 from pellucid.diagnosis.calibration import conformal_margin, expected_error, fit_temperature, reliability
+from pellucid.diagnosis.colour_cast import find_colour_cast
 from pellucid.diagnosis.diagnoser import (
     SMALLEST,
     Diagnoser,
@@ -21,10 +24,13 @@ from pellucid.diagnosis.diagnoser import (
     save_diagnoser,
     shows_nothing,
 )
-from pellucid.diagnosis.findings import UNLIKELY, Diagnosis, Finding, grade, name_of
+from pellucid.diagnosis.findings import UNLIKELY, Diagnosis, Finding, Measured, grade, name_of
 from pellucid.diagnosis.heads import Heads
+from pellucid.diagnosis.impulses import Impulses, find_impulses
+from pellucid.diagnosis.measured import measure
 from pellucid.diagnosis.prior import DiagnosisPrior, diagnosis_prior
 from pellucid.diagnosis.scoring import NOTHING, DiagnosisTrial, Score, score_singles
+from pellucid.diagnosis.tonal_range import find_fading
 
 __all__ = [
     "NOTHING",
@@ -36,6 +42,8 @@ __all__ = [
     "DiagnosisTrial",
     "Finding",
     "Heads",
+    "Impulses",
+    "Measured",
     "Score",
     "block_offset",
     "conformal_margin",
@@ -43,9 +51,15 @@ __all__ = [
     "diagnosis_prior",
     "expected_error",
     "features_width",
+    "find_bands",
+    "find_colour_cast",
+    "find_fading",
+    "find_fringes",
+    "find_impulses",
     "fit_temperature",
     "grade",
     "load_diagnoser",
+    "measure",
     "name_of",
     "reliability",
     "save_diagnoser",

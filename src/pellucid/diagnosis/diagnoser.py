@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from pellucid.degradations import KINDS
 from pellucid.diagnosis.blocks import from_first_block
 from pellucid.diagnosis.findings import Diagnosis
 from pellucid.diagnosis.heads import Heads
+from pellucid.diagnosis.measured import measure
 from pellucid.diagnosis.traces import TRACES, traces
 from pellucid.errors import ModelError, one_line
 from pellucid.priors.degradation_encoder import EMBEDDED_ENCODER, DegradationEncoder, degradation_encoder
@@ -53,7 +55,8 @@ class Diagnoser:
         Raises ValueError for another shape.
         """
         found = self.heads.diagnose(self.features(image))[0]
-        return found.only("noise") if shows_nothing(image) else found
+        measured = measure(image.expand(*image.shape[:-3], 3, -1, -1))
+        return replace(found.only("noise") if shows_nothing(image) else found, measured=measured)
 
     def features(self, image: Tensor) -> Tensor:
         """What the heads read of an image, (1, features_width): the encoder's features and the traces (`__call__`)."""

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-__all__ = ["GRADES", "UNLIKELY", "Diagnosis", "Finding", "grade", "name_of"]
+__all__ = ["GRADES", "UNLIKELY", "Diagnosis", "Finding", "Measured", "grade", "name_of"]
 
 GRADES: tuple[tuple[float, str], ...] = (
     (15, "slight"),
@@ -18,6 +18,10 @@ UNLIKELY = 0.3
 """The probability from which on a kind may be there, for the question whether to leave a photograph alone."""
 
 NAMES = {
+    "aberration": "chromatic aberration",
+    "clipping": "overexposure",
+    "colour-cast": "colour cast",
+    "impulses": "impulse noise",
     "jpeg": "JPEG blocking",
     "low-light": "underexposure",
     "low-resolution": "loss of resolution",
@@ -61,16 +65,37 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class Measured:
+    """What is wrong with one photograph and was measured, so that there is no doubt about it.
+
+    Attributes:
+        kind: of `pellucid.degradations.MEASURED`.
+        severity: 0 to 100, as of the degradation that makes it.
+        told: what was measured, in words.
+    """
+
+    kind: str
+    severity: float
+    told: str
+
+    def words(self) -> str:
+        """Such as "impulse noise (5.7 % of the pixels, salt and pepper)"."""
+        return f"{name_of(self.kind)} ({self.told})"
+
+
+@dataclass(frozen=True)
 class Diagnosis:
     """What is wrong with a photograph.
 
     Attributes:
         findings: one of every kind, in the order of `pellucid.degradations.KINDS`.
         coverage: how often an interval is meant to hold the severity, 0 to 1.
+        measured: what is there of `pellucid.degradations.MEASURED`.
     """
 
     findings: tuple[Finding, ...]
     coverage: float
+    measured: tuple[Measured, ...] = ()
 
     def __getitem__(self, kind: str) -> Finding:
         """The finding of a kind. Raises KeyError for another name."""
@@ -91,19 +116,19 @@ class Diagnosis:
 
     @property
     def nothing_wrong(self) -> bool:
-        """Whether no kind is more likely there than not; `leave_alone` asks for more."""
-        return not any(finding.present for finding in self.findings)
+        """Whether nothing is measured, and no kind is more likely there than not; `leave_alone` asks for more."""
+        return not self.measured and not any(finding.present for finding in self.findings)
 
     @property
     def leave_alone(self) -> bool:
-        """Whether every kind is so unlikely that restoring could only harm: stricter than `nothing_wrong`.
+        """Whether nothing is measured, and every kind so unlikely that restoring could only harm.
 
         To leave a spoilt photograph alone is a failure. Of photographs that no training saw this leaves none of 288
         with a severity of 30 or more alone (in a second such count 5 of 384 of 40 or more, of snow and low resolution),
         and 39 of 68 clean ones of CBSD68, 16 of 24 of Kodak24, but 2 of 15 bright interiors (of LOL) and 4 of 12 grey
         ones (Set12): the model must then itself leave alone what is well, as `default` does.
         """
-        return all(finding.probability < UNLIKELY for finding in self.findings)
+        return not self.measured and all(finding.probability < UNLIKELY for finding in self.findings)
 
     @property
     def likeliest(self) -> Finding:
@@ -112,10 +137,12 @@ class Diagnosis:
 
     def words(self) -> str:
         """One line for people: "strong noise (severity 48 ± 9), slight JPEG blocking (severity 12 ± 8)"."""
-        return ", ".join(finding.words() for finding in self.present) or "nothing wrong"
+        told = [one.words() for one in self.measured] + [finding.words() for finding in self.present]
+        return ", ".join(told) or "nothing wrong"
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-able: words, whether nothing is wrong, whether to leave it alone, the coverage, all findings by kind."""
+        """JSON-able: words, whether nothing is wrong, whether to leave it alone, coverage, all findings by kind, and
+        what was measured."""
         return {
             "words": self.words(),
             "nothing_wrong": self.nothing_wrong,
@@ -125,4 +152,5 @@ class Diagnosis:
                 finding.kind: {key: value for key, value in asdict(finding).items() if key != "kind"}
                 for finding in self.findings
             },
+            "measured": {one.kind: {"severity": one.severity, "told": one.told} for one in self.measured},
         }

@@ -5,6 +5,7 @@ model, and R into a `RefinementOnEngine`. Graphs are made when they are first ne
 costs nothing.
 """
 
+import math
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,27 +15,27 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from pellucid.engines.graphs import graph_file, kept_graph, key_of, to_onnx, weights_key
 from pellucid.engines.int8 import Ranges, quantised
 from pellucid.engines.noise import ROUGH, noise_floor
-from pellucid.engines.sessions import SESSIONS, Precision, Session
+from pellucid.engines.sessions import Precision, Session, session_of
 from pellucid.errors import ModelError
 from pellucid.guidance import NOTHING, Guidance
+from pellucid.images.padding import pad_to
 from pellucid.networks import Experts, Identity, Network
 from pellucid.refinement import PTGRM, Boosted
 
 __all__ = ["NetworkOnEngine", "RefinementOnEngine", "in_torch", "is_alone", "is_prepared", "on_engine", "parts_of"]
 
-STEP = 64
+STEP = 32
 """Sides of fixed shapes are rounded up to multiples of this: few shapes, and little computed in vain."""
 
 SHAPES = 6
 """Fixed shapes that are held at once; those of one picture are four at most."""
 
-BYTES_PER_PIXEL = 400
-"""What R takes of memory for a pixel of the image in one piece, float32 (measured at 330, rounded up)."""
+BYTES_PER_PIXEL = 500
+"""What R takes of memory for a pixel of the image in one piece, float32 (measured at 478, rounded up)."""
 
 
 class NetworkOnEngine(Network):
@@ -98,20 +99,20 @@ class NetworkOnEngine(Network):
     def _exact(self, image: Tensor, precision: Precision) -> Tensor:
         session = self._open.get(precision)
         if session is None:
-            session = self._open[precision] = SESSIONS[self.engine](self.graph(), precision)
+            session = self._open[precision] = session_of(self.engine, self.graph(), precision)
         return session(image)
 
     def _rounded(self, image: Tensor, precision: Precision) -> Tensor:
         height, width = image.shape[2:]
-        shape = (image.shape[1], *(-(-side // STEP) * STEP for side in (height, width)))
+        step = math.lcm(STEP, self.contract.multiple)
+        shape = (image.shape[1], *(-(-side // step) * step for side in (height, width)))
         session = self._fixed.pop((precision == "bfloat16", *shape), None)
         if session is None:
-            session = SESSIONS[self.engine](self._rounded_graph, precision, {"image": [1, *shape]})
+            session = session_of(self.engine, self._rounded_graph, precision, {"image": [1, *shape]})
         self._fixed[precision == "bfloat16", *shape] = session
         while len(self._fixed) > SHAPES:
             self._fixed.popitem(last=False)
-        grown = F.pad(image, (0, shape[2] - width, 0, shape[1] - height), mode="replicate")
-        return session(grown)[:, :, : height * self.contract.scale, : width * self.contract.scale]
+        return session(pad_to(image, *shape[1:]))[:, :, : height * self.contract.scale, : width * self.contract.scale]
 
     @cached_property
     def _rounded_graph(self) -> bytes:
@@ -152,7 +153,7 @@ class RefinementOnEngine(nn.Module):
         precision: Precision = "bfloat16" if torch.is_autocast_enabled("cpu") else "float32"
         session = self._open.get(precision)
         if session is None:
-            session = self._open[precision] = SESSIONS[self.engine](self.graph(), precision)
+            session = self._open[precision] = session_of(self.engine, self.graph(), precision)
         return session(restored, degraded, feature)
 
     @cached_property
@@ -217,6 +218,8 @@ def in_torch(model: nn.Module) -> Iterator[None]:
 
 def is_prepared(model: nn.Module) -> bool:
     """Whether every graph of a model is kept already, so that an engine costs no start."""
+    if not graph_file("").parent.is_dir():
+        return False  # nothing is, and no weights need be read to know it
     keys = [key_of(part) for part in _exchangeable(model)]
     return bool(keys) and all(graph_file(key).is_file() for key in keys)
 
@@ -250,11 +253,11 @@ def _replaced(module: nn.Module, engine: str, ranges: Mapping[str, Ranges], int8
 
 
 def is_alone(module: nn.Module) -> bool:
-    """Whether it is a network that takes images and nothing else, and does something."""
+    """Whether it is a network that takes images and nothing else, no scale either, and does something."""
     if not isinstance(module, Network) or isinstance(module, Identity | Boosted | NetworkOnEngine):
         return False
     own = module.contract
-    return own.vector is None and not (own.words or own.looks or own.samples)
+    return own.vector is None and not (own.words or own.looks or own.samples or own.scales)
 
 
 def _examples(refinement: PTGRM) -> dict[str, Tensor]:

@@ -8,17 +8,20 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from pellucid.evaluation.remembering import Remembered
 from pellucid.files import sha256_of
-from pellucid.guidance import NOTHING, Guidance
+from pellucid.guidance import Guidance
 from pellucid.models.header import Policy
 from pellucid.models.hub import find_model
 from pellucid.models.load import load_model
 from pellucid.networks import contract_of
 from pellucid.priors import Oracle, Student
 from pellucid.refinement import Boosted
+from pellucid.restoration.once import MIXING
+from pellucid.restoration.options import RestoreOptions
 from pellucid.restoration.restorer import Restorer
 
-__all__ = ["DEGRADED", "INPUT", "Candidate", "candidates_of", "numbers_of"]
+__all__ = ["DEGRADED", "INPUT", "Candidate", "candidates_of", "informing"]
 
 DEGRADED = "degraded"
 """The name under which the input itself is scored."""
@@ -34,30 +37,26 @@ class Candidate:
         identity: what its results depend on beside the picture; rows of the same identity are not computed twice. None
             where that is not known, as of a function: such rows are always computed.
         details: for the report: its file, hash, parameters.
-        inform: from (degraded, clean) to what `restore` is told as `known` beside the picture; None for all but models
-            with an oracle.
+        inform: from (degraded, clean, numbers known of the picture) to what `restore` is told as `known`; None for all
+            but models with an oracle, and those that can be told numbers.
         at_scale: gives the same for photographs whose sides are to grow so many times; None for what decides its size
             by itself.
-        numbers: what `restore` can be told of in numbers, as `known.told`, where they are known of the picture.
     """
 
     name: str
     restore: Callable[..., Tensor] | None
     identity: str | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
-    inform: Callable[[Tensor, Tensor], Guidance] | None = None
+    inform: Callable[[Tensor, Tensor, Mapping[str, float]], Guidance] | None = None
     at_scale: Callable[[int], "Candidate"] | None = None
-    numbers: tuple[str, ...] = ()
 
     def restored(self, degraded: Tensor, clean: Tensor, told: Mapping[str, float]) -> Tensor:
-        """What it makes of a degraded picture (1, 3, H, W), of which so much is known; the clean one is for those alone
+        """What it makes of a degraded picture (1, 3, H, W) of which so much is known; the clean one is for those alone
         who are told of it."""
         assert self.restore is not None
-        known = NOTHING if self.inform is None else self.inform(degraded, clean)
-        numbers = {name: told[name] for name in self.numbers if name in told}
-        if numbers:
-            known = known.knowing(told=numbers)
-        return self.restore(degraded) if known is NOTHING else self.restore(degraded, known=known)
+        if self.inform is None:
+            return self.restore(degraded)
+        return self.restore(degraded, known=self.inform(degraded, clean, told))
 
     def of_scale(self, scale: int) -> "Candidate":
         """The same for a set of that scale."""
@@ -76,6 +75,7 @@ def candidates_of(
     alone: bool = False,
     network: nn.Module | None = None,
     import_network: bool = False,
+    remembered: Remembered | None = None,
     **options: Any,
 ) -> list[Candidate]:
     """The models of these names or files, in order.
@@ -85,6 +85,7 @@ def candidates_of(
         alone: the network of each boosted model is a candidate of its own, too, before it.
         network: of the user's own, for the one model that is named.
         import_network: import those that model files name instead, as `load_model` does: this runs their code.
+        remembered: shared by models of the same network, each of which then restores a picture once for all.
         options: of `RestoreOptions`.
 
     Raises:
@@ -97,9 +98,10 @@ def candidates_of(
     for name in dict.fromkeys(names):
         path = find_model(name)
         loaded = load_model(path, network=network, import_network=import_network)
-        modules = [(name, loaded.module, "")]
-        if alone and isinstance(loaded.module, Boosted) and loaded.module.refinement is not None:
-            modules.insert(0, (f"{name} (network alone)", loaded.module.unrefined(), " network"))
+        whole = loaded.module if remembered is None else remembered.within(loaded.module)
+        modules = [(name, whole, "")]
+        if alone and isinstance(whole, Boosted) and whole.refinement is not None:
+            modules.insert(0, (f"{name} (network alone)", whole.unrefined(), " network"))
         digest, task = sha256_of(path), str(loaded.header.card.get("task", ""))
         for label, module, part in modules:
 
@@ -126,8 +128,9 @@ def _candidate(name: str, restorer: Restorer, path: Path, weights: str, task: st
         "device": restorer.device.type,
         "tile": restorer.options.tile,
         "memory": restorer.options.memory,
-        "strength": restorer.strength,
+        "strength": restorer.options.strength,
         "scale": restorer.options.scale,
+        "orientations": restorer.options.orientations,
         "passes": restorer.passes,
         "always": restorer.options.always,
         "only": restorer.wish.only,
@@ -135,6 +138,10 @@ def _candidate(name: str, restorer: Restorer, path: Path, weights: str, task: st
     }
     if restorer.options.tell:
         depends["tell"] = dict(restorer.options.tell)
+    usual, own = RestoreOptions(), restorer.options
+    # What steers a model that samples, where anything does.
+    depends |= {name: told for name in ("prompt", "seed", "control") if (told := getattr(own, name))}
+    depends |= {name: str(told) for name in MIXING[1:] if (told := getattr(own, name)) != getattr(usual, name)}
     guide = getattr(restorer.model, "prior", None)
     # A prior is not counted among what a boost adds, nor where it guides the network, too; a student is part of the
     # model.
@@ -145,17 +152,20 @@ def _candidate(name: str, restorer: Restorer, path: Path, weights: str, task: st
     )
     details = depends | {"file": path.name, "parameters": whole, "parameters_added": whole - network}
     details |= {"task": task} if task else {}
-    inform = None
-    if isinstance(guide, Oracle):
-        oracle = guide
-
-        def inform(degraded: Tensor, clean: Tensor) -> Guidance:
-            return Guidance(view=oracle.prepare_told(degraded, clean))
-
     identity = json.dumps(depends, sort_keys=True)
-    return Candidate(name, restorer.restore_image, identity, details, inform, numbers=numbers_of(restorer))
+    return Candidate(name, restorer.restore_image, identity, details, inform=informing(restorer))
 
 
-def numbers_of(restorer: Restorer) -> tuple[str, ...]:
-    """`Candidate.numbers` of a restorer: what its model can be told, and the user has not said."""
-    return tuple(name for name in contract_of(restorer.model).numbers if name not in restorer.options.tell)
+def informing(restorer: Restorer) -> Callable[[Tensor, Tensor, Mapping[str, float]], Guidance] | None:
+    """`Candidate.inform` of a restorer: None where its model can be told nothing that the user has not said."""
+    prior = getattr(restorer.model, "prior", None)
+    oracle = prior if isinstance(prior, Oracle) else None
+    numbers = [one for one in contract_of(restorer.model).numbers if one not in restorer.options.tell]
+    if oracle is None and not numbers:
+        return None
+
+    def inform(degraded: Tensor, clean: Tensor, told: Mapping[str, float]) -> Guidance:
+        view = None if oracle is None else oracle.prepare_told(degraded, clean)
+        return Guidance(view=view, told={one: told[one] for one in numbers if one in told})
+
+    return inform

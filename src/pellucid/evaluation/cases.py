@@ -121,7 +121,8 @@ def paired_cases(data: str, pairs: Sequence[tuple[Path, Path]], protocol: Protoc
     protocol cuts pictures to.
 
     Raises:
-        DataError: (when loaded) partners of other sizes, of different depths, or too small for the protocol.
+        DataError: (when loaded) partners of other sizes, of different depths where the protocol does not round, or too
+            small for it.
     """
     # Where several degraded pictures share a clean one, only the degraded ones tell them apart.
     shared = len({second for _, second in pairs}) < len(pairs)
@@ -130,7 +131,7 @@ def paired_cases(data: str, pairs: Sequence[tuple[Path, Path]], protocol: Protoc
     def case(first: Path, second: Path) -> Case:
         def load() -> tuple[Tensor, Tensor]:
             degraded, clean = images.read(first), images.read(second)
-            if degraded.bits != clean.bits:
+            if degraded.bits != clean.bits and protocol.quantisation == "none":  # else both are rounded to 8 bits
                 raise DataError(
                     f"{first}: {degraded.bits} bits, but {second} has {clean.bits}; a pair must be of one depth"
                 )

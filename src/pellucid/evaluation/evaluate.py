@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from pellucid.errors import ModelError, SettingsError
-from pellucid.evaluation.candidates import INPUT, MEMORY, Candidate, candidates_of, numbers_of
+from pellucid.evaluation.candidates import INPUT, MEMORY, Candidate, candidates_of, informing
 from pellucid.evaluation.job import EvaluationJob, EvaluationOutcome
 from pellucid.evaluation.sets import find_set
 from pellucid.guidance import NOTHING, Guidance
@@ -101,9 +101,9 @@ def _candidate(name: str, model: Scored) -> Candidate:
         with _modes_kept(model):
             restorer = Restorer(model, memory=MEMORY)
         restore = _in_evaluation_mode(model, restorer)
-        return Candidate(name, restore, details=_details(model), numbers=numbers_of(restorer))
+        return Candidate(name, restore, details=_details(model), inform=informing(restorer))
     if isinstance(model, Restorer):
-        return Candidate(name, model.restore_image, details=_details(model.model), numbers=numbers_of(model))
+        return Candidate(name, model.restore_image, details=_details(model.model), inform=informing(model))
     if not callable(model):
         raise SettingsError(f"evaluate: expected a model's name, a module or a function, got {type(model).__name__}")
     return Candidate(name, _checked(name, model))

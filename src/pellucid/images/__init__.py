@@ -26,6 +26,8 @@ What a file goes through, and what it keeps:
   for byte, maker notes included (out of TIFF its tables are moved).
 - *Further pictures.* Of an animation or a multi-page file the first page that is no thumbnail is read;
   `Photograph.pages` says how many there are. What lies behind a JPEG (gain map, second view, video) stays there.
+- *Size.* `read(..., memory=...)` lays a picture that needs more on the disk (`pellucid.scratch`), where it is the same
+  tensor; JPEG, PNG and TIFF are then read and written band by band.
 - *What cannot be kept* is listed in words: by reading in `Photograph.lost`, and by `write`, which returns all of it.
 
 What goes wrong with a file is an `ImageError` of one line that names the file.
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
     from pellucid.images.alpha import fill_hidden, visible_part
     from pellucid.images.files import SUFFIXES, read, supported, write, write_change
     from pellucid.images.folders import READ_ONLY, Folder, few_names, in_folder, passed_over, readable
-    from pellucid.images.kinds import alpha_of, like, to_tensor
+    from pellucid.images.kinds import alpha_of, like, part_of, to_tensor
     from pellucid.images.photograph import Coding, Metadata, Photograph
     from pellucid.images.values import quantise
 
@@ -53,6 +55,7 @@ __all__ = [
     "fill_hidden",
     "in_folder",
     "like",
+    "part_of",
     "passed_over",
     "quantise",
     "read",
@@ -68,7 +71,7 @@ _HOME = {
     "alpha": ("fill_hidden", "visible_part"),
     "files": ("SUFFIXES", "read", "supported", "write", "write_change"),
     "folders": ("READ_ONLY", "Folder", "few_names", "in_folder", "passed_over", "readable"),
-    "kinds": ("alpha_of", "like", "to_tensor"),
+    "kinds": ("alpha_of", "like", "part_of", "to_tensor"),
     "photograph": ("Coding", "Metadata", "Photograph"),
     "values": ("quantise",),
 }

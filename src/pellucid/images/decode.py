@@ -21,7 +21,7 @@ from pellucid.images.gif import parts_of_gif
 from pellucid.images.isobmff import parts_of_heif
 from pellucid.images.jpeg import Piece, parts_of_jpeg, replaced, with_segments_of
 from pellucid.images.jxl import parts_of_jxl
-from pellucid.images.mapped import Content, MappedFile
+from pellucid.images.large_file import Content, LargeFile
 from pellucid.images.photograph import Beyond, Coding, Metadata, Photograph
 from pellucid.images.png import parts_of_png
 from pellucid.images.tiff import parts_of_tiff
@@ -84,7 +84,7 @@ class _Parts:
 def format_of(data: Content, name: str, suffix: str = "") -> str:
     """The format of the bytes of a file called `name`. Raises `ImageError` where it is none that can be read."""
     for kind, (signature, _) in _FORMATS.items():
-        if re.match(signature, data, re.DOTALL):
+        if re.match(signature, data[:64], re.DOTALL):
             if kind == "tiff" and suffix.lower() in _RAW:
                 return "raw"
             # Of the brands of HEIF that say nothing about the coding, the others do.
@@ -104,7 +104,7 @@ def decode(data: Content, kind: str, name: str, memory: int | None = None) -> Ph
     Raises pyvips.Error or UnicodeDecodeError where they are no such picture, `ImageError` where it has channels or
     values that cannot be read.
     """
-    parts = _FINDERS[kind](data) if kind in _FINDERS else _Parts()
+    parts = _STREAMED[kind](data) if kind in _STREAMED else _FINDERS[kind](bytes(data))
     image = _load(data, kind, name, parts)
     size = image.width * image.height * image.bands * (4 if image.format in ("float", "uint", "int") else 2)
     if size > _MOST_BYTES + _MOST_RATIO * len(data):
@@ -140,19 +140,17 @@ def decode(data: Content, kind: str, name: str, memory: int | None = None) -> Ph
 def _load(data: Content, kind: str, name: str, parts: _Parts) -> pyvips.Image:
     """The picture as libvips holds it."""
     _, loader = _FORMATS[kind]
-    if loader is None or kind == "bmp" or parts.by_tifffile is not None:
-        data = bytes(data)
     if parts.damage:
         raise ImageError(f"{name}: truncated or damaged {kind} ({parts.damage})")
     if kind == "bmp":
-        return load_bitmap(data, name)
+        return load_bitmap(bytes(data), name)
     if parts.by_tifffile is not None:
-        return _vips(extras.tiff_samples(data, name, *parts.by_tifffile))
+        return _vips(extras.tiff_samples(bytes(data), name, *parts.by_tifffile))
     if loader is None:
-        array, words = extras.LOADERS[kind](data, name)
+        array, words = extras.LOADERS[kind](bytes(data), name)
         parts.lost += words
         return _vips(array)
-    source = data.source() if isinstance(data, MappedFile) else pyvips.Source.new_from_memory(data)
+    source = data.source() if isinstance(data, LargeFile) else pyvips.Source.new_from_memory(data)
     image = pyvips.Operation.call(loader, source, fail_on="error", access="sequential", **parts.options)
     return _from_luma_chroma(image, name) if parts.luma_chroma else image
 
@@ -410,25 +408,35 @@ def _find_in_tiff(data: Content) -> _Parts:
     )
     options = {"page": found.page} | ({"subifd": found.branch} if found.branch >= 0 else {})
     parts = _Parts(
-        metadata, Coding(lossless=True), found.orientation, list(found.unread), found.pages, found.extra, options
+        metadata,
+        Coding(lossless=True, extra=found.extra),
+        found.orientation,
+        list(found.unread),
+        found.pages,
+        found.extra,
+        options,
     )
     parts.damage = found.damage
     parts.luma_chroma = found.photometric == 6 and found.compression not in (6, 7)
     unknown = found.compression not in _KNOWN_TO_LIBVIPS
-    if unknown or found.samples in ((64, 3), (32, 1)) or (1 in found.extra and len(found.extra) > 1):
+    # Of grey channels one after the other libvips takes later rows for earlier ones; colours that are multiplied by
+    # their alpha it does not round.
+    apart = found.planar and found.photometric in (0, 1) and bool(found.extra)
+    rounded = 1 in found.extra and (len(found.extra) > 1 or extras.tifffile_unpacks(found.compression))
+    if apart or unknown or rounded or found.samples in ((64, 3), (32, 1)):
         parts.by_tifffile = (found.page, found.branch)
         words = {(64, 3): "64-bit floating values (32 bits are kept)", (32, 1): "32-bit integers (16 bits are kept)"}
         parts.lost += [words[found.samples]] if found.samples in words else []
     return parts
 
 
-def _find_in_webp(data: Content) -> _Parts:
+def _find_in_webp(data: bytes) -> _Parts:
     found = parts_of_webp(data)
     metadata = Metadata(exif=found.exif, xmp=found.xmp)
     return _Parts(metadata, Coding(lossless=found.lossless), orientation_of(found.exif), list(found.unread))
 
 
-def _find_in_heif(data: Content) -> _Parts:
+def _find_in_heif(data: bytes) -> _Parts:
     found = parts_of_heif(data)
     metadata = Metadata(exif=found.exif, xmp=found.xmp, icc=found.icc)
     lost = list(found.unread)
@@ -440,31 +448,34 @@ def _find_in_heif(data: Content) -> _Parts:
     return _Parts(metadata, coding, lost=lost, pages=found.pictures)
 
 
-def _find_in_gif(data: Content) -> _Parts:
+def _find_in_gif(data: bytes) -> _Parts:
     found = parts_of_gif(data)
     return _Parts(Metadata(xmp=found.xmp, icc=found.icc, comments=found.comments))
 
 
-def _find_in_bmp(data: Content) -> _Parts:
+def _find_in_bmp(data: bytes) -> _Parts:
     return _Parts(Metadata(icc=profile_of_bitmap(data)))
 
 
-def _find_in_raw(data: Content) -> _Parts:
+def _find_in_raw(data: bytes) -> _Parts:
     found = parts_of_tiff(data)
     metadata = Metadata(exif=found.exif, xmp=found.xmp, iptc=found.iptc)
     return _Parts(metadata, pages=1, lost=[] if found.exif else ["EXIF"])  # LibRaw turns the picture upright
 
 
-def _find_in_jxl(data: Content) -> _Parts:
+def _find_in_jxl(data: bytes) -> _Parts:
     found = parts_of_jxl(data, extras.without_brotli)
     metadata = Metadata(exif=found.exif, xmp=found.xmp, colour=found.colour)
     return _Parts(metadata, Coding(), lost=list(found.unread), pages=1)  # libjxl turns the picture upright
 
 
-_FINDERS: dict[str, Callable[[Content], _Parts]] = {
+# The first need not be in memory as a whole.
+_STREAMED: dict[str, Callable[[Content], _Parts]] = {
     "jpeg": _find_in_jpeg,
     "png": _find_in_png,
     "tiff": _find_in_tiff,
+}
+_FINDERS: dict[str, Callable[[bytes], _Parts]] = {
     "webp": _find_in_webp,
     "avif": _find_in_heif,
     "heic": _find_in_heif,

@@ -5,7 +5,7 @@ The specification: Exif 2.32, CIPA DC-008.
 """
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
@@ -21,8 +21,10 @@ __all__ = [
     "exif_block",
     "exif_tables",
     "fitted",
+    "grown",
     "laid_tables",
     "movable_note",
+    "moved",
     "orientation_of",
     "ratio",
     "resolution",
@@ -187,6 +189,31 @@ def orientation_of(exif: bytes) -> int:
 
 def turned(exif: bytes, orientation: int, width: int, height: int) -> bytes:
     """`exif` with the place of its subject in the upright picture; it lay `width` x `height` with that orientation."""
+
+    def upright(x: float, y: float, *sizes: float) -> tuple[float, ...]:
+        x, y = turned_point(x, y, orientation, width, height)
+        return (x, y, *(sizes[::-1] if orientation > 4 else sizes))
+
+    return _with_subject(exif, upright)
+
+
+def grown(exif: bytes, across: float, down: float) -> bytes:
+    """`exif` with the place of its subject in a picture that is so many times as wide and as high."""
+
+    def larger(x: float, y: float, *sizes: float) -> tuple[float, ...]:
+        factors = (across, down) if len(sizes) == 2 else (max(across, down),)
+        return (x * across, y * down, *(size * factor for size, factor in zip(sizes, factors, strict=False)))
+
+    return _with_subject(exif, larger)
+
+
+def moved(exif: bytes, left: int, top: int) -> bytes:
+    """`exif` with the place of its subject in a part of the picture that begins at (left, top)."""
+    return _with_subject(exif, lambda x, y, *sizes: (x - left, y - top, *sizes))
+
+
+def _with_subject(exif: bytes, change: Callable[..., tuple[float, ...]]) -> bytes:
+    """`exif` with another place of its subject: x, y, and the radius of a circle or the width and height, in pixels."""
     data = bytearray(exif)
     with suppress(struct.error):
         structure = Structure(data)
@@ -195,11 +222,8 @@ def turned(exif: bytes, orientation: int, width: int, height: int) -> bytes:
             for tag, kind, count, where in structure.entries(links[EXIF_TABLE]):
                 if tag in (_SUBJECT_AREA, _SUBJECT_LOCATION) and kind == 3 and 2 <= count <= 4:
                     letters = f"{structure.order}{count}{INTEGERS[kind]}"
-                    x, y, *sizes = struct.unpack_from(letters, data, where)
-                    x, y = turned_point(x, y, orientation, width, height)
-                    sizes = sizes[::-1] if orientation > 4 else sizes  # the radius of a circle, or width and height
-                    values = (min(max(round(value), 0), 65535) for value in (x, y, *sizes))
-                    struct.pack_into(letters, data, where, *values)
+                    values = change(*struct.unpack_from(letters, data, where))
+                    struct.pack_into(letters, data, where, *(min(max(round(value), 0), 65535) for value in values))
     return bytes(data)
 
 

@@ -8,6 +8,7 @@ needed.
 """
 
 from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 from io import BytesIO
 from typing import Any
 
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from pellucid.errors import ImageError, MissingExtraError, one_line
 
-__all__ = ["LOADERS", "tiff_samples", "without_brotli"]
+__all__ = ["LOADERS", "tiff_samples", "tifffile_unpacks", "without_brotli"]
 
 Samples = tuple[NDArray[Any], list[str]]
 """(H, W, C) of uint8, uint16 or float32, upright but for TIFF; and what is lost by reading, in words."""
@@ -85,6 +86,11 @@ LOADERS: Mapping[str, Callable[[bytes, str], Samples]] = {"heic": _heic, "jxl": 
 """Readers of the formats that need an extra, by the format's name."""
 
 
+def tifffile_unpacks(compression: int) -> bool:
+    """Whether tifffile can undo a compression of TIFF: the simplest ones by itself, the others with imagecodecs."""
+    return compression in (1, 8, 32773, 32946) or find_spec("imagecodecs") is not None
+
+
 def tiff_samples(data: bytes, name: str, page: int, branch: int) -> NDArray[Any]:
     """The samples of a TIFF page as (H, W, C), floats as float32, integers of 32 bits as 16; alpha no longer
     associated."""
@@ -115,8 +121,10 @@ def tiff_samples(data: bytes, name: str, page: int, branch: int) -> NDArray[Any]
         colours = array.shape[2] - count
         most = 1 if array.dtype.kind == "f" else np.iinfo(array.dtype).max
         alpha = array[..., colours + associated[0]].astype(np.float64)[..., None] / most
-        free = np.minimum(array[..., :colours] / np.where(alpha > 0, alpha, 1), most)
-        array[..., :colours] = np.where(alpha > 0, free if array.dtype.kind == "f" else np.rint(free), 0)
+        free = array[..., :colours] / np.where(alpha > 0, alpha, 1)
+        array[..., :colours] = np.where(
+            alpha > 0, free if array.dtype.kind == "f" else np.rint(np.minimum(free, most)), 0
+        )
     return array
 
 

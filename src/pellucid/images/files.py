@@ -13,8 +13,9 @@ import pyvips
 from pellucid.errors import ImageError, SettingsError
 from pellucid.images.decode import decode, format_of
 from pellucid.images.encode import Data, encode
-from pellucid.images.mapped import LARGE, MappedFile
+from pellucid.images.large_file import LARGE, LargeFile
 from pellucid.images.messages import name_of, reason
+from pellucid.images.pages import decode_pages, encode_pages
 from pellucid.images.photograph import Photograph
 from pellucid.images.values import check_pixels
 
@@ -40,23 +41,26 @@ def supported(path: str | os.PathLike[str]) -> bool:
     return Path(path).suffix.lower() in SUFFIXES
 
 
-def read(path: str | os.PathLike[str], *, memory: int | None = None) -> Photograph:
+def read(path: str | os.PathLike[str], *, memory: int | None = None, every_page: bool = False) -> Photograph:
     """Reads the picture in the file at `path`, upright, whatever characters its name has.
 
     A picture that needs more than so many bytes of `memory`, with the copies that are made of it while it is restored,
     lies on the disk (`pellucid.scratch`); without that number every one is held in memory.
+
+    With `every_page` all pages of a TIFF and all frames of an APNG, a WebP or a GIF are read, in memory, the first with
+    the others in it (`Photograph.others`); they are written again where the format can hold them.
 
     Raises `ImageError` where there is no such file, or it is empty, truncated, damaged, or not a picture.
     """
     name = name_of(path)
     try:
         with open(path, "rb") as file:
-            data = MappedFile(file) if os.fstat(file.fileno()).st_size > LARGE else file.read()
+            data = LargeFile(file) if os.fstat(file.fileno()).st_size > LARGE else file.read()
             if not data:
                 raise ImageError(f"{name}: the file is empty")
             kind = format_of(data, name, Path(path).suffix)
             try:
-                return decode(data, kind, name, memory)
+                return decode_pages(bytes(data), kind, name) if every_page else decode(data, kind, name, memory)
             except (pyvips.Error, UnicodeDecodeError) as error:  # the second where libvips quotes the damaged bytes
                 raise ImageError(
                     f"{name}: truncated, damaged or of an unknown sort of {kind} ({reason(error)})"
@@ -96,7 +100,7 @@ def write(
         raise SettingsError(f"the quality must lie in 1 to 100, got {quality}")
     check_pixels(photograph.pixels, name)
     try:
-        data, words = encode(photograph, kind, quality)
+        data, words = (encode_pages if photograph.others else encode)(photograph, kind, quality)
     except (pyvips.Error, OSError, ValueError) as error:
         raise ImageError(f"{name}: cannot be written as {kind}: {reason(error)}") from error
     lost = tuple(dict.fromkeys([*photograph.lost, *words]))

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from pellucid.images.exif import tidied
-from pellucid.images.mapped import LARGE, Content, MappedFile
+from pellucid.images.large_file import Content
 from pellucid.images.photoshop import resources_with_iptc, sorted_resources
 from pellucid.images.tiff_tables import Structure
 
@@ -36,6 +36,7 @@ MOST_IN_SEGMENT = 65533
 MOST_EXIF = MOST_IN_SEGMENT - len(_EXIF)
 MOST_XMP = MOST_IN_SEGMENT - len(_XMP)
 _MARKER = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]", re.DOTALL)
+_AT_ONCE = 2**20  # bytes that are searched at once
 _ZIGZAG = sorted(range(64), key=lambda at: (at // 8 + at % 8, at if (at // 8 + at % 8) % 2 else -at))
 _STALE = range(0x010001, 0x010100)  # MPF: large thumbnails
 
@@ -138,17 +139,17 @@ def jpeg_segments(data: Content) -> Iterator[tuple[int, int, bytes]]:
     ends."""
     at = 2
     while True:
-        found = _MARKER.match(data, at)
+        found = _MARKER.match(data[at : at + _AT_ONCE])
         if not found:
             return
-        at = found.end() - 2
+        at += found.end() - 2
         marker = data[at + 1]
         if marker == 0xD9:
             yield marker, at + 2, b""
             return
         if at + 4 > len(data):
             return
-        (size,) = struct.unpack_from(">H", data, at + 2)
+        (size,) = struct.unpack(">H", data[at + 2 : at + 4])
         yield marker, at, data[at + 4 : at + 2 + size]
         at += 2 + max(size, 2)
         if marker == 0xDA:
@@ -159,14 +160,12 @@ def jpeg_segments(data: Content) -> Iterator[tuple[int, int, bytes]]:
 
 
 def _next_marker(data: Content, at: int) -> int | None:
-    """Where the next marker begins in coded pixels, from `at` on; of a large file only parts are in memory."""
+    """Where the next marker begins in coded pixels, from `at` on."""
     while at < len(data):
-        stop = min(len(data), at + LARGE)
-        found = _MARKER.search(data, at, stop)
+        stop = min(len(data), at + _AT_ONCE)
+        found = _MARKER.search(data[at:stop])
         if found:
-            return found.start()
-        if isinstance(data, MappedFile):
-            data.release()
+            return at + found.start()
         at = stop - 1 if stop < len(data) else stop  # a marker may lie over the end of the part
     return None
 

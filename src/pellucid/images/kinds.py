@@ -17,7 +17,7 @@ from pellucid.images.values import array_of_planes, check_pixels, check_range, p
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["alpha_of", "like", "to_tensor"]
+__all__ = ["alpha_of", "like", "part_of", "to_tensor"]
 
 Picture = TypeVar("Picture")
 
@@ -77,6 +77,22 @@ def like(tensor: Tensor, picture: Picture) -> Picture:
     else:
         raise ImageError(f"cannot give a picture back as {type(picture).__name__}")
     return cast(Picture, back)
+
+
+def part_of(picture: Picture, rows: slice, columns: slice) -> Picture:
+    """These rows and columns of a picture that `to_tensor` takes, as the same kind."""
+    part: Any
+    if isinstance(picture, Photograph):
+        part = picture.part(rows, columns)
+    elif isinstance(picture, Tensor):
+        part = picture[..., rows, columns]
+    elif isinstance(picture, np.ndarray):
+        part = picture[rows, columns]
+    elif _is_pillow(picture):
+        part = picture.crop((columns.start, rows.start, columns.stop, rows.stop))
+    else:
+        raise ImageError(f"cannot take a part of {type(picture).__name__}")
+    return cast(Picture, part)
 
 
 def _tensor_in(image: Tensor) -> Tensor:

@@ -1,15 +1,19 @@
 """A picture from a file: its pixels, and what is kept apart so that it can be written again."""
 
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 
+import torch
 from torch import Tensor
 
 from pellucid.images.alpha import resized
 from pellucid.images.colour import Colour
+from pellucid.images.exif import grown, moved
 from pellucid.images.jpeg import Piece
 from pellucid.images.values import check_pixels
+from pellucid.images.xmp import without_further, without_regions
 
-__all__ = ["Beyond", "Coding", "Metadata", "Photograph"]
+__all__ = ["Beyond", "Coding", "Metadata", "Motion", "Photograph"]
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,19 @@ class Coding:
     sampling: str = ""
     """Of the chroma: `4:4:4`, `4:2:2`, `4:2:0`, or empty where it is not known."""
     progressive: bool = False
+    extra: tuple[int, ...] = ()
+    """What the channels beside the colours of a TIFF file are, in their order: 0 not said, 1 alpha by which the colours
+    are multiplied, 2 alpha."""
+
+
+@dataclass(frozen=True)
+class Motion:
+    """How the frames of a photograph that moves follow each other."""
+
+    durations: tuple[Fraction, ...]
+    """Seconds for which each frame is shown."""
+    loops: int = 0
+    """How often all of them are shown; 0 is for ever."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,6 +112,10 @@ class Photograph:
     """How the pixels were coded."""
     lost: tuple[str, ...] = ()
     """What the file had and the photograph has not, in words."""
+    others: tuple["Photograph", ...] = ()
+    """The further pages or frames, where they were read, too."""
+    motion: Motion | None = None
+    """How long each of these frames is shown; None where they are pages."""
 
     def with_pixels(self, pixels: Tensor) -> "Photograph":
         """The same photograph with other pixels, (1, 3, H, W); the alpha and other planes are resized where the size
@@ -106,10 +127,39 @@ class Photograph:
         return replace(
             self,
             pixels=pixels,
+            metadata=replace(
+                self.metadata,
+                exif=grown(self.metadata.exif, width / self.pixels.shape[3], height / self.pixels.shape[2]),
+            ),
             alpha=None if self.alpha is None else resized(self.alpha, height, width),
             planes=None if self.planes is None else resized(self.planes, height, width),
             beyond=None,
             lost=(*self.lost, *self.beyond_words()),
+        )
+
+    def part(self, rows: slice, columns: slice) -> "Photograph":
+        """These rows and columns of it. Regions of faces, and what lies behind it, go."""
+        beyond = self.beyond
+        if beyond is not None:
+            places = beyond.places[rows, columns]
+            inside = torch.zeros_like(beyond.places)
+            inside[rows, columns] = places
+            values = beyond.values[:, inside[beyond.places]]
+            beyond = Beyond(places.clone(), values) if values.shape[1] else None
+        words = [piece.kind for piece in self.metadata.pieces]
+        alone = without_further(self.metadata.xmp)
+        xmp = without_regions(alone)
+        words += ["regions of faces (it is a part of the picture)"] if xmp != alone else []
+        return replace(
+            self,
+            pixels=self.pixels[..., rows, columns].clone(),
+            alpha=None if self.alpha is None else self.alpha[..., rows, columns].clone(),
+            planes=None if self.planes is None else self.planes[..., rows, columns].clone(),
+            beyond=beyond,
+            metadata=replace(
+                self.metadata, exif=moved(self.metadata.exif, columns.start, rows.start), xmp=xmp, pieces=()
+            ),
+            lost=(*self.lost, *words),
         )
 
     def beyond_words(self) -> list[str]:

@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
-from pellucid.images.mapped import Content
+from pellucid.images.large_file import Content
 from pellucid.images.photoshop import sorted_resources
 
-__all__ = ["SIGNATURE", "PngParts", "chunk", "into_png", "parts_of_png", "text_profile", "texts_of"]
+__all__ = ["SIGNATURE", "PngParts", "chunk", "chunks_of", "into_png", "parts_of_png", "text_profile", "texts_of"]
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _HEADER = 33  # bytes of a PNG file before its first optional chunk
@@ -60,7 +60,7 @@ def parts_of_png(data: Content) -> PngParts:
     """What is in a PNG file; a chunk that is damaged is left out."""
     found, unread = PngParts(), []
     raw: dict[str, bytes] = {}
-    for name, body, whole in _chunks(data):
+    for name, body, whole in chunks_of(data):
         if name == b"eXIf":
             found.exif = body.removeprefix(b"Exif\0\0")
         elif name == b"iCCP":
@@ -111,7 +111,7 @@ def parts_of_png(data: Content) -> PngParts:
 
 def texts_of(chunks: bytes) -> list[tuple[str, bytes]]:
     """The keywords and the texts in chunks of a PNG file."""
-    texts = ((name, body) for name, body, _ in _chunks(chunks, 0) if name in (b"tEXt", b"zTXt", b"iTXt"))
+    texts = ((name, body) for name, body, _ in chunks_of(chunks, 0) if name in (b"tEXt", b"zTXt", b"iTXt"))
     return [(body.split(b"\0", 1)[0].decode("latin-1"), _text(name, body)) for name, body in texts]
 
 
@@ -140,13 +140,14 @@ def text_profile(kind: bytes, profile: bytes) -> bytes:
     return chunk(b"zTXt", b"Raw profile type " + kind + b"\0\0" + zlib.compress(text))
 
 
-def _chunks(data: Content, at: int = 8) -> Iterator[tuple[bytes, bytes, bytes]]:
-    """Each chunk but those of the pixels (name, body, all of its bytes) whose checksum is right, from `at` on."""
+def chunks_of(data: Content, at: int = 8, *, pixels: bool = False) -> Iterator[tuple[bytes, bytes, bytes]]:
+    """Each chunk (name, body, all of its bytes) whose checksum is right, from `at` on; those of pixels where asked
+    for."""
     while at + 12 <= len(data):
-        size, name = struct.unpack_from(">L4s", data, at)
+        size, name = struct.unpack(">L4s", data[at : at + 8])
         if at + 12 + size > len(data):
             return
-        if name in (b"IDAT", b"fdAT"):
+        if name in (b"IDAT", b"fdAT") and not pixels:
             at += 12 + size
             continue
         whole = data[at : at + 12 + size]

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -40,6 +41,14 @@ class Samples:
         """Channels beside these."""
         planes = self.photograph.planes
         return planes.shape[1] if self.has_planes and planes is not None else 0
+
+    @property
+    def meanings(self) -> tuple[int, ...]:
+        """What the channels beside the colours are, as TIFF says it: those of the file it is from, in their order."""
+        usual = ((2,) if self.has_alpha else ()) + (0,) * self.extra
+        own = self.photograph.coding.extra
+        fits = len(own) == len(usual) and self.has_alpha == any(meaning in (1, 2) for meaning in own)
+        return own if fits and self.has_planes and self.photograph.format == "tiff" else usual
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -85,6 +94,8 @@ class Samples:
         array = array_of_planes(planes, self.bits)
         if photograph.beyond is not None and (alpha is None or self.has_alpha):
             self._add(photograph.beyond, array, colours, rows)
+        if self.has_planes and self.has_alpha:
+            self._arrange(array, len(colours))
         release(*(one for one in (photograph.pixels, alpha, photograph.planes) if one is not None))
         return array
 
@@ -97,6 +108,19 @@ class Samples:
             whole = plane + values if self.bits == 32 else torch.where(values.isfinite(), plane + values, plane)
             array[places.numpy(), channel] = array_of_planes([whole], self.bits)[..., 0]
         release(beyond.places, beyond.values)
+
+    def _arrange(self, array: NDArray[Any], colours: int) -> None:
+        """Puts the channels beside the colours, of which alpha is the first, in the order of their meanings, and
+        multiplies the colours by the alpha where they were."""
+        place = next(index for index, meaning in enumerate(self.meanings) if meaning in (1, 2))
+        if self.meanings[place] == 1:
+            most = 1.0 if array.dtype.kind == "f" else float(np.iinfo(array.dtype).max)
+            laid = array[..., :colours] * (array[..., colours, None] / most)
+            array[..., :colours] = laid if array.dtype.kind == "f" else np.rint(laid)
+        if place:
+            others = iter(range(colours + 1, array.shape[2]))
+            order = [colours if index == place else next(others) for index in range(len(self.meanings))]
+            array[..., colours:] = array[..., order]
 
     @cached_property
     def _begins(self) -> list[int]:

@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 import numpy as np
 from PIL import Image
@@ -20,10 +20,12 @@ from pellucid.images.jpeg import jpeg_segments
 from pellucid.images.png import SIGNATURE, chunk
 from pellucid.images.samples import Samples
 
-__all__ = ["JpegScan", "jpeg_in_bands", "png_in_bands"]
+__all__ = ["MOST_OF_SIDE", "JpegScan", "jpeg_in_bands", "png_in_bands"]
 
 BAND = 16 << 20
 """Bytes of samples that are coded at once, about."""
+MOST_OF_SIDE = 65500
+"""Pixels of a side of a JPEG, as libjpeg has it."""
 MOST_BLOCKS = 65535
 """Between two restart markers, as the format counts them."""
 
@@ -36,7 +38,7 @@ class JpegScan:
     length: int
 
 
-def jpeg_in_bands(samples: Samples, file: BinaryIO, **options: Any) -> JpegScan:
+def jpeg_in_bands(samples: Samples, file: IO[bytes], **options: Any) -> JpegScan:
     """Codes grey or RGB of 8 bits; the scan, up to the end of the picture, goes into `file`, what precedes it is
     returned.
 
@@ -104,5 +106,5 @@ def _packed_rows(samples: Samples) -> Iterator[bytes]:
         band = samples[top : min(top + rows, height)][..., : samples.channels]
         lines = np.zeros((len(band), 1 + size), np.uint8)
         lines[:, 1:] = np.ascontiguousarray(band.astype(band.dtype.newbyteorder(">"))).view(np.uint8).reshape(-1, size)
-        yield stream.compress(lines)
+        yield stream.compress(lines.tobytes())
     yield stream.flush()

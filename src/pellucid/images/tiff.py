@@ -25,14 +25,14 @@ from pellucid.images.exif import (
     movable_note,
     ratio,
 )
-from pellucid.images.mapped import Content
+from pellucid.images.large_file import Content
 from pellucid.images.photoshop import sorted_resources
 from pellucid.images.samples import Samples
 from pellucid.images.tiff_tables import Structure, Table, numbers, packed, table_bytes
 
-__all__ = ["TiffParts", "parts_of_tiff", "tiff_file"]
+__all__ = ["TiffParts", "page_starts", "parts_of_tiff", "tiff_file"]
 
-_SUBFILE, _BITS, _COMPRESSION, _PHOTOMETRIC, _DESCRIPTION, _SAMPLES = 254, 258, 259, 262, 270, 277
+_SUBFILE, _BITS, _COMPRESSION, _PHOTOMETRIC, _DESCRIPTION, _ORIENTATION, _SAMPLES = 254, 258, 259, 262, 270, 274, 277
 _SUB_TABLES, _EXTRA_SAMPLES, _SAMPLE_FORMAT = 330, 338, 339
 _XMP, _IPTC, _PHOTOSHOP, _ICC, _LAYERS = 700, 33723, 34377, 34675, 37724
 # How pixels lie, and how they were printed or scanned: made anew.
@@ -80,6 +80,8 @@ class TiffParts:
     """What the colours mean, by the tags for primaries and a table of light for each value."""
     samples: tuple[int, int] = (8, 1)
     """Bits of a sample, and its format: 1 unsigned, 2 signed, 3 floating."""
+    planar: bool = False
+    """Whether each channel lies by itself."""
     compression: int = 1
     photometric: int = 2
     damage: str = ""
@@ -113,6 +115,8 @@ def parts_of_tiff(data: Content) -> TiffParts:
     said = {tag: entry for tag, entry in tables.first.items() if tag in DESCRIPTIVE}
     if said.get(_DESCRIPTION, (0, 0, b""))[2].startswith((b'{"shape"', b"ImageJ=")):
         del said[_DESCRIPTION]  # a program's own description of how the pixels lie
+    if _ORIENTATION in tables.first:
+        said[_ORIENTATION] = packed(3, 1)  # the pixels become upright
     lost: list[str] = []
     if said or tables.below:
         found.exif, lost = exif_block(replace(tables, first=said))
@@ -172,6 +176,7 @@ def tiff_file(
     itemsize, floating = samples.dtype.itemsize, samples.dtype.kind == "f"
     rows = max(1, _STRIP // (width * channels * itemsize))
     first: Table = {tag: entry for tag, entry in tables.first.items() if tag in DESCRIPTIVE}
+    first |= {_ORIENTATION: packed(3, 1)} if _ORIENTATION in tables.first else {}
     first |= {
         _SUBFILE: packed(4, 0),
         256: packed(4, width),
@@ -179,7 +184,6 @@ def tiff_file(
         _BITS: packed(3, *[8 * itemsize] * channels),
         _COMPRESSION: packed(3, 8),
         _PHOTOMETRIC: packed(3, 1 if grey else 2),
-        274: packed(3, 1),
         _SAMPLES: packed(3, channels),
         278: packed(4, rows),
         282: (5, 1, ratio(dpi[0] if dpi else 1)),
@@ -225,6 +229,12 @@ def tiff_file(
     return write, lost
 
 
+def page_starts(data: bytes) -> list[int]:
+    """Where the tables of the pages lie that are no thumbnails and no masks."""
+    structure = Structure(data)
+    return [page for page in structure.chain() if not _reduced(structure.integers(page))]
+
+
 def _choose(structure: Structure, found: TiffParts) -> int:
     """The table of the picture: the first page that is no thumbnail and no mask, or one below a page; counts the
     pages."""
@@ -253,7 +263,7 @@ def _reduced(tags: dict[int, int]) -> bool:
 
 
 def _describe(first: Table, found: TiffParts) -> None:
-    found.orientation = next(iter(numbers(first.get(274, packed(3, 1)))), 1)
+    found.orientation = next(iter(numbers(first.get(_ORIENTATION, packed(3, 1)))), 1)
     if not 1 <= found.orientation <= 8:
         found.orientation = 1
     inch = {2: 1.0, 3: 2.54}.get((numbers(first.get(296, packed(3, 2))) or [2])[0])
@@ -270,6 +280,7 @@ def _describe(first: Table, found: TiffParts) -> None:
     found.xmp = first.get(_XMP, (1, 0, b""))[2]
     found.iptc = first.get(_IPTC, (7, 0, b""))[2]
     found.compression = (numbers(first.get(_COMPRESSION, packed(3, 1))) or [1])[0]
+    found.planar = (numbers(first.get(284, packed(3, 1))) or [1])[0] == 2
     found.photometric = (numbers(first.get(_PHOTOMETRIC, packed(3, 2))) or [2])[0]
     found.colour = _colour(first)
     inner, found.resources = sorted_resources(first.get(_PHOTOSHOP, (1, 0, b""))[2])

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from pellucid.images.mapped import Content
+from pellucid.images.large_file import Content
 
 __all__ = ["INTEGERS", "Structure", "Table", "numbers", "packed", "table_bytes"]
 
@@ -38,13 +38,18 @@ class Structure:
             raise struct.error("not a TIFF structure")
         self.data = data
         self.order, self.big = found
-        self.first: int = struct.unpack_from(self.order + ("Q" if self.big else "L"), data, 8 if self.big else 4)[0]
+        self.first: int = self._numbers("Q" if self.big else "L", 8 if self.big else 4)[0]
+
+    def _numbers(self, letters: str, at: int) -> tuple[int, ...]:
+        """The numbers that lie at a place. Raises struct.error where that reaches outside."""
+        letters = self.order + letters
+        return struct.unpack(letters, self.data[at : at + struct.calcsize(letters)])
 
     def _shape(self, start: int) -> tuple[int, int, int]:
         """How many entries the table at `start` has, where they begin, and their size in bytes."""
         if start > len(self.data):  # offsets of 64 bits may be larger than Python can look for
             raise struct.error("outside")
-        (count,) = struct.unpack_from(self.order + ("Q" if self.big else "H"), self.data, start)
+        (count,) = self._numbers("Q" if self.big else "H", start)
         if count > 65535:
             raise struct.error("no table has so many entries")
         return count, start + (8 if self.big else 2), 20 if self.big else 12
@@ -56,12 +61,12 @@ class Structure:
         """
         count, begin, step = self._shape(start)
         inline = 8 if self.big else 4
-        head, offset = (self.order + "HHQ", self.order + "Q") if self.big else (self.order + "HHL", self.order + "L")
+        head, offset = ("HHQ", "Q") if self.big else ("HHL", "L")
         for at in range(begin, begin + step * count, step):
-            tag, kind, number = struct.unpack_from(head, self.data, at)
+            tag, kind, number = self._numbers(head, at)
             size = _SIZES.get(kind, 1) * number
             inside = at + step - inline
-            where = inside if size <= inline else struct.unpack_from(offset, self.data, inside)[0]
+            where = inside if size <= inline else self._numbers(offset, inside)[0]
             if kind in _SIZES and where + size <= len(self.data):
                 yield tag, kind, number, where
 
@@ -77,7 +82,7 @@ class Structure:
         try:
             while at and at not in found and len(found) < _MOST_TABLES:
                 link = self.next_link(at)
-                (following,) = struct.unpack_from(self.order + ("Q" if self.big else "L"), self.data, link)
+                (following,) = self._numbers("Q" if self.big else "L", link)
                 found.append(at)
                 at = following
         except struct.error:
@@ -87,7 +92,7 @@ class Structure:
     def integers(self, start: int) -> dict[int, int]:
         """The first value of each unsigned entry in the table at `start`."""
         return {
-            tag: struct.unpack_from(self.order + INTEGERS[kind], self.data, where)[0]
+            tag: self._numbers(INTEGERS[kind], where)[0]
             for tag, kind, number, where in self.entries(start)
             if kind in INTEGERS and number
         }

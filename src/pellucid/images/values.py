@@ -123,7 +123,7 @@ def check_samples(planes: Tensor, what: str) -> None:
         part = planes[..., rows, :].numpy()
         if np.isfinite(part).any():
             low, high = min(low, float(np.nanmin(part))), max(high, float(np.nanmax(part)))
-        outside += np.count_nonzero((part < -_FARTHEST) | (part > 1 + _FARTHEST))
+        outside += int(np.count_nonzero((part < -_FARTHEST) | (part > 1 + _FARTHEST)))
     if low > high:
         raise ImageError(f"{what}: holds no finite number")
     if 2 * outside > planes.numel():

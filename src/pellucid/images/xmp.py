@@ -7,6 +7,7 @@ regions: Metadata Working Group, Guidelines 2.0, and Microsoft's People Tagging.
 
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from pellucid.images.turning import turned_point
 
@@ -19,6 +20,7 @@ __all__ = [
     "turned_xmp",
     "with_guid",
     "without_further",
+    "without_regions",
 ]
 
 _TIFF, _EXIF = (b"http://ns.adobe.com/tiff/1.0/", b"tiff"), (b"http://ns.adobe.com/exif/1.0/", b"exif")
@@ -28,6 +30,8 @@ _AREA, _DIMENSIONS = (
     (b"http://ns.adobe.com/xap/1.0/sType/Dimensions#", b"stDim"),
 )
 _PEOPLE = (b"http://ns.microsoft.com/photo/1.2/t/Region#", b"MPReg")
+_EXTENSION = (b"http://iptc.org/std/Iptc4xmpExt/2008-02-29/", b"Iptc4xmpExt")
+_PEOPLE_LIST = (b"http://ns.microsoft.com/photo/1.2/", b"MP")
 _NOTE = (b"http://ns.adobe.com/xmp/note/", b"xmpNote")
 _CAMERA = (b"http://ns.google.com/photos/1.0/camera/", b"GCamera")
 _CONTAINER = (b"http://ns.google.com/photos/1.0/container/", b"Container")
@@ -46,12 +50,19 @@ def turned_xmp(xmp: bytes, orientation: int, width: int, height: int) -> bytes:
     if orientation == 1:
         return xmp
     for name in _prefixes(xmp, _REGIONS):
-        xmp = _structures(xmp, name + b":Area", lambda area: _turned_area(area, orientation, width, height))
+        turn = partial(_turned_area, orientation, width, height, _prefixes(xmp, _AREA))
+        xmp = _structures(xmp, name + b":Area", turn)
         if orientation > 4:
             xmp = _structures(
                 xmp, name + b":AppliedToDimensions", lambda size: _exchanged(size, _DIMENSIONS, b"w", b"h")
             )
     xmp = _changed(xmp, _PEOPLE, b"Rectangle", lambda text: _turned_rectangle(text, orientation))
+    for prefix in _prefixes(xmp, _EXTENSION):
+        space, name = (_EXTENSION[0], prefix), prefix + b":RegionBoundary"
+        xmp = _structures(xmp, name, partial(_turned_boundary, orientation, width, height, space))
+    for prefix in _prefixes(xmp, _EXIF):
+        for name in (b":SubjectArea", b":SubjectLocation"):
+            xmp = _structures(xmp, prefix + name, partial(_turned_subject, orientation, width, height))
     if orientation > 4:
         xmp = _exchanged(xmp, _TIFF, b"ImageWidth", b"ImageLength")
         xmp = _exchanged(xmp, _EXIF, b"PixelXDimension", b"PixelYDimension")
@@ -80,6 +91,15 @@ def without_further(xmp: bytes) -> bytes:
         xmp = _without(xmp, prefix, rb"[\w-]+")
     for prefix in _prefixes(xmp, _CAMERA):
         xmp = _without(xmp, prefix, rb"(?:MicroVideo|MotionPhoto)\w*")
+    return xmp
+
+
+def without_regions(xmp: bytes) -> bytes:
+    """`xmp` without the places of faces and subjects in the picture."""
+    lists = ((_REGIONS, b"Regions"), (_PEOPLE_LIST, b"RegionInfo"), (_EXTENSION, b"ImageRegion"))
+    for space, name in (*lists, (_EXIF, b"SubjectArea"), (_EXIF, b"SubjectLocation")):
+        for prefix in _prefixes(xmp, space):
+            xmp = _structures(xmp, prefix + b":" + name, lambda _: b"")
     return xmp
 
 
@@ -210,16 +230,17 @@ def _without(xmp: bytes, prefix: bytes, name: bytes) -> bytes:
     return re.sub(element, b"", xmp, flags=re.DOTALL)
 
 
-def _turned_area(area: bytes, orientation: int, width: int, height: int) -> bytes:
+def _turned_area(orientation: int, width: int, height: int, prefixes: set[bytes], area: bytes) -> bytes:
     """An area, told by its centre and its sides, in parts of the picture or in pixels."""
+    space = (_AREA[0], next((prefix for prefix in prefixes if prefix + b":x" in area), _AREA[1]))
     try:
-        x, y = (float(next(_values(area, _AREA, name))) for name in (b"x", b"y"))
+        x, y = (float(next(_values(area, space, name))) for name in (b"x", b"y"))
     except (StopIteration, RuntimeError, ValueError):
         return area
-    unit = next(_values(area, _AREA, b"unit"), b"normalized")
+    unit = next(_values(area, space, b"unit"), b"normalized")
     x, y = turned_point(x, y, orientation, *((width, height) if unit == b"pixel" else (1.0, 1.0)))
-    area = _changed(_changed(area, _AREA, b"x", lambda _: _number(x)), _AREA, b"y", lambda _: _number(y))
-    return _exchanged(area, _AREA, b"w", b"h") if orientation > 4 else area
+    area = _changed(_changed(area, space, b"x", lambda _: _number(x)), space, b"y", lambda _: _number(y))
+    return _exchanged(area, space, b"w", b"h") if orientation > 4 else area
 
 
 def _turned_rectangle(text: bytes, orientation: int) -> bytes:
@@ -231,6 +252,46 @@ def _turned_rectangle(text: bytes, orientation: int) -> bytes:
     ends = [turned_point(x, y, orientation) for x, y in ((left, top), (left + across, top + down))]
     (left, right), (top, bottom) = (sorted(side) for side in zip(*ends, strict=True))
     return b", ".join(_number(value) for value in (left, top, right - left, bottom - top))
+
+
+def _turned_boundary(orientation: int, width: int, height: int, space: Name, boundary: bytes) -> bytes:
+    """A boundary of IPTC: the corner and the sides of a rectangle, the centre and the radius of a circle, or points."""
+    unit = next(_values(boundary, space, b"rbUnit"), b"relative")
+    sides = (float(width), float(height)) if unit == b"pixel" else (1.0, 1.0)
+    if b":rbVertices" in boundary:
+        point = rb"<rdf:li\b[^<>]*/>|<rdf:li\b[^<>]*(?<!/)>.*?</rdf:li\s*>"
+        return re.sub(point, lambda at: _turned_corner(at[0], orientation, sides, space), boundary, flags=re.DOTALL)
+    radius = next(_values(boundary, space, b"rbRx"), None)
+    if radius is not None and orientation > 4 and unit != b"pixel":  # in parts of the width, which is another then
+        longer = _number(float(radius) * width / height) if re.fullmatch(rb"[\d.]+", radius) else radius
+        boundary = _changed(boundary, space, b"rbRx", lambda _: longer)
+    return _turned_corner(boundary, orientation, sides, space)
+
+
+def _turned_corner(text: bytes, orientation: int, sides: tuple[float, float], space: Name) -> bytes:
+    """A point, or the corner and the sides of a rectangle, in the names of IPTC."""
+    try:
+        x, y = (float(next(_values(text, space, name))) for name in (b"rbX", b"rbY"))
+        across, down = (float(next(_values(text, space, name), b"0")) for name in (b"rbW", b"rbH"))
+    except (StopIteration, RuntimeError, ValueError):
+        return text
+    ends = [turned_point(*end, orientation, *sides) for end in ((x, y), (x + across, y + down))]
+    left, top = (min(side) for side in zip(*ends, strict=True))
+    text = _changed(text, space, b"rbX", lambda _: _number(left))
+    text = _changed(text, space, b"rbY", lambda _: _number(top))
+    return _exchanged(text, space, b"rbW", b"rbH") if orientation > 4 else text
+
+
+def _turned_subject(orientation: int, width: int, height: int, subject: bytes) -> bytes:
+    """A list of x, y and one or two sides, in pixels."""
+    item = rb"(<rdf:li\b[^<>]*>\s*)(\d+)(\s*</rdf:li\s*>)"
+    numbers = [int(found[2]) for found in re.finditer(item, subject)]
+    if not 2 <= len(numbers) <= 4:
+        return subject
+    x, y, *sizes = numbers
+    x, y = (round(value) for value in turned_point(x, y, orientation, width, height))
+    told = iter((x, y, *(sizes[::-1] if orientation > 4 else sizes)))
+    return re.sub(item, lambda found: b"%s%d%s" % (found[1], max(next(told), 0), found[3]), subject)
 
 
 def _number(value: float) -> bytes:

@@ -5,6 +5,7 @@ from typing import Any
 
 from torch import nn
 
+from pellucid.diffusion.network import Generative
 from pellucid.errors import PellucidError, SettingsError, one_line, unknown_name
 from pellucid.networks import (
     IAT,
@@ -29,6 +30,7 @@ from pellucid.networks import (
     PReNet,
     PromptIR,
     Restormer,
+    Results,
     SFNet,
     SNRAware,
     SwinIR,
@@ -38,7 +40,7 @@ from pellucid.networks import (
     URetinexNet,
     ZeroDCE,
 )
-from pellucid.refinement import PTGRM, FeatureRefinement
+from pellucid.refinement import PTGRM, ColourMatrix, FeatureRefinement
 
 __all__ = ["NETWORKS", "REFINEMENTS", "build_network", "module_within", "network_name"]
 
@@ -86,6 +88,7 @@ NETWORKS: Mapping[str, Callable[..., Network]] = {
     "dncnn": DnCNN,
     "experts": _experts,
     "external": External,
+    "generative": Generative,
     "iat": IAT,
     "identity": Identity,
     "maxim": MAXIM,
@@ -94,6 +97,7 @@ NETWORKS: Mapping[str, Callable[..., Network]] = {
     "prenet": PReNet,
     "promptir": PromptIR,
     "restormer": Restormer,
+    "results": Results,
     "ruas": RUAS,
     "sci": SCI,
     "unet": UNet,
@@ -103,10 +107,11 @@ NETWORKS: Mapping[str, Callable[..., Network]] = {
 """F: what builds each network, given its settings."""
 
 REFINEMENTS: Mapping[str, Callable[..., nn.Module]] = {
+    "colour-matrix": ColourMatrix,
     "ptgrm": PTGRM,
     "ptgrm-features": FeatureRefinement,
 }
-"""R: the refinement of an image, and that of a network's features."""
+"""R: the refinement of an image, the humblest one that it must beat, and that of a network's features."""
 
 
 def build_network(name: str, settings: Mapping[str, Any] | None = None) -> Network:

@@ -24,6 +24,7 @@ from pellucid.networks.pairlie import PairLIE
 from pellucid.networks.prenet import PReNet
 from pellucid.networks.promptir import PromptIR
 from pellucid.networks.restormer import Restormer
+from pellucid.networks.results import Results
 from pellucid.networks.ruas import RUAS
 from pellucid.networks.sci import SCI
 from pellucid.networks.sfnet import SFNet
@@ -59,6 +60,7 @@ __all__ = [
     "PairLIE",
     "PromptIR",
     "Restormer",
+    "Results",
     "SFNet",
     "SNRAware",
     "SamplingNetwork",

@@ -19,7 +19,15 @@ from torch.nn import functional as F
 
 from pellucid.images.padding import pad_before, pad_to, transform_size
 
-__all__ = ["blur_kernels", "busiest_part", "centres", "gradient_spectra", "padded_spectrum", "transfer_functions"]
+__all__ = [
+    "agreement",
+    "blur_kernels",
+    "busiest_part",
+    "centres",
+    "gradient_spectra",
+    "padded_spectrum",
+    "transfer_functions",
+]
 
 ROUNDS = 5
 """Times that image and kernel are found in turn at each scale."""
@@ -38,6 +46,9 @@ SPLITTING = (2.0, 1e3)
 
 FAINT = 0.05
 """Places of a kernel that are fainter than this part of its peak are taken for noise."""
+
+FULL = 0.2
+"""A kernel fills its window where its spread is more than this part of its side; an even one has 0.29."""
 
 SMALLEST = 32
 """An image with a shorter side shows too little of its blur: it counts as sharp."""
@@ -112,6 +123,37 @@ def _divergence(image: Tensor, faintest: float) -> Tensor:
     across.masked_fill_(faint, 0)
     down.masked_fill_(faint, 0)
     return across.roll(1, 2).sub_(across).add_(down.roll(1, 1)).sub_(down)
+
+
+def agreement(luminance: Tensor, size: int) -> float:
+    """How much alike the kernels of both halves of an image are: the peak of their correlation, 0 to 1; 0 where one
+    fills its window, as a smear does that is estimated from a sky.
+
+    Who moved the camera, or missed the focus, blurred all of it alike. What only looks blurred, as soft things do, or
+    what lies behind the focus, shows another kernel in each half: the estimate finds what is not there.
+
+    Args:
+        luminance: (H, W) in [0, 1]; it is halved along its longer side.
+        size: K, the side of the kernels, odd.
+    """
+    height, width = luminance.shape
+    halves = luminance.tensor_split(2, 0 if height > width else 1)
+    one, other = (blur_kernels(half[None], size)[0] for half in halves)
+    if max(_spread(one), _spread(other)) > FULL * size:
+        return 0.0
+    shape = (2 * size, 2 * size)
+    spectrum = torch.fft.rfft2(one, s=shape) * torch.fft.rfft2(other, s=shape).conj()
+    return float(torch.fft.irfft2(spectrum, s=shape).amax() / (one.norm() * other.norm()))
+
+
+def _spread(kernel: Tensor) -> float:
+    """The geometric mean of the standard deviations of a kernel (K, K) along both axes, in pixels."""
+    places = torch.arange(kernel.shape[-1], device=kernel.device) - kernel.shape[-1] // 2
+    variances = []
+    for marginal in (kernel.sum(1), kernel.sum(0)):
+        mean = (marginal * places).sum()
+        variances.append(float((marginal * (places - mean).square()).sum()))
+    return float((variances[0] * variances[1]) ** 0.25)
 
 
 def centres(kernels: Tensor) -> Tensor:

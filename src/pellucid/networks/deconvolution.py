@@ -16,6 +16,7 @@ from pellucid.devices import one_thread
 from pellucid.guidance import NOTHING, Guidance
 from pellucid.images.luma import LUMA
 from pellucid.networks.blur_kernels import (
+    agreement,
     blur_kernels,
     busiest_part,
     gradient_spectra,
@@ -81,6 +82,12 @@ class Deconvolution(Network):
         with torch.autocast(image.device.type, enabled=False), one_thread():
             parts = [busiest_part(one[None], LARGEST).float() for one in image.detach()]
             return torch.cat([blur_kernels((part * weights).sum(1), self.size) for part in parts])
+
+    def certainty(self, image: Tensor) -> float:
+        """How sure it is, 0 to 1, that a whole photograph (1, 3, H, W) is blurred: how well its halves agree on how."""
+        weights = torch.tensor(LUMA, device=image.device)[:, None, None]
+        with torch.autocast(image.device.type, enabled=False), one_thread():
+            return agreement((busiest_part(image.detach(), LARGEST).float() * weights)[0].sum(0), self.size)
 
     def restore(self, tile: Tensor, guidance: Guidance) -> Tensor:
         """Returns the tile + a correction, by the kernels of the whole pictures."""

@@ -1,4 +1,7 @@
-"""Any class on the import path as a network: `package.module:Class` with keyword arguments and a weights file."""
+"""Any class on the import path as a network: `package.module:Class` with keyword arguments and a weights file.
+
+Or a file with a graph of its own (`networks.graphs`).
+"""
 
 import importlib
 import inspect
@@ -11,6 +14,7 @@ from torch import Tensor, nn
 from pellucid.errors import ModelError, PellucidError, SettingsError, one_line, unknown_name
 from pellucid.guidance import NOTHING, Guidance
 from pellucid.networks.contract import Contract, Network, is_more_than_restore, verbs_of
+from pellucid.networks.graphs import is_graph_file, load_graph
 from pellucid.scratch import mapped
 
 __all__ = ["External", "module_of"]
@@ -24,7 +28,8 @@ class External(Network):
     `output=0`.
 
     Args:
-        target: `package.module:Class` (or any callable that returns a module), or a module that is there already.
+        target: `package.module:Class` (or any callable that returns a module); a file of TorchScript, torch.export or
+            ONNX; or a module that is there already. What is named is run.
         arguments: its keyword arguments.
         multiple: sides that it accepts must be divisible by this, in pixels.
         scale: output sides over input sides.
@@ -38,7 +43,8 @@ class External(Network):
     Raises:
         SettingsError: the target does not import, or refuses the arguments; or a setting that there is not, or that
             cannot be.
-        ModelError: the network refines whole pictures or samples: it is not one call for each tile.
+        ModelError: a file cannot be read; or the network refines whole pictures or samples: it is not one call for each
+            tile.
     """
 
     def __init__(
@@ -157,6 +163,10 @@ def _settings() -> list[str]:
 def _construct(target: str, arguments: Mapping[str, Any]) -> nn.Module:
     if not isinstance(target, str):
         raise SettingsError(f"external network: expected package.module:Class, got {target!r}")
+    if is_graph_file(target):
+        if arguments:
+            raise SettingsError(f"external network: {target} is a file with its own graph; it takes no arguments")
+        return load_graph(target)
     module_name, colon, class_name = target.partition(":")
     if not colon or not module_name or not class_name:
         raise SettingsError(f"external network: expected package.module:Class, got {target!r}")

@@ -275,9 +275,9 @@ class MAXIM(Network):
         return restored
 
 
-def _at_scale(moves: nn.ModuleList, features: Sequence[Tensor]) -> list[Tensor]:
+def _at_scale(moves: nn.Module, features: Sequence[Tensor]) -> list[Tensor]:
     """The features of all scales, finest first, at one of them."""
-    return [move(one) for move, one in zip(moves, features, strict=True)]
+    return [move(one) for move, one in zip(moves.children(), features, strict=True)]
 
 
 def _every(image: Tensor, step: int) -> Tensor:

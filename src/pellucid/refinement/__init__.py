@@ -3,6 +3,7 @@ network."""
 
 from pellucid.refinement.ablations import ABLATIONS
 from pellucid.refinement.boosted import Boosted, Refined, network_of
+from pellucid.refinement.colour_matrix import ColourMatrix
 from pellucid.refinement.features import FeatureRefinement
 from pellucid.refinement.ptgrm import PTGRM
 
@@ -10,6 +11,7 @@ __all__ = [
     "ABLATIONS",
     "PTGRM",
     "Boosted",
+    "ColourMatrix",
     "FeatureRefinement",
     "Refined",
     "network_of",

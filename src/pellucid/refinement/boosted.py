@@ -153,7 +153,12 @@ class Boosted(Network):
             ModelError: there are no images, or the network returns anything but an image of the size it was given.
         """
         guidance = self.told(degraded, guidance)
-        restored, refined_trace = self._restored(degraded, guidance, trace=trace)
+        known = guidance.restored
+        if known is not None and self.inside:
+            raise ModelError("R works inside the network, which must run: its results cannot be known before")
+        restored, refined_trace = (
+            self._restored(degraded, guidance, trace=trace) if known is None else (known.to(degraded.dtype), None)
+        )
         refined = self.refine(restored, degraded, guidance)
         if not both and not trace:
             return refined
@@ -195,11 +200,13 @@ class Boosted(Network):
                 )
         else:
             seen = view
+        device = next((value.device for value in self.prior.parameters()), seen.device)
         if self.takes_maps and maps is None:
             # A view is an image of the prior's own size: preparing it once more changes nothing.
-            maps = self.prior.maps(seen)
+            maps = self.prior.maps(seen.to(device))
         if vector is None and (not self.takes_maps or contract_of(self.network).vector is not None):
-            view = self.prior.prepare(seen) if view is None else view
+            # A picture that is too large for the device is not on it; its view is small.
+            view = self.prior.prepare(seen).to(device) if view is None else view
             vector = self.prior.encode(view)
         return known.knowing(vector=vector, maps=maps, view=view)
 

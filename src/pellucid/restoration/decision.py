@@ -9,13 +9,13 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from pellucid.degradations import KINDS
+from pellucid.degradations import KINDS, MEASURED
 from pellucid.diagnosis import grade, name_of
 from pellucid.errors import SettingsError, unknown_name
 from pellucid.models.header import Policy
 from pellucid.networks import Experts
 
-__all__ = ["PERHAPS", "PRESENT", "Action", "Chooser", "Chosen", "Decision", "Found", "Left", "Wish"]
+__all__ = ["PERHAPS", "PRESENT", "Action", "Chooser", "Chosen", "Decision", "Found", "Left", "Wish", "took"]
 
 PRESENT = 0.5
 """A kind that is more probable is found."""
@@ -29,23 +29,27 @@ NEGLIGIBLE = 0.05
 
 @dataclass(frozen=True)
 class Found:
-    """A kind of degradation in a photograph, with its probability, 0 to 1, and its severity, 0 to 100."""
+    """A kind of degradation in a photograph, with its probability, 0 to 1, and its severity, 0 to 100; and what was
+    measured of it in words, where it was."""
 
     kind: str
     probability: float
     severity: float
+    told: str = ""
 
     def words(self) -> str:
         """Such as "strong noise (severity 48, p 0.97)"."""
+        if self.told:
+            return f"{name_of(self.kind)} ({self.told})"
         return f"{grade(self.severity)} {name_of(self.kind)} (severity {self.severity:.0f}, p {self.probability:.2f})"
 
 
 @dataclass(frozen=True)
 class Action:
-    """What one pass did.
+    """What one pass did, or what was repaired before the first.
 
     Attributes:
-        experts: who was asked, by their numbers in the model, most first.
+        experts: who was asked, by their numbers in the model, most first; nobody where no network is needed.
         kinds: for each the kinds of degradations that it is asked for: those it is for and that were found, or else
             all.
         shares: the part of each in the result of the pass, of sum 1.
@@ -92,6 +96,7 @@ class Decision:
         left: what was left alone.
         unchanged: whether the photograph comes back as it is.
         scale: by how much its sides have grown, where that was asked for.
+        sampling: of a model that samples: with what it can be done again (prompt, seed, controls), and what it took.
     """
 
     model: str
@@ -100,6 +105,7 @@ class Decision:
     left: tuple[Left, ...] = ()
     unchanged: bool = False
     scale: float | None = None
+    sampling: Mapping[str, Any] | None = None
 
     def words(self) -> str:
         """One line for people."""
@@ -107,7 +113,7 @@ class Decision:
         done = "; then ".join(one.words() for one in self.done)
         left = "; ".join(one.words() for one in self.left)
         if not self.unchanged and not done:
-            done = f"restored by {self.model}"
+            done = f"restored by {self.model}" + ("" if self.sampling is None else f": {took(self.sampling)}")
         elif done:
             done = f"restored {done}"
         grown = f"enlarged {self.scale:g} times" if self.scale is not None else ""
@@ -116,7 +122,17 @@ class Decision:
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able: the attributes, and `words`."""
-        return {"words": self.words(), **asdict(self)}
+        tree = {"words": self.words(), **asdict(self)}
+        return tree if self.sampling is not None else {key: value for key, value in tree.items() if key != "sampling"}
+
+
+def took(sampling: Mapping[str, Any]) -> str:
+    """Such as "denoise 20; 8 steps over 12 tiles, 96 evaluations, 3.2 s per megapixel, 700 MB at most"."""
+    return (
+        f"{sampling['prompt'] or 'nothing asked for'}; {sampling['steps']} steps over {sampling['tiles']} "
+        f"{'tile' if sampling['tiles'] == 1 else 'tiles'}, {sampling['evaluations']} evaluations, "
+        f"{sampling['seconds_per_megapixel']:.2f} s per megapixel, {sampling['peak_memory_mb']:.0f} MB at most"
+    )
 
 
 @dataclass(frozen=True)
@@ -133,11 +149,16 @@ class Wish:
     def __post_init__(self) -> None:
         for option in ("only", "skip"):
             for kind in getattr(self, option):
-                if kind not in KINDS:
-                    raise SettingsError(f"{option}: {unknown_name('kind', kind, KINDS)}")
+                if kind not in (*KINDS, *MEASURED):
+                    raise SettingsError(f"{option}: {unknown_name('kind', kind, (*KINDS, *MEASURED))}")
 
     def __bool__(self) -> bool:
         return bool(self.only or self.skip)
+
+    def of_networks(self) -> "Wish | None":
+        """The part that networks can grant; None where all that is wanted is what no network is for."""
+        only = tuple(kind for kind in self.only if kind in KINDS)
+        return None if self.only and not only else Wish(only, self.skip)
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,8 @@ CACHED_MAP = 25 << 20
 more in tiles beyond, where a map fills the caches; measured with 32 MiB of L3, in float32 and bfloat16."""
 SMALLEST_CACHED = 384
 """A side that is not made shorter for the caches' sake: the overlap of smaller tiles would cost more."""
+ASSUMED_CHANNELS = 64
+"""Of the largest map, at full size, of a network into which nobody can look."""
 LARGEST_TILE = 4096
 """Pixels of a side."""
 
@@ -69,7 +71,8 @@ def bytes_per_pixel(network: nn.Module, device: torch.device) -> float:
     multiple = contract_of(network).multiple
     side = multiple * max(1, min(16, 128 // multiple))
     largest = 3 * side**2
-    modules = [module for module in network.modules() if not list(module.children())]
+    leaves = (module for module in network.modules() if not list(module.children()))
+    modules = [module for module in leaves if not isinstance(module, torch.jit.ScriptModule)]
     # Hooks do not run in what is compiled.
     eager = torch.compiler.set_stance("force_eager") if is_compiled(network) else nullcontext()
     with eager, in_torch(network), watched({str(number): module for number, module in enumerate(modules)}) as seen:
@@ -78,6 +81,8 @@ def bytes_per_pixel(network: nn.Module, device: torch.device) -> float:
             told = None if own.vector is None else torch.zeros(1, own.vector, device=device)
             image = torch.zeros(1, 6 if own.channels == 6 else 3, side, side, device=device)
             verbs_of(part)(image, Guidance(vector=told, seed=0))
+    if not seen:  # all that it does is one graph, whose maps nobody sees
+        return 4.0 * ASSUMED_CHANNELS
     for _, _, output in seen:
         if isinstance(output, Tensor):
             largest = max(largest, output.numel())

@@ -7,11 +7,11 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, Self, TypeGuard, get_args
 
 from pellucid.errors import SettingsError, unknown_name
 
-__all__ = ["Engine", "Precision", "RestoreOptions", "parse_memory"]
+__all__ = ["Engine", "Precision", "RestoreOptions", "check_part", "is_number", "parse_memory"]
 
 Precision = Literal["auto", "float32", "bfloat16", "int8"]
 Engine = Literal["auto", "torch", "openvino", "onnx"]
@@ -42,6 +42,8 @@ class RestoreOptions:
             else torch.
         scale: by how much the sides grow, above 1 and up to 8; None leaves the size to the model: most keep it. A model
             that keeps the size restores first, and the embedded `upscale` then enlarges.
+        orientations: the mean of what the network makes of all eight orientations of the picture: a little better, and
+            eight times as slow. For models that are one network and look at nothing but the picture.
         passes: how often at most a model of experts restores a picture; None takes what its file says.
         always: restore also those pictures that the model's file says to leave alone.
         only: kinds of degradations, or a text with commas between them: a model of experts restores these alone, and
@@ -49,6 +51,23 @@ class RestoreOptions:
         skip: kinds of degradations that a model of experts leaves alone.
         tell: numbers for networks that can be told them (`Contract.numbers`), by name: `sigma`, how much noise there
             is, on the scale 0..255; `ratio`, by how much light is to grow. Or texts such as "sigma=25".
+        prompt: what a model that samples is asked to do (`diffusion.prompts`), or that and some controls in short
+            (`sr60-up4-cfg11`); None asks for everything.
+        seed: of what a model that samples draws.
+        control: controls of a model that samples, by name (`diffusion.controls.Controls`), or texts such as `steps=20`.
+        region: places that a prompt names: the file of a mask, or left,top,right,bottom in pixels.
+        strength_map: the file of a picture whose brightness says how much of the prompt's amounts is asked for where.
+        detail: how much of the finest band of the degraded picture, its grain, comes back, 0 to 1.
+        luminance: part of the change of luma that is kept, 0 to 1.
+        chroma: part of the change of colours that is kept, 0 to 1.
+        faithful: steps of 255 by which the low frequencies of the result may differ from those of the degraded picture
+            at most; None for any number.
+        mask: a picture of the same size that says where to restore, white is wholly and black is not at all: a path, or
+            a picture of a kind that the restorer takes.
+        feather: pixels over which a mask rises within itself.
+        crop: left, top, width and height in pixels, or a text such as "100,50,640,480", of the part that is given back;
+            it is that part of the whole result.
+        provenance: whether photographs say in their XMP what restored them, and how.
 
     Raises:
         SettingsError: an option that cannot be.
@@ -62,7 +81,10 @@ class RestoreOptions:
     )
     memory: int | None = field(
         default=None,
-        metadata={"help": "For intermediate results, such as 1GB; the default is a quarter of what is free."},
+        metadata={
+            "help": "For a photograph and intermediate results, such as 1GB; a larger one is on the disk meanwhile. "
+            "The default is a quarter of what is free."
+        },
     )
     device: str = field(default="auto", metadata={"help": "auto, cpu, cuda, cuda:1, mps."})
     precision: Precision = field(
@@ -78,6 +100,10 @@ class RestoreOptions:
             "help": "Enlarge the sides by this, above 1 and up to 8, as in 4 or 2.5; the model is then `upscale`, "
             "unless --model says another, which restores before that.",
         },
+    )
+    orientations: bool = field(
+        default=False,
+        metadata={"help": "The mean over all eight orientations: a little better, eight times as slow."},
     )
     passes: int | None = field(
         default=None,
@@ -104,6 +130,33 @@ class RestoreOptions:
         default=(),
         metadata={"help": "Leave these kinds of degradations alone, as in low-light,haze.", "metavar": "KINDS"},
     )
+    prompt: str | None = field(
+        default=None,
+        metadata={
+            "help": 'What a model that samples is to do, as in "denoise 20, deblur 2px @face"; the default asks for '
+            "everything."
+        },
+    )
+    seed: int = field(default=0, metadata={"help": "Of what a model that samples draws.", "min": 0})
+    control: Mapping[str, Any] = field(
+        default_factory=dict,
+        metadata={
+            "help": "How a model that samples does it, as in steps=20; again for more. docs/generate.md says what "
+            "there is.",
+            "metavar": "NAME=VALUE",
+        },
+    )
+    region: Mapping[str, str] = field(
+        default_factory=dict,
+        metadata={
+            "help": "A place that the prompt names, as in face=mask.png or face=10,20,110,140 (left,top,right,bottom).",
+            "metavar": "NAME=PLACE",
+        },
+    )
+    strength_map: str | None = field(
+        default=None,
+        metadata={"help": "A picture, bright where all of the prompt's amounts are asked for.", "metavar": "FILE"},
+    )
 
     tell: Mapping[str, float] = field(
         default_factory=dict,
@@ -113,10 +166,52 @@ class RestoreOptions:
             "metavar": "NAME=NUMBER",
         },
     )
+    detail: float = field(
+        default=0.0,
+        metadata={
+            "help": "How much of the original's finest band, its grain, comes back: 0 nothing, 1 all.",
+            "min": 0,
+            "max": 1,
+        },
+    )
+    luminance: float = field(
+        default=1.0, metadata={"help": "How much of what is done to the brightness is kept.", "min": 0, "max": 1}
+    )
+    chroma: float = field(
+        default=1.0, metadata={"help": "How much of what is done to the colours is kept.", "min": 0, "max": 1}
+    )
+    faithful: float | None = field(
+        default=None,
+        metadata={"help": "Never further from the photograph than so many of 255 in low frequencies.", "metavar": "E"},
+    )
+    mask: Any = field(
+        default=None,
+        metadata={
+            "help": "A picture of the same size: restore where it is white, leave alone, to the bit, where it is "
+            "black.",
+            "metavar": "FILE",
+        },
+    )
+    feather: int = field(
+        default=8, metadata={"help": "Pixels over which the mask rises, within itself; 0 takes it as it is.", "min": 0}
+    )
+    crop: tuple[int, int, int, int] | None = field(
+        default=None,
+        metadata={"help": "Write this part of the result alone, in pixels.", "metavar": "X,Y,W,H"},
+    )
+    provenance: bool = field(
+        default=True, metadata={"help": "Say in the XMP of the outputs which model restored them, and how."}
+    )
 
     def __post_init__(self) -> None:
-        if isinstance(self.strength, bool) or not isinstance(self.strength, int | float) or not 0 <= self.strength <= 1:
-            raise SettingsError(f"strength must be a number in 0..1, got {self.strength!r}")
+        for name in ("strength", "detail", "luminance", "chroma"):
+            check_part(name, getattr(self, name))
+        if self.faithful is not None and (not is_number(self.faithful) or not 0 < self.faithful <= 255):
+            raise SettingsError(f"faithful must be a number of steps of 255, above 0, got {self.faithful!r}")
+        if type(self.feather) is not int or not 0 <= self.feather <= 1000:
+            raise SettingsError(f"feather must be a whole number of pixels, 0 to 1000, got {self.feather!r}")
+        if self.crop is not None:
+            object.__setattr__(self, "crop", _box(self.crop))
         if self.tile is not None and (type(self.tile) is not int or (self.tile != 0 and self.tile < SMALLEST_TILE)):
             raise SettingsError(f"tile must be 0 (never cut) or at least {SMALLEST_TILE} pixels, got {self.tile!r}")
         if self.memory is not None:
@@ -132,6 +227,12 @@ class RestoreOptions:
         for name in ("only", "skip"):
             object.__setattr__(self, name, _kinds(name, getattr(self, name)))
         object.__setattr__(self, "tell", _told(self.tell))
+        for name in ("control", "region"):
+            object.__setattr__(self, name, _assignments(name, getattr(self, name)))
+        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or not 0 <= self.seed < 2**31:
+            raise SettingsError(f"seed must be a whole number in 0..{2**31 - 1}, got {self.seed!r}")
+        if self.strength_map is not None:
+            object.__setattr__(self, "strength_map", str(self.strength_map))
         both = sorted(set(self.only) & set(self.skip))
         if both:
             raise SettingsError(
@@ -166,6 +267,29 @@ def parse_memory(text: str) -> int:
     return _checked(float(match[1]) * UNITS[match[2]])
 
 
+def check_part(name: str, value: object) -> None:
+    """Raises SettingsError where an option is no number from 0 to 1."""
+    if not is_number(value) or not 0 <= value <= 1:
+        raise SettingsError(f"{name} must be a number in 0..1, got {value!r}")
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Whether an option is a number."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _box(given: Any) -> tuple[int, int, int, int]:
+    """Left, top, width and height, from a text with commas or from a sequence."""
+    parts = given.split(",") if isinstance(given, str) else given
+    try:
+        left, top, width, height = (int(part) for part in parts)
+    except (TypeError, ValueError):
+        raise SettingsError(f"crop must be x,y,w,h in pixels, such as 100,50,640,480, got {given!r}") from None
+    if min(left, top) < 0 or min(width, height) < 1:
+        raise SettingsError(f"crop must begin at 0 or more and have a width and a height of 1 or more, got {given!r}")
+    return left, top, width, height
+
+
 def _kinds(option: str, given: Any) -> tuple[str, ...]:
     """Kinds of degradations from a text with commas or from a sequence; whether there are such kinds, others check."""
     if given is None:
@@ -178,15 +302,8 @@ def _kinds(option: str, given: Any) -> tuple[str, ...]:
 
 def _told(given: Any) -> dict[str, float]:
     """Numbers by their names, from such a mapping or from texts; whether the network takes them, others check."""
-    if not isinstance(given, Mapping):
-        texts = [] if given is None else [given] if isinstance(given, str) else list(given)
-        split = [text.split("=") if isinstance(text, str) else [text] for text in texts]
-        wrong = next((text for text, parts in zip(texts, split, strict=True) if len(parts) != 2), None)
-        if wrong is not None:
-            raise SettingsError(f"tell {wrong!r}: expected a name and a number, such as sigma=25")
-        given = dict(split)
     told = {}
-    for name, value in given.items():
+    for name, value in _assignments("tell", given).items():
         try:
             number = math.nan if isinstance(value, bool) else float(value)
         except (TypeError, ValueError):
@@ -195,6 +312,23 @@ def _told(given: Any) -> dict[str, float]:
             raise SettingsError(f"tell {name}={value}: expected a number that is not negative, such as sigma=25")
         told[str(name).strip()] = number
     return told
+
+
+def _assignments(option: str, given: Any) -> dict[str, Any]:
+    """Values by names, from a mapping or from texts such as `steps=20`."""
+    if isinstance(given, Mapping):
+        return dict(given)
+    if isinstance(given, str):
+        given = [given]
+    found: dict[str, Any] = {}
+    for text in given or ():
+        name, equals, value = str(text).partition("=")
+        if not equals or not name.strip() or not value.strip():
+            raise SettingsError(f"{option}: expected NAME=VALUE, got {text!r}")
+        if name.strip() in found:
+            raise SettingsError(f"{option}: {name.strip()} is given twice")
+        found[name.strip()] = value.strip()
+    return found
 
 
 def _checked(size: float) -> int:

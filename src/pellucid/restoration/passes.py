@@ -5,7 +5,7 @@ not found in the picture as it came: a restored one may look blurred or hazy to 
 each makes of the tones is checked before it counts.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -33,6 +33,15 @@ class Diagnosing(Protocol):
 
     def conclusions(self, view: Tensor) -> Mapping[str, tuple[float, float]]:
         """Of every kind the probability that a photograph has it, 0 to 1, and its severity, 0 to 100, by its view."""
+        ...
+
+
+@runtime_checkable
+class Certain(Protocol):
+    """An expert that can say of a whole picture how sure it is to be the right one."""
+
+    def certainty(self, image: Tensor) -> float:
+        """0 to 1, for (1, 3, H, W) in [0, 1]."""
         ...
 
 
@@ -83,6 +92,7 @@ class Passes:
         self._done: list[Action] = []
         self._left: tuple[Left, ...] = ()
         self._luminance = 0.0
+        self._certainties: dict[int, float] = {}
 
     @property
     def choosing(self) -> bool:
@@ -116,7 +126,10 @@ class Passes:
                 return None
             self._chosen = self._chooser.first(trust)
         else:
-            self._chosen = self._chooser.next(trust, self._asked, probabilities)
+            doubtful = [number for number in self._certainties if self._doubts(number)]
+            self._chosen = self._chooser.next(trust, [*self._asked, *doubtful], probabilities)
+        if not self._wish.only and self._least:
+            self._chosen = self._convinced(self._chosen, shown) or self._without_doubtful(self._chosen, trust, shown)
         weights = self._chosen.weights
         if weights is None:
             return None
@@ -159,7 +172,9 @@ class Passes:
         if self._experts is None or self._count == self._most:
             return True
         kinds = self._wish.only or tuple(found.kind for found in self._found)
-        others = (other for other in range(len(self._experts.kinds)) if other not in self._asked)
+        others = (
+            other for other in range(len(self._experts.kinds)) if other not in self._asked and not self._doubts(other)
+        )
         return not any(self._experts.is_for(other, kinds) for other in others)
 
     def note_plan(self) -> None:
@@ -184,7 +199,7 @@ class Passes:
             left = tuple(
                 Left(found.kind, self._reason(found.kind)) for found in self._found if found.kind not in covered
             )
-        if not left and not self._done:
+        if not left and not self._done and self._chooser is not None:
             left = (Left("", "nothing is found that would be worth it"),)
         return Decision(self._name, self._found, tuple(self._done), left, unchanged=not self._done)
 
@@ -194,7 +209,67 @@ class Passes:
         if self._wish.only:
             return f"only {', '.join(self._wish.only)} is to be restored"
         reason = self._chosen.left.get(kind, "the gate asks for nothing that is for it")
+        if self._experts is not None and any(
+            self._doubts(expert) and self._experts.is_for(expert, (kind,)) for expert in self._certainties
+        ):
+            reason = "its parts do not agree on it, as where a scene is soft by itself"
         return f"{reason}; --only {kind} restores it"
+
+    def _convinced(self, chosen: Chosen, shown: Tensor) -> Chosen | None:
+        """The expert that is sure of itself although another would be asked, which is for what hides it; if any."""
+        if chosen.weights is None:
+            return None
+        assert self._experts is not None
+        assert self._chooser is not None
+        top = max(range(len(chosen.weights)), key=chosen.weights.__getitem__)
+        probabilities = self._chooser.probabilities
+        if not self._experts.is_for(top, self._policy.hiding) or top in self._asked:
+            return None
+        for number in range(len(chosen.weights)):
+            found = any(
+                probabilities[kind] > PRESENT and kind not in self._wish.skip and self._experts.is_for(number, (kind,))
+                for kind in probabilities
+            )
+            if number in (top, *self._asked) or not found or not isinstance(self._experts.experts[number], Certain):
+                continue
+            if self._certainty(number, shown) >= self._policy.convinced:
+                return Chosen(tuple(float(other == number) for other in range(len(chosen.weights))))
+        return None
+
+    def _without_doubtful(self, chosen: Chosen, trust: Sequence[float], shown: Tensor) -> Chosen:
+        """Who is asked, without experts that are not sure themselves that the picture has what they are for."""
+        if chosen.weights is None:
+            return chosen
+        assert self._experts is not None
+        assert self._chooser is not None
+        weights = list(chosen.weights)
+        for number, share in enumerate(weights):
+            if not share or not isinstance(self._experts.experts[number], Certain):
+                continue
+            kinds = (kind for kind in self._chooser.probabilities if self._experts.is_for(number, (kind,)))
+            probability = max((self._chooser.probabilities[kind] for kind in kinds), default=0.0)
+            if probability >= self._policy.unasked[0] and trust[number] >= self._policy.unasked[1]:
+                continue
+            self._certainty(number, shown)
+            if self._doubts(number):
+                weights[number] = 0.0
+        if weights == list(chosen.weights):
+            return chosen
+        kept = sum(weights)
+        if not any(share and self._experts.is_for(number, KINDS) for number, share in enumerate(weights)):
+            return Chosen(None, 0.0, chosen.left)
+        return Chosen(tuple(share / kept for share in weights), chosen.strength * kept, chosen.left)
+
+    def _certainty(self, expert: int, shown: Tensor) -> float:
+        """How sure an expert is that a picture has what it is for; it is asked once, of the picture as it came."""
+        assert self._experts is not None
+        network = self._experts.experts[expert]
+        if expert not in self._certainties:
+            self._certainties[expert] = network.certainty(shown) if isinstance(network, Certain) else 1.0
+        return self._certainties[expert]
+
+    def _doubts(self, expert: int) -> bool:
+        return self._certainties.get(expert, 1.0) < self._policy.certainty
 
     def _acts_for(self, kinds: Collection[str]) -> bool:
         """Whether the first expert of the pass is for any of these kinds that is sure to be there, or is wanted."""

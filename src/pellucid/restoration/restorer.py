@@ -23,14 +23,26 @@ from pellucid.images.resizing import bicubic
 from pellucid.models.header import ONE_PASS, Policy
 from pellucid.models.hub import find_model
 from pellucid.models.load import load_model
-from pellucid.networks import Network, SamplingNetwork, contract_of, verbs_of
+from pellucid.networks import Experts, Network, SamplingNetwork, contract_of, verbs_of
 from pellucid.networks.contract import Plain
+from pellucid.networks.orientations import Orientations
 from pellucid.refinement import Boosted
+from pellucid.restoration.asking import Sampled, asked_of, with_asked
 from pellucid.restoration.decision import Decision
 from pellucid.restoration.enlarging import sides_of, steps_to
 from pellucid.restoration.memory import available_memory, bytes_per_pixel, tiles_within
+from pellucid.restoration.once import (
+    Restoration,
+    check_controls,
+    mixed_picture,
+    mixed_pixels,
+    needed_place,
+    over_pages,
+    require_fit,
+)
 from pellucid.restoration.options import SMALLEST_MEMORY, RestoreOptions
 from pellucid.restoration.passes import NOTHING_WRONG, Passes, is_diagnosing, left_alone, wish_of
+from pellucid.restoration.repairs import Repairs, repaired
 from pellucid.restoration.sampling import sample_in_tiles
 from pellucid.restoration.shortage import Working, attempted
 from pellucid.restoration.tiles import Tiles, over_tiles
@@ -67,8 +79,8 @@ class Restorer:
         policy: what the model's file says of how it restores.
         diagnoser: asked first what is wrong with a picture, where the policy says to leave some alone; None takes the
             embedded one, for a model that does not diagnose by itself.
-        options: of `RestoreOptions`, by name: strength, tile, memory, device, precision, engine, scale, passes, always,
-            only, skip, tell.
+        options: of `RestoreOptions`, by name; prompt, seed, control, region and strength_map are for models that
+            sample.
 
     Raises:
         SettingsError: an option that cannot be, or that the model cannot follow.
@@ -86,6 +98,8 @@ class Restorer:
         self.options = RestoreOptions.of(**options)
         self.device = find_device(self.options.device)
         model = channels_last(model.eval().to(self.device))
+        if self.options.orientations:
+            model = _in_orientations(model)
         self.engine = chosen_engine(self.options.engine, model, self.device)
         int8 = eight_bits(self.engine, self.options.precision)
         if self.engine != "torch":
@@ -108,7 +122,7 @@ class Restorer:
         _warn_of_looking_parts(self.network, self.options.tile)
         self.policy = policy
         self.passes = self.options.passes or self.policy.passes
-        self.strength = self._checked(self.options.strength)
+        check_controls(self.options, self.scale)
         self.diagnoser = diagnoser
         self.wish = wish_of(self.options.only, self.options.skip, model)
         if self.diagnoser is None and self.policy.leave_alone and not self.options.always and not is_diagnosing(model):
@@ -117,6 +131,7 @@ class Restorer:
             raise SettingsError(
                 f"a network that enlarges, here by {self.scale}, leaves no picture as it is: no diagnoser"
             )
+        self.asked = asked_of(self.options, self.network)
         wanted = self.options.precision
         lower = wanted in ("auto", "int8") and self.engine != "onnx"
         self.bfloat16 = wanted == "bfloat16" or (lower and fast_bfloat16(self.device))
@@ -139,16 +154,45 @@ class Restorer:
         """
         if isinstance(picture, str | Path):
             return cast(Picture, type(picture)(self._restored_file(Path(picture), strength, known)))
-        strength = self.strength if strength is None else self._checked(strength)
+        options = self.options if strength is None else replace(self.options, strength=strength)
+        check_controls(options, self.scale)
+        if isinstance(picture, images.Photograph) and picture.others:
+            return cast(Picture, self._every_page(picture, strength, known))
         pixels, alpha = images.to_tensor(picture), images.alpha_of(picture)
         results = [
-            self._make(image[None].float(), strength, known.of(torch.tensor([number])), alpha, may_leave=True)
+            self._make(image[None].float(), options, known.of(torch.tensor([number])), alpha, may_leave=True)
             for number, image in enumerate(pixels)
         ]
-        if all(decision.unchanged for _, decision in results):
-            return picture
+        decision = next((decision for _, decision in results if not decision.unchanged), results[0][1])
         restored = [result for result, _ in results]
-        return images.like(restored[0] if len(restored) == 1 else torch.cat(restored), picture)
+        whole = restored[0] if len(restored) == 1 else torch.cat(restored)
+        return mixed_picture(picture, whole, decision, options, self.name)
+
+    def _every_page(self, photograph: images.Photograph, strength: float | None, known: Guidance) -> images.Photograph:
+        pages = replace(photograph, others=(), motion=None), *photograph.others
+        first, *others = (self(page, strength=strength, known=known) for page in pages)
+        return replace(first, others=tuple(others), motion=photograph.motion)
+
+    def once(self, picture: Picture, *, known: Guidance = NOTHING) -> Restoration[Picture]:
+        """Restores one picture at full strength, to be mixed with what it was in any number of ways.
+
+            once = restorer.once(photograph)
+            mild, strong = once.mixed(strength=0.4, detail=0.2), once.mixed()
+
+        Args:
+            picture: of a kind that `__call__` takes, but no path.
+            known: what the model is told of the picture beside what it sees.
+
+        Raises:
+            ImageError: the picture cannot be understood, or there are several in a batch.
+            SettingsError: the picture is to be enlarged: then it is another one for each strength.
+        """
+        if self.options.scale is not None:
+            raise SettingsError("a picture that is enlarged by scale= is mixed before that: restore it once for each")
+        pixels = _single(images.to_tensor(picture))
+        options = replace(self.options, strength=1.0, crop=None)
+        restored, decision = self._restored(pixels.float(), options, known, images.alpha_of(picture), may_leave=True)
+        return Restoration(picture, restored, decision, self.options, self.name)
 
     def restore_and_explain(self, picture: Picture) -> tuple[Picture, Decision]:
         """Restores one picture, and says what was found in it, what was done, and what was left alone and why.
@@ -162,10 +206,11 @@ class Restorer:
         Raises:
             ImageError: the picture cannot be understood, or there are several in a batch.
         """
-        pixels = _single(images.to_tensor(picture))
-        alpha = images.alpha_of(picture)
-        restored, decision = self._make(pixels.float(), self.strength, NOTHING, alpha, may_leave=True)
-        return picture if decision.unchanged else images.like(restored, picture), decision
+        if isinstance(picture, images.Photograph) and picture.others:
+            return cast(tuple[Picture, Decision], over_pages(self.restore_and_explain, picture))
+        pixels, alpha = _single(images.to_tensor(picture)), images.alpha_of(picture)
+        restored, decision = self._make(pixels.float(), self.options, NOTHING, alpha, may_leave=True)
+        return mixed_picture(picture, restored, decision, self.options, self.name), decision
 
     def explain(self, picture: object) -> Decision:
         """What is found in a picture, what would be done first, and what would be left alone and why; nothing is
@@ -182,7 +227,7 @@ class Restorer:
         if isinstance(picture, str | Path):
             picture = images.read(Path(picture), memory=self.memory_for_pictures)
         pixels = _single(images.to_tensor(picture)).float()
-        return self._make(pixels, self.strength, NOTHING, images.alpha_of(picture), may_leave=True, plan=True)[1]
+        return self._make(pixels, self.options, NOTHING, images.alpha_of(picture), may_leave=True, plan=True)[1]
 
     @staticmethod
     def diagnose(picture: object) -> Diagnosis:
@@ -214,11 +259,12 @@ class Restorer:
             SettingsError: a strength outside 0..1.
             ModelError: the network gives values that are not finite even in float32, or another size.
         """
-        strength = self.strength if strength is None else self._checked(strength)
-        results = [
-            self._make(image[None], strength, known.of(torch.tensor([number])))[0]
-            for number, image in enumerate(degraded.float())
-        ]
+        options = self.options if strength is None else replace(self.options, strength=strength)
+        check_controls(options, self.scale)
+        results = []
+        for number, image in enumerate(degraded.float()):
+            restored, _ = self._make(image[None], options, known.of(torch.tensor([number])))
+            results.append(mixed_pixels(image[None], restored, options))
         return results[0] if len(results) == 1 else torch.cat(results)
 
     @torch.no_grad()
@@ -249,61 +295,103 @@ class Restorer:
         return self._restored if self.options.scale is None else self._enlarged
 
     def _enlarged(
-        self, degraded: Tensor, strength: float, known: Guidance, alpha: Tensor | None = None, **how: bool
+        self, degraded: Tensor, options: RestoreOptions, known: Guidance, alpha: Tensor | None = None, **how: bool
     ) -> tuple[Tensor, Decision]:
-        """As `_restored`, and then as large as the options ask."""
+        """As `_restored`, mixed as the options ask, and then as large."""
         scale = self.options.scale
         assert scale is not None
         height, width = sides_of(degraded.shape[2], degraded.shape[3], scale)
         _require_memory(height, width)
         if self._scales:
             known = known.knowing(scale=self._scales[0])
-        restored, decision = self._restored(degraded, strength, known, alpha, **how)
+        restored, decision = self._restored(degraded, options, known, alpha, **how)
         decision = replace(decision, scale=scale, unchanged=False)
         if how.get("plan"):
             return restored, decision
         if self._enlarger is not None:
-            return self._enlarger.restore_image(restored), decision
+            mixed = mixed_pixels(degraded, restored, replace(options, crop=None, scale=None))
+            return self._enlarger.restore_image(mixed), decision
         for further in self._scales[1:]:
-            restored, _ = self._restored(restored, 1.0, known.knowing(scale=further))
+            restored, _ = self._restored(restored, replace(options, crop=None), known.knowing(scale=further))
         return bicubic(restored, height, width).clamp_(0, 1), decision
+
+    @torch.no_grad()
+    def unrefined(self, degraded: Tensor) -> Tensor:
+        """What the network alone makes of a picture (1, 3, H, W) in [0, 1], any size: float32, CPU, not clamped."""
+        image = degraded.float().to(self.device, memory_format=torch.channels_last)
+        joined = over_tiles(self._restore, image, self.look(image), self.tiles(image), scale=self.scale)
+        return joined.contiguous().cpu()
+
+    @torch.no_grad()
+    def refined(self, restored: Tensor, degraded: Tensor) -> Tensor:
+        """What R alone makes of a result that is there already, such as another program's.
+
+        Args:
+            restored: (1, 3, H, W) in [0, 1].
+            degraded: what it was restored from, the same shape.
+
+        Returns:
+            The same shape, in [0, 1], float32, CPU.
+
+        Raises:
+            ModelError: the values are not finite.
+        """
+        one, other = (
+            image.float().to(self.device, memory_format=torch.channels_last) for image in (restored, degraded)
+        )
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
+            result = verbs_of(self.model).refine(one, other, self.look(other, cut=False), memory=self.memory)
+        return self._finished(result.float(), other).contiguous().cpu()
 
     @torch.no_grad()
     def _restored(
         self,
         degraded: Tensor,
-        strength: float,
+        options: RestoreOptions,
         known: Guidance,
         alpha: Tensor | None = None,
         *,
         may_leave: bool = False,
         plan: bool = False,
     ) -> tuple[Tensor, Decision]:
-        """(1, 3, H, W) float32 to the restored picture, in as many passes as the policy asks for, and to the record.
+        """(1, 3, H, W) float32 to the restored picture, at full strength, in as many passes as the policy asks for, and
+        to the record.
 
         Args:
             degraded: the picture.
-            strength: 0 gives it back.
+            options: of what is made of the result; at strength 0 nothing is done, and beyond the part that is wanted
+                nothing need be right.
             known: what is known of it already.
             alpha: (1, 1, H, W); where it is 0 a pixel has no say in what is decided.
             may_leave: whether the picture may be left alone as a whole.
             plan: stop before the first pass; the record then says what that would do.
         """
-        if strength == 0:
+        if options.strength == 0:
             return _clamped(degraded), left_alone(self.name, "the strength is 0")
         if self.options.tell:
             known = known.knowing(told={**self.options.tell, **known.told})
+        require_fit(options, degraded)
         why = self._reason_to_leave(degraded, alpha) if may_leave else ""
         if why:
             return _clamped(degraded), left_alone(self.name, why)
         scale = known.scale or self.scale
-        image, top, left = self._placed(degraded)
+        whole, repairs = degraded, Repairs()
+        if is_diagnosing(self.model) and on_disk(degraded):  # what is measured there sees all pixels at once
+            repairs.refuse(self.wish, "the picture is larger than the memory; a larger --memory would hold it")
+        elif is_diagnosing(self.model):
+            whole, repairs = repaired(degraded, self.wish, self._visible(degraded, alpha)[0])
+        image, top, left = self._placed(whole)
+        known, sampled = with_asked(known, self.asked), Sampled(image)
         visible, partly = self._visible(image, None if alpha is None else pad_before(alpha, top, left))
+        wish = self.wish.of_networks()
         passes = Passes(
-            self.model, name=self.name, policy=self.policy, most=self.passes, wish=self.wish,
-            always=self.options.always, strength=strength, may_leave=may_leave,
+            self.model, name=self.name, policy=self.policy, most=self.passes, wish=wish or self.wish,
+            always=self.options.always, strength=options.strength, may_leave=may_leave,
         )  # fmt: skip
-        while True:
+        # Where nothing is judged by the whole result, only what is wanted of it is made.
+        judged = passes.choosing or (isinstance(self.model, Boosted) and self.model.refinement is not None)
+        wanted = None if judged or options.scale else needed_place(options, degraded, top, left)
+        while wish is not None:
             shown = image[..., *visible]
             told = passes.begins(shown, self._told(shown, known) if passes.choosing else known)
             if told is None:
@@ -320,11 +408,13 @@ class Restorer:
                         guidance = self.look(shown, known.knowing(own=told.own), cut=partly or self._is_cut(image))
                     if self._sampling is not None:
                         joined = sample_in_tiles(self._sampling, image, guidance, self.tiles(image))
+                        sampled.note(self._sampling, guidance)
                     else:
                         working = Working(self.device, contract_of(self.network).multiple, self._left_for_cpu)
                         joined = over_tiles(
-                            self._restore, image, guidance, self.tiles(image), scale=scale, working=working
-                        )
+                            self._restore, image, guidance, self.tiles(image),
+                            scale=scale, working=working, wanted=wanted,
+                        )  # fmt: skip
                     restored = self._refined(joined, image, guidance)
                     del joined
                 if not half or not _is_broken(restored, image):
@@ -333,12 +423,10 @@ class Restorer:
             image = passes.accepted(image, self._finished(restored, image), visible)
             if passes.ended():
                 break
-        decision = passes.decision
+        decision = replace(repairs.added_to(passes.decision, options.strength), sampling=sampled.record)
         if plan or decision.unchanged:
             return _clamped(degraded), decision
         restored = image[..., top * scale :, left * scale :].cpu()
-        if strength < 1:
-            restored = mapped(lambda before, after: torch.lerp(before, after, strength), degraded.cpu(), restored)
         return restored if on_disk(restored) else restored.contiguous(), decision
 
     def _told(self, shown: Tensor, known: Guidance) -> Guidance:
@@ -391,13 +479,6 @@ class Restorer:
                 can = f"can be told {' and '.join(numbers)}" if numbers else "can be told no numbers"
                 raise SettingsError(f"tell {name}={self.options.tell[name]:g}: {self.name} {can}")
 
-    def _checked(self, strength: float) -> float:
-        if isinstance(strength, bool) or not isinstance(strength, int | float) or not 0 <= strength <= 1:
-            raise SettingsError(f"strength must be a number in 0..1, got {strength!r}")
-        if strength < 1 and self.scale != 1:
-            raise SettingsError(f"strength mixes images of one size; this network enlarges by {self.scale}")
-        return strength
-
     def _placed(self, degraded: Tensor) -> tuple[Tensor, int, int]:
         """On the device, with so many rows and columns mirrored before it that the blocks of a JPEG begin in the
         corner.
@@ -407,7 +488,11 @@ class Restorer:
         offset = block_offset(degraded) if self.policy.align_blocks else (0, 0)
         top, left = (-length % JPEG_BLOCK for length in offset)
         image = pad_before(degraded, top, left)
-        if not on_disk(image) and not belongs_on_disk(*image.shape[2:], self.memory):
+        if self._sampling is not None:  # its state is a whole as well
+            image = image.to(self.device)
+        elif not on_disk(image) and (
+            self.device.type == "cpu" or not belongs_on_disk(image.shape[2], image.shape[3], self.memory)
+        ):
             image = image.to(self.device, memory_format=torch.channels_last)
         return image, top, left
 
@@ -524,9 +609,20 @@ def _warn_of_looking_parts(network: nn.Module, tile: int | None) -> None:
             return
 
 
+def _in_orientations(model: nn.Module) -> Orientations:
+    """The model, asked about all orientations of each tile."""
+    if not isinstance(model, Network) or isinstance(model, Boosted | Experts | SamplingNetwork) or model.contract.looks:
+        raise SettingsError(
+            f"orientations are for models that are one network of pellucid's, which looks at nothing but the picture; "
+            f"{type(model).__name__} is not"
+        )
+    return Orientations(model).eval()
+
+
 def _embedded_enlarger(options: RestoreOptions) -> Restorer:
     """What enlarges the results of a model that keeps the size."""
-    like = {name: getattr(options, name) for name in ("scale", "tile", "memory", "device", "precision")}
+    like = {name: getattr(options, name) for name in ("scale", "tile", "memory", "device")}
+    like["precision"] = "auto" if options.precision == "int8" else options.precision
     return Restorer(load_model(find_model(ENLARGER)).module, name=ENLARGER, **like)
 
 

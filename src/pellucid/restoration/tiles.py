@@ -55,6 +55,11 @@ class Place:
         rows = slice(self.top * factor, self.bottom * factor)
         return image[:, :, rows, self.left * factor : self.right * factor]
 
+    def meets(self, rows: slice, columns: slice) -> bool:
+        """Whether any of these rows and columns are in the tile."""
+        above, left = self.top < rows.stop, self.left < columns.stop
+        return bool(above and left and rows.start < self.bottom and columns.start < self.right)
+
     def grid(self, height: int, width: int, within: Tensor | None = None) -> Tensor:
         """Top, left, bottom and right as fractions of the whole image's sides, (1, 4).
 
@@ -88,9 +93,20 @@ class Layout:
         self._rows, self._columns = _spans(height, tiles), _spans(width, tiles)
         self.places = [Place(top, left, bottom, right) for top, bottom in self._rows for left, right in self._columns]
 
-    def weights(self, scale: int, device: torch.device) -> dict[Place, tuple[Tensor, Tensor]]:
-        """How much each row (h, 1) and each column (w,) of a tile counts, `scale` pixels for one of the image."""
-        rows, columns = (_weights(spans, scale, device) for spans in (self._rows, self._columns))
+    def weights(
+        self, scale: int, device: torch.device, shape: Callable[[int], Tensor] | None = None
+    ) -> dict[Place, tuple[Tensor, Tensor]]:
+        """How much each row (h, 1) and each column (w,) of a tile counts, `scale` pixels for one of the image.
+
+        At every place the weights of all tiles sum to one, in float32: those of a Gaussian's corners are too small for
+        half precision.
+
+        Args:
+            scale: pixels for one of the image.
+            device: of the weights.
+            shape: of a tile's weights along a side of so many pixels, in proportion; None for the half cosine.
+        """
+        rows, columns = (_weights(spans, scale, device, shape) for spans in (self._rows, self._columns))
         every = ((row[:, None], column) for row in rows for column in columns)
         return dict(zip(self.places, every, strict=True))
 
@@ -103,17 +119,19 @@ def over_tiles(
     *,
     scale: int = 1,
     working: Working | None = None,
+    wanted: tuple[slice, slice] | None = None,
 ) -> Tensor:
     """Runs a network over tiles and blends the seams (`Layout`).
 
     Args:
-        restore: images (B, 3, h, w), any h and w, to (B, 3, h * scale, w * scale); its guidance says where the tile
+        restore: images (B, C, h, w), any h and w, to (B, 3, h * scale, w * scale); its guidance says where the tile
             lies, unless it is all of the image.
-        image: (B, 3, H, W).
+        image: (B, C, H, W); C is 3, but for the state of a network that samples.
         guidance: what is known of the whole image.
         tiles: how to cut it.
         scale: of the network.
         working: where tiles are restored, and what to do where memory runs out; None: where the image lies.
+        wanted: rows and columns of the image; tiles beside them are left out, and stay black. None for all.
 
     Returns:
         (B, 3, H * scale, W * scale), float32, where the image lies.
@@ -125,10 +143,12 @@ def over_tiles(
     result = (
         torch.empty(0)
         if single
-        else zeros_beside(image, *image.shape[:2], height * scale, width * scale, dtype=torch.float32)
+        else zeros_beside(image, len(image), 3, height * scale, width * scale, dtype=torch.float32)
     )
     weights = layout.weights(scale, image.device)
     for place in layout.places:
+        if wanted is not None and not single and not place.meets(*wanted):
+            continue
         told = guidance if single else guidance.knowing(grid=place.grid(height, width, guidance.grid))
         tile, part = place.of(image), None
         if working.may_take(*tile.shape[2:]):
@@ -176,10 +196,15 @@ def _spans(length: int, tiles: Tiles) -> list[tuple[int, int]]:
     return [(start, min(length, start + side)) for start in range(0, count * step, step)]
 
 
-def _weights(spans: list[tuple[int, int]], scale: int, device: torch.device) -> list[Tensor]:
+def _weights(
+    spans: list[tuple[int, int]], scale: int, device: torch.device, shape: Callable[[int], Tensor] | None
+) -> list[Tensor]:
     """One weight for each pixel of each span, output pixels; at every place they sum to one."""
     weights = []
     for index, (start, end) in enumerate(spans):
+        if shape is not None:
+            weights.append(shape((end - start) * scale).to(device))
+            continue
         weight = torch.ones((end - start) * scale, device=device)
         if index:
             weight[: (spans[index - 1][1] - start) * scale] *= _ramp((spans[index - 1][1] - start) * scale, device)

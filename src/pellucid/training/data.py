@@ -7,6 +7,7 @@ from typing import Annotated, Self
 from pydantic import Field, field_validator, model_validator
 
 from pellucid.data.benchmarks.layouts import natural
+from pellucid.data.checked import check_photographs
 from pellucid.data.folders import Photographs, by_name, list_pairs, list_photographs, partner_name
 from pellucid.data.reduced import Reduced, Turns
 from pellucid.data.sources import Mixture, Pairs, PriorInput, Source, Synthetic
@@ -15,7 +16,16 @@ from pellucid.errors import DataError, unknown_name
 from pellucid.training.places import Place, check_places
 from pellucid.training.section import Section, Weight
 
-__all__ = ["DataSettings", "PairSettings", "SourceSettings", "WeightedSource", "describe_data", "split_sources"]
+__all__ = [
+    "DataSettings",
+    "PairSettings",
+    "SourceSettings",
+    "WeightedSource",
+    "describe_data",
+    "restored_files",
+    "split_sources",
+    "with_results",
+]
 
 
 class PairSettings(Section):
@@ -24,6 +34,9 @@ class PairSettings(Section):
     degraded: Place
     clean: Place | None = None
     """May be left out where the loss needs no clean photographs."""
+    restored: Place | None = None
+    """What another program, or a network that is not at hand, made of the degraded ones, by the same names and of the
+    same sizes: R is trained on it, and F is not run."""
 
 
 class SourceSettings(Section):
@@ -76,6 +89,9 @@ class SourceSettings(Section):
             raise ValueError("whole: degradations are done to crops, not to the photographs that they are from")
         if self.match_exposure and (self.whole is not None or (self.pairs is not None and self.pairs.clean is None)):
             raise ValueError("match_exposure: needs clean partners, and photographs that are whole themselves")
+        fixed = self.degradations is None and not self.match_exposure
+        if self.pairs is not None and self.pairs.restored is not None and not fixed:
+            raise ValueError("pairs.restored: what was restored of photographs is not known of what is made of them")
         if self.kind is not None and self.kind not in KINDS:
             raise ValueError(unknown_name("kind of degradation", self.kind, KINDS))
         return self
@@ -161,7 +177,8 @@ def split_sources(data: DataSettings) -> tuple[Source, Source]:
     that share a clean photograph are never parted. No source trains on a file that any holds out, nor on a part of one.
 
     Raises:
-        DataError: a folder is missing or empty, files lack partners, or nothing would be left to train on.
+        DataError: a folder is missing or empty, files lack partners or cannot be read, all of which are named, or
+            nothing would be left to train on.
         SettingsError: a degradation does not parse.
     """
     check_places(data)
@@ -169,6 +186,7 @@ def split_sources(data: DataSettings) -> tuple[Source, Source]:
     if data.scales:
         return _of_all_scales(sources, data.scales)
     halves = [_split(source) for source in sources]
+    check_photographs(path for half in halves for source in half for path in source.files())
     kept_out = {path.resolve() for _, held_out in halves for path in held_out.files()}
     training = [_without(kept_out, half[0], source) for half, source in zip(halves, sources, strict=True)]
     if data.sources is None:
@@ -268,6 +286,9 @@ def _split_pairs(pairs: PairSettings, source: SourceSettings) -> tuple[Pairs, Pa
 def _pairs(found: Sequence[tuple[Path, Path | None]], pairs: PairSettings, source: SourceSettings) -> Pairs:
     degraded = [path for path, _ in found]
     clean = None if pairs.clean is None else [path for _, path in found if path is not None]
+    restored = None
+    if pairs.restored is not None:
+        restored = Photographs(restored_files(degraded, pairs.degraded, pairs.restored))
     wholes = None if source.whole is None else _wholes(degraded, pairs.degraded, source.whole)
     drawn, weights = _drawn(source)
     return Pairs(
@@ -278,7 +299,30 @@ def _pairs(found: Sequence[tuple[Path, Path | None]], pairs: PairSettings, sourc
         degradations=drawn,
         weights=weights,
         match_exposure=source.match_exposure,
+        restored=restored,
     )
+
+
+def with_results(source: Source, degraded: Path, restored: Path) -> Source:
+    """Pairs with what a network made of each degraded photograph of a folder, in another. Raises DataError, as
+    `restored_files` does."""
+    assert isinstance(source, Pairs)
+    return source.with_restored(Photographs(restored_files(source.degraded.paths, degraded, restored)))
+
+
+def restored_files(degraded: Sequence[Path], folder: Path, restored: Path) -> list[Path]:
+    """The result of each degraded file, by its name.
+
+    Raises:
+        DataError: some have none; each is named.
+    """
+    known = by_name(restored)
+    names = [path.relative_to(folder).with_suffix("").as_posix() for path in degraded]
+    missing = [str(path) for path, name in zip(degraded, names, strict=True) if name not in known]
+    if missing:
+        shown = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
+        raise DataError(f"{len(missing)} files without a result of the same name in {restored}: {shown}")
+    return [known[name] for name in names]
 
 
 def _wholes(degraded: Sequence[Path], folder: Path, whole: Path) -> list[Path]:

@@ -14,13 +14,13 @@ from torch import nn
 from pellucid.errors import DataError, ModelError, PellucidError, SettingsError, one_line, unknown_name
 from pellucid.networks import Experts, contract_of
 from pellucid.refinement import Boosted, network_of
-from pellucid.training.data import DataSettings, split_sources
+from pellucid.training.data import DataSettings, split_sources, with_results
 from pellucid.training.loop import Step
 from pellucid.training.objective import build_objective
 from pellucid.training.run import TrainSettings
 from pellucid.training.run_folder import logged_steps, start
 from pellucid.training.settings import read_recipe
-from pellucid.training.train import run_of
+from pellucid.training.train import run_of, with_outputs
 from pellucid.training.validation import validate
 
 __all__ = ["fit"]
@@ -36,6 +36,8 @@ def fit(
     *,
     degraded: str | Path | None = None,
     degradations: list[str] | Mapping[str, float] | None = None,
+    restored: str | Path | None = None,
+    cache: str | Path | None = None,
     out: str | Path | None = None,
     resume: bool = False,
     show: Callable[[Step], None] | None = None,
@@ -54,6 +56,10 @@ def fit(
         degraded: a folder of their degraded partners, by the same names.
         degradations: instead, what is done to the clean ones, as `pellucid degrade --list` has it; ranges are drawn
             from.
+        restored: beside degraded, a folder of what the network made of them, by the same names and of the same sizes:
+            a boosted network that is frozen is then not run (`networks.Results` stands for one that is not at hand).
+        cache: a folder where what a frozen network makes of the degraded photographs is kept: it restores each whole,
+            once, and R is trained on that.
         out: a folder for a checkpoint and `log.jsonl`, with scores on photographs that are held out; None keeps
             neither.
         resume: go on from the checkpoint there.
@@ -81,14 +87,21 @@ def fit(
         raise SettingsError("fit: resume goes on from the checkpoint in out; give that folder")
     if out is None:  # nobody reads scores on photographs that are held out
         settings.setdefault("validation", 0)
+    _check_results(module, degraded, restored, cache)
     with _in_arguments(), _gate_frozen(module):
         # The prior is withheld apart from the recipe, which knows of none: it is the module's.
         dropout = settings.pop("prior_dropout", 0.0)
         recipe = read_recipe(_tree(clean, degraded, degradations, settings), "fit")
+        training, held_out = split_sources(recipe.data)
+        if restored is not None:
+            training, held_out = (
+                with_results(source, Path(str(degraded)), Path(restored)) for source in (training, held_out)
+            )
+        elif cache is not None:
+            training, held_out = (with_outputs(source, module, Path(cache)) for source in (training, held_out))
         recipe = recipe.model_copy(update={"train": _with_dropout(recipe.train, dropout, module)})
         frozen = isinstance(module, Boosted) and module.freeze_network
         objective = replace(build_objective(recipe), frozen=frozen)
-        training, held_out = split_sources(recipe.data)
         with tempfile.TemporaryDirectory() if out is None else nullcontext(out) as folder:
             run = run_of(module, objective, recipe, training, Path(folder))
             if not isinstance(module, Boosted):  # which says so itself
@@ -105,6 +118,22 @@ def fit(
         run.average.take()
     module.eval()
     return module
+
+
+def _check_results(
+    module: nn.Module, degraded: str | Path | None, restored: str | Path | None, cache: str | Path | None
+) -> None:
+    """Raises SettingsError where results are given, or to be kept, that would not be those of training."""
+    if restored is None and cache is None:
+        return
+    if restored is not None and cache is not None:
+        raise SettingsError("fit: give restored, or cache, which keeps the same")
+    if degraded is None:
+        raise SettingsError("fit: restored and cache are for degraded, a folder: what is drawn anew never comes again")
+    if not isinstance(module, Boosted) or not module.freeze_network or module.inside:
+        raise SettingsError(
+            "fit: restored and cache are for what boost(..., freeze_network=True) gave, refined outside"
+        )
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """Muon: steps of a weight matrix in which every direction counts alike; AdamW for all other weights."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -29,6 +29,7 @@ class Muon(torch.optim.Optimizer):
             under a root.
         betas: of AdamW.
         weight_decay: of all, times the rate.
+        epsilon: of AdamW.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class Muon(torch.optim.Optimizer):
         matrix_learning_rate: float,
         betas: tuple[float, float],
         weight_decay: float = 0.0,
+        epsilon: float = 1e-8,
     ) -> None:
         if any(matrix.ndim < 2 for matrix in matrices):
             raise ValueError("Muon steps weights of two axes or more")
@@ -47,7 +49,10 @@ class Muon(torch.optim.Optimizer):
             {"params": list(matrices), "lr": matrix_learning_rate, "orthogonal": True},
             {"params": list(others), "lr": learning_rate, "orthogonal": False},
         ]
-        super().__init__([group for group in groups if group["params"]], {"betas": betas, "weight_decay": weight_decay})
+        super().__init__(
+            [group for group in groups if group["params"]],
+            {"betas": betas, "weight_decay": weight_decay, "epsilon": epsilon},
+        )
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
@@ -56,9 +61,7 @@ class Muon(torch.optim.Optimizer):
             for parameter in group["params"]:
                 if parameter.grad is not None:
                     parameter.mul_(1 - group["lr"] * group["weight_decay"])
-                    change = (
-                        self._orthogonal(parameter) if group["orthogonal"] else self._adam(parameter, group["betas"])
-                    )
+                    change = self._orthogonal(parameter) if group["orthogonal"] else self._adam(parameter, group)
                     parameter.sub_(change, alpha=group["lr"])
 
     def _orthogonal(self, parameter: Tensor) -> Tensor:
@@ -72,7 +75,8 @@ class Muon(torch.optim.Optimizer):
         change: Tensor = orthogonalised(matrix).view(parameter.shape)
         return change.mul_(math.sqrt(max(1, rows / columns)))
 
-    def _adam(self, parameter: Tensor, betas: tuple[float, float]) -> Tensor:
+    def _adam(self, parameter: Tensor, group: Mapping[str, Any]) -> Tensor:
+        betas: tuple[float, float] = group["betas"]
         state, gradient = self.state[parameter], parameter.grad
         assert gradient is not None
         if not state:
@@ -80,7 +84,7 @@ class Muon(torch.optim.Optimizer):
         state["step"] += 1
         mean = state["mean"].lerp_(gradient, 1 - betas[0])
         square = state["square"].lerp_(gradient.square(), 1 - betas[1])
-        size = (square / (1 - betas[1] ** state["step"])).sqrt_().add_(1e-8)
+        size = (square / (1 - betas[1] ** state["step"])).sqrt_().add_(group["epsilon"])
         change: Tensor = mean / (1 - betas[0] ** state["step"]) / size
         return change
 
@@ -89,7 +93,7 @@ def orthogonalised(matrix: Tensor) -> Tensor:
     """A matrix with the singular vectors of `matrix` (rows, columns) and singular values near 1, about 0.7 to 1.2."""
     first, third, fifth = COEFFICIENTS
     wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.mT
-    result = wide / (wide.norm() + 1e-7)
+    result: Tensor = wide / (wide.norm() + 1e-7)
     for _ in range(ITERATIONS):
         square = result @ result.mT
         result = first * result + (third * square + fifth * square @ square) @ result

@@ -114,6 +114,8 @@ class Objective:
         """L(restored), for a boosted network with lambda_1 L(refined)."""
         plain = module.module if isinstance(module, DistributedDataParallel) else module
         traced = any(term.trace_of for _, term in self.terms)
+        if traced and batch.guidance.restored is not None:
+            raise SettingsError("train.loss: looks at what the network computes on its way, and it is not run")
         if not isinstance(plain, Boosted):
             told = () if batch.guidance.scale is None else (Guidance(scale=batch.guidance.scale),)
             restored, trace = (

@@ -85,6 +85,8 @@ class TrainSettings(Section):
     def _has_an_end(self) -> Self:
         if self.steps is None and self.minutes is None:
             raise ValueError("train needs steps, minutes, or both")
+        if self.muon and self.prior_rate != "same":
+            raise ValueError("muon: not together with prior_rate; R's maps are not convolutions")
         return self
 
 
@@ -137,62 +139,60 @@ class Run:
         if not self.trainable:
             raise SettingsError("nothing to train: every parameter is frozen")
         self.average = Average(self.module, self.settings.average)
-        self.optimizer = _optimizer(self.module, self.trainable, self.settings)
-        for group in self.optimizer.param_groups:
-            group["share"] = group["lr"] / self.settings.learning_rate
+        self.optimizer = self._muon() if self.settings.muon else self._adamw()
+
+    def _adamw(self) -> torch.optim.Optimizer:
+        return torch.optim.AdamW(
+            self._groups(),
+            lr=self.settings.learning_rate,
+            weight_decay=self.settings.weight_decay,
+            betas=(0.9, self.settings.beta2),
+            eps=self.settings.epsilon,
+        )
+
+    def _muon(self) -> torch.optim.Optimizer:
+        """Muon for the modules that are named, AdamW for the rest.
+
+        Raises:
+            SettingsError: there is no such module, or nothing in it that Muon could step.
+        """
+        settings, network = self.settings, network_of(self.module)
+        try:
+            matrices = matrices_of(module_within(network, name) for name in settings.muon)
+        except SettingsError as error:
+            raise SettingsError(f"train.muon: {error}") from None
+        if not matrices:
+            raise SettingsError(f"train.muon: {', '.join(settings.muon)}: no matrix there that learns")
+        known = set(map(id, matrices))
+        optimizer = Muon(
+            matrices,
+            [value for value in self.trainable if id(value) not in known],
+            learning_rate=settings.learning_rate,
+            matrix_learning_rate=settings.muon_learning_rate,
+            betas=(0.9, settings.beta2),
+            weight_decay=settings.weight_decay,
+            epsilon=settings.epsilon,
+        )
+        for group in optimizer.param_groups:
+            group["share"] = group["lr"] / settings.learning_rate
+        return optimizer
+
+    def _groups(self) -> list[dict[str, Any]]:
+        """What is trained, by the part of the learning rate that it learns with, its `share`."""
+        shares: dict[Tensor, float] = dict.fromkeys(self.trainable, 1.0)
+        if self.settings.prior_rate == "by-width":
+            for part in self.module.modules():
+                if isinstance(part, PriorMap):
+                    for layer in part:
+                        if isinstance(layer, nn.Linear) and layer.weight in shares:
+                            shares[layer.weight] = min(1.0, EVEN_WIDTH / layer.in_features)
+        return [
+            {"params": [value for value, other in shares.items() if other == share], "share": share}
+            for share in sorted(set(shares.values()), reverse=True)
+        ]
 
     def progress(self) -> float:
         """The part of the training that is done, by steps or by time, whichever is further."""
         by_steps = self.step / self.settings.steps if self.settings.steps else 0.0
         by_time = self.seconds / (60 * self.settings.minutes) if self.settings.minutes else 0.0
         return min(1.0, max(by_steps, by_time))
-
-
-def _optimizer(module: nn.Module, trainable: list[nn.Parameter], settings: TrainSettings) -> torch.optim.Optimizer:
-    """AdamW, or Muon for the modules that are named.
-
-    Raises:
-        SettingsError: there is no such module, or nothing in it that Muon could step.
-    """
-    betas = 0.9, settings.beta2
-    if not settings.muon:
-        return torch.optim.AdamW(
-            _groups(module, trainable, settings),
-            lr=settings.learning_rate,
-            weight_decay=settings.weight_decay,
-            betas=betas,
-            eps=settings.epsilon,
-        )
-    if settings.prior_rate != "same" or settings.epsilon != 1e-8:
-        raise SettingsError("train.muon: prior_rate and epsilon are of AdamW alone")
-    network = network_of(module)
-    try:
-        matrices = matrices_of(module_within(network, name) for name in settings.muon)
-    except SettingsError as error:
-        raise SettingsError(f"train.muon: {error}") from None
-    if not matrices:
-        raise SettingsError(f"train.muon: {', '.join(settings.muon)}: no matrix there that learns")
-    known = set(map(id, matrices))
-    return Muon(
-        matrices,
-        [value for value in trainable if id(value) not in known],
-        learning_rate=settings.learning_rate,
-        matrix_learning_rate=settings.muon_learning_rate,
-        betas=betas,
-        weight_decay=settings.weight_decay,
-    )
-
-
-def _groups(module: nn.Module, trainable: list[nn.Parameter], settings: TrainSettings) -> list[dict[str, Any]]:
-    """What is trained, by the learning rate that it learns with."""
-    shares: dict[Tensor, float] = dict.fromkeys(trainable, 1.0)
-    if settings.prior_rate == "by-width":
-        for part in module.modules():
-            if isinstance(part, PriorMap):
-                for layer in part:
-                    if isinstance(layer, nn.Linear) and layer.weight in shares:
-                        shares[layer.weight] = min(1.0, EVEN_WIDTH / layer.in_features)
-    return [
-        {"params": [value for value, other in shares.items() if other == share], "lr": share * settings.learning_rate}
-        for share in sorted(set(shares.values()), reverse=True)
-    ]

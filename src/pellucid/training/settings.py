@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 from pellucid.errors import SettingsError, unknown_name
 from pellucid.models.header import ONE_PASS, TONES
 from pellucid.training.data import DataSettings
+from pellucid.training.diffusion.settings import DiffusionSettings
 from pellucid.training.encoder.settings import EncoderSettings
 from pellucid.training.gate import GateSettings
 from pellucid.training.places import Place
@@ -36,6 +37,9 @@ class NetworkSettings(Section):
     settings: dict[str, Any] = Field(default_factory=dict)
     weights: Place | dict[str, Place] | None = None
     """Or several, each by the name of the module within the network that it is for, such as `experts.0`."""
+    cache: Place | None = None
+    """Where what a frozen network makes of the photographs of `data.pairs` is kept: it restores each whole, once, over
+    all runs, and from then on training R costs R alone."""
 
     @field_validator("weights", mode="before")
     @classmethod
@@ -94,6 +98,15 @@ class PolicySettings(Section):
     """How probable the diagnosis must find another kind, for its expert to act where the gate names others."""
     second_share: Probability = ONE_PASS.second_share
     """How much the gate must believe that expert at least."""
+    certainty: Probability = ONE_PASS.certainty
+    """How sure an expert must be that can say so of a whole picture, as that for blur can, to act at all."""
+    convinced: Probability = ONE_PASS.convinced
+    """How sure it must be to act first and alone where the gate asks for what is for `hiding` kinds."""
+    hiding: tuple[str, ...] = ONE_PASS.hiding
+    """Kinds that keep the gate from seeing what lies beneath, as the blocks of a JPEG do."""
+    unasked: tuple[Probability, Probability] = ONE_PASS.unasked
+    """How probable the diagnosis must find a kind of its, and how much the gate must believe it, for it not to be
+    asked."""
 
 
 class DistillSettings(Section):
@@ -128,6 +141,8 @@ class Recipe(Section):
     distill: DistillSettings | None = None
     encoder: EncoderSettings | None = None
     """Given for the degradation encoder alone, which has no network, prior or refinement."""
+    diffusion: DiffusionSettings | None = None
+    """Given for a network that samples: how it is trained."""
 
     @model_validator(mode="after")
     def _encoder_alone(self) -> Self:
@@ -161,6 +176,25 @@ class Recipe(Section):
             raise ValueError(
                 "prior.cache is for data.pairs as they are, seen whole; pictures that are drawn anew never come again"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _results_are_fixed(self) -> Self:
+        refined = self.refinement is not None and self.refinement.name != "ptgrm-features"
+        fixed = self.data.pairs is not None and self.data.degradations is None and not self.data.match_exposure
+        if self.network.cache and not (fixed and refined and self.train.freeze_network):
+            raise ValueError(
+                "network.cache is for a frozen network (train.freeze_network) whose result R refines, and data.pairs "
+                "as they are; pictures that are drawn anew never come again"
+            )
+        known = any(part.pairs is not None and part.pairs.restored is not None for part in self.data.parts())
+        if known and not (refined and self.train.freeze_network):
+            raise ValueError(
+                "data.pairs.restored stands for a network that is not run: train.freeze_network=true, and a refinement "
+                "of its result"
+            )
+        if known and self.network.cache:
+            raise ValueError("network.cache keeps what the network restores, which data.pairs.restored has already")
         return self
 
 

@@ -1,5 +1,7 @@
 """From a recipe to a run folder: `recipe.yaml`, `log.jsonl`, `checkpoint.pt`, and at the end `model.safetensors`."""
 
+import math
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -10,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from pellucid.data.batches import Batches
-from pellucid.data.sources import PriorInput, Source
+from pellucid.data.sources import Pairs, PriorInput, Source
 from pellucid.devices import channels_last
 from pellucid.errors import SettingsError, one_line
 from pellucid.models.assemble import assemble
@@ -23,20 +25,23 @@ from pellucid.models.save import save_model
 from pellucid.models.tables import build_network, module_within
 from pellucid.networks import Experts, External, contract_of
 from pellucid.priors import Cached, Prior, Shuffled, feature_maps, shown
-from pellucid.refinement import Boosted, network_of
+from pellucid.refinement import Boosted, ColourMatrix, network_of
 from pellucid.refinement.latent import LatentRefinement
 from pellucid.training.data import describe_data, split_sources
+from pellucid.training.diffusion.train import train_diffusion
 from pellucid.training.encoder.train import train_encoder
 from pellucid.training.gate import check_gate, teach_gate
+from pellucid.training.least_squares import solve_colour_matrix
 from pellucid.training.loop import Step
 from pellucid.training.objective import Objective, build_objective
+from pellucid.training.outputs import Outputs
 from pellucid.training.places import check_places
 from pellucid.training.run import Run
 from pellucid.training.run_folder import is_main_process, logged_steps, start
 from pellucid.training.settings import Recipe
 from pellucid.training.validation import MUCH, validate
 
-__all__ = ["build_module", "prepare", "run_of", "train"]
+__all__ = ["build_module", "prepare", "run_of", "train", "with_outputs"]
 
 
 def train(
@@ -63,8 +68,14 @@ def train(
     if recipe.encoder is not None:
         yield from train_encoder(recipe, folder, resume=resume)
         return
+    if recipe.diffusion is not None:
+        yield from train_diffusion(recipe, folder, resume=resume)
+        return
     run, held_out = prepare(recipe, folder)
     start(run, recipe.as_tree(), resume=resume)
+    if isinstance(run.module, Boosted) and isinstance(run.module.refinement, ColourMatrix):
+        yield _solved(run, recipe, folder)
+        return
     to_teach = _gate_to_teach(run.module, recipe)
     if to_teach is not None and not resume:  # what a checkpoint brings has been taught
         settled = not _without_weights(to_teach[0], recipe)
@@ -85,14 +96,33 @@ def train(
     yield from logged_steps(run, scores)
     if is_main_process():
         with run.average.applied():
-            save_own_network(run.module, folder)  # first: a run is complete where its model file is
-            save_model(
-                run.module,
-                folder / "model.safetensors",
-                recipe=recipe.as_tree(travelling=True),
-                card=card(recipe, run),
-                policy=Policy(**recipe.policy.as_tree()),
-            )
+            _save(run, recipe, folder)
+
+
+def _save(run: Run, recipe: Recipe, folder: Path) -> None:
+    """Writes the model as it is now."""
+    save_own_network(run.module, folder)  # first: a run is complete where its model file is
+    save_model(
+        run.module,
+        folder / "model.safetensors",
+        recipe=recipe.as_tree(travelling=True),
+        card=card(recipe, run),
+        policy=Policy(**recipe.policy.as_tree()),
+    )
+
+
+def _solved(run: Run, recipe: Recipe, folder: Path) -> Step:
+    """Finds a colour matrix and writes the model; nothing is drawn, and there is nothing to resume."""
+    if not recipe.train.freeze_network:
+        raise SettingsError(
+            "refinement 'colour-matrix' is found for a network that is frozen: train.freeze_network=true"
+        )
+    started = time.monotonic()
+    solve_colour_matrix(run.module, run.batches.source)  # type: ignore[arg-type]
+    run.seconds = time.monotonic() - started
+    if is_main_process():
+        _save(run, recipe, folder)
+    return Step(1, math.nan, 0.0, 1.0, run.seconds, last=True)
 
 
 def _gate_to_teach(module: nn.Module, recipe: Recipe) -> tuple[Experts, Prior] | None:
@@ -115,10 +145,26 @@ def prepare(recipe: Recipe, folder: Path) -> tuple[Run, Source]:
     torch.manual_seed(recipe.train.seed)
     training, held_out = split_sources(recipe.data)
     module = build_module(recipe, training)
+    if recipe.network.cache is not None:
+        training, held_out = (with_outputs(source, module, recipe.network.cache) for source in (training, held_out))
     to_teach = _gate_to_teach(module, recipe)
     if to_teach is not None:
         check_gate(to_teach[0], training)
     return run_of(module, objective, recipe, training, folder), held_out
+
+
+def with_outputs(source: Source, module: nn.Module, folder: Path) -> Source:
+    """Pairs with what the frozen network of a boosted module makes of each, kept in a folder.
+
+    Raises:
+        SettingsError: the network gives something else with each prior, or the photographs do not stay as they are.
+    """
+    assert isinstance(module, Boosted)
+    if not isinstance(source, Pairs) or source.degradations or source.match_exposure:
+        raise SettingsError("network.cache: pictures that are drawn anew never come again")
+    if contract_of(module.network).vector is not None:
+        raise SettingsError("network.cache: a network that the prior guides gives something else with each prior")
+    return source.with_restored(Outputs(module.network, source.degraded, folder))
 
 
 def run_of(module: nn.Module, objective: Objective, recipe: Recipe, training: Source, folder: Path) -> Run:

@@ -96,6 +96,7 @@ def _restored(run: Run, example: Sample) -> dict[str, Tensor]:
     assert example.seen is not None
     partner = None if example.seen_clean is None else example.seen_clean[None].to(device)
     view = shown(module.prior, example.seen[None].to(device), partner)
-    told = Guidance(view=view, grid=example.grid[None].to(device))
+    known = None if example.restored is None else example.restored[None].to(device)
+    told = Guidance(view=view, grid=example.grid[None].to(device), restored=known)
     refined, restored = module(degraded, told, both=True)
     return {"psnr": refined, "psnr_network": restored}

@@ -9,10 +9,11 @@ from safetensors.torch import save_file
 from pellucid.errors import SettingsError
 from pellucid.evaluation.sets import find_set
 from pellucid.models.tables import build_network
+from pellucid.networks import UNet
 from pellucid.priors import Statistics
 from pellucid.priors.imagenet import SqueezeNet
 from pellucid.refinement import ABLATIONS, PTGRM, Boosted
-from pellucid.studies.ablation.arms import BASE, CONTROLS, NETWORK, arms_of
+from pellucid.studies.ablation.arms import BASE, COLOUR, CONTROLS, NETWORK, arms_of
 from pellucid.studies.ablation.report import score
 from pellucid.studies.ablation.runs import Runs
 from pellucid.training.train import build_module, prepare
@@ -254,3 +255,37 @@ def test_what_cannot_be_is_said(tree, options, message):
         arms_of(tree, **options)
     with pytest.raises(SettingsError, match="needs a recipe with a prior"):
         arms_of({**tree, "prior": None, "refinement": None})
+
+
+def test_a_colour_matrix_stands_in_for_r_on_a_frozen_network(tree, tmp_path):
+    with pytest.raises(SettingsError, match="frozen"):
+        arms_of(tree, grids=["colour-matrix"])
+    tree["network"]["weights"] = saved(tree["network"], tmp_path / "network.safetensors")
+    tree["train"]["freeze_network"] = True
+    arms = {arm.name: arm for arm in arms_of(tree, grids=["controls", "colour-matrix"])}
+    assert arms.keys() == {BASE, NETWORK, *CONTROLS, COLOUR}
+    runs = Runs([arms[BASE], arms[NETWORK], arms[COLOUR]], [0, 1], tmp_path / "runs")
+    assert {step.number for run, step in runs.train() if run.arm.name == COLOUR} == {1}
+    results, document, _ = score(runs, [find_set(tree["data"]["folder"])], tmp_path / "runs", sigmas=[25.0])
+    found = {result.arm: result for result in results}
+    assert found[COLOUR].parameters_added == 12
+    assert found[COLOUR].psnr_deviation == pytest.approx(0, abs=1e-4)
+    assert [comparison.other for comparison in found[BASE].over_controls] == [COLOUR]
+    assert f"not clearly better than {COLOUR}" in document["verdict"][0]
+
+
+def test_arms_of_one_frozen_network_restore_each_picture_once(tree, tmp_path, monkeypatch):
+    tree["network"]["weights"] = saved(tree["network"], tmp_path / "network.safetensors")
+    tree["train"]["freeze_network"] = True
+    arms = [arm for arm in arms_of(tree) if arm.name in (BASE, NETWORK, "no prior")]
+    runs = Runs(arms, [0, 1], tmp_path / "runs")
+    list(runs.train())
+    restored = []
+    restore = UNet.restore
+    monkeypatch.setattr(UNet, "restore", lambda *given: restored.append(given[1].shape) or restore(*given))
+    folder = find_set(tree["data"]["folder"])
+    results, _, _ = score(runs, [folder], tmp_path / "runs", sigmas=[25.0])
+    assert [tuple(shape[2:]) for shape in restored].count((24, 26)) == 3  # the rest is a measurement of memory
+    monkeypatch.setattr("pellucid.studies.ablation.runs.Remembered", lambda: None)
+    plain, _, _ = score(runs, [folder], tmp_path / "again", sigmas=[25.0])
+    assert [(result.arm, result.psnr) for result in results] == [(result.arm, result.psnr) for result in plain]

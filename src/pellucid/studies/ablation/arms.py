@@ -21,7 +21,7 @@ from pellucid.refinement import ABLATIONS
 from pellucid.training.overrides import put
 from pellucid.training.settings import Recipe, read_recipe
 
-__all__ = ["BASE", "CONTROLS", "GRIDS", "NETWORK", "STUDENT", "Arm", "arms_of"]
+__all__ = ["BASE", "COLOUR", "CONTROLS", "GRIDS", "NETWORK", "STUDENT", "Arm", "arms_of"]
 
 BASE = "boosted"
 """The arm of the recipe itself."""
@@ -30,7 +30,9 @@ STUDENT = "boosted, student"
 """The base arm with its prior distilled into a student."""
 CONTROLS = ("no prior", "shuffled prior", "random prior", "equal parameters")
 """What a boost must beat for its prior to be the reason."""
-GRIDS = ("controls", "table-3", "features")
+COLOUR = "colour matrix"
+"""The humblest refinement of a frozen network, of twelve numbers: what it gains was a matter of exposure."""
+GRIDS = ("controls", "table-3", "features", "colour-matrix")
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,8 @@ def arms_of(
     Args:
         tree: the recipe, as YAML gives it.
         grids: "controls" (the network alone, and `CONTROLS`), "table-3" (PTG-RM's ablations of R, those that its prior
-            and its place allow), "features" (R inside the network, at its deepest features).
+            and its place allow), "features" (R inside the network, at its deepest features), "colour-matrix" (in R's
+            stead a matrix and an offset of colours, by least squares).
         priors: further priors, each `SPEC` or `SPEC=WEIGHTS_FILE`, or where several read a file, `SPEC={SPEC: FILE,
             SPEC: FILE}`: table 1 of PTG-RM.
         vary: further variants, each `a.b=value,value` (values as YAML), one arm per value; `a=1,2; b=3,4` makes the
@@ -108,6 +111,14 @@ def arms_of(
         found.append(
             _variant("R on features", tree, base.name, refinement={"name": "ptgrm-features", "settings": kept})
         )
+    if "colour-matrix" in grids:
+        if not base.train.freeze_network or guided:
+            raise SettingsError(
+                f"{base.name}: a colour matrix is found for a frozen network; ablate with train.freeze_network=true"
+            )
+        nothing = {"name": "zeros:1", "weights": None, "shuffled": False, "cache": None}
+        matrix = {"name": "colour-matrix", "settings": {}}
+        found.append(_variant(COLOUR, tree, base.name, prior=nothing, refinement=matrix))
     for prior in priors:
         name, weights = prior_and_weights(prior)
         given = {"name": name, "weights": weights, "shuffled": False}

@@ -9,6 +9,7 @@ from torch import nn
 
 from pellucid.errors import ModelError, SettingsError
 from pellucid.evaluation.candidates import Candidate, candidates_of
+from pellucid.evaluation.remembering import Remembered
 from pellucid.evaluation.saved_pictures import safe_name
 from pellucid.models.file import describe_model
 from pellucid.models.load import load_model
@@ -112,13 +113,15 @@ class Runs:
     def candidates(self) -> list[tuple[Candidate, ArmRun]]:
         """What is to be scored: every trained model, the networks of those that leave it alone, and the students."""
         found = []
+        remembered = Remembered()  # a frozen network restores each test picture once, for all of its arms
         for run in self.runs:
             base = next(other for other in self.runs if (other.arm.host, other.arm.name) == (run.arm.host, BASE))
             if run.arm.network:
-                both = candidates_of([str(base.model)], alone=True, network=base.network)
+                both = candidates_of([str(base.model)], alone=True, network=base.network, remembered=remembered)
                 found.append((replace(both[0], name=run.name), run))
             else:
-                found.append((replace(candidates_of([str(run.model)], network=run.network)[0], name=run.name), run))
+                (scored,) = candidates_of([str(run.model)], network=run.network, remembered=remembered)
+                found.append((replace(scored, name=run.name), run))
             if run.arm.name == BASE and self.student:
                 student = self._student(run)
                 scored = candidates_of([str(student.model)], network=student.network)[0]

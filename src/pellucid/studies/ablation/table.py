@@ -11,7 +11,7 @@ from typing import Any
 from pellucid.evaluation.reports.latex import escaped
 from pellucid.evaluation.rows import Row
 from pellucid.metrics import paired_difference, shown, sign_flip_p
-from pellucid.studies.ablation.arms import BASE, CONTROLS, NETWORK, STUDENT
+from pellucid.studies.ablation.arms import BASE, COLOUR, CONTROLS, NETWORK, STUDENT
 from pellucid.studies.ablation.runs import ArmRun
 from pellucid.version import __version__
 
@@ -94,7 +94,7 @@ def results_of(rows: Sequence[Row], runs: Mapping[str, ArmRun], parameters: Mapp
         for arm, by_seed in arms.items():
             means = [fmean(row.psnr for row in of_seed) for of_seed in by_seed.values()]
             network = arms.get(NETWORK) if arm != NETWORK else None
-            controls = [name for name in CONTROLS if name in arms] if arm in (BASE, STUDENT) else []
+            controls = [name for name in (*CONTROLS, COLOUR) if name in arms] if arm in (BASE, STUDENT) else []
             compared = [_compared(by_seed, arms[name], name) for name in controls]
             results.append(
                 ArmResult(
@@ -206,7 +206,7 @@ def as_csv(results: Sequence[ArmResult]) -> str:
     text = StringIO()
     columns = ["host", "arm", "data", "condition", "protocol", "seeds", "parameters_added"]
     columns += ["psnr", "psnr_deviation", "ssim"]
-    for other in (NETWORK, *CONTROLS):
+    for other in (NETWORK, *CONTROLS, COLOUR):
         columns += _comparison_columns(other)
     writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()

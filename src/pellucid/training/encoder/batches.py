@@ -127,7 +127,8 @@ def labelled(sample: Sample, generator: torch.Generator) -> tuple[Tensor, Labels
     strong it was; not what else it has.
     """
     assert sample.seen is not None
-    found = {} if sample.degradation is None else severities(sample.degradation)
+    there_is = {} if sample.degradation is None else severities(sample.degradation)
+    found = {kind: severity for kind, severity in there_is.items() if kind in KINDS}
     drawn, severity = (torch.tensor([row]) for row in rows_of(found))
     if sample.real:
         before = torch.tensor([[kind == sample.kind for kind in KINDS]])

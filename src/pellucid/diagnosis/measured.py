@@ -1,0 +1,44 @@
+"""What is wrong with a photograph and can be measured, without a network that was taught it."""
+
+from collections.abc import Iterator
+
+from torch import Tensor
+
+from pellucid.diagnosis.aberration import find_fringes
+from pellucid.diagnosis.banding import find_bands
+from pellucid.diagnosis.colour_cast import find_colour_cast
+from pellucid.diagnosis.findings import Measured
+from pellucid.diagnosis.impulses import find_impulses
+from pellucid.diagnosis.tonal_range import clipped_part, find_fading
+
+__all__ = ["measure"]
+
+CLIPPED = 0.02
+"""Part of a photograph that may be clipped before anybody minds."""
+
+
+def measure(image: Tensor) -> tuple[Measured, ...]:
+    """What is found in an image (1, 3, H, W) or (3, H, W) in [0, 1], any size; nothing where nothing is."""
+    return tuple(_measured(image))
+
+
+def _measured(image: Tensor) -> Iterator[Measured]:
+    impulses = find_impulses(image)
+    if impulses is not None:
+        form = impulses.form.replace("-", " ")
+        yield Measured("impulses", impulses.severity, f"{100 * impulses.part:.2g} % of the pixels, {form}")
+    cast = find_colour_cast(image)
+    if cast is not None:
+        yield Measured("colour-cast", cast.severity, f"{cast.hue}, {cast.severity / 5:.0f} degrees")
+    faded = find_fading(image)
+    if faded is not None:
+        yield Measured("fading", faded.severity, f"black at {255 * faded.black:.0f}, white at {255 * faded.white:.0f}")
+    part = clipped_part(image)
+    if part > CLIPPED:
+        yield Measured("clipping", min(100.0, 400 * part), f"{part:.0%} of the picture was too bright")
+    fringes = find_fringes(image)
+    if fringes is not None:
+        yield Measured("aberration", fringes.severity, f"up to {fringes.pixels:.1f} pixels")
+    bands = find_bands(image)
+    if bands is not None:
+        yield Measured("banding", bands.severity, f"{bands.levels} levels")

@@ -1,0 +1,73 @@
+"""How much of the range from black to white a photograph uses: too little where it has faded, too much where it is
+clipped."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from pellucid.priors.statistics import SAMPLES, luma_of
+
+__all__ = ["Faded", "clipped_part", "find_fading"]
+
+ENDS = (0.005, 0.995)
+"""The parts of the pixels that are darker than its black, and darker than its white."""
+BLACK, WHITE, LEAST = 0.15, 0.9, 45.0
+"""A faded photograph has a lighter black and a darker white than these, and this severity at least."""
+SHOWS, PALE = 0.3, 0.15
+"""What it has at least of the range, or it shows too little to tell; and at most of colour, as the mean difference of
+each pixel's channels."""
+LOST = 0.55
+"""The part of the range that is gone at a severity of 100, as of the degradation `fading`."""
+ENOUGH = 1024
+"""Pixels of the longer side at which clipping is looked for; in larger pictures blocks of pixels stand for one."""
+FULL = 254 / 255
+"""A value from here on is clipped."""
+GLOW = 0.85
+"""What surrounds light that was too bright is nearly as bright; a page or a lamp in a drawing has an edge instead."""
+
+
+@dataclass(frozen=True)
+class Faded:
+    """The luma, 0 to 1, that black and white have in a photograph."""
+
+    black: float
+    white: float
+
+    @property
+    def severity(self) -> float:
+        """What is gone of the range, in percent of what a photograph loses that has faded altogether."""
+        return min(100.0, 100 * (1 - (self.white - self.black)) / LOST)
+
+
+def find_fading(image: Tensor) -> Faded | None:
+    """The ends of the range of an image (1, 3, H, W) or (3, H, W) in [0, 1], where both are far from black and white.
+
+    A haze is bright, and a night dark: they have one end.
+    """
+    luma = luma_of(image.detach().reshape(1, 3, *image.shape[-2:]).float()).flatten()
+    luma = luma[:: max(1, luma.numel() // SAMPLES)]
+    black, white = torch.quantile(luma, torch.tensor(ENDS, device=luma.device)).tolist()
+    found = Faded(black, white)
+    planes = image.detach().reshape(3, -1).float()
+    pale = float((planes.amax(0) - planes.amin(0)).mean()) < PALE
+    faded = white - black > SHOWS and black > BLACK and white < WHITE and found.severity >= LEAST
+    return found if faded and pale else None
+
+
+def clipped_part(image: Tensor) -> float:
+    """The part, 0 to 1, of an image (1, 3, H, W) or (3, H, W) that was too bright for it, with what is around it nearly
+    as bright."""
+    planes = image.detach().reshape(1, 3, *image.shape[-2:]).float()
+    factor = max(1, max(planes.shape[2:]) // ENOUGH)
+    darkest, brightest = (F.max_pool2d(part, factor) for part in (-planes.amin(1, keepdim=True), planes))
+    clipped = (-darkest >= FULL).float()
+    # Specks are glints. What counts is three pixels wide at least.
+    clipped = F.max_pool2d(-F.max_pool2d(-clipped, 3, 1, 1), 3, 1, 1)
+    part = float(clipped.mean())
+    if part == 0:
+        return 0.0
+    rim = F.max_pool2d(clipped, 5, 1, 2) - F.max_pool2d(clipped, 3, 1, 1)
+    bright = rim * (brightest.amax(1, keepdim=True) > GLOW)
+    return part if float(bright.sum()) > 0.5 * float(rim.sum()) and float(rim.sum()) > 0 else 0.0

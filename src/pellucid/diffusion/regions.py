@@ -1,0 +1,152 @@
+"""Where something is asked for: masks, boxes, and maps of strength, as weights over the picture."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pellucid.diffusion.prompts import Clause, Prompt
+from pellucid.errors import SettingsError, unknown_name
+
+__all__ = ["LEVELS", "Branch", "Regions", "branches_of", "read_regions"]
+
+LEVELS = 4
+"""Strengths from nothing to all that a map of strengths is made of; between two of them predictions are blended."""
+FEATHER = 8
+"""Pixels over which a region fades into what is beside it, on its inner side."""
+
+
+@dataclass(frozen=True)
+class Regions:
+    """What is known of places.
+
+    Attributes:
+        masks: by name, (H, W) in [0, 1]; or a box: left, top, right, bottom in pixels.
+        strength: a map of how much of all amounts, (H, W) in [0, 1]; None for all of it everywhere.
+    """
+
+    masks: Mapping[str, Tensor | tuple[int, int, int, int]]
+    strength: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Branch:
+    """One prompt, and how much it counts where.
+
+    Attributes:
+        prompt: what is asked for; None keeps the degraded picture as it is.
+        weight: (1, 1, H, W) in [0, 1], in pixels of the picture; None for everywhere.
+    """
+
+    prompt: Prompt | None
+    weight: Tensor | None = None
+
+
+def branches_of(prompt: Prompt, regions: Regions | None, height: int, width: int) -> list[Branch]:
+    """The prompts of a picture's places; their weights add up to one everywhere.
+
+    Raises:
+        SettingsError: a region that nobody described, a mask of another size, or a map of strengths where a clause has
+            no amount to be scaled.
+    """
+    masks = {} if regions is None else regions.masks
+    strength = None if regions is None else regions.strength
+    for name in prompt.regions:
+        if name not in masks:
+            raise SettingsError(f"prompt {str(prompt)!r}: {unknown_name('region', name, masks)}")
+    branches = _of_regions(prompt, masks, height, width)
+    if strength is None:
+        return branches
+    _check_size("the map of strengths", strength, height, width)
+    return [part for branch in branches for part in _of_strengths(branch, strength[None, None])]
+
+
+def _of_regions(prompt: Prompt, masks: Mapping[str, Any], height: int, width: int) -> list[Branch]:
+    names = prompt.regions
+    if not names:
+        return [Branch(prompt)]
+    drawn = torch.stack([_mask(name, masks[name], height, width) for name in names])
+    total = drawn.sum(0)
+    weights = drawn / total.clamp_min(1)
+    branches = [Branch(prompt.within(name), weight[None, None]) for name, weight in zip(names, weights, strict=True)]
+    outside = prompt.within(None)
+    rest = (1 - total.clamp_max(1))[None, None]
+    says = bool(outside.clauses or outside.all or outside.bad)
+    return [*branches, Branch(outside if says else None, rest)]
+
+
+def _of_strengths(branch: Branch, strength: Tensor) -> list[Branch]:
+    """A branch once for each level of strength, each where the map is near it."""
+    if branch.prompt is None:
+        return [branch]
+    prompt = branch.prompt
+    if not prompt.clauses or any(clause.amount is None for clause in prompt.clauses):
+        raise SettingsError(
+            f"prompt {str(prompt)!r}: a map of strengths scales amounts; say how much, as in denoise 40"
+        )
+    parts = []
+    for level in range(LEVELS + 1):
+        near = (1 - (strength * LEVELS - level).abs()).clamp_min(0)
+        weight = near if branch.weight is None else near * branch.weight
+        scaled = tuple(Clause(one.verb, round((one.amount or 0) * level / LEVELS, 2)) for one in prompt.clauses)
+        parts.append(Branch(Prompt(scaled, prompt.sentence) if level else None, weight))
+    return parts
+
+
+def _mask(name: str, region: Any, height: int, width: int) -> Tensor:
+    if isinstance(region, Tensor):
+        _check_size(f"region {name!r}", region, height, width)
+        return region.float().clamp(0, 1)
+    left, top, right, bottom = region
+    if not (0 <= left < right <= width and 0 <= top < bottom <= height):
+        raise SettingsError(
+            f"region {name!r}: the box {left},{top},{right},{bottom} does not lie in a picture of {width} x {height}"
+        )
+    mask = torch.zeros(height, width)
+    mask[top:bottom, left:right] = 1
+    return _feathered(mask)
+
+
+def _feathered(mask: Tensor) -> Tensor:
+    """A hard mask that rises from its border inwards; nothing outside of it is touched."""
+    grown = F.pad(mask[None, None], [FEATHER] * 4, "replicate")
+    eroded = -F.max_pool2d(-grown, 2 * (FEATHER // 2) + 1, 1)
+    soft = F.avg_pool2d(eroded, FEATHER + 1, 1)
+    return soft[0, 0] * mask
+
+
+def _check_size(what: str, mask: Tensor, height: int, width: int) -> None:
+    if mask.shape != (height, width):
+        raise SettingsError(
+            f"{what} is of {mask.shape[-1]} x {mask.shape[-2]} pixels, the picture of {width} x {height}"
+        )
+
+
+def read_regions(texts: Mapping[str, str], strength: Path | None = None) -> Regions:
+    """Regions by names from files or boxes: `face` is `face.png`, or `10,20,110,140`; `x.json` holds several boxes.
+
+    Raises:
+        SettingsError: a box or a JSON file that does not say one.
+        ImageError: a mask cannot be read.
+    """
+    masks: dict[str, Any] = {}
+    for name, text in texts.items():
+        numbers = text.split(",")
+        if len(numbers) == 4:
+            try:
+                masks[name] = tuple(int(number) for number in numbers)
+            except ValueError:
+                raise SettingsError(f"region {name}={text}: a box is left,top,right,bottom in pixels") from None
+        else:
+            masks[name] = _grey(Path(text))
+    return Regions(masks, None if strength is None else _grey(strength))
+
+
+def _grey(path: Path) -> Tensor:
+    from pellucid import images
+
+    return images.read(path).pixels[0].mean(0)

@@ -1,0 +1,99 @@
+"""From what people ask of a model that samples to what it is told, and what to tell people afterwards."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from pellucid.diffusion.controls import Controls
+from pellucid.diffusion.network import Generative
+from pellucid.diffusion.prompts import ALL, read_prompt, read_shorthand
+from pellucid.diffusion.regions import read_regions
+from pellucid.errors import SettingsError
+from pellucid.guidance import NOTHING, Guidance
+from pellucid.networks import contract_of
+from pellucid.restoration.options import RestoreOptions
+
+__all__ = ["Sampled", "asked_of", "with_asked"]
+
+SHORT: Mapping[str, str] = {"up": "up", "cfg": "text_guidance", "steps": "steps"}
+"""Controls by the names that they have in short."""
+
+
+def asked_of(options: RestoreOptions, network: nn.Module) -> Guidance:
+    """What a network is told of every picture: words, seed, controls, and places.
+
+    Raises:
+        SettingsError: something is asked that cannot be, or of a network that does not sample.
+        ImageError: a mask cannot be read.
+    """
+    given = [name for name in ("prompt", "control", "region", "strength_map") if getattr(options, name)]
+    contract = contract_of(network)
+    if not contract.samples:
+        if given or options.seed:
+            name = (given or ["seed"])[0].replace("_", "-")
+            raise SettingsError(f"--{name} steers models that sample, such as generate; this one does not")
+        return NOTHING
+    words, told = options.prompt, dict(options.control)
+    short = read_shorthand(words) if words else None
+    if short is not None:
+        words = str(short[0])
+        told = {SHORT[name]: int(value) if name == "steps" else value for name, value in short[1].items()} | told
+    controls = Controls.of(told)
+    regions = None
+    if options.region or options.strength_map:
+        regions = read_regions(options.region, None if options.strength_map is None else Path(options.strength_map))
+        if controls.up != 1:
+            raise SettingsError("up enlarges whole pictures: not together with regions or a strength map")
+    if isinstance(network, Generative):
+        network.check(words, controls)
+    return Guidance(words=None if words is None else (words,), seed=options.seed, controls=controls, regions=regions)
+
+
+def with_asked(known: Guidance, asked: Guidance) -> Guidance:
+    """What is known of a picture, and of what that does not say, what is asked of all."""
+    names = ("words", "seed", "controls", "regions")
+    return known.knowing(**{name: getattr(asked, name) for name in names if getattr(known, name) is None})
+
+
+class Sampled:
+    """What sampling one picture took.
+
+    Args:
+        image: the picture, (1, 3, H, W).
+    """
+
+    def __init__(self, image: Tensor) -> None:
+        self.started = time.perf_counter()
+        self.megapixels = image.shape[2] * image.shape[3] / 1e6
+        self.record: dict[str, Any] | None = None
+
+    def note(self, network: nn.Module, guidance: Guidance) -> None:
+        """Writes down what the last picture took, and with what it can be done again."""
+        if not isinstance(network, Generative) or network.course is None:
+            return
+        seconds = time.perf_counter() - self.started
+        course, controls = network.course, network.course.controls
+        self.record = {
+            "prompt": str(read_prompt((guidance.words or (ALL,))[0])),
+            "seed": guidance.seed or 0,
+            "controls": asdict(controls),
+            "steps": len(course.times),
+            "tiles": max(1, len(course.places)),
+            "evaluations": course.evaluations * controls.samples,
+            "seconds": round(seconds, 3),
+            "seconds_per_megapixel": round(seconds / self.megapixels, 3),
+            "peak_memory_mb": _peak_memory(),
+        }
+
+
+def _peak_memory() -> float:
+    """Of this process so far, in MB; 0 where the system does not say."""
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return 0.0
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000, 1)

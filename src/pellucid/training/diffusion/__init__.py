@@ -1,0 +1,1 @@
+"""Training diffusion: pairs and prompts from one chain of degradations, and what is minimised."""

@@ -1,0 +1,127 @@
+"""From a recipe with a diffusion section to a run folder."""
+
+import copy
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from pellucid.data.sources import Source
+from pellucid.devices import channels_last
+from pellucid.diffusion.adapters import ADAPTERS, adapt, merge
+from pellucid.diffusion.network import Generative
+from pellucid.errors import SettingsError
+from pellucid.models.header import Policy
+from pellucid.models.load import load_network_weights
+from pellucid.models.save import save_model
+from pellucid.models.tables import build_network, module_within
+from pellucid.training.data import describe_data, split_sources
+from pellucid.training.diffusion.batches import DiffusionBatches
+from pellucid.training.diffusion.objective import DiffusionObjective
+from pellucid.training.diffusion.settings import DiffusionSettings
+from pellucid.training.diffusion.validation import validate_diffusion
+from pellucid.training.loop import Step
+from pellucid.training.places import check_places
+from pellucid.training.run import Run
+from pellucid.training.run_folder import is_main_process, logged_steps, start
+from pellucid.training.settings import Recipe
+
+__all__ = ["prepare_diffusion", "train_diffusion"]
+
+
+def train_diffusion(recipe: Recipe, folder: Path, *, resume: bool = False) -> Iterator[Step]:
+    """Trains a diffusion network, yielding each step; see `training.train.train`.
+
+    Raises:
+        SettingsError: the network does not sample, or the crops do not suit it.
+        DataError: no photographs, or pairs.
+    """
+    run, held_out = prepare_diffusion(recipe, folder)
+    start(run, recipe.as_tree(), resume=resume)
+
+    def scores(step: Step) -> dict[str, Any]:
+        due = step.number % recipe.train.validate_steps == 0 or step.last
+        return validate_diffusion(run, held_out) if due else {}
+
+    yield from logged_steps(run, scores)
+    if is_main_process():
+        with run.average.applied():
+            adapted = recipe.diffusion is not None and recipe.diffusion.adapter is not None
+            save_model(
+                _merged(run.module) if adapted else run.module,
+                folder / "model.safetensors",
+                recipe=recipe.as_tree(travelling=True),
+                card=_card(recipe, run),
+                policy=Policy(**recipe.policy.as_tree()),
+                dtype=torch.float16,
+            )
+
+
+def prepare_diffusion(recipe: Recipe, folder: Path) -> tuple[Run, DiffusionBatches]:
+    """The run of a recipe, and batches of the photographs that are held out; raises as `train_diffusion` does."""
+    check_places(recipe)
+    settings = recipe.diffusion
+    assert settings is not None
+    torch.manual_seed(recipe.train.seed)
+    training, held_out = split_sources(recipe.data)
+    network = build_network(recipe.network.name, recipe.network.settings)
+    if not isinstance(network, Generative):
+        raise SettingsError(f"network.name: diffusion trains networks that sample, not {recipe.network.name!r}")
+    if recipe.network.weights:
+        load_network_weights(network, recipe.network.weights)
+    if settings.adapter is not None:
+        _adapted(network, settings.adapter)
+    for name in recipe.train.frozen:
+        module_within(network, name).requires_grad_(False)
+    if recipe.data.crop % network.contract.multiple:
+        raise SettingsError(
+            f"data.crop: must be divisible by {network.contract.multiple} for this network, got {recipe.data.crop}"
+        )
+    channels_last(network)
+    torch.manual_seed(recipe.train.seed)
+    batches = _batches(recipe, training, settings, recipe.train.seed)
+    run = Run(network, DiffusionObjective(network), batches, recipe.train, folder / "checkpoint.pt")
+    return run, _batches(recipe, held_out, settings, 10_000 + recipe.train.seed)
+
+
+ENTERING = ("conv_in", "gains")
+"""Layers by which the degraded picture enters a U-Net: never frozen with it."""
+
+
+def _adapted(network: Generative, told: Mapping[str, Any]) -> None:
+    """Freezes a network's denoiser and puts adapters on it; by what pictures and words enter it stays free."""
+    settings = {key: value for key, value in told.items() if key not in ("kind", "targets")}
+    if "kind" not in told:
+        raise SettingsError(f"diffusion.adapter: kind is missing; known: {', '.join(ADAPTERS)}")
+    adapt(network.denoiser.unet, told["kind"], tuple(told.get("targets", ())), **settings)
+    for name in ENTERING:
+        layer = getattr(network.denoiser.unet, name, None)
+        if layer is not None and not hasattr(layer, "parametrizations"):
+            layer.requires_grad_(True)
+
+
+def _merged(module: nn.Module) -> nn.Module:
+    """A copy whose adapters are part of its weights."""
+    copied = copy.deepcopy(module)
+    merge(copied)
+    return copied
+
+
+def _batches(recipe: Recipe, source: Source, settings: DiffusionSettings, seed: int) -> DiffusionBatches:
+    return DiffusionBatches(source, recipe.data.crop, recipe.train.batch, seed, settings)
+
+
+def _card(recipe: Recipe, run: Run) -> dict[str, Any]:
+    return {
+        "name": recipe.name,
+        "summary": recipe.summary,
+        "trained": {
+            "steps": run.step,
+            "minutes": round(run.seconds / 60, 1),
+            "photographs": len(run.batches.source),
+            "degradations": describe_data(recipe.data),
+            "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU",
+        },
+    }

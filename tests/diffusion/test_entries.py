@@ -1,0 +1,190 @@
+"""How the degraded picture and the whole picture enter, of both families; each begins as if it did not."""
+
+import json
+
+import pytest
+import torch
+
+from pellucid.diffusion.controls import Controls
+from pellucid.diffusion.network import Generative
+from pellucid.diffusion.prompts import read_prompt
+from pellucid.diffusion.small import CONTEXTS
+from pellucid.diffusion.stable_diffusion import StableDiffusionDenoiser, widen
+from pellucid.errors import ModelError, SettingsError
+from pellucid.guidance import Guidance
+from pellucid.models.load import load_model, load_network_weights
+from pellucid.models.save import save_model
+from pellucid.restoration.restorer import Restorer
+
+SMALL = {"widths": (16, 16), "blocks": (1, 1), "embedding": 16}
+
+
+def awake(network, seed=0):
+    torch.manual_seed(seed)
+    with torch.no_grad():
+        for value in network.parameters():
+            value.add_(0.08 * torch.randn_like(value))
+    return network.eval()
+
+
+@pytest.mark.parametrize("entry", ["controlnet", "sft"])
+def test_an_entry_on_a_prior_begins_as_the_prior_and_then_acts(entry, tmp_path):
+    prior = awake(Generative(unet=SMALL, entry="none"))
+    save_model(prior, tmp_path / "prior.safetensors")
+    network = Generative(unet=SMALL, entry=entry)
+    load_network_weights(network, tmp_path / "prior.safetensors")
+    state, picture, times = torch.randn(2, 48, 8, 8), torch.randn(2, 48, 8, 8), torch.tensor([500, 20])
+    told = prior.denoiser.told([read_prompt(""), read_prompt("denoise 3")])
+    before = prior.denoiser(state, picture, times, told)
+    torch.testing.assert_close(network.denoiser(state, picture, times, told), before)
+    if entry == "controlnet":  # a copy of the prior's way down
+        copied = network.denoiser.control.copy.encoders[0][0].first.weight
+        assert torch.equal(copied, prior.denoiser.unet.encoders[0][0].first.weight)
+    awake(network.denoiser.control if entry == "controlnet" else network.denoiser.modulation)
+    changes = [
+        (network.denoiser(state, picture, times, told, scale) - before).abs().mean() for scale in (0.0, 0.5, 1.0)
+    ]
+    assert changes[0] < 1e-6 < changes[1] < changes[2]
+
+
+@pytest.mark.parametrize("entry", ["controlnet", "sft"])
+def test_the_scale_of_an_entry_reaches_the_picture(entry):
+    network, image = awake(Generative(unet=SMALL, entry=entry)), torch.rand(1, 3, 40, 56)
+    results = [
+        Restorer(network, control={"steps": 2, "control_scale": scale}, precision="float32").restore_image(image)
+        for scale in (0, 1)
+    ]
+    assert (results[0] - results[1]).abs().mean() > 1e-4
+
+
+@pytest.mark.parametrize("context", CONTEXTS)
+def test_context_is_nothing_at_first_and_then_what_it_says(context):
+    torch.manual_seed(0)
+    network = Generative(unet=SMALL, context=context).eval()
+    image, known = torch.rand(1, 3, 96, 96), Guidance(controls=Controls(steps=1))
+    told = network.look(image, known)
+    place = torch.tensor([[0.0, 0.0, 0.5, 0.5]]), torch.tensor([[0.5, 0.5, 1.0, 1.0]])
+    awake(network)
+    network.start(image, told)
+    state, part = torch.randn(1, 48, 8, 8), image[..., :32, :32]
+    said = [network.predict(state, part, 500, told.knowing(grid=grid)) for grid in place]
+    other = network.look(1 - image, known)
+    elsewhere = network.predict(state, part, 500, other.knowing(grid=place[0]))
+    assert (not torch.equal(said[0], said[1])) == (context == "coords")
+    assert (not torch.equal(said[0], elsewhere)) == (context == "thumb")
+
+
+@pytest.fixture(scope="module")
+def pipeline(tmp_path_factory):
+    """A tiny pipeline in the layout of Stable Diffusion, saved by diffusers and transformers themselves."""
+    from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+    folder = tmp_path_factory.mktemp("pipeline")
+    torch.manual_seed(0)
+    unet = UNet2DConditionModel(
+        sample_size=8, layers_per_block=1, block_out_channels=(8, 16), norm_num_groups=4, cross_attention_dim=16,
+        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"), up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+        attention_head_dim=4,
+    )  # fmt: skip
+    vae = AutoencoderKL(
+        block_out_channels=(8, 8, 8, 8), norm_num_groups=4, latent_channels=4,
+        down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4,
+    )  # fmt: skip
+    letters = [*"abcdefghijklmnopqrstuvwxyz0123456789.,@"]
+    words = [*letters, *(f"{letter}</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
+    tokenizer = CLIPTokenizer(vocab={word: number for number, word in enumerate(words)}, merges=[])
+    text = CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=len(words), hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2,
+            max_position_embeddings=24, bos_token_id=len(words) - 2, eos_token_id=len(words) - 1,
+            pad_token_id=len(words) - 1,
+        )
+    )  # fmt: skip
+    scheduler = DDIMScheduler(
+        beta_schedule="scaled_linear",
+        beta_start=0.00085,
+        beta_end=0.012,
+        prediction_type="v_prediction",
+        steps_offset=1,
+        clip_sample=False,
+    )
+    StableDiffusionPipeline(
+        vae=vae, text_encoder=text, tokenizer=tokenizer, unet=unet, scheduler=scheduler, safety_checker=None,
+        feature_extractor=None, requires_safety_checker=False,
+    ).save_pretrained(folder)  # fmt: skip
+    return folder
+
+
+def test_a_pipeline_is_loaded_and_says_what_it_said(pipeline):
+    from diffusers import UNet2DConditionModel
+
+    network = Generative(family="sd", source=str(pipeline)).eval()
+    assert network.contract.multiple == 16
+    assert network.noising.prediction == "v_prediction"
+    assert network.noising.kept[-1] == pytest.approx(0.0047, abs=1e-3)  # as the folder's schedule ends, not at zero
+    plain = UNet2DConditionModel.from_pretrained(pipeline, subfolder="unet")
+    state, times = torch.randn(1, 4, 8, 8), torch.tensor([400])
+    told = network.denoiser.told([read_prompt("a red fox. sr 60")])
+    with torch.no_grad():
+        expected = plain(state, times, encoder_hidden_states=told).sample
+        assert torch.equal(network.denoiser(state, torch.randn(1, 4, 8, 8), times, told), expected)
+    assert network.denoiser.unet.config.in_channels == 8
+    other = network.denoiser.told([read_prompt("a blue fox. sr 60")])
+    assert (other - told).abs().max() > 1e-3
+
+
+def test_a_pipeline_restores_in_tiles_with_words_and_guidance(pipeline):
+    network = awake(Generative(family="sd", source=str(pipeline)))
+    image = torch.rand(1, 3, 70, 150)
+    results = [
+        Restorer(network, tile=64, precision="float32", control={"steps": 2} | more, prompt=words).restore_image(image)
+        for words, more in (("denoise 20", {}), ("a fox. denoise 20", {}), ("denoise 20", {"text_guidance": 5}))
+    ]
+    assert all(result.shape == image.shape for result in results)
+    assert all((result - results[0]).abs().mean() > 1e-5 for result in results[1:])
+
+
+def test_a_folder_that_is_no_pipeline_says_what_is_missing(pipeline, tmp_path):
+    with pytest.raises(ModelError, match=r"model_index\.json, unet/config\.json, .* missing"):
+        Generative(family="sd", source=str(tmp_path))
+    with pytest.raises(ModelError, match="no such folder"):
+        Generative(family="sd", source=str(tmp_path / "none"))
+    with pytest.raises(SettingsError, match="predicts 'v_prediction' by its scheduler, not 'epsilon'"):
+        Generative(family="sd", source=str(pipeline), prediction="epsilon")
+    with pytest.raises(SettingsError, match="needs a source"):
+        Generative(family="sd")
+    config = json.loads((pipeline / "scheduler" / "scheduler_config.json").read_text())
+    assert config["prediction_type"] == "v_prediction"
+
+
+def test_the_true_layout_of_stable_diffusion_is_widened_on_meta_tensors():
+    from diffusers import UNet2DConditionModel
+
+    with torch.device("meta"):
+        unet = UNet2DConditionModel(sample_size=64, cross_attention_dim=768, attention_head_dim=8)
+        widen(unet, 8)
+    assert sum(value.numel() for value in unet.parameters()) == 859_532_484  # 859.52 M and 320 x 4 x 9 new weights
+    assert tuple(unet.conv_in.weight.shape) == (320, 8, 3, 3)
+    names = dict(unet.named_modules())
+    for target in ("to_q", "to_k", "to_v", "to_out.0", "ff.net.0.proj", "ff.net.2"):
+        assert sum(name.endswith(target) for name in names) >= 16, target
+    assert "down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k" in names
+    assert tuple(names["down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k"].weight.shape) == (320, 768)
+    assert StableDiffusionDenoiser.sees_whole is False
+
+
+def test_a_small_family_over_an_autoencoder(tmp_path):
+    codec = {"name": "autoencoder-tiny", "encoder_block_out_channels": [8, 8], "decoder_block_out_channels": [8, 8],
+             "num_encoder_blocks": [1, 1], "num_decoder_blocks": [1, 1], "latent_channels": 4}  # fmt: skip
+    network = awake(Generative(codec=codec, unet=SMALL))
+    assert (network.stride, network.contract.multiple) == (2, 4)
+    save_model(network, tmp_path / "latent.safetensors")
+    again = load_model(tmp_path / "latent.safetensors").module
+    image = torch.rand(1, 3, 21, 34)
+    told = {"control": {"steps": 2}, "precision": "float32"}
+    torch.testing.assert_close(
+        Restorer(network, **told).restore_image(image), Restorer(again, **told).restore_image(image)
+    )
+    with pytest.raises(SettingsError, match="unknown codec"):
+        Generative(codec={"name": "vqgan"}, unet=SMALL)
