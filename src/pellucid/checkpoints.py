@@ -44,7 +44,17 @@ _PREFIXES: tuple[str, ...] = (
 )
 _PREFIXES += ("state_dict.", "ema.", "ema_model.")
 # What lies beside a network in one dictionary: the other half of a GAN, networks of losses, counters.
-_COMPANIONS = ("netD.", "net_d.", "discriminator.", "D.", "loss.", "loss_fn.", "criterion.", "lpips.", "perceptual.")
+_COMPANIONS: tuple[str, ...] = (
+    "netD.",
+    "net_d.",
+    "discriminator.",
+    "D.",
+    "loss.",
+    "loss_fn.",
+    "criterion.",
+    "lpips.",
+    "perceptual.",
+)
 _COMPANIONS += ("vgg.", "n_averaged", "global_step", "step", "epoch", "iteration")
 _MOST_NAMES = 6
 
