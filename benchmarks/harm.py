@@ -143,10 +143,10 @@ def _night(random: np.random.Generator) -> Picture:
     """A dark street with lit windows and lamps."""
     array = np.zeros((SIZE[1], SIZE[0], 3)) + random.uniform(0.01, 0.06, 3)
     for _ in range(12):
-        left, width, top = random.integers(0, 440), random.integers(30, 90), random.integers(40, 260)
+        left, width, top = (int(random.integers(*ends)) for ends in ((0, 440), (30, 90), (40, 260)))
         array[top:, left : left + width] = random.uniform(0.02, 0.12, 3)
-        for row in range(int(top) + 8, 340, 18):
-            for column in range(int(left) + 6, int(min(left + width, 474)) - 6, 14):
+        for row in range(top + 8, 340, 18):
+            for column in range(left + 6, min(left + width, 474) - 6, 14):
                 if random.random() < 0.25:
                     array[row : row + 9, column : column + 6] = (0.95, 0.8, random.uniform(0.3, 0.6))
     rows, columns = np.indices(array.shape[:2])

@@ -62,7 +62,7 @@ def bm3d(sigma: float) -> Denoise:
     """BM3D, told the noise."""
     import bm3d as package
 
-    return lambda noisy: (package.bm3d_rgb(noisy / 255, sigma / 255).clip(0, 1) * 255).round().astype(np.uint8)
+    return lambda noisy: np.asarray((package.bm3d_rgb(noisy / 255, sigma / 255).clip(0, 1) * 255).round(), np.uint8)
 
 
 def oidn() -> Denoise:
@@ -84,7 +84,7 @@ def skimage_means(sigma: float) -> Denoise:
         found = denoise_nl_means(
             noisy / 255, h=0.7 * sigma / 255, sigma=sigma / 255, patch_size=5, patch_distance=6, channel_axis=2
         )
-        return (found.clip(0, 1) * 255).round().astype(np.uint8)
+        return np.asarray((found.clip(0, 1) * 255).round(), np.uint8)
 
     return denoise
 
@@ -143,13 +143,13 @@ def measure(
 
 def drawn(rows: list[dict[str, Any]], title: str) -> str:
     """An SVG: CPU seconds a megapixel to the right, by powers of ten, decibels upwards."""
-    width, height, left, bottom = 720, 420, 60, 50
+    width, height, left, bottom = 760, 420, 60, 50
     times = np.log10([row["cpu_seconds"] for row in rows])
     low, high = np.floor(times.min()), np.ceil(times.max())
     least, most = np.floor(min(row["psnr"] for row in rows)), np.ceil(max(row["psnr"] for row in rows))
 
     def across(seconds: float) -> float:
-        return float(left + (np.log10(seconds) - low) / max(high - low, 1) * (width - left - 190))
+        return float(left + (np.log10(seconds) - low) / max(high - low, 1) * (width - left - 210))
 
     def up(decibels: float) -> float:
         return float(height - bottom - (decibels - least) / max(most - least, 1) * (height - bottom - 40))
@@ -165,14 +165,17 @@ def drawn(rows: list[dict[str, Any]], title: str) -> str:
         parts.append(f'<text x="{x:.0f}" y="{height - bottom + 18}" text-anchor="middle">{10.0**power:g}</text>')
     for decibels in range(int(least), int(most) + 1):
         y = up(decibels)
-        parts.append(f'<line x1="{left}" y1="{y:.0f}" x2="{width - 190}" y2="{y:.0f}" stroke="#eee"/>')
+        parts.append(f'<line x1="{left}" y1="{y:.0f}" x2="{width - 210}" y2="{y:.0f}" stroke="#eee"/>')
         parts.append(f'<text x="{left - 8}" y="{y + 4:.0f}" text-anchor="end">{decibels}</text>')
     parts.append(f'<text x="{left}" y="{height - 10}">CPU seconds a megapixel (PSNR in dB upwards)</text>')
-    for row in rows:
+    for number, row in enumerate(rows, 1):
         x, y = across(row["cpu_seconds"]), up(row["psnr"])
         colour = "#c33" if row["name"].startswith("pellucid") else "#357"
-        parts.append(f'<circle cx="{x:.0f}" cy="{y:.0f}" r="5" fill="{colour}"/>')
-        parts.append(f'<text x="{x + 8:.0f}" y="{y + 4:.0f}" fill="{colour}">{row["name"]}</text>')
+        parts.append(f'<circle cx="{x:.0f}" cy="{y:.0f}" r="4" fill="{colour}"/>')
+        beside, anchor = (x - 7, "end") if number % 2 else (x + 7, "start")
+        parts.append(f'<text x="{beside:.0f}" y="{y + 4:.0f}" text-anchor="{anchor}" fill="{colour}">{number}</text>')
+        line = 50 + 18 * number
+        parts.append(f'<text x="{width - 180}" y="{line}" fill="{colour}">{number} {row["name"]}</text>')
     return "\n".join([*parts, "</svg>", ""])
 
 

@@ -2,6 +2,7 @@
 
 import gc
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,11 +14,24 @@ from pellucid.diagnosis import load_diagnoser, shows_nothing
 from pellucid.diagnosis.traces import traces
 from pellucid.errors import ImageError
 from pellucid.images import fill_hidden, visible_part
+from pellucid.images.alpha import fill_hidden_in_place
+from pellucid.images.noise import noise_sigma
 from pellucid.images.padding import pad_before, pad_to
 from pellucid.images.turning import turned_planes
 from pellucid.priors.contract import whole_view
 from pellucid.restoration.tones import mean_luminance, strength_without_halo
-from pellucid.scratch import bands, belongs_on_disk, mapped, on_disk, pooled, total, zeros_beside, zeros_on_disk
+from pellucid.scratch import (
+    bands,
+    belongs_on_disk,
+    excerpt,
+    mapped,
+    on_disk,
+    pooled,
+    reduced,
+    total,
+    zeros_beside,
+    zeros_on_disk,
+)
 from support.streaming import laid_on_disk, small_bands
 
 
@@ -56,6 +70,8 @@ def test_bands_cover_all_rows_once_and_values_stay(image):
 def test_nothing_is_left_on_the_disk(image, tmp_path, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     there = laid_on_disk(image)
+    if sys.platform == "linux":
+        assert f"{tmp_path}/" in Path("/proc/self/maps").read_text()
     assert os.listdir(tmp_path) == []  # it has no name even now, so that nothing is left by a process that is killed
     count = len(scratch._MAPPINGS)
     del there
@@ -103,6 +119,18 @@ def test_functions_of_bands(image):
         assert torch.allclose(pooled(there, size, torch.square), F.adaptive_avg_pool2d(image.square(), size), atol=1e-6)
 
 
+def test_the_noise_of_a_large_picture_is_seen_in_parts_of_it():
+    draw = torch.Generator().manual_seed(0)
+    image = 0.5 + 0.05 * torch.randn(1, 3, 700, 900, generator=draw)
+    assert excerpt(image) is image
+    part = excerpt(laid_on_disk(image))
+    assert part.shape == (1, 3, 512, 768)
+    assert torch.equal(part[..., :256, :256], image[..., :256, :256])
+    assert torch.equal(part[..., -256:, -256:], image[..., -256:, -256:])
+    assert float(noise_sigma(part)) == pytest.approx(12.75, rel=0.05)
+    assert reduced(laid_on_disk(image)).shape == image.shape
+
+
 def test_padding_and_turning(image):
     there = laid_on_disk(image)
     for function in (lambda x: pad_before(x, 5, 3), lambda x: pad_to(x, 300, 400)):
@@ -121,8 +149,6 @@ def test_hidden_colours_are_filled_alike(image, hole):
     alpha[..., hole[0], hole[1]] = 0
     expected = fill_hidden(image, alpha)
     there = laid_on_disk(image)
-    from pellucid.images.alpha import fill_hidden_in_place
-
     fill_hidden_in_place(there, laid_on_disk(alpha))
     assert torch.allclose(there, expected, atol=1e-6)
     seen = (alpha > 0).expand_as(image)

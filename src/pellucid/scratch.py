@@ -29,6 +29,7 @@ __all__ = [
     "COPIES",
     "bands",
     "belongs_on_disk",
+    "excerpt",
     "mapped",
     "on_disk",
     "pooled",
@@ -45,6 +46,9 @@ COPIES = 4
 
 BAND = 16 << 20
 """Bytes of a band, about."""
+
+PART = 256
+"""Pixels of a side of the parts by which the finest detail of such an image is judged."""
 
 GLANCE = 4_000_000
 """Pixels of an image that is seen as a whole by a network, where it is larger than the memory."""
@@ -66,7 +70,9 @@ def belongs_on_disk(height: int, width: int, memory: int | None) -> bool:
 
 def on_disk(tensor: Tensor) -> bool:
     """Whether a tensor, or what it is a part of, lies on the disk."""
-    return tensor.device.type == "cpu" and tensor.untyped_storage().data_ptr() in _MAPPINGS
+    if torch.compiler.is_exporting():  # what becomes a graph lies nowhere
+        return False
+    return _mapping_of(tensor) is not None
 
 
 def zeros_on_disk(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -109,10 +115,11 @@ def bands(*tensors: Tensor, multiple: int = 1) -> Iterator[slice]:
         multiple: each band but the last is a multiple of so many rows.
     """
     height = tensors[0].shape[-2]
-    rows = max(height, 1)
-    if any(on_disk(tensor) for tensor in tensors):
-        widest = max(tensor.numel() // tensor.shape[-2] * tensor.element_size() for tensor in tensors)
-        rows = max(multiple, BAND // max(widest, 1) // multiple * multiple)
+    if not any(on_disk(tensor) for tensor in tensors):
+        yield slice(0, height)
+        return
+    widest = max(tensor.numel() // tensor.shape[-2] * tensor.element_size() for tensor in tensors)
+    rows = max(multiple, BAND // max(widest, 1) // multiple * multiple)
     for top in range(0, height, rows):
         yield slice(top, min(height, top + rows))
         release(*tensors)
@@ -173,12 +180,37 @@ def reduced(image: Tensor) -> Tensor:
     return pooled(image, (max(1, int(image.shape[-2] * part)), max(1, int(image.shape[-1] * part))))
 
 
+def excerpt(image: Tensor) -> Tensor:
+    """An image (B, C, H, W) for those who look at its finest detail in memory: of one on the disk a grid of parts at
+    its own resolution, side by side, GLANCE pixels at most."""
+    if not on_disk(image):
+        return image
+    sides = image.shape[-2:]
+    counts = [max(1, min(math.isqrt(GLANCE) // PART, side // PART)) for side in sides]
+    down, across = (
+        torch.cat([torch.arange(PART) + number * (side - PART) // max(count - 1, 1) for number in range(count)])
+        if side > count * PART
+        else torch.arange(side)
+        for side, count in zip(sides, counts, strict=True)
+    )
+    found = image[..., down[:, None], across]
+    release(image)
+    return found
+
+
 def release(*tensors: Tensor) -> None:
     """Gives the memory back that pages of tensors on the disk have; their values stay."""
     for tensor in tensors:
-        mapping = _MAPPINGS.get(tensor.untyped_storage().data_ptr()) if tensor.device.type == "cpu" else None
+        mapping = _mapping_of(tensor)
         if mapping is not None and hasattr(mmap, "MADV_DONTNEED"):
             mapping.madvise(mmap.MADV_DONTNEED)
+
+
+def _mapping_of(tensor: Tensor) -> mmap.mmap | None:
+    """What a tensor is on the disk by; None where it is not. One that is only traced has no address to ask for."""
+    if not _MAPPINGS or tensor.device.type != "cpu" or torch.compiler.is_compiling():
+        return None
+    return _MAPPINGS.get(tensor.untyped_storage().data_ptr())
 
 
 def temporary_file() -> IO[bytes]:
@@ -197,9 +229,9 @@ def temporary_file() -> IO[bytes]:
 
 def _folder() -> Path:
     named, large = os.environ.get("TMPDIR"), Path("/var/tmp")
-    if not named and os.name == "posix" and os.access(large, os.W_OK):
-        return large
-    return Path(tempfile.gettempdir())
+    if named:
+        return Path(named)
+    return large if os.name == "posix" and os.access(large, os.W_OK) else Path(tempfile.gettempdir())
 
 
 def _reserve(file: IO[bytes], size: int) -> None:

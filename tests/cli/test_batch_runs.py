@@ -221,6 +221,24 @@ def test_a_disk_that_cannot_be_written_is_one_line(restore, tmp_path):
         assert "the manifest cannot be written (Read-only file system)" in err
 
 
+def test_no_room_for_what_does_not_fit_into_memory_is_one_line(restore, tmp_path, monkeypatch):
+    picture(tmp_path / "large.png", side=700)
+    large = ("--memory", "16MB", "--overwrite", "-o", tmp_path / "out")
+    with small_disk(tmp_path / "disk", "size=1M") as disk:
+        monkeypatch.setenv("TMPDIR", str(disk))
+        status, _, err = restore(tmp_path / "large.png", *large)
+        assert (status, err.count("\n")) == (1, 1)
+        assert "disk: has no" in err
+        assert files_in(disk) == []
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "nowhere"))
+    status, _, err = restore(tmp_path / "large.png", *large)
+    assert (status, err.count("\n")) == (1, 1)
+    assert "nowhere: no file for intermediate results can be made there" in err
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    assert restore(tmp_path / "large.png", *large)[0] == 0
+    assert same_pixels(tmp_path / "large.png", tmp_path / "out/large.png")
+
+
 def started(*arguments):
     return subprocess.Popen(
         [sys.executable, "-m", "pellucid", "restore", *map(str, arguments)],

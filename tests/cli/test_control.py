@@ -79,6 +79,7 @@ def test_a_mask(run, model, tmp_path):
     assert status == 1
     assert err.count("\n") == 1
     assert "a mask of 56 x 20 pixels for a picture of 56 x 40" in err
+    assert run("restore", source, "-o", tmp_path / "c.png", "--model", model, "--feather", 3)[0] == 2
     status, _, err = run("restore", source, "-o", tmp_path / "c.png", "--model", model, "--mask", tmp_path / "no.png")
     assert status == 1
     assert "no.png: cannot be read" in err

@@ -205,6 +205,10 @@ STRONG = {
     "resample": "resample factor=4",
     "ringing": "ringing cutoff=1",
     "jpeg": "jpeg quality=5",
+    "colour-cast": "colour-cast warmth=60",
+    "fading": "fading amount=80",
+    "aberration": "aberration red=8 blue=-8",
+    "banding": "banding levels=6",
 }
 
 

@@ -41,6 +41,8 @@ class Property:
     suffix: str
     make: Callable[[Path], None]
     found: Callable[[Path, Path], str]
+    every_page: bool = False
+    """Whether all pages and frames are read."""
 
 
 def cells(prop: Property, folder: Path) -> dict[str, tuple[str, tuple[str, ...]]]:
@@ -50,7 +52,7 @@ def cells(prop: Property, folder: Path) -> dict[str, tuple[str, tuple[str, ...]]
     told = {}
     for name, suffix in FORMATS.items():
         target = folder / f"target{suffix}"
-        lost = write(read(source), target)
+        lost = write(read(source, every_page=prop.every_page), target)
         told[name] = (prop.found(target, source), lost)
     return told
 
@@ -229,6 +231,28 @@ def pages(path: Path) -> None:
     Image.fromarray(smooth()).save(path, save_all=True, append_images=[Image.fromarray(smooth() // 2)])
 
 
+def frames(path: Path) -> None:
+    first, *others = (Image.fromarray(smooth() // divisor) for divisor in (1, 2, 3))
+    first.save(path, save_all=True, append_images=others, duration=[100, 200, 300])
+
+
+def pages_found(target: Path, _: Path) -> str:
+    with Image.open(target) as picture:
+        return "kept" if getattr(picture, "n_frames", 1) > 1 else ""
+
+
+def frames_found(target: Path, _: Path) -> str:
+    with Image.open(target) as picture:
+        if getattr(picture, "n_frames", 1) != 3:
+            return ""
+        durations = []
+        for number in range(3):
+            picture.seek(number)
+            picture.load()
+            durations.append(picture.info.get("duration"))
+    return "kept" if durations == [100, 200, 300] else "converted: pages"
+
+
 def gain_map_found(target: Path, source: Path) -> str:
     return "kept" if target.suffix == ".jpg" and second(target) == second(source) else ""
 
@@ -312,10 +336,7 @@ PROPERTIES = [
     Property("gain map (Ultra HDR)", ".jpg", lambda path: path.write_bytes(ultra_hdr()[0]) and None, gain_map_found),
     Property("video of a motion photo", ".jpg", lambda path: path.write_bytes(motion_photo()) and None, video_found),
     Property("second view (MPO)", ".jpg", view, gain_map_found),
-    Property(
-        "further pages or frames",
-        ".tif",
-        pages,
-        lambda target, _: "kept" if getattr(opened(target), "n_frames", 1) > 1 else "",
-    ),
+    Property("further pages or frames", ".tif", pages, pages_found),
+    Property("pages, with `--pages all`", ".tif", pages, pages_found, every_page=True),
+    Property("frames and their times, with `--pages all`", ".png", frames, frames_found, every_page=True),
 ]

@@ -15,7 +15,9 @@ from PIL import Image
 
 from pellucid.errors import ImageError
 from pellucid.images import Photograph, read, write, write_change
+from pellucid.scratch import on_disk
 from support.pictures import avif_facts, noise, png_values, smooth
+from support.streaming import small_bands
 
 SIDES = st.integers(1, 67)
 
@@ -82,6 +84,44 @@ def test_png_comes_back(height, width, channels, dtype, seed):
         assert unchanged(folder / "b.png", folder / "c.png") == ()
         for path in (folder / "b.png", folder / "c.png"):
             np.testing.assert_array_equal(png_values(path), array)
+
+
+def come_back_from_the_disk(height, width, channels, dtype, seed, suffix):
+    """Through a file of one format and one of the other, band by band, by one row or a few at a time."""
+    array = samples(height, width, channels, dtype, seed)
+    with tempfile.TemporaryDirectory() as name, small_bands(1000):
+        folder = Path(name)
+        write_tiff(array, folder / "a.tif")
+        photograph = read(folder / "a.tif", memory=1)
+        assert on_disk(photograph.pixels)
+        if suffix == ".png":
+            write(photograph, folder / "b.png")
+            photograph = read(folder / "b.png", memory=1)
+            assert write(photograph, folder / "c.png") == ()
+            for path in (folder / "b.png", folder / "c.png"):
+                np.testing.assert_array_equal(png_values(path), array)
+        else:
+            assert write(photograph, folder / "b.tif") == ()
+            np.testing.assert_array_equal(tifffile.imread(folder / "b.tif").reshape(array.shape), array)
+
+
+KINDS = st.one_of(
+    st.tuples(st.sampled_from([np.uint8, np.uint16]), st.integers(0, 99), st.just(".png")),
+    st.tuples(st.sampled_from([np.uint8, np.uint16, np.float32]), st.integers(0, 99), st.just(".tif")),
+)
+
+
+@settings(max_examples=25, deadline=None)
+@given(SIDES, SIDES, st.integers(1, 4), KINDS)
+def test_what_is_larger_than_the_memory_comes_back(height, width, channels, kind):
+    come_back_from_the_disk(height, width, channels, *kind)
+
+
+@pytest.mark.slow
+@settings(max_examples=2000, deadline=None)
+@given(SIDES, SIDES, st.integers(1, 4), KINDS)
+def test_much_more_that_is_larger_than_the_memory_comes_back(height, width, channels, kind):
+    come_back_from_the_disk(height, width, channels, *kind)
 
 
 @settings(max_examples=30, deadline=None)

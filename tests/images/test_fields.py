@@ -11,7 +11,7 @@ from support.pictures import IPTC, camera_exif, exiftool, jpeg_with, p3, smooth
 SUFFIXES = [".jpg", ".png", ".tif", ".webp", ".avif"]
 # How the pixels are coded, where things lie, and what each container calls them.
 CODING = ("IFD0:Strip", "IFD0:Rows", "IFD0:Bits", "IFD0:Compression", "IFD0:Predictor", "IFD0:Planar", "IFD0:Sample")
-CODING += ("IFD0:Photometric", "IFD0:ImageWidth", "IFD0:ImageHeight", "IFD0:SubfileType", "IFD0:Orientation")
+CODING += ("IFD0:Photometric", "IFD0:ImageWidth", "IFD0:ImageHeight", "IFD0:SubfileType")
 CODING += ("IFD0:FillOrder", "IFD0:YCbCr", "IFD0:XResolution", "IFD0:YResolution", "IFD0:ResolutionUnit")
 CODING += ("ExifIFD:ExifImage", "XMP-tiff:Image", "XMP-exif:ExifImage")  # sizes, which are made true
 GROUPS = ("IFD0:", "ExifIFD:", "GPS:", "InteropIFD:", "XMP-", "ICC", "Canon", "IPTC:", "Photoshop:")
@@ -39,7 +39,7 @@ def fields(path, without=()):
 
 
 @pytest.mark.parametrize("target", SUFFIXES)
-@pytest.mark.parametrize("source", SUFFIXES)
+@pytest.mark.parametrize("source", [".jpg", ".tif", ".webp"])
 def test_fields_are_equal(tmp_path, source, target):
     first = rich(tmp_path / f"a{source}")
     photograph = read(first)

@@ -155,6 +155,22 @@ def test_frames_that_say_where_no_picture_is_are_damage(tmp_path):
         read(tmp_path / "b.png", every_page=True)
 
 
+def test_a_bomb_of_frames_is_refused(tmp_path):
+    """Ten thousand frames of one pixel on a large canvas are a few kilobytes."""
+    import zlib
+
+    from pellucid.errors import ImageError
+
+    large = io.BytesIO()
+    Image.new("L", (4000, 4000)).save(large, "PNG")
+    data = large.getvalue()
+    count = struct.pack(">LL", 10000, 0)
+    chunk = struct.pack(">L", 8) + b"acTL" + count + struct.pack(">L", zlib.crc32(b"acTL" + count))
+    (tmp_path / "a.png").write_bytes(data[:33] + chunk + data[33:])
+    with pytest.raises(ImageError, match="claims 10000 pictures of 4000 x 4000"):
+        read(tmp_path / "a.png", every_page=True)
+
+
 @pytest.mark.parametrize("suffix", [".jpg", ".avif", ".tif"])
 def test_formats_without_frames_say_so(tmp_path, suffix):
     photograph = read(animated(tmp_path / "a.png"), every_page=True)

@@ -13,7 +13,7 @@ from pellucid.images import Metadata, Photograph, files, large_file, read, strea
 from pellucid.images.jpeg import parts_of_jpeg
 from pellucid.scratch import on_disk
 from support.pictures import IPTC, XMP, camera_exif, exiftool, jpeg_with, noise, p3, png_values, read_metadata, smooth
-from support.streaming import small_bands
+from support.streaming import laid_on_disk, small_bands
 
 
 @pytest.fixture(autouse=True)
@@ -109,6 +109,13 @@ def test_what_lies_behind_a_jpeg_stays_and_the_progressive_order_is_said(tmp_pat
     assert data.endswith(second)
     (piece,) = parts_of_jpeg(data).pieces
     assert piece.data == second
+
+
+def test_what_is_too_long_for_a_jpeg_is_refused_in_one_line(tmp_path):
+    for pixels in (torch.zeros(1, 3, 65501, 1), laid_on_disk(torch.zeros(1, 3, 65501, 1))):
+        with pytest.raises(ImageError, match="cannot be written as jpeg"):
+            write(Photograph(pixels), tmp_path / "a.jpg")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_large_file_is_never_read_as_a_whole(tmp_path, monkeypatch):

@@ -1,5 +1,8 @@
 """The weights files of published networks: recognised by their authors' keys, loaded, kept, refused."""
 
+import sys
+import types
+
 import numpy as np
 import pytest
 import torch
@@ -12,7 +15,7 @@ from pellucid.errors import ModelError
 from pellucid.models.file import describe_model
 from pellucid.models.hub import find_model
 from pellucid.models.load import load_model, load_network_weights
-from pellucid.models.published import PUBLISHED, recognise
+from pellucid.models.published import PUBLISHED, near, recognise
 from pellucid.models.save import save_model
 from pellucid.models.tables import NETWORKS, build_network
 from pellucid.networks import AODNet, PReNet, UNet, ZeroDCE
@@ -136,7 +139,7 @@ ONE_SLOPE = torch.tensor([0.25])
 AUTHORS["mprnet"] |= {key: ONE_SLOPE for key in AUTHORS["mprnet"] if AUTHORS["mprnet"][key].shape == (1,)}
 
 
-@pytest.mark.parametrize("name", sorted(PUBLISHED))
+@pytest.mark.parametrize("name", sorted(AUTHORS))
 def test_authors_keys_are_recognised_and_every_tensor_finds_a_place(name):
     found, settings, weights = recognise(AUTHORS[name])
     assert found == name
@@ -222,7 +225,7 @@ def test_authors_keys_become_ours(name, theirs, ours):
     assert recognise(AUTHORS[name])[2][ours] is AUTHORS[name][theirs]
 
 
-@pytest.mark.parametrize("name", sorted(PUBLISHED))
+@pytest.mark.parametrize("name", sorted(AUTHORS))
 def test_a_strangers_weights_are_not(name):
     known = AUTHORS[name]
     first = next(iter(known))
@@ -300,3 +303,66 @@ def test_what_is_not_recognised_is_explained(tmp_path):
     torch.save(AUTHORS["aod_net"] | {"e_conv1.bias": torch.full((3,), torch.nan)}, tmp_path / "nan.pth")
     with pytest.raises(ModelError, match=r"nan\.pth: the weights of its network are not finite"):
         pellucid.load(tmp_path / "nan.pth")
+
+
+def test_partial_weights_are_refused_by_the_keys_that_differ():
+    known = AUTHORS["mprnet"]
+    half = dict(list(known.items())[: len(known) // 2])
+    assert "it comes near mprnet" in near(half)
+    assert "missing (" in near(half)
+    renamed = {key.replace("tail.", "tails."): value for key, value in AUTHORS["uformer"].items()}
+    said = near(renamed | {"epoch.weight": torch.zeros(2)})
+    assert "comes near uformer" in said
+    assert "1 unknown (epoch.weight)" in said
+    wrong = AUTHORS["ffdnet"] | {"4.weight": torch.zeros(8, 8, 5, 5)}
+    assert "1 of another shape (layers.4.weight)" in near(wrong)
+    assert "comes near none of those known here" in near({"blocks.attention.gamma": torch.zeros(3)})
+
+
+class Sharper(torch.nn.Module):
+    """Of two channels' width more than any network here takes; enlarges by 2."""
+
+    def forward(self, image):
+        return image.repeat_interleave(2, 2).repeat_interleave(2, 3)
+
+
+class FakeDescriptor:
+    """What spandrel's `ImageModelDescriptor` says of a network, as far as it is asked."""
+
+    def __init__(self, weights):
+        self.model, self.scale, self.purpose = Sharper(), 2, "SR"
+        self.input_channels = self.output_channels = 3
+        self.size_requirements = types.SimpleNamespace(minimum=4, multiple_of=2)
+        self.architecture = types.SimpleNamespace(name="Sharper")
+        self.weights = weights
+
+
+class FakeLoader:
+    def __init__(self, device):
+        assert device == "cpu"
+
+    def load_from_state_dict(self, weights):
+        if "sharper.weight" not in weights:
+            raise ValueError("unknown architecture")
+        return FakeDescriptor(weights)
+
+
+def test_what_spandrel_knows_is_restored_like_ours(tmp_path, monkeypatch):
+    """With an object in spandrel's place: the library itself needs torchvision, which tests do without."""
+    torch.save({"sharper.weight": torch.zeros(3)}, tmp_path / "foreign.pth")
+    torch.save({"other.weight": torch.zeros(3)}, tmp_path / "stranger.pth")
+    monkeypatch.setitem(sys.modules, "spandrel", None)
+    with pytest.raises(ModelError, match=r"foreign\.pth: not a pellucid model file.*extra spandrel"):
+        pellucid.load(tmp_path / "foreign.pth")
+    fake = types.SimpleNamespace(ModelLoader=FakeLoader, ImageModelDescriptor=FakeDescriptor)
+    monkeypatch.setitem(sys.modules, "spandrel", fake)
+    restorer = pellucid.load(tmp_path / "foreign.pth", precision="float32", tile=64)
+    image = torch.rand(1, 3, 71, 90)
+    torch.testing.assert_close(restorer(image), Sharper()(image))
+    header = describe_model(tmp_path / "foreign.pth")
+    assert header.network["settings"] == {"multiple": 4, "scale": 2, "channels": 3}
+    assert "Sharper, loaded through spandrel" in header.card["about"]
+    with pytest.raises(
+        ModelError, match=r"stranger\.pth: not a pellucid model file, nor the published weights of a network;"
+    ):
+        pellucid.load(tmp_path / "stranger.pth")

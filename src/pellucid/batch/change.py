@@ -290,7 +290,9 @@ def _skipped(job: Job, why: str) -> FileResult:
 
 def _words(error: Exception, job: Job) -> str:
     """An error in one line that names the photograph."""
-    return str(error) if isinstance(error, PellucidError) else f"{name_of(job.source)}: {one_line(error)}"
+    text = str(error) if isinstance(error, PellucidError) else one_line(error)
+    # A model that fails does not know on what.
+    return text if isinstance(error, ImageError) else f"{name_of(job.source)}: {text}"
 
 
 def _failure_of_system(error: BaseException | None) -> OSError | None:

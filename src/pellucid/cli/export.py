@@ -36,6 +36,8 @@ def export(
         return
     for file in done.files:
         say(f"{file}: {file.stat().st_size / 1e6:.1f} MB")
+    if "why" in done.page.get("look", {}):
+        say(f"no look.onnx: {done.page['look']['why']}")
     for left in done.page["left_out"].values():
         kinds = left["for"] if isinstance(left["for"], str) else ", ".join(left["for"])
         say(f"left out: the expert for {kinds}: {left['why']}")

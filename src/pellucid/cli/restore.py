@@ -201,6 +201,8 @@ def restore(
     ):
         if sheet is not None and given:
             raise SettingsError(f"{option} is for restored photographs, and --sheet writes sheets instead")
+    if mask is None and feather != DEFAULTS.feather:
+        raise SettingsError("--feather says how a --mask rises, and there is none")
     if report is not None and report.suffix.lower() not in (".html", ".htm"):
         raise SettingsError(f"{report}: a report is an HTML page; give it the suffix .html")
     model = model or ("default" if scale is None else "upscale")

@@ -9,6 +9,8 @@ from pellucid.degradations.banding import Banding
 
 __all__ = ["Bands", "find_bands"]
 
+ENOUGH = 1024
+"""Pixels of a side of the part that is looked at."""
 MOST = 80
 """Levels of a colour, counted from black to white, beyond which nobody sees their steps."""
 RANGE = 0.25
@@ -38,7 +40,10 @@ def find_bands(image: Tensor) -> Bands | None:
 
     Only as it was stored: a JPEG, or any change afterwards, fills the gaps again.
     """
-    planes = (image.detach().reshape(3, *image.shape[-2:]) * 255).round().long().clamp(0, 255)
+    height, width = image.shape[-2:]
+    top, left = (max(0, length - ENOUGH) // 2 for length in (height, width))
+    part = image.detach().reshape(3, height, width)[:, top : top + ENOUGH, left : left + ENOUGH]
+    planes = (part * 255).round().long().clamp(0, 255)
     found = [_levels(plane) for plane in planes]
     return Bands(max(level for level in found if level)) if all(found) else None
 

@@ -20,6 +20,8 @@ SHOWS, PALE = 0.3, 0.15
 each pixel's channels."""
 LOST = 0.55
 """The part of the range that is gone at a severity of 100, as of the degradation `fading`."""
+ENOUGH = 1024
+"""Pixels of the longer side at which clipping is looked for; in larger pictures blocks of pixels stand for one."""
 FULL = 254 / 255
 """A value from here on is clipped."""
 GLOW = 0.85
@@ -58,12 +60,14 @@ def clipped_part(image: Tensor) -> float:
     """The part, 0 to 1, of an image (1, 3, H, W) or (3, H, W) that was too bright for it, with what is around it nearly
     as bright."""
     planes = image.detach().reshape(1, 3, *image.shape[-2:]).float()
-    clipped = (planes.amin(1, keepdim=True) >= FULL).float()
+    factor = max(1, max(planes.shape[2:]) // ENOUGH)
+    darkest, brightest = (F.max_pool2d(part, factor) for part in (-planes.amin(1, keepdim=True), planes))
+    clipped = (-darkest >= FULL).float()
     # Specks are glints. What counts is three pixels wide at least.
     clipped = F.max_pool2d(-F.max_pool2d(-clipped, 3, 1, 1), 3, 1, 1)
     part = float(clipped.mean())
     if part == 0:
         return 0.0
     rim = F.max_pool2d(clipped, 5, 1, 2) - F.max_pool2d(clipped, 3, 1, 1)
-    bright = rim * (planes.amax(1, keepdim=True) > GLOW)
+    bright = rim * (brightest.amax(1, keepdim=True) > GLOW)
     return part if float(bright.sum()) > 0.5 * float(rim.sum()) and float(rim.sum()) > 0 else 0.0

@@ -24,7 +24,7 @@ from pellucid.images.padding import pad_to
 from pellucid.priors.statistics import luma_of
 from pellucid.scratch import mapped, total
 
-__all__ = ["TRACES", "traces"]
+__all__ = ["TRACES", "box", "traces"]
 
 BLOCK = 32
 """Side of the blocks whose spectrum is taken, in pixels."""
@@ -72,7 +72,7 @@ def _spectrum(luma: Tensor) -> Tensor:
     power = (
         torch.fft.rfft2((blocks - blocks.mean((1, 2), keepdim=True)) * window).abs().square() / window.square().sum()
     )
-    liveliest = power[power.sum((1, 2)).topk(max(1, len(power) // 4)).indices]
+    liveliest = power[power.sum((1, 2)).topk(max(1, power.shape[0] // 4)).indices]
     logs = [(power.mean(0) + FLOOR).log10(), (liveliest + FLOOR).log10().mean(0), (power + FLOOR).log10().mean(0)]
     return torch.cat([_binned(one) for one in logs])
 
@@ -95,7 +95,8 @@ def _rings() -> NDArray[np.float32]:
     bins = np.where((ring >= 0) & (ring < RADII), ring * DIRECTIONS + turn, -1).flatten()
     among = (bins[None] == np.arange(RADII * DIRECTIONS)[:, None]).astype(np.float32)
     # Beyond a row's end only diagonals are left: in some there is nothing.
-    return among / np.maximum(among.sum(1, keepdims=True), 1)
+    means: NDArray[np.float32] = among / np.maximum(among.sum(1, keepdims=True), 1)
+    return means
 
 
 def _periods(luma: Tensor) -> Tensor:
@@ -103,10 +104,10 @@ def _periods(luma: Tensor) -> Tensor:
     second = _second(luma)
     around = F.avg_pool1d(F.pad(second[None, None], [SMOOTH // 2] * 2, mode="reflect"), SMOOTH, 1)[0, 0]
     # A Hann window, written out: torch's own has one length in a graph.
-    window = 0.5 - 0.5 * (2 * math.pi / len(second) * torch.arange(len(second), device=luma.device)).cos()
+    window = 0.5 - 0.5 * (2 * math.pi / second.shape[0] * torch.arange(second.shape[0], device=luma.device)).cos()
     signal = (second / (around + 1e-5) - 1) * window
-    strength = torch.fft.rfft(signal).abs() / len(second) ** 0.5
-    frequency = torch.arange(len(strength), device=luma.device) * (1 / len(second))
+    strength = torch.fft.rfft(signal).abs() / second.shape[0] ** 0.5
+    frequency = torch.arange(strength.shape[0], device=luma.device) * (1 / second.shape[0])
     told = frequency >= 0.1
     bins = torch.where(told, ((frequency - 0.1) / 0.4 * PERIODS).long().clamp(0, PERIODS - 1), PERIODS)
     peaks = torch.zeros(PERIODS + 1, device=luma.device).scatter_reduce(0, bins, strength, "amax")[:PERIODS]
@@ -120,7 +121,7 @@ def _second(luma: Tensor) -> Tensor:
         rows = mapped(lambda part: F.pad(_differences(part.mT).mean(0), (1, 1))[:, None], luma.T, halo=1)
         return rows[1:-1, 0].clone()
     sums = total(lambda part: _differences(part).sum(0), luma)
-    return sums / len(luma)
+    return sums / luma.shape[0]
 
 
 def _differences(luma: Tensor) -> Tensor:
@@ -132,7 +133,7 @@ def _moments(luma: Tensor) -> Tensor:
     found = []
     for scale in SCALES:
         wide = 3 * scale | 1
-        band = mapped(lambda part, s=scale | 1, w=wide: _box(part, s) - _box(part, w), luma, halo=wide // 2)
+        band = mapped(lambda part, s=scale | 1, w=wide: box(part, s) - box(part, w), luma, halo=wide // 2)
         count = band.numel()
         mean = total(torch.sum, band) / count
         square, cube, fourth = total(lambda part, m=mean: _powers(part - m), band) / count
@@ -156,7 +157,7 @@ def _powers(values: Tensor) -> Tensor:
     return torch.stack([square.sum(), (values * square).sum(), square.square().sum()])
 
 
-def _box(plane: Tensor, side: int) -> Tensor:
+def box(plane: Tensor, side: int) -> Tensor:
     """Means over side x side places of (1, 1, H, W), side odd; at the border over those that there are."""
     if torch.compiler.is_exporting():  # one operator of a graph instead of hundreds
         return F.avg_pool2d(plane, side, 1, side // 2, count_include_pad=False)

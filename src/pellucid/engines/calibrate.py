@@ -173,7 +173,8 @@ def _networks(module: nn.Module, kinds: Collection[str]) -> list[tuple[str, Netw
     network: Any = network_of(module)
     if isinstance(network, Experts):
         numbers = [number for number in range(len(network.kinds)) if network.is_for(number, kinds)]
-        named = [(f"expert {number}", network.experts[number]) for number in numbers]
+        experts: list[Any] = list(network.experts)
+        named = [(f"expert {number}", experts[number]) for number in numbers]
     else:
         named = [(type(network).__name__, network)]
     return [(name, one) for name, one in named if is_alone(one)]
@@ -190,7 +191,9 @@ def _exact_layers(network: Network) -> list[tuple[str, ...]]:
 
 def _pairs(files: Sequence[Path], texts: Sequence[str], count: int) -> tuple[list[tuple[Tensor, Tensor]], set[str]]:
     """Degraded and clean crops (1, 3, SIDE, SIDE), one of a photograph, and the kinds of degradations in them."""
-    families, kinds, pairs = [parse_drawn(text) for text in texts], set(), []
+    families = [parse_drawn(text) for text in texts]
+    kinds: set[str] = set()
+    pairs: list[tuple[Tensor, Tensor]] = []
     chosen = [files[number * len(files) // count] for number in range(min(count, len(files)))] if files else []
     for number, file in enumerate(chosen):
         image = images.to_tensor(images.read(file)).float()[:1].expand(-1, 3, -1, -1)

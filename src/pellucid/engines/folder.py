@@ -33,6 +33,11 @@ __all__ = ["Exported", "export"]
 SIZES = ((104, 152), (200, 264))
 """Of the pictures by which the graphs are compared with torch; neither is that of an example."""
 
+NO_LOOK = (
+    "how many blocks the diagnosis looks at depends on the picture's size, which is no graph yet: take `vector` and "
+    "`weights` from pellucid (Restorer.look), or choose the experts yourself"
+)
+
 LARGEST = 1e-3
 """A graph that is further from torch, in float32 and of an image in [0, 1], is not written."""
 
@@ -80,6 +85,8 @@ def export(
     }
     differences: dict[str, float] = {}
     looking = _Look(model) if isinstance(model, Boosted) else None
+    if isinstance(model, Boosted) and isinstance(model.prior, DiagnosisPrior):
+        page["look"], looking = {"file": None, "outputs": ["vector", "weights"], "why": NO_LOOK}, None
     if looking is not None:
         graphs["look.onnx"] = _look_graph(looking, differences)
         page["look"] = {
@@ -87,7 +94,7 @@ def export(
             "inputs": ["image"],
             "outputs": list(looking.outputs),
             "smallest": 64,
-            "of": "the whole picture, once; of a cropped JPEG, from its first whole block of 8 x 8 pixels on",
+            "of": "the whole picture, once",
         }
     model = on_engine(model, "onnx")
     network = model.network if isinstance(model, Boosted) else model
@@ -147,10 +154,7 @@ class _Look(nn.Module):
         self.outputs = ("vector",) if self.experts is None else ("vector", "weights")
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        # Where the blocks of a JPEG begin is a matter of branches, which graphs have not.
-        aligned = isinstance(self.prior, DiagnosisPrior)
-        view = self.prior.views([image.clamp(0, 1)]) if aligned else self.prior.prepare(image)
-        vector = self.prior.encode(view)
+        vector = self.prior.encode(self.prior.prepare(image))
         return (vector,) if self.experts is None else (vector, self.experts.weights(vector))
 
 
@@ -184,7 +188,7 @@ def _use(page: Mapping[str, Any]) -> list[str]:
     steps = [
         "grow the image by reflection at its bottom and right until its sides divide by `multiple`; cut it at last"
     ]
-    if "look" in page:
+    if page.get("look", {}).get("file"):
         steps.append("look at the whole image once")
     several = len(page["restore"]) > 1 or page["left_out"]
     steps.append(

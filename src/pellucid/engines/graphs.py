@@ -1,7 +1,6 @@
 """From a module to an ONNX graph of any height and width, made once and kept in the cache folder."""
 
 import hashlib
-import io
 import logging
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -64,9 +63,8 @@ def to_onnx(module: nn.Module, examples: Mapping[str, Tensor], outputs: Sequence
             for log, level in zip(logs, levels, strict=True):
                 log.setLevel(level)
     assert program is not None
-    stream = io.BytesIO()
-    program.save(stream)
-    return stream.getvalue()
+    whole: bytes = program.model_proto.SerializeToString()
+    return whole
 
 
 def key_of(module: nn.Module) -> str:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from pellucid.engines.graphs import graph_file, kept_graph, key_of, to_onnx, weights_key
 from pellucid.engines.int8 import Ranges, quantised
 from pellucid.engines.noise import ROUGH, noise_floor
-from pellucid.engines.sessions import SESSIONS, Precision, Session
+from pellucid.engines.sessions import Precision, Session, session_of
 from pellucid.errors import ModelError
 from pellucid.guidance import NOTHING, Guidance
 from pellucid.images.padding import pad_to
@@ -99,7 +99,7 @@ class NetworkOnEngine(Network):
     def _exact(self, image: Tensor, precision: Precision) -> Tensor:
         session = self._open.get(precision)
         if session is None:
-            session = self._open[precision] = SESSIONS[self.engine](self.graph(), precision)
+            session = self._open[precision] = session_of(self.engine, self.graph(), precision)
         return session(image)
 
     def _rounded(self, image: Tensor, precision: Precision) -> Tensor:
@@ -108,7 +108,7 @@ class NetworkOnEngine(Network):
         shape = (image.shape[1], *(-(-side // step) * step for side in (height, width)))
         session = self._fixed.pop((precision == "bfloat16", *shape), None)
         if session is None:
-            session = SESSIONS[self.engine](self._rounded_graph, precision, {"image": [1, *shape]})
+            session = session_of(self.engine, self._rounded_graph, precision, {"image": [1, *shape]})
         self._fixed[precision == "bfloat16", *shape] = session
         while len(self._fixed) > SHAPES:
             self._fixed.popitem(last=False)
@@ -153,7 +153,7 @@ class RefinementOnEngine(nn.Module):
         precision: Precision = "bfloat16" if torch.is_autocast_enabled("cpu") else "float32"
         session = self._open.get(precision)
         if session is None:
-            session = self._open[precision] = SESSIONS[self.engine](self.graph(), precision)
+            session = self._open[precision] = session_of(self.engine, self.graph(), precision)
         return session(restored, degraded, feature)
 
     @cached_property
@@ -218,6 +218,8 @@ def in_torch(model: nn.Module) -> Iterator[None]:
 
 def is_prepared(model: nn.Module) -> bool:
     """Whether every graph of a model is kept already, so that an engine costs no start."""
+    if not graph_file("").parent.is_dir():
+        return False  # nothing is, and no weights need be read to know it
     keys = [key_of(part) for part in _exchangeable(model)]
     return bool(keys) and all(graph_file(key).is_file() for key in keys)
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from pellucid.errors import MissingExtraError, ModelError, one_line
 from pellucid.files import cache_folder
 
-__all__ = ["SESSIONS", "Precision", "Session", "installed"]
+__all__ = ["Precision", "Session", "installed", "session_of"]
 
 Precision = Literal["float32", "bfloat16"]
 """In which a graph is computed; layers that it says to be of 8 bits are so in either."""
@@ -84,7 +84,12 @@ class OnnxRuntimeSession:
         return torch.from_numpy(self._session.run(None, arrays)[0])
 
 
-SESSIONS = {"openvino": OpenVinoSession, "onnx": OnnxRuntimeSession}
+def session_of(
+    engine: str, graph: bytes, precision: Precision, shapes: Mapping[str, list[int]] | None = None
+) -> Session:
+    """A graph that runs in an engine, "openvino" or "onnx"; see `OpenVinoSession`."""
+    kinds: dict[str, Callable[..., Session]] = {"openvino": OpenVinoSession, "onnx": OnnxRuntimeSession}
+    return kinds[engine](graph, precision, shapes)
 
 
 def installed(engine: str) -> bool:

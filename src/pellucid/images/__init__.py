@@ -26,6 +26,8 @@ What a file goes through, and what it keeps:
   for byte, maker notes included (out of TIFF its tables are moved).
 - *Further pictures.* Of an animation or a multi-page file the first page that is no thumbnail is read;
   `Photograph.pages` says how many there are. What lies behind a JPEG (gain map, second view, video) stays there.
+- *Size.* `read(..., memory=...)` lays a picture that needs more on the disk (`pellucid.scratch`), where it is the same
+  tensor; JPEG, PNG and TIFF are then read and written band by band.
 - *What cannot be kept* is listed in words: by reading in `Photograph.lost`, and by `write`, which returns all of it.
 
 What goes wrong with a file is an `ImageError` of one line that names the file.

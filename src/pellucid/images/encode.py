@@ -3,6 +3,7 @@
 import hashlib
 import shutil
 import struct
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from io import BytesIO
@@ -23,7 +24,7 @@ from pellucid.images.photograph import Metadata, Photograph
 from pellucid.images.photoshop import resources_with_iptc
 from pellucid.images.png import chunk, into_png, text_profile, texts_of
 from pellucid.images.samples import Samples
-from pellucid.images.streamed import jpeg_in_bands, png_in_bands
+from pellucid.images.streamed import MOST_OF_SIDE, jpeg_in_bands, png_in_bands
 from pellucid.images.tiff import tiff_file
 from pellucid.images.webp import into_webp
 from pellucid.images.xmp import sized_xmp, split_xmp, with_guid, without_further
@@ -35,6 +36,8 @@ _MOST_BITS = {"bmp": 8, "jpeg": 8, "png": 16, "tiff": 32, "webp": 8, "avif": 16}
 _LEAST_QUALITY = 90
 """Of JPEG, where the photograph was one: what the restoration has brought back should not be coded away again."""
 _QUALITY = 95
+_COPIES = 4
+"""Of all samples, that libraries hold which code a picture as a whole, about."""
 _LUMA = np.array(
     [
         [16, 11, 10, 16, 24, 40, 51, 61],
@@ -103,6 +106,9 @@ def encode(photograph: Photograph, kind: str, quality: int | None) -> Encoded:
     samples = _samples(photograph, kind, bits, lost)
     if photograph.beyond is not None:
         lost += photograph.beyond_words() if bits < 32 else []
+    if samples.streamed and kind not in ("jpeg", "png", "tiff"):
+        size = samples.nbytes * _COPIES / 2**30
+        warnings.warn(f"{kind} is coded as a whole, which takes about {size:.2g} GB of memory", stacklevel=3)
     metadata, coding = photograph.metadata, photograph.coding
     height, width, _ = samples.shape
     further = bool(metadata.pieces) and kind != "jpeg"
@@ -165,6 +171,9 @@ def _with_profile(metadata: Metadata, photograph: Photograph, kind: str, lost: l
         or (kind in ("png", "avif") and colour is not None and colour.cicp is not None and not icc)
         or (kind == "jpeg" and photograph.format == "jpeg")
     )
+    if kind == "png" and photograph.format != "png" and native and colour is not None:
+        # Beside the numbers, which count: many programs do not know them yet.
+        icc = icc or (b"" if colour.is_hdr or colour.is_srgb else profile_of(colour, grey=grey))
     if colour is not None and not icc and not native and not colour.is_srgb:
         if kind != "bmp":
             icc = profile_of(colour, grey=grey)
@@ -244,6 +253,8 @@ def _jpeg(job: _Job) -> Encoded:
         array = job.samples.whole[..., 0] if job.channels == 1 else job.samples.whole[..., :3]
         coded = _coded(np.ascontiguousarray(array), progressive=coding.progressive, **options)
         return b"".join(joined(coded)), lost
+    if max(job.samples.shape[:2]) > MOST_OF_SIDE:
+        raise ValueError(f"it holds {MOST_OF_SIDE} pixels a side at most")
     if coding.progressive:
         lost.append("the progressive order (it needs all of the picture in memory)")
 
@@ -289,7 +300,7 @@ def _png(job: _Job) -> Encoded:
         metadata.colour is not None
         and metadata.colour.cicp is not None
         and job.photograph.format != "png"
-        and not metadata.icc
+        and not job.photograph.metadata.icc
     ):
         primaries, transfer, _, full = metadata.colour.cicp
         chunks = chunk(b"cICP", bytes((primaries, transfer, 0, full or 1))) + chunks

@@ -29,6 +29,7 @@ from pellucid.images.webp import chunks_of_webp, framed_webp
 __all__ = ["decode_pages", "encode_pages"]
 
 _WORD = "the other "
+_MOST_RATIO, _MOST_BYTES = 2000, 2**32  # of all frames in memory; what claims more for so few bytes is an attack
 _LINKS = (330, 34665, 34853, 40965)  # tags that hold where other tables lie
 _STARTS = (273, 324)  # and where pixels lie
 
@@ -42,6 +43,9 @@ def decode_pages(data: bytes, kind: str, name: str) -> Photograph:
     first = decode(data, kind, name)
     if first.pages == 1 or kind not in _READERS:
         return first
+    height, width = first.pixels.shape[2:]
+    if kind != "tiff" and 12 * height * width * first.pages > _MOST_BYTES + _MOST_RATIO * len(data):
+        raise ImageError(f"{name}: claims {first.pages} pictures of {width} x {height}, in a file of {len(data)} bytes")
     pages, motion = _READERS[kind](data, name, first)
     said = tuple(word for word in first.lost if not word.startswith(_WORD))
     first, *others = (replace(page, lost=(), pages=len(pages)) for page in pages)

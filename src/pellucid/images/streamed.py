@@ -20,10 +20,12 @@ from pellucid.images.jpeg import jpeg_segments
 from pellucid.images.png import SIGNATURE, chunk
 from pellucid.images.samples import Samples
 
-__all__ = ["JpegScan", "jpeg_in_bands", "png_in_bands"]
+__all__ = ["MOST_OF_SIDE", "JpegScan", "jpeg_in_bands", "png_in_bands"]
 
 BAND = 16 << 20
 """Bytes of samples that are coded at once, about."""
+MOST_OF_SIDE = 65500
+"""Pixels of a side of a JPEG, as libjpeg has it."""
 MOST_BLOCKS = 65535
 """Between two restart markers, as the format counts them."""
 

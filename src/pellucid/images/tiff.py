@@ -32,7 +32,7 @@ from pellucid.images.tiff_tables import Structure, Table, numbers, packed, table
 
 __all__ = ["TiffParts", "page_starts", "parts_of_tiff", "tiff_file"]
 
-_SUBFILE, _BITS, _COMPRESSION, _PHOTOMETRIC, _DESCRIPTION, _SAMPLES = 254, 258, 259, 262, 270, 277
+_SUBFILE, _BITS, _COMPRESSION, _PHOTOMETRIC, _DESCRIPTION, _ORIENTATION, _SAMPLES = 254, 258, 259, 262, 270, 274, 277
 _SUB_TABLES, _EXTRA_SAMPLES, _SAMPLE_FORMAT = 330, 338, 339
 _XMP, _IPTC, _PHOTOSHOP, _ICC, _LAYERS = 700, 33723, 34377, 34675, 37724
 # How pixels lie, and how they were printed or scanned: made anew.
@@ -115,6 +115,8 @@ def parts_of_tiff(data: Content) -> TiffParts:
     said = {tag: entry for tag, entry in tables.first.items() if tag in DESCRIPTIVE}
     if said.get(_DESCRIPTION, (0, 0, b""))[2].startswith((b'{"shape"', b"ImageJ=")):
         del said[_DESCRIPTION]  # a program's own description of how the pixels lie
+    if _ORIENTATION in tables.first:
+        said[_ORIENTATION] = packed(3, 1)  # the pixels become upright
     lost: list[str] = []
     if said or tables.below:
         found.exif, lost = exif_block(replace(tables, first=said))
@@ -174,6 +176,7 @@ def tiff_file(
     itemsize, floating = samples.dtype.itemsize, samples.dtype.kind == "f"
     rows = max(1, _STRIP // (width * channels * itemsize))
     first: Table = {tag: entry for tag, entry in tables.first.items() if tag in DESCRIPTIVE}
+    first |= {_ORIENTATION: packed(3, 1)} if _ORIENTATION in tables.first else {}
     first |= {
         _SUBFILE: packed(4, 0),
         256: packed(4, width),
@@ -181,7 +184,6 @@ def tiff_file(
         _BITS: packed(3, *[8 * itemsize] * channels),
         _COMPRESSION: packed(3, 8),
         _PHOTOMETRIC: packed(3, 1 if grey else 2),
-        274: packed(3, 1),
         _SAMPLES: packed(3, channels),
         278: packed(4, rows),
         282: (5, 1, ratio(dpi[0] if dpi else 1)),
@@ -261,7 +263,7 @@ def _reduced(tags: dict[int, int]) -> bool:
 
 
 def _describe(first: Table, found: TiffParts) -> None:
-    found.orientation = next(iter(numbers(first.get(274, packed(3, 1)))), 1)
+    found.orientation = next(iter(numbers(first.get(_ORIENTATION, packed(3, 1)))), 1)
     if not 1 <= found.orientation <= 8:
         found.orientation = 1
     inch = {2: 1.0, 3: 2.54}.get((numbers(first.get(296, packed(3, 2))) or [2])[0])

@@ -16,10 +16,24 @@ from torch import Tensor, nn
 from pellucid.checkpoints import read_weights
 from pellucid.errors import ModelError
 from pellucid.files import written_whole
+from pellucid.models.foreign import Foreign, foreign, is_there
 from pellucid.models.header import Header, parse_header
-from pellucid.models.published import PUBLISHED, recognise
+from pellucid.models.published import PUBLISHED, near, recognise
 
-__all__ = ["describe_model", "fill", "has_header", "open_model", "read_tensors", "write_tensors"]
+__all__ = ["StrangerError", "describe_model", "fill", "has_header", "open_model", "read_tensors", "write_tensors"]
+
+
+class StrangerError(ModelError):
+    """Weights that are nobody's who is known here.
+
+    Attributes:
+        weights: by the keys of their file.
+    """
+
+    def __init__(self, message: str, weights: Mapping[str, Tensor]) -> None:
+        super().__init__(message)
+        self.weights = weights
+
 
 RENAMED: Mapping[str, str] = {"grows": "upsamples", "shrinks": "downsamples"}
 """Modules of our networks that format 1 called otherwise."""
@@ -31,7 +45,23 @@ def describe_model(path: Path) -> Header:
     Raises:
         ModelError: missing, damaged, not ours and not recognised, or of a newer format.
     """
-    return _open(path, weights=False)[0]
+    try:
+        return _open(path, weights=False)[0]
+    except StrangerError as error:
+        found = foreign(error.weights)
+        if found is None:
+            raise
+        return header_of_foreign(found)
+
+
+def header_of_foreign(found: Foreign) -> Header:
+    """What is known of a network that spandrel recognises."""
+    card = {
+        "about": f"weights of {found.architecture}, loaded through spandrel; their authors' licence applies",
+        "purpose": found.purpose,
+    }
+    settings = {name: found.network.settings[name] for name in ("multiple", "scale", "channels")}
+    return Header(network={"name": "external", "settings": settings}, card=card)
 
 
 def open_model(path: Path) -> tuple[Header, dict[str, Tensor]]:
@@ -122,10 +152,9 @@ def _open_published(path: Path) -> tuple[Header, dict[str, Tensor]]:
     read = read_weights(path)
     found = recognise(read)
     if found is None:
-        named = ", ".join(list(read)[:4]) or "none"
-        raise ModelError(
-            f"{path}: not a pellucid model file, nor (its first tensors: {named}) the published weights of a network "
-            f"known here: {', '.join(PUBLISHED)}"
+        hint = "" if is_there() else ", nor is the extra spandrel installed, which knows further ones"
+        raise StrangerError(
+            f"{path}: not a pellucid model file, nor the published weights of a network{hint}; {near(read)}", read
         )
     name, settings, weights = found
     card = {

@@ -9,9 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from pellucid.checkpoints import load_weights, read_weights
+from pellucid.data.benchmarks.places import weights_root
 from pellucid.errors import ModelError, SettingsError, one_line
 from pellucid.models.assemble import assemble
-from pellucid.models.file import fill, has_header, open_model
+from pellucid.models.file import StrangerError, fill, has_header, header_of_foreign, open_model
+from pellucid.models.foreign import foreign
 from pellucid.models.header import Header
 from pellucid.models.own_network import fill_own_network, own_network, own_weights
 from pellucid.models.priors import Weights, embedded_prior, find_prior, network_in
@@ -52,7 +54,13 @@ def load_model(
     Raises:
         ModelError: missing, damaged, not ours and not recognised, of a newer format, or not fitting together.
     """
-    header, tensors = open_model(path)
+    try:
+        header, tensors = open_model(path)
+    except StrangerError as error:
+        found = foreign(error.weights)
+        if found is None:
+            raise
+        return LoadedModel(found.network.eval(), header_of_foreign(found))
     try:
         if header.is_of_own_network:
             restoring = own_network(network, header, path, imported=import_network)
@@ -155,4 +163,6 @@ def _recorded_weights(header: Header) -> Weights:
 
 def _weights_file(recorded: Any) -> Path | None:
     path = Path(recorded) if isinstance(recorded, str) else None
+    if path and path.parts[:1] == ("{weights}",):  # as recipes write that folder, on whatever machine
+        path = weights_root().joinpath(*path.parts[1:])
     return path if path and path.suffix == ".safetensors" and path.is_file() else None

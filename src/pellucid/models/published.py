@@ -4,12 +4,14 @@ A file is recognised by all its keys and shapes: one tensor too many, too few or
 stranger's. What a network's authors call its weights stands at the end of the network's own file.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from pellucid.errors import SettingsError
 from pellucid.models.tables import build_network
 from pellucid.networks import (
     aod_net,
@@ -38,8 +40,10 @@ from pellucid.networks import (
 )
 from pellucid.networks.published import Published, Weights
 
-__all__ = ["PUBLISHED", "recognise"]
+__all__ = ["PUBLISHED", "near", "recognise"]
 
+NEAR = 1 / 3
+"""How many of a network's keys and of a file's must be alike for one to come near the other."""
 LIGHTNING = "net."
 """Before every key in checkpoints of a Lightning module that calls its network so."""
 
@@ -97,6 +101,64 @@ def recognise(weights: Weights) -> tuple[str, dict[str, Any], dict[str, Tensor]]
         if _shapes(renamed) == _shapes(expected):
             return name, settings, renamed
     return None
+
+
+def near(weights: Weights) -> str:
+    """What is to be said of weights that `recognise` does not know: what their keys look like, which networks of
+    `PUBLISHED` come near, and in which keys they differ from the nearest.
+
+    Two keys are alike where they differ in their numbers alone.
+    """
+    named = ", ".join(list(weights)[:4]) or "none"
+    likenesses = {name: _likeness(name, weights) for name in PUBLISHED}
+    found = sorted((name for name in PUBLISHED if likenesses[name] > NEAR), key=likenesses.__getitem__, reverse=True)
+    if not found:
+        return f"its first tensors: {named}; it comes near none of those known here: {', '.join(PUBLISHED)}"
+    others = f" (and {' and '.join(found[1:3])})" if found[1:] else ""
+    return f"its first tensors: {named}; it comes near {found[0]}{others}; {_differences(found[0], weights)}"
+
+
+def _likeness(name: str, weights: Weights) -> float:
+    """How many of a network's keys and of the weights' are alike, of both together, 0 to 1."""
+    ours, theirs = ({re.sub(r"\d+", "#", key) for key in keys} for keys in _sides(name, weights))
+    return len(ours & theirs) / max(1, len(ours | theirs))
+
+
+def _differences(name: str, weights: Weights) -> str:
+    ours, theirs = _sides(name, weights)
+    wrong = [key for key in ours.keys() & theirs.keys() if ours[key] != theirs[key]]
+    lists = (
+        ("missing", sorted(ours.keys() - theirs.keys())),
+        ("unknown", sorted(theirs.keys() - ours.keys())),
+        ("of another shape", sorted(wrong)),
+    )
+    said = [
+        f"{len(keys)} {kind} ({', '.join(keys[:3])}{', ...' if len(keys) > 3 else ''})" for kind, keys in lists if keys
+    ]
+    return f"by our names, {'; '.join(said)}" if said else "only in its settings"
+
+
+def _sides(name: str, weights: Weights) -> tuple[dict[str, torch.Size], dict[str, torch.Size]]:
+    """Keys and shapes that a network has, by our names, and those of the weights, as if they were its."""
+    published = PUBLISHED[name]
+    try:
+        settings = published.settings(weights)
+    except Exception:  # keys that it reads are not there
+        settings = {}
+    try:
+        with torch.device("meta"):
+            ours = build_network(name, settings).state_dict()
+    except SettingsError:
+        with torch.device("meta"):
+            ours = build_network(name).state_dict()
+    try:
+        renamed: Weights = published.rename(weights)
+    except Exception:  # a shape that it does not expect
+        renamed = weights
+    counters = {key for key in ours if key.endswith("_tracked")}
+    return _shapes({key: value for key, value in ours.items() if key not in counters}), _shapes(
+        {key: value for key, value in renamed.items() if not key.endswith("_tracked")}
+    )
 
 
 def _shapes(weights: Weights) -> dict[str, torch.Size]:

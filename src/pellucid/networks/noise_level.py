@@ -6,6 +6,7 @@ from torch import Tensor
 from pellucid.guidance import Guidance
 from pellucid.images.noise import noise_sigma
 from pellucid.networks.autocast import without_autocast
+from pellucid.scratch import excerpt
 
 __all__ = ["sigma_of"]
 
@@ -27,4 +28,4 @@ def sigma_of(image: Tensor, known: Guidance, fixed: float | None) -> Tensor:
     if min(image.shape[2:]) < 4:
         return image.new_zeros(len(image), 1, dtype=torch.float32)
     with without_autocast(image):
-        return noise_sigma(image).float()[:, None]
+        return noise_sigma(excerpt(image)).float()[:, None]

@@ -10,6 +10,7 @@ from pellucid.images.padding import pad_around
 from pellucid.networks.autocast import without_autocast
 from pellucid.networks.contract import Contract, Network
 from pellucid.networks.published import Published, Weights, count
+from pellucid.scratch import bands, mapped
 
 __all__ = ["SNRAware", "signal_to_noise"]
 
@@ -188,7 +189,8 @@ class SNRAware(Network):
 
 def _peak(image: Tensor) -> Tensor:
     with without_autocast(image):
-        return signal_to_noise(image.float()).amax((2, 3))
+        ratios = mapped(lambda part: signal_to_noise(part.float()), image, halo=2)
+        return torch.stack([ratios[..., rows, :].amax((2, 3)) for rows in bands(ratios)]).amax(0)
 
 
 def _settings(weights: Weights) -> dict[str, int]:

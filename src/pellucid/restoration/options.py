@@ -81,7 +81,10 @@ class RestoreOptions:
     )
     memory: int | None = field(
         default=None,
-        metadata={"help": "For intermediate results, such as 1GB; the default is a quarter of what is free."},
+        metadata={
+            "help": "For a photograph and intermediate results, such as 1GB; a larger one is on the disk meanwhile. "
+            "The default is a quarter of what is free."
+        },
     )
     device: str = field(default="auto", metadata={"help": "auto, cpu, cuda, cuda:1, mps."})
     precision: Precision = field(

@@ -129,7 +129,7 @@ class Passes:
             doubtful = [number for number in self._certainties if self._doubts(number)]
             self._chosen = self._chooser.next(trust, [*self._asked, *doubtful], probabilities)
         if not self._wish.only and self._least:
-            self._chosen = self._convinced(trust, shown) or self._without_doubtful(self._chosen, trust, shown)
+            self._chosen = self._convinced(self._chosen, shown) or self._without_doubtful(self._chosen, trust, shown)
         weights = self._chosen.weights
         if weights is None:
             return None
@@ -215,15 +215,17 @@ class Passes:
             reason = "its parts do not agree on it, as where a scene is soft by itself"
         return f"{reason}; --only {kind} restores it"
 
-    def _convinced(self, trust: Sequence[float], shown: Tensor) -> Chosen | None:
-        """The expert that is sure of itself although the gate asks for another, which is for what hides it; if any."""
+    def _convinced(self, chosen: Chosen, shown: Tensor) -> Chosen | None:
+        """The expert that is sure of itself although another would be asked, which is for what hides it; if any."""
+        if chosen.weights is None:
+            return None
         assert self._experts is not None
         assert self._chooser is not None
-        top = max(range(len(trust)), key=trust.__getitem__)
+        top = max(range(len(chosen.weights)), key=chosen.weights.__getitem__)
         probabilities = self._chooser.probabilities
         if not self._experts.is_for(top, self._policy.hiding) or top in self._asked:
             return None
-        for number in range(len(trust)):
+        for number in range(len(chosen.weights)):
             found = any(
                 probabilities[kind] > PRESENT and kind not in self._wish.skip and self._experts.is_for(number, (kind,))
                 for kind in probabilities
@@ -231,7 +233,7 @@ class Passes:
             if number in (top, *self._asked) or not found or not isinstance(self._experts.experts[number], Certain):
                 continue
             if self._certainty(number, shown) >= self._policy.convinced:
-                return Chosen(tuple(float(other == number) for other in range(len(trust))))
+                return Chosen(tuple(float(other == number) for other in range(len(chosen.weights))))
         return None
 
     def _without_doubtful(self, chosen: Chosen, trust: Sequence[float], shown: Tensor) -> Chosen:

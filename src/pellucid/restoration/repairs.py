@@ -47,6 +47,10 @@ class Repairs:
     def __init__(self, found: tuple[Measured, ...] = ()) -> None:
         self.found, self.done, self.left = found, list[str](), list[Left]()
 
+    def refuse(self, wish: Wish, why: str) -> None:
+        """Nothing is measured: what people want of it is left."""
+        self.left += [Left(kind, why) for kind in wish.only if kind in MEASURED]
+
     def added_to(self, decision: Decision, strength: float) -> Decision:
         """The record of a picture, with these before what networks did."""
         if not self.found and not self.left:

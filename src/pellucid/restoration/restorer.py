@@ -376,7 +376,9 @@ class Restorer:
             return _clamped(degraded), left_alone(self.name, why)
         scale = known.scale or self.scale
         whole, repairs = degraded, Repairs()
-        if is_diagnosing(self.model) and not on_disk(degraded):  # what is measured there sees all pixels at once
+        if is_diagnosing(self.model) and on_disk(degraded):  # what is measured there sees all pixels at once
+            repairs.refuse(self.wish, "the picture is larger than the memory; a larger --memory would hold it")
+        elif is_diagnosing(self.model):
             whole, repairs = repaired(degraded, self.wish, self._visible(degraded, alpha)[0])
         image, top, left = self._placed(whole)
         known, sampled = with_asked(known, self.asked), Sampled(image)
@@ -488,7 +490,9 @@ class Restorer:
         image = pad_before(degraded, top, left)
         if self._sampling is not None:  # its state is a whole as well
             image = image.to(self.device)
-        elif not on_disk(image) and not belongs_on_disk(image.shape[2], image.shape[3], self.memory):
+        elif not on_disk(image) and (
+            self.device.type == "cpu" or not belongs_on_disk(image.shape[2], image.shape[3], self.memory)
+        ):
             image = image.to(self.device, memory_format=torch.channels_last)
         return image, top, left
 

@@ -17,7 +17,14 @@ __all__ = ["Working", "attempted", "collect", "is_shortage"]
 
 Result = TypeVar("Result")
 
-_WORDS = ("can't allocate memory", "not enough memory", "out of memory", "alloc_failed", "bad_alloc")
+_WORDS = (
+    "can't allocate memory",
+    "not enough memory",
+    "out of memory",
+    "alloc_failed",
+    "bad_alloc",
+    "failed to allocate",
+)
 """In what torch says where it has no kind of error for it, small letters."""
 
 
