@@ -84,7 +84,8 @@ class Butterfly(nn.Module):
         skew[..., upper[0], upper[1]] = self.skews
         skew = skew - skew.mT
         one = torch.eye(self.block, device=skew.device, dtype=skew.dtype)
-        return torch.linalg.solve(one - skew, one + skew)
+        blocks: Tensor = torch.linalg.solve(one - skew, one + skew)
+        return blocks
 
     def forward(self, weight: Tensor) -> Tensor:
         """The turned weight, same shape."""
@@ -99,7 +100,8 @@ class Butterfly(nn.Module):
 
     def matrix(self) -> Tensor:
         """R whole, (width, width)."""
-        return self(torch.eye(self.width, device=self.skews.device)).mT
+        turned: Tensor = self(torch.eye(self.width, device=self.skews.device))
+        return turned.mT
 
 
 ADAPTERS: Mapping[str, Any] = {"lora": LowRank, "boft": Butterfly}
@@ -213,7 +215,7 @@ def _adapted(network: nn.Module) -> Iterator[tuple[nn.Module, nn.Module]]:
 
 
 def _name(network: nn.Module, wanted: nn.Module) -> str:
-    return next(name for name, layer in network.named_modules() if layer is wanted)
+    return next(str(name) for name, layer in network.named_modules() if layer is wanted)
 
 
 def _fingerprint(network: nn.Module) -> str:

@@ -33,6 +33,10 @@ EMBEDDED: Mapping[str, Embedded] = {
         "denoise.safetensors",
         "blind denoising of colour and grey photographs, Gaussian noise of sigma 0 to 55, boosted",
     ),
+    "generate": Embedded(
+        "generate.safetensors",
+        "restoration by sampling, steered by words, strengths and regions; small and briefly trained: an experiment",
+    ),
     "upscale": Embedded(
         "upscale.safetensors",
         "photographs 2, 3 and 4 times as large, and by any factor between and up to 8; blind to mild blur, noise, JPEG",

@@ -97,7 +97,7 @@ def asked_of(steps: Sequence[Any], settings: DiffusionSettings, generator: torch
     for step, part in zip(steps, parts, strict=True):
         verb = operation_of(step)
         assert verb is not None
-        if part == 0:
+        if part == 0 and _uniform(generator) < 0.5:  # not named, or named with the amount 0: it stays either way
             continue
         silent = part == 1 and _uniform(generator) < settings.without_number
         clauses.append(Clause(verb, None if silent else round(part * step.severity, 2)))

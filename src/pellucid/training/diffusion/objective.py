@@ -43,7 +43,7 @@ class DiffusionObjective:
             told,
             context=None if whole is None else whole * ~batch.alone.view(-1, *[1] * (whole.ndim - 1)),
         )
-        error = (said.float() - wanted).square()
+        error: Tensor = (said.float() - wanted).square()
         if plain.settings.get("context") == "halo":  # the outer eighths are there to be seen, not to be judged
             rows, columns = (slice(length // 8, length - length // 8) for length in error.shape[2:])
             error = error[:, :, rows, columns]
