@@ -9,7 +9,7 @@ import torch
 from scipy import ndimage, stats
 from torch.nn import functional as F
 
-from pellucid.diagnosis.traces import DIRECTIONS, PERIODS, RADII, SCALES, TRACES, _box, traces
+from pellucid.diagnosis.traces import DIRECTIONS, PERIODS, RADII, SCALES, TRACES, box, traces
 
 
 def parts(image):
@@ -99,4 +99,4 @@ def test_boxes_are_means_of_the_places_that_there_are(shape, side):
     sums, counts = (
         ndimage.uniform_filter(one, side, mode="constant") for one in (plane.double().numpy(), np.ones(shape))
     )
-    np.testing.assert_allclose(_box(plane[None, None], side)[0, 0].numpy(), sums / counts, atol=1e-6)
+    np.testing.assert_allclose(box(plane[None, None], side)[0, 0].numpy(), sums / counts, atol=1e-6)
