@@ -2,12 +2,12 @@
 
 import json
 import os
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from naive_maxim import Naive, drawn, shapes
 
 import pellucid
 from pellucid.errors import ModelError, SettingsError
@@ -15,9 +15,6 @@ from pellucid.models.imports import import_model
 from pellucid.models.tfjs import read_graph_model
 from pellucid.networks import MAXIM
 from support.tfjs import graph_model, pack
-
-sys.path.append(str(Path(__file__).parents[1] / "networks"))
-from naive_maxim import Naive, drawn, shapes
 
 SMALL = {"stages": 2, "width": 4, "fine": 4, "coarse": 2, "reduction": 2}
 

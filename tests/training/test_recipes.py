@@ -1,11 +1,15 @@
 """The recipes that come with the package: all are read, name no machine, and say how their weights are made."""
 
+import math
+
 import pytest
 
+from pellucid.models.tables import NETWORKS
 from pellucid.recipes import RECIPES, load_tree
 from pellucid.training.encoder.settings import EncoderSettings
 from pellucid.training.gate import GateSettings
 from pellucid.training.settings import read_recipe
+from pellucid.training.train import train
 
 
 def texts(tree):
@@ -46,3 +50,29 @@ def test_a_cropped_jpeg_is_aligned_where_the_prior_is_the_diagnosis(name):
     recipe = read_recipe(load_tree(name), name)
     diagnosing = recipe.prior is not None and recipe.prior.name == "diagnosis"
     assert recipe.policy.align_blocks == diagnosing
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("refinement", ["ptgrm", "ptgrm-features"])
+@pytest.mark.parametrize("name", [name for name in RECIPES if name.startswith("ptgrm-")])
+def test_recipes_of_the_papers_tables_train(name, refinement, photographs, folders, tmp_path):
+    """Two steps on small pictures, with the network's smallest form and random numbers for the prior's."""
+    if (name, refinement) == ("ptgrm-4-sci", "ptgrm-features"):
+        pytest.skip("SCI's maps have three channels, as images have: there is nothing deeper to refine")
+    tree = load_tree(name)
+    kept = {key: tree["network"].get("settings", {}).get(key) for key in ("channels", "norm_bias")}
+    kept = {key: value for key, value in kept.items() if value is not None}
+    tree["network"]["settings"] = NETWORKS[tree["network"]["name"]].tiny().settings | kept
+    tree["prior"] = {"name": "random:8"}
+    tree["refinement"]["name"] = refinement
+    data = tree["data"]
+    if "folder" in data:
+        data["folder"] = str(photographs)
+    else:
+        data["pairs"] = {key: str(folders / {"degraded": "dark", "clean": "clean"}[key]) for key in data["pairs"]}
+    data |= {"crop": 32, "validation": 2}
+    tree["train"] |= {"steps": 2, "warmup_steps": 1, "validate_steps": 2, "precision": "float32"}
+    losses = [step.loss for step in train(read_recipe(tree, name), tmp_path / "run")]
+    assert len(losses) == 2
+    assert all(math.isfinite(loss) for loss in losses)
+    assert (tmp_path / "run/model.safetensors").is_file()

@@ -291,8 +291,8 @@ def _skipped(job: Job, why: str) -> FileResult:
 def _words(error: Exception, job: Job) -> str:
     """An error in one line that names the photograph."""
     text = str(error) if isinstance(error, PellucidError) else one_line(error)
-    named = any(name_of(path.name) in text for path in (job.source, job.target))
-    return text if named else f"{name_of(job.source)}: {text}"
+    # A model that fails does not know on what.
+    return text if isinstance(error, ImageError) else f"{name_of(job.source)}: {text}"
 
 
 def _failure_of_system(error: BaseException | None) -> OSError | None:

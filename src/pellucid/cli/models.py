@@ -1,4 +1,4 @@
-"""`pellucid models`, `models NAME`, `models import`."""
+"""`pellucid models`, `models NAME`, `models import`: what there is, what it is, what it costs."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -7,7 +7,7 @@ import typer
 from typer.core import TyperGroup
 
 from pellucid.cli.options import Json
-from pellucid.cli.terminal import print_json, say
+from pellucid.cli.terminal import print_json, say, wide_console
 
 __all__ = ["app"]
 
@@ -34,47 +34,75 @@ app = typer.Typer(
 @app.command("show")
 def show(
     name: Annotated[str, typer.Argument(help="A name, a model file, or weights of a published network.")],
+    measure: Annotated[
+        bool, typer.Option("--measure", help="Measure how long a megapixel takes here, and remember it.")
+    ] = False,
     json: Json = False,
 ) -> None:
-    """Show the card of one model; `pellucid models NAME` does the same."""
+    """Show what one model is, and what it costs; `pellucid models NAME` does the same."""
+    from pellucid.models.describe import describe, file_key
     from pellucid.models.file import describe_model
     from pellucid.models.hub import find_model
+    from pellucid.models.load import load_model
+    from pellucid.restoration.costs import kept_costs, measured_seconds
 
-    header = describe_model(find_model(name)).as_dict()
+    path = find_model(name)
+    header = describe_model(path)
+    told = describe(header)
+    if not header.is_of_own_network:  # whose network is not in the file
+        if measure:
+            measured_seconds(load_model(path).module, file_key(path))
+        told["costs_per_megapixel"] = kept_costs(file_key(path), lambda: load_model(path).module)
+    document = told | header.as_dict()
     if json:
-        print_json(header)
+        print_json(document)
         return
     import yaml
     from rich.console import Console
 
-    Console().print(yaml.safe_dump(header, sort_keys=False, allow_unicode=True), highlight=False, markup=False)
+    Console().print(yaml.safe_dump(document, sort_keys=False, allow_unicode=True), highlight=False, markup=False)
 
 
 @app.command("list")
-def list_models(json: Json = False) -> None:
-    """List the embedded models and the recipes; `pellucid models` does the same."""
-    from pellucid.models.file import describe_model
-    from pellucid.models.hub import EMBEDDED, find_model
-    from pellucid.recipes import RECIPES
+def list_models(
+    commercial_ok: Annotated[
+        bool, typer.Option("--commercial-ok", help="Only what a licence that was read allows to use commercially.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """List the embedded models, the published networks whose weights load, and the recipes; so does `models` alone.
 
-    rows: list[dict[str, Any]] = []
-    for known, embedded in EMBEDDED.items():
-        path = find_model(known)
-        card = describe_model(path).card
-        size = path.stat().st_size
-        rows.append({"name": known, "summary": embedded.summary, "bytes": size, "licence": card.get("licence")})
+    Costs are for a megapixel more: multiply-adds counted, memory as tiles are sized by, seconds where
+    `pellucid models NAME --measure` has measured them on this machine.
+    """
+    from pellucid.models.describe import embedded_rows, network_rows
+    from pellucid.recipes import RECIPES
+    from pellucid.restoration.costs import kept_costs
+
+    models = [row | kept_costs(row.pop("key"), row.pop("build")) for row in embedded_rows(commercial_ok)]
+    networks = [row | kept_costs(row.pop("key"), row.pop("build")) for row in network_rows(commercial_ok)]
     if json:
-        print_json({"models": rows, "recipes": list(RECIPES)})
+        print_json({"models": models, "networks": networks, "recipes": list(RECIPES)})
         return
-    from rich.console import Console
     from rich.table import Table
 
-    table = Table("model", "what it does", "MB", "licence")
-    for row in rows:
-        table.add_row(row["name"], row["summary"], f"{row['bytes'] / 1e6:.1f}", row["licence"] or "")
-    console = Console()
+    console = wide_console(140)
+    costs = ("M parameters", "G multiply-adds / MP", "MB / MP", "s / MP here")
+    table = Table("model", "what it does", "MB", *costs, "licence")
+    for row in models:
+        table.add_row(row["name"], row["summary"], f"{row['bytes'] / 1e6:.1f}", *_costs(row), row["licence"])
+    console.print(table)
+    table = Table("published network", "for", *costs, "licence of its authors' weights", "paper")
+    for row in networks:
+        table.add_row(row["name"], row["task"] or "several", *_costs(row), row["licence"] or "not read", row["paper"])
     console.print(table)
     console.print(f"Recipes for `pellucid train`: {', '.join(RECIPES)}", highlight=False)
+
+
+def _costs(row: dict[str, Any]) -> list[str]:
+    """The cells of a row's costs."""
+    units = (("parameters", 1e6, 2), ("multiply_adds", 1e9, 0), ("memory", 1e6, 0), ("seconds", 1, 1))
+    return ["" if row[name] is None else f"{row[name] / unit:,.{digits}f}" for name, unit, digits in units]
 
 
 @app.command("import")

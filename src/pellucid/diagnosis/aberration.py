@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pellucid.degradations.aberration import magnified
+from pellucid.diagnosis.traces import box
 
 __all__ = ["Fringes", "find_fringes"]
 
@@ -91,7 +92,4 @@ def _detail(plane: Tensor) -> Tensor:
 
 
 def _box(plane: Tensor, side: int = 17) -> Tensor:
-    # Along rows and then along columns: two times `side` additions a place instead of its square.
-    for size, margin in (((side, 1), (side // 2, 0)), ((1, side), (0, side // 2))):
-        plane = F.avg_pool2d(plane[None], size, 1, margin, count_include_pad=False)[0]
-    return plane
+    return box(plane[None, None], side)[0, 0]

@@ -24,7 +24,7 @@ from pellucid.images.padding import pad_to
 from pellucid.priors.statistics import luma_of
 from pellucid.scratch import mapped, total
 
-__all__ = ["TRACES", "traces"]
+__all__ = ["TRACES", "box", "traces"]
 
 BLOCK = 32
 """Side of the blocks whose spectrum is taken, in pixels."""
@@ -133,7 +133,7 @@ def _moments(luma: Tensor) -> Tensor:
     found = []
     for scale in SCALES:
         wide = 3 * scale | 1
-        band = mapped(lambda part, s=scale | 1, w=wide: _box(part, s) - _box(part, w), luma, halo=wide // 2)
+        band = mapped(lambda part, s=scale | 1, w=wide: box(part, s) - box(part, w), luma, halo=wide // 2)
         count = band.numel()
         mean = total(torch.sum, band) / count
         square, cube, fourth = total(lambda part, m=mean: _powers(part - m), band) / count
@@ -157,7 +157,7 @@ def _powers(values: Tensor) -> Tensor:
     return torch.stack([square.sum(), (values * square).sum(), square.square().sum()])
 
 
-def _box(plane: Tensor, side: int) -> Tensor:
+def box(plane: Tensor, side: int) -> Tensor:
     """Means over side x side places of (1, 1, H, W), side odd; at the border over those that there are."""
     if torch.compiler.is_exporting():  # one operator of a graph instead of hundreds
         return F.avg_pool2d(plane, side, 1, side // 2, count_include_pad=False)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pellucid.errors import ModelError, SettingsError
+from pellucid.models.catalogue import CATALOGUE
 from pellucid.models.file import write_tensors
 from pellucid.models.header import Header
 from pellucid.models.published import recognise
@@ -64,7 +65,7 @@ def _card(package: Path, network: str) -> dict[str, Any]:
     return {
         "about": f"weights of {network} as their authors published them, from the package {name} {version}".rstrip(),
         "task": next((task for part, task in TASKS.items() if part in name.lower()), ""),
-        "licence": f"of the package: {told.get('license') or 'not said'}; the weights' own is their authors'",
+        "licence": f"weights: {CATALOGUE[network].licence}; package: {told.get('license') or 'not said'}",
     }
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pellucid.checkpoints import load_weights, read_weights
+from pellucid.data.benchmarks.places import weights_root
 from pellucid.errors import ModelError, SettingsError, one_line
 from pellucid.models.assemble import assemble
 from pellucid.models.file import StrangerError, fill, has_header, header_of_foreign, open_model
@@ -162,4 +163,6 @@ def _recorded_weights(header: Header) -> Weights:
 
 def _weights_file(recorded: Any) -> Path | None:
     path = Path(recorded) if isinstance(recorded, str) else None
+    if path and path.parts[:1] == ("{weights}",):  # as recipes write that folder, on whatever machine
+        path = weights_root().joinpath(*path.parts[1:])
     return path if path and path.suffix == ".safetensors" and path.is_file() else None

@@ -16,15 +16,10 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, PlainSerializer, SerializationInfo
 
 from pellucid.data.benchmarks import data_root
+from pellucid.data.benchmarks.places import weights_root
 from pellucid.errors import DataError
 
 __all__ = ["Place", "as_written", "check_places", "weights_root"]
-
-
-def weights_root() -> Path:
-    """The folder of weights that were trained by others: PELLUCID_WEIGHTS, or else `weights` beside the data."""
-    told = os.environ.get("PELLUCID_WEIGHTS")
-    return Path(told).expanduser() if told else data_root().parent / "weights"
 
 
 ROOTS: Mapping[str, tuple[Callable[[], Path], str]] = {

@@ -7,7 +7,13 @@ from pellucid.data.benchmarks.layouts import best_layout, files_below, match
 from pellucid.data.benchmarks.registry import Benchmark, find_benchmark
 from pellucid.files import cache_folder
 
-__all__ = ["data_root", "folder_of", "how_to_get", "present"]
+__all__ = ["data_root", "folder_of", "how_to_get", "present", "weights_root"]
+
+
+def weights_root() -> Path:
+    """The folder of weights that were trained by others: PELLUCID_WEIGHTS, or else `weights` beside the data."""
+    told = os.environ.get("PELLUCID_WEIGHTS")
+    return Path(told).expanduser() if told else data_root().parent / "weights"
 
 
 def data_root() -> Path:
