@@ -57,7 +57,7 @@ def _grown(convolution: nn.Module, features: Tensor) -> Tensor:
 def _one_by_one(self: mprnet.Encoder, features: Tensor, slope: Tensor, encoded: Any, decoded: Any) -> list[Tensor]:
     parts = [
         _ENCODE(self, one, slope, *(_of_part(found, index) for found in (encoded, decoded)))
-        for index, one in enumerate(features.split(1))
+        for index, one in enumerate(torch.split(features, 1))
     ]
     return [torch.cat(scale) for scale in zip(*parts, strict=True)]
 

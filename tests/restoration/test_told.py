@@ -5,7 +5,7 @@ import torch
 
 import pellucid
 from pellucid.errors import SettingsError
-from pellucid.evaluation.candidates import Candidate
+from pellucid.evaluation.candidates import Candidate, informing
 from pellucid.guidance import Guidance
 from pellucid.networks import DRUNet, Experts, FFDNet, UNet, URetinexNet
 from pellucid.restoration.options import RestoreOptions
@@ -21,7 +21,7 @@ def test_numbers_are_read(given):
     "given", ["sigma", "sigma=", "sigma=much", "sigma=-1", "sigma=nan", "a=1=2", {"sigma": True}, [3]]
 )
 def test_what_is_no_number_is_refused(given):
-    with pytest.raises(SettingsError, match="tell "):
+    with pytest.raises(SettingsError, match=r"^tell"):
         RestoreOptions.of(tell=given)
 
 
@@ -76,7 +76,8 @@ def test_evaluation_tells_what_it_knows_of_a_picture_and_no_more():
         seen.append({} if known is None else dict(known.told))
         return degraded
 
-    image = torch.rand(1, 3, 4, 4)
-    Candidate("told", restore, numbers=("sigma",)).restored(image, image, {"sigma": 25.0, "other": 1.0})
-    Candidate("untold", restore).restored(image, image, {"sigma": 25.0})
-    assert seen == [{"sigma": 25.0}, {}]
+    image, network = torch.rand(1, 3, 4, 4), FFDNet.tiny()
+    for restorer in (Restorer(network), Restorer(network, tell={"sigma": 5}), Restorer(UNet.tiny())):
+        candidate = Candidate("told", restore, inform=informing(restorer))
+        candidate.restored(image, image, {"sigma": 25.0, "other": 1.0})
+    assert seen == [{"sigma": 25.0}, {}, {}]

@@ -6,7 +6,7 @@ each photograph then draws its own value. `DEGRADATIONS` has the single ones, `M
 from.
 """
 
-from pellucid.degradations.chains import KINDS, MEASURED, Chain, Clean, Degradation, severities
+from pellucid.degradations.chains import KINDS, MEASURED, UNMEANT, Chain, Clean, Degradation, severities
 from pellucid.degradations.mixtures import MIXTURES, RealWorld, Single, parse_mixture
 from pellucid.degradations.noise import GaussianNoise
 from pellucid.degradations.texts import DEGRADATIONS, DrawnDegradation, Family, as_text, parse, parse_family
@@ -16,6 +16,7 @@ __all__ = [
     "KINDS",
     "MEASURED",
     "MIXTURES",
+    "UNMEANT",
     "Chain",
     "Clean",
     "Degradation",

@@ -9,13 +9,15 @@ from torch import Tensor
 from pellucid.errors import SettingsError
 from pellucid.images import quantise
 
-__all__ = ["KINDS", "MEASURED", "Chain", "Clean", "Degradation", "severities"]
+__all__ = ["KINDS", "MEASURED", "UNMEANT", "Chain", "Clean", "Degradation", "severities"]
 
 KINDS = ("noise", "blur", "rain", "snow", "haze", "low-light", "jpeg", "low-resolution", "ringing")
 """What can be wrong with a photograph; every degradation is of one kind."""
 
 MEASURED = ("impulses", "colour-cast", "fading", "clipping", "aberration", "banding")
 """What can be wrong besides, and is measured and not learnt: no network is for it."""
+UNMEANT = ("impulses",)
+"""Of these, what nobody means. A cast may be an autumn, and fading a mist: they are named, and no fault alone."""
 
 
 class Degradation(Protocol):

@@ -3,6 +3,8 @@
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from pellucid.degradations import UNMEANT
+
 __all__ = ["GRADES", "UNLIKELY", "Diagnosis", "Finding", "Measured", "grade", "name_of"]
 
 GRADES: tuple[tuple[float, str], ...] = (
@@ -66,7 +68,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Measured:
-    """What is wrong with one photograph and was measured, so that there is no doubt about it.
+    """What was measured in one photograph; but for `degradations.UNMEANT` it may be meant.
 
     Attributes:
         kind: of `pellucid.degradations.MEASURED`.
@@ -116,19 +118,24 @@ class Diagnosis:
 
     @property
     def nothing_wrong(self) -> bool:
-        """Whether nothing is measured, and no kind is more likely there than not; `leave_alone` asks for more."""
-        return not self.measured and not any(finding.present for finding in self.findings)
+        """Whether nothing is measured that nobody means, and no kind is more likely there than not; `leave_alone` asks
+        for more."""
+        return not self._unmeant and not any(finding.present for finding in self.findings)
 
     @property
     def leave_alone(self) -> bool:
-        """Whether nothing is measured, and every kind so unlikely that restoring could only harm.
+        """Whether nothing is measured that nobody means, and every kind so unlikely that restoring could only harm.
 
         To leave a spoilt photograph alone is a failure. Of photographs that no training saw this leaves none of 288
         with a severity of 30 or more alone (in a second such count 5 of 384 of 40 or more, of snow and low resolution),
         and 39 of 68 clean ones of CBSD68, 16 of 24 of Kodak24, but 2 of 15 bright interiors (of LOL) and 4 of 12 grey
         ones (Set12): the model must then itself leave alone what is well, as `default` does.
         """
-        return not self.measured and all(finding.probability < UNLIKELY for finding in self.findings)
+        return not self._unmeant and all(finding.probability < UNLIKELY for finding in self.findings)
+
+    @property
+    def _unmeant(self) -> bool:
+        return any(one.kind in UNMEANT for one in self.measured)
 
     @property
     def likeliest(self) -> Finding:

@@ -29,7 +29,6 @@ class Controls:
         start: where between picture and noise to begin: 1 with nothing but noise, less with the degraded picture under
             so much of it; 0.6 leaves what is coarse as it is.
         text_guidance: w_r, weight of the difference that what is to be done makes: 1 takes the network at its word.
-        sentence_guidance: w_s, weight of the difference that the sentence makes, for models that read one.
         image_guidance: weight of the difference that seeing the degraded picture makes.
         rescale: how far a guided prediction is brought back to the spread of the unguided one, 0 to 1.
         coarse_guidance: what text_guidance is times for coarse structure; and
@@ -55,7 +54,6 @@ class Controls:
     eta: float = field(default=0.0, metadata={"low": 0, "high": 1})
     start: float = field(default=1.0, metadata={"low": 0.01, "high": 1})
     text_guidance: float = field(default=1.0, metadata={"low": 0, "high": 20})
-    sentence_guidance: float = field(default=1.0, metadata={"low": 0, "high": 20})
     image_guidance: float = field(default=1.0, metadata={"low": 0, "high": 20})
     rescale: float = field(default=0.0, metadata={"low": 0, "high": 1})
     coarse_guidance: float = field(default=1.0, metadata={"low": 0, "high": 10})

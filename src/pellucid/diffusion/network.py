@@ -147,7 +147,7 @@ class Generative(SamplingNetwork):
     @classmethod
     def tiny(cls) -> "Generative":
         """The smallest useful one, for tests."""
-        return cls(unet={"widths": (16, 16), "blocks": (1, 1), "embedding": 16})
+        return cls(unet={"widths": [16, 16], "blocks": [1, 1], "embedding": 16})
 
     def check(self, words: str | None, controls: Controls) -> None:
         """Refuses a prompt that does not parse or that the network has not learnt, and controls that it cannot follow.

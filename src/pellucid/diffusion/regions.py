@@ -127,10 +127,10 @@ def _check_size(what: str, mask: Tensor, height: int, width: int) -> None:
 
 
 def read_regions(texts: Mapping[str, str], strength: Path | None = None) -> Regions:
-    """Regions by names from files or boxes: `face` is `face.png`, or `10,20,110,140`; `x.json` holds several boxes.
+    """Regions by names from files or boxes: `face` is `face.png`, or `10,20,110,140`.
 
     Raises:
-        SettingsError: a box or a JSON file that does not say one.
+        SettingsError: a box that does not say one.
         ImageError: a mask cannot be read.
     """
     masks: dict[str, Any] = {}

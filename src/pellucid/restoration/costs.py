@@ -83,7 +83,7 @@ def _counted(model: nn.Module, side: int) -> int:
         known = Guidance(vector=told, seed=0, told=dict.fromkeys(own.numbers, 25.0))
         guidance = verbs.look(image, known, cut=False)
         verbs.refine(verbs(image, guidance), image, guidance)
-    return counter.get_total_flops() // 2
+    return int(counter.get_total_flops()) // 2
 
 
 def _memory(network: nn.Module) -> int | None:
@@ -103,7 +103,7 @@ def measured_seconds(model: nn.Module, key: str, *, megapixels: float = 0.25) ->
     restorer = Restorer(model)
     side = round((megapixels * MEGAPIXEL) ** 0.5)
     picture = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0))
-    seconds = []
+    seconds: list[float] = []
     for _ in range(2):
         started = time.perf_counter()
         restorer.restore_image(picture)

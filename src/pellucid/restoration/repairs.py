@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pellucid.degradations import MEASURED
+from pellucid.degradations import MEASURED, UNMEANT
 from pellucid.degradations.aberration import magnified
 from pellucid.degradations.linear_light import encoded, linear
 from pellucid.diagnosis import (
@@ -29,8 +29,6 @@ from pellucid.restoration.filling import filled
 
 __all__ = ["Repairs", "repaired"]
 
-UNASKED = ("impulses",)
-"""What is repaired wherever it is found."""
 ROUNDS = 30
 """Times that a banded picture is smoothed and brought back to what it may have been."""
 
@@ -97,7 +95,7 @@ def _why_left(kind: str, wish: Wish) -> str:
         return "what is lost there cannot be restored"
     if wish.only and kind not in wish.only:
         return f"only {', '.join(wish.only)} is to be restored"
-    return "" if kind in wish.only or kind in UNASKED else f"it may be meant; --only {kind} restores it"
+    return "" if kind in wish.only or kind in UNMEANT else f"it may be meant; --only {kind} restores it"
 
 
 def _filled(image: Tensor, visible: tuple[slice, slice]) -> Tensor:
