@@ -27,7 +27,8 @@ from pellucid.networks import Experts, External, contract_of
 from pellucid.priors import Cached, Prior, Shuffled, feature_maps, shown
 from pellucid.refinement import Boosted, ColourMatrix, network_of
 from pellucid.refinement.latent import LatentRefinement
-from pellucid.training.data import describe_data, split_sources
+from pellucid.training.card import card
+from pellucid.training.data import split_sources
 from pellucid.training.diffusion.train import train_diffusion
 from pellucid.training.encoder.train import train_encoder
 from pellucid.training.gate import check_gate, teach_gate
@@ -274,18 +275,3 @@ def _bank(prior: Prior, training: Source, size: int = 64, *, maps: bool = False)
         if example.seen is not None
     ]
     return torch.cat([feature_maps(prior, view) if maps else prior.encode(view) for view in views])
-
-
-def card(recipe: Recipe, run: Run) -> dict[str, Any]:
-    """What a model file says of its making; numbers are added when they have been measured."""
-    return {
-        "name": recipe.name,
-        "summary": recipe.summary,
-        "trained": {
-            "steps": run.step,
-            "minutes": round(run.seconds / 60, 1),
-            "photographs": len(run.batches.source),
-            "degradations": describe_data(recipe.data),
-            "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU",
-        },
-    }

@@ -17,7 +17,8 @@ from pellucid.models.header import Policy
 from pellucid.models.load import load_network_weights
 from pellucid.models.save import save_model
 from pellucid.models.tables import build_network, module_within
-from pellucid.training.data import describe_data, split_sources
+from pellucid.training.card import card
+from pellucid.training.data import split_sources
 from pellucid.training.diffusion.batches import DiffusionBatches
 from pellucid.training.diffusion.objective import DiffusionObjective
 from pellucid.training.diffusion.settings import DiffusionSettings
@@ -53,7 +54,7 @@ def train_diffusion(recipe: Recipe, folder: Path, *, resume: bool = False) -> It
                 _merged(run.module) if adapted else run.module,
                 folder / "model.safetensors",
                 recipe=recipe.as_tree(travelling=True),
-                card=_card(recipe, run),
+                card=card(recipe, run),
                 policy=Policy(**recipe.policy.as_tree()),
                 dtype=torch.float16,
             )
@@ -111,17 +112,3 @@ def _merged(module: nn.Module) -> nn.Module:
 
 def _batches(recipe: Recipe, source: Source, settings: DiffusionSettings, seed: int) -> DiffusionBatches:
     return DiffusionBatches(source, recipe.data.crop, recipe.train.batch, seed, settings)
-
-
-def _card(recipe: Recipe, run: Run) -> dict[str, Any]:
-    return {
-        "name": recipe.name,
-        "summary": recipe.summary,
-        "trained": {
-            "steps": run.step,
-            "minutes": round(run.seconds / 60, 1),
-            "photographs": len(run.batches.source),
-            "degradations": describe_data(recipe.data),
-            "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU",
-        },
-    }
