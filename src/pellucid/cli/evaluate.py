@@ -8,6 +8,7 @@ import typer
 from pellucid.cli.options import (
     DEFAULTS,
     Control,
+    Degraded,
     Device,
     Engine,
     ImportNetwork,
@@ -17,6 +18,7 @@ from pellucid.cli.options import (
     Passes,
     Precision,
     Prompt,
+    Sigma,
     Tell,
     Tile,
     With,
@@ -65,14 +67,9 @@ def evaluate(
             help="A published set's name (`pellucid data list`), or a folder of clean photographs; again for more."
         ),
     ] = None,
-    sigma: Annotated[
-        list[float] | None,
-        typer.Option(min=0, max=255, help="Add Gaussian noise of this sigma (0..255) to them; give it again for more."),
-    ] = None,
+    sigma: Sigma = None,
     degradations: With = None,
-    degraded: Annotated[
-        Path | None, typer.Option(help="A folder of degraded photographs of the same names, instead of --sigma.")
-    ] = None,
+    degraded: Degraded = None,
     scale: Annotated[
         int | None,
         typer.Option(

@@ -1,11 +1,10 @@
 """`pellucid explain`."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from pellucid.cli.options import Device, ImportNetwork, Json, Memory, Out, With, require_clean
+from pellucid.cli.options import Degraded, Device, ImportNetwork, Json, Memory, Out, Sigma, With, require_clean
 from pellucid.cli.terminal import print_json, progress, say, warn
 from pellucid.errors import SettingsError
 
@@ -21,14 +20,9 @@ def explain(
         ),
     ],
     out: Out,
-    sigma: Annotated[
-        list[float] | None,
-        typer.Option(min=0, max=255, help="Add Gaussian noise of this sigma (0..255) to them; give it again for more."),
-    ] = None,
+    sigma: Sigma = None,
     degradations: With = None,
-    degraded: Annotated[
-        Path | None, typer.Option(help="A folder of degraded photographs of the same names, instead of --sigma.")
-    ] = None,
+    degraded: Degraded = None,
     task: Annotated[str | None, typer.Option(help="What a folder is for: its usual protocol is taken.")] = None,
     protocol: Annotated[
         str | None, typer.Option(help="How the numbers are made, instead of the set's usual way.")

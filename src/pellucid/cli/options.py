@@ -21,6 +21,7 @@ __all__ = [
     "Chroma",
     "Control",
     "Crop",
+    "Degraded",
     "Detail",
     "Device",
     "Engine",
@@ -42,6 +43,7 @@ __all__ = [
     "Resume",
     "Scale",
     "Seed",
+    "Sigma",
     "Skip",
     "Strength",
     "StrengthMap",
@@ -133,6 +135,13 @@ def _checked(texts: list[str] | None) -> list[str] | None:
     return texts
 
 
+Sigma = Annotated[
+    list[float] | None,
+    typer.Option(min=0, max=255, help="Add Gaussian noise of this sigma (0..255) to them; give it again for more."),
+]
+Degraded = Annotated[
+    Path | None, typer.Option(help="A folder of degraded photographs of the same names, instead of --sigma.")
+]
 With = Annotated[
     list[str] | None,
     typer.Option(

@@ -1,12 +1,11 @@
 """`pellucid probe`."""
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from pellucid.cli.options import Json, With, require_clean
+from pellucid.cli.options import Degraded, Json, Sigma, With, require_clean
 from pellucid.cli.terminal import print_json, progress, say, warn
 from pellucid.errors import SettingsError
 
@@ -22,14 +21,9 @@ def probe(
         str,
         typer.Option(help="A published set's name (`pellucid data list`), or a folder of clean photographs."),
     ],
-    sigma: Annotated[
-        list[float] | None,
-        typer.Option(min=0, max=255, help="Add Gaussian noise of this sigma (0..255) to them; give it again for more."),
-    ] = None,
+    sigma: Sigma = None,
     degradations: With = None,
-    degraded: Annotated[
-        Path | None, typer.Option(help="A folder of degraded photographs of the same names, instead of --sigma.")
-    ] = None,
+    degraded: Degraded = None,
     task: Annotated[str | None, typer.Option(help="What a folder is for: its usual protocol is taken.")] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of the noise and of --with.")] = 0,
     json: Json = False,

@@ -11,7 +11,7 @@ from pellucid.guidance import Guidance
 from pellucid.networks.autocast import without_autocast
 from pellucid.networks.contract import Contract, Network
 from pellucid.networks.published import Names, Published, Weights, count
-from pellucid.networks.restormer import RESTORMER_NAMES, expansion_of, upsample
+from pellucid.networks.restormer import RESTORMER_NAMES, channel_norm, expansion_of, upsample
 
 __all__ = ["DRSformer"]
 
@@ -46,8 +46,8 @@ class SparseBlock(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, width, h, w) in and out."""
-        features = features + self._attended(_normalised(features, self.attention_norm))
-        hidden = self.gate_in(_normalised(features, self.gate_norm))
+        features = features + self._attended(channel_norm(features, self.attention_norm))
+        hidden = self.gate_in(channel_norm(features, self.gate_norm))
         small, large = self.small(hidden).relu().chunk(2, 1), self.large(hidden).relu().chunk(2, 1)
         small_again = self.small_again(torch.cat([small[0], large[0]], 1)).relu()
         large_again = self.large_again(torch.cat([small[1], large[1]], 1)).relu()
@@ -225,11 +225,6 @@ class DRSformer(Network):
 def _convolution(inputs: int, outputs: int, side: int, groups: int = 1, dilation: int = 1) -> nn.Conv2d:
     padding = side // 2 * dilation
     return nn.Conv2d(inputs, outputs, side, padding=padding, groups=groups, dilation=dilation, bias=False)
-
-
-def _normalised(features: Tensor, norm: nn.Module) -> Tensor:
-    result: Tensor = norm(features.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-    return result
 
 
 def _settings(weights: Weights) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from pellucid.guidance import Guidance
 from pellucid.networks.contract import Contract, Network
 from pellucid.networks.published import Published, Weights, count, numbered, upwards
-from pellucid.networks.restormer import expansion_of, upsample
+from pellucid.networks.restormer import channel_norm, expansion_of, upsample
 
 __all__ = ["LLFormer"]
 
@@ -58,9 +58,9 @@ class AxisBlock(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, width, h, w) in and out."""
-        mixed = self.rows(_normalised(features, self.attention_norm))
+        mixed = self.rows(channel_norm(features, self.attention_norm))
         features = features + self.columns(mixed.transpose(2, 3)).transpose(2, 3)
-        one, other = self.gate_depthwise(self.gate_in(_normalised(features, self.gate_norm))).chunk(2, 1)
+        one, other = self.gate_depthwise(self.gate_in(channel_norm(features, self.gate_norm))).chunk(2, 1)
         result: Tensor = features + self.gate_out(F.gelu(other) * one + F.gelu(one) * other)
         return result
 
@@ -178,11 +178,6 @@ class LLFormer(Network):
         shares = self.shares[number][:, :, None, None]
         mixed: Tensor = shares[0] * kept + shares[1] * below
         return mixed
-
-
-def _normalised(features: Tensor, norm: nn.Module) -> Tensor:
-    result: Tensor = norm(features.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-    return result
 
 
 def _in_turn(stages: nn.ModuleList, features: Tensor) -> list[Tensor]:

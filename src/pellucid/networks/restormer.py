@@ -19,7 +19,15 @@ from pellucid.networks.autocast import without_autocast
 from pellucid.networks.contract import Contract, Network
 from pellucid.networks.published import Names, Published, Weights, count, numbered, upwards
 
-__all__ = ["RESTORMER_NAMES", "Restormer", "TransposedAttentionBlock", "expansion_of", "restormer_settings", "upsample"]
+__all__ = [
+    "RESTORMER_NAMES",
+    "Restormer",
+    "TransposedAttentionBlock",
+    "channel_norm",
+    "expansion_of",
+    "restormer_settings",
+    "upsample",
+]
 
 
 class VarianceNorm(nn.Module):
@@ -79,7 +87,7 @@ class TransposedAttentionBlock(nn.Module):
 
     def mix(self, features: Tensor) -> Tensor:
         """Queries, keys and values of each place, (B, 3 width, h, w); reach 1 place."""
-        mixed: Tensor = self.qkv_depthwise(self.qkv(_channel_norm(features, self.attention_norm)))
+        mixed: Tensor = self.qkv_depthwise(self.qkv(channel_norm(features, self.attention_norm)))
         return mixed
 
     def products(self, mixed: Tensor) -> Tensor:
@@ -105,7 +113,7 @@ class TransposedAttentionBlock(nn.Module):
     def finish(self, features: Tensor, mixed: Tensor, attention: Tensor) -> Tensor:
         """The block's result, (B, width, h, w), from its input, its `mix` and its attention; reach 1 place."""
         features = features + self._attend(mixed, attention)
-        gate, value = self.gate_depthwise(self.gate_in(_channel_norm(features, self.gate_norm))).chunk(2, dim=1)
+        gate, value = self.gate_depthwise(self.gate_in(channel_norm(features, self.gate_norm))).chunk(2, dim=1)
         result: Tensor = features + self.gate_out(F.gelu(gate) * value)
         return result
 
@@ -259,7 +267,7 @@ def upsample(width: int) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(width, 2 * width, 3, padding=1, bias=False), nn.PixelShuffle(2))
 
 
-def _channel_norm(features: Tensor, norm: nn.Module) -> Tensor:
+def channel_norm(features: Tensor, norm: nn.Module) -> Tensor:
     """Layer normalisation over the channels of each pixel, (B, C, h, w) in and out."""
     normalised: Tensor = norm(features.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
     return normalised
