@@ -47,7 +47,7 @@ def found_scratches(image: Tensor, sensitivity: float = 1.0) -> Tensor:
         hat = light * sign - _opened(light * sign, widest)
         lines = _along_lines(hat, length)
         # Texture, too, is thin and light: its own thin parts are subtracted, and a multiple of their spread is asked.
-        usual = F.avg_pool2d(pad_around(hat, length), 2 * length + 1, 1)
+        usual = _around(hat, length)
         plain = (lines - usual) / (1.5 + texture)
         sure, possible = plain > 3.0 / sensitivity, (hat - usual) / (1.5 + texture) > 1.6 / sensitivity
         near = F.max_pool2d((plain > 1.5 / sensitivity).float(), 3, 1, 1) > 0
@@ -80,27 +80,34 @@ def _opened(light: Tensor, size: int) -> Tensor:
 
 def _texture(light: Tensor, length: int) -> Tensor:
     """How much neighbours differ around each pixel, where the most differing tenth does not count, roughly."""
-    slope = (pad_around(light, 1)[..., 1:-1, 2:] - pad_around(light, 1)[..., 1:-1, :-2]).abs() / 2
+    padded = pad_around(light, 1)[..., 1:-1, :]
+    slope = (padded[..., 2:] - padded[..., :-2]).abs() / 2
     slope = slope.clamp_max(float(slope.flatten().quantile(0.9)) if slope.numel() < 2**24 else 10.0)
-    return F.avg_pool2d(pad_around(slope, length), 2 * length + 1, 1)
+    return _around(slope, length)
 
 
 def _along_lines(hat: Tensor, length: int) -> Tensor:
     """The largest mean along a line through each pixel, over the directions."""
-    kernels = []
+    height, width = hat.shape[2:]
+    padded = pad_around(hat, length // 2)
     places = torch.arange(length) - length // 2
+    best = torch.full_like(hat, -torch.inf)
     for number in range(DIRECTIONS):
         angle = math.pi * number / DIRECTIONS
-        kernel = torch.zeros(length, length)
-        rows = (places * math.sin(angle)).round().long() + length // 2
-        columns = (places * math.cos(angle)).round().long() + length // 2
-        kernel[rows, columns] = 1
-        kernels.append(kernel / kernel.sum())
-    padded = pad_around(hat, length // 2)
-    best = torch.full_like(hat, -torch.inf)
-    for kernel in kernels:
-        best = torch.maximum(best, F.conv2d(padded, kernel[None, None]))
+        rows = ((places * math.sin(angle)).round().long() + length // 2).tolist()
+        columns = ((places * math.cos(angle)).round().long() + length // 2).tolist()
+        total = torch.zeros_like(hat)
+        for row, column in zip(rows, columns, strict=True):  # shift by shift: a convolution would see mostly zeros
+            total += padded[..., row : row + height, column : column + width]
+        best = torch.maximum(best, total / length)
     return best
+
+
+def _around(values: Tensor, length: int) -> Tensor:
+    """Means over squares of twice the length, along columns and then along rows."""
+    padded = pad_around(values, length)
+    size = 2 * length + 1
+    return F.avg_pool2d(F.avg_pool2d(padded, (size, 1), 1), (1, size), 1)
 
 
 def _reached(seeds: Tensor, possible: Tensor) -> Tensor:
