@@ -52,7 +52,7 @@ CATALOGUE: Mapping[str, Origin] = {
     "sci": Origin("SCI, CVPR 2022, arXiv 2204.10137"),
     "sfnet": Origin("SFNet, ICLR 2023", "MIT", True),
     "snr_aware": Origin("SNR-Aware, CVPR 2022", "none given"),
-    "swinir": Origin("SwinIR, ICCVW 2021, arXiv 2108.10257"),
+    "swinir": Origin("SwinIR, ICCVW 2021, arXiv 2108.10257", "Apache-2.0", True),
     "uformer": Origin("Uformer, CVPR 2022, arXiv 2106.03106", "MIT", True),
     "uretinex_net": Origin("URetinex-Net, CVPR 2022", "MIT", True),
     "zero_dce": Origin("Zero-DCE, CVPR 2020, arXiv 2001.06826", "CC BY-NC 4.0"),
