@@ -19,7 +19,12 @@ from pellucid.models.header import Policy
 from pellucid.networks import Experts
 from pellucid.refinement import Boosted
 from pellucid.restoration.decision import PERHAPS, PRESENT, Action, Chooser, Chosen, Decision, Found, Left, Wish
-from pellucid.restoration.tones import mean_luminance, strength_for_luminance, strength_without_halo
+from pellucid.restoration.tones import (
+    mean_luminance,
+    shift_by_clipped_noise,
+    strength_for_luminance,
+    strength_without_halo,
+)
 from pellucid.scratch import mapped
 
 __all__ = ["NOTHING_WRONG", "Passes", "is_diagnosing", "left_alone", "wish_of"]
@@ -154,6 +159,9 @@ class Passes:
         strength, why = self._chosen.strength, ""
         if not self._acts_for(self._policy.tones):
             most = strength_for_luminance(*ends, self._luminance, self._policy.tone_shift)
+            if most < 1:
+                self._luminance -= shift_by_clipped_noise(*ends)
+                most = strength_for_luminance(*ends, self._luminance, self._policy.tone_shift)
             if most < strength:
                 strength, why = most, "more would change the tones"
         elif self._acts_for(self._policy.monotone):
