@@ -16,7 +16,7 @@ def ablate(
     recipe: Annotated[
         list[str],
         typer.Argument(
-            help="Recipes with a boost, or of networks that sample, by name or as YAML files; each is a host of its own."
+            help="Recipes with a boost, or of networks that sample, by name or as YAML; each is a host of its own."
         ),
     ],
     out: Out,
