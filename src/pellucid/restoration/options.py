@@ -150,8 +150,8 @@ class RestoreOptions:
     region: Mapping[str, str] = field(
         default_factory=dict,
         metadata={
-            "help": "A place that the prompt names, as in face=mask.png or face=10,20,110,140 (left,top,right,bottom); or "
-            "a JSON file of such names and places, or a folder of masks.",
+            "help": "A place that the prompt names, as in face=mask.png or face=10,20,110,140 (left,top,right,bottom); "
+            "or a JSON file of such names and places, or a folder of masks.",
             "metavar": "NAME=PLACE",
         },
     )
