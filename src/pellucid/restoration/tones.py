@@ -77,7 +77,8 @@ def _mean_when_noisy(image: Tensor, sigma: float) -> Tensor:
     above_black, below_white = image / sigma, (1 - image) / sigma
     inside = torch.special.ndtr(below_white) - torch.special.ndtr(-above_black)
     ends = torch.exp(-above_black.square() / 2) - torch.exp(-below_white.square() / 2)
-    return image * inside + sigma / math.sqrt(2 * math.pi) * ends + torch.special.ndtr(-below_white)
+    expected: Tensor = image * inside + sigma / math.sqrt(2 * math.pi) * ends + torch.special.ndtr(-below_white)
+    return expected
 
 
 def turned(before: Tensor, after: Tensor) -> float:

@@ -107,6 +107,13 @@ class PolicySettings(Section):
     unasked: tuple[Probability, Probability] = ONE_PASS.unasked
     """How probable the diagnosis must find a kind of its, and how much the gate must believe it, for it not to be
     asked."""
+    mistaken: tuple[str, ...] = ONE_PASS.mistaken
+    """Kinds that the diagnosis may name where a picture has what such an expert is for; then the expert is asked."""
+    refined: tuple[str, ...] | None = ONE_PASS.refined
+    """Kinds for which R goes over what experts have made; none for whatever they have made."""
+    measured_noise: tuple[Annotated[float, Field(ge=0, le=255)], Probability] | None = ONE_PASS.measured_noise
+    """How strong noise must measure, of 255, and how much the gate must believe the expert for it, for it to be found
+    where the diagnosis takes it for something else."""
 
 
 class DistillSettings(Section):
