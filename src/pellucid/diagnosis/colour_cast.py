@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from pellucid.degradations.colours import cast_angle
 from pellucid.degradations.linear_light import linear
+from pellucid.scratch import everywhere, shrunk
 
 __all__ = ["ColourCast", "find_colour_cast"]
 
@@ -51,9 +52,9 @@ def find_colour_cast(image: Tensor) -> ColourCast | None:
     """
     planes = image.detach().reshape(1, 3, *image.shape[-2:]).float()
     factor = max(1, -(-max(planes.shape[2:]) // SIDE))
-    if min(planes.shape[2:]) < 8 * factor or bool((planes == planes[:, :1]).all()):
+    if min(planes.shape[2:]) < 8 * factor or everywhere(lambda part: part == part[:, :1], planes):
         return None
-    small = F.avg_pool2d(planes, factor)
+    small = shrunk(F.avg_pool2d, planes, factor)
     light = linear(small)[0]
     told = (light.amax(0) > DARK) & (small[0].amax(0) < BRIGHT)
     if int(told.sum()) < 64:

@@ -8,10 +8,10 @@ from pellucid.diagnosis.aberration import find_fringes
 from pellucid.diagnosis.banding import find_bands
 from pellucid.diagnosis.colour_cast import find_colour_cast
 from pellucid.diagnosis.findings import Measured
-from pellucid.diagnosis.impulses import find_impulses
+from pellucid.diagnosis.impulses import Impulses, find_impulses
 from pellucid.diagnosis.tonal_range import clipped_part, find_fading
 
-__all__ = ["measure"]
+__all__ = ["measure", "measure_with"]
 
 CLIPPED = 0.02
 """Part of a photograph that may be clipped before anybody minds."""
@@ -19,11 +19,15 @@ CLIPPED = 0.02
 
 def measure(image: Tensor) -> tuple[Measured, ...]:
     """What is found in an image (1, 3, H, W) or (3, H, W) in [0, 1], any size; nothing where nothing is."""
-    return tuple(_measured(image))
+    return measure_with(find_impulses(image), image)
 
 
-def _measured(image: Tensor) -> Iterator[Measured]:
-    impulses = find_impulses(image)
+def measure_with(impulses: Impulses | None, image: Tensor) -> tuple[Measured, ...]:
+    """`measure` of an image whose lost values have been looked for already."""
+    return tuple(_measured(impulses, image))
+
+
+def _measured(impulses: Impulses | None, image: Tensor) -> Iterator[Measured]:
     if impulses is not None:
         form = impulses.form.replace("-", " ")
         yield Measured("impulses", impulses.severity, f"{100 * impulses.part:.2g} % of the pixels, {form}")

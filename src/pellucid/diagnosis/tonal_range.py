@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pellucid.priors.statistics import SAMPLES, luma_of
+from pellucid.scratch import bands, shrunk, total
 
 __all__ = ["Faded", "clipped_part", "find_fading"]
 
@@ -46,12 +47,12 @@ def find_fading(image: Tensor) -> Faded | None:
 
     A haze is bright, and a night dark: they have one end.
     """
-    luma = luma_of(image.detach().reshape(1, 3, *image.shape[-2:]).float()).flatten()
-    luma = luma[:: max(1, luma.numel() // SAMPLES)]
+    planes = image.detach().reshape(3, *image.shape[-2:]).float()
+    pixels = planes.shape[-2] * planes.shape[-1]
+    luma = luma_of(_every(planes, max(1, pixels // SAMPLES))[None, :, None]).flatten()
     black, white = torch.quantile(luma, torch.tensor(ENDS, device=luma.device)).tolist()
     found = Faded(black, white)
-    planes = image.detach().reshape(3, -1).float()
-    pale = float((planes.amax(0) - planes.amin(0)).mean()) < PALE
+    pale = float(total(lambda part: (part.amax(0) - part.amin(0)).sum(), planes)) / pixels < PALE
     faded = white - black > SHOWS and black > BLACK and white < WHITE and found.severity >= LEAST
     return found if faded and pale else None
 
@@ -61,8 +62,9 @@ def clipped_part(image: Tensor) -> float:
     as bright."""
     planes = image.detach().reshape(1, 3, *image.shape[-2:]).float()
     factor = max(1, max(planes.shape[2:]) // ENOUGH)
-    darkest, brightest = (F.max_pool2d(part, factor) for part in (-planes.amin(1, keepdim=True), planes))
-    clipped = (-darkest >= FULL).float()
+    brightest = shrunk(F.max_pool2d, planes, factor)
+    darkest = -shrunk(lambda part, factor: F.max_pool2d(-part.amin(1, keepdim=True), factor), planes, factor)
+    clipped = (darkest >= FULL).float()
     # Specks are glints. What counts is three pixels wide at least.
     clipped = F.max_pool2d(-F.max_pool2d(-clipped, 3, 1, 1), 3, 1, 1)
     part = float(clipped.mean())
@@ -71,3 +73,10 @@ def clipped_part(image: Tensor) -> float:
     rim = F.max_pool2d(clipped, 5, 1, 2) - F.max_pool2d(clipped, 3, 1, 1)
     bright = rim * (brightest.amax(1, keepdim=True) > GLOW)
     return part if float(bright.sum()) > 0.5 * float(rim.sum()) and float(rim.sum()) > 0 else 0.0
+
+
+def _every(planes: Tensor, step: int) -> Tensor:
+    """Of planes (3, H, W) every pixel of that number, counted along the rows: (3, n), in memory."""
+    width = planes.shape[-1]
+    parts = [planes[:, rows].reshape(3, -1)[:, -rows.start * width % step :: step] for rows in bands(planes)]
+    return torch.cat(parts, 1)
