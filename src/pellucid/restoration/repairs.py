@@ -74,7 +74,7 @@ def repaired(image: Tensor, wish: Wish, visible: tuple[slice, slice]) -> tuple[T
         wish: what people want.
         visible: the rows and columns by which it is judged.
     """
-    repairs = Repairs(measure(image[..., *visible]))
+    repairs = Repairs(measure(image[..., *visible], asked=wish.only))
     for kind in (one.kind for one in repairs.found):
         why = _why_left(kind, wish)
         if why:
