@@ -362,7 +362,7 @@ def test_lost_pixels_can_be_left_or_repaired_alone():
 @pytest.mark.parametrize(
     ("kind", "text"),
     [
-        ("colour-cast", "colour-cast warmth=60"),
+        ("colour-cast", "colour-cast warmth=90"),
         ("fading", "fading amount=70"),
         ("aberration", "aberration red=5 blue=-4"),
         ("banding", "banding levels=24"),
