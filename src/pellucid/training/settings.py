@@ -16,6 +16,7 @@ from pellucid.training.diffusion.settings import DiffusionSettings
 from pellucid.training.encoder.settings import EncoderSettings
 from pellucid.training.gate import GateSettings
 from pellucid.training.places import Place
+from pellucid.training.references import ReferenceSettings
 from pellucid.training.run import TrainSettings
 from pellucid.training.section import Section
 
@@ -148,6 +149,8 @@ class Recipe(Section):
     distill: DistillSettings | None = None
     encoder: EncoderSettings | None = None
     """Given for the degradation encoder alone, which has no network, prior or refinement."""
+    reference: ReferenceSettings | None = None
+    """What a guided network is shown beside each crop; without it, it learns as the network within."""
     diffusion: DiffusionSettings | None = None
     """Given for a network that samples: how it is trained."""
 
@@ -162,6 +165,21 @@ class Recipe(Section):
     def _has_a_gate(self) -> Self:
         if self.gate != GateSettings() and self.network.name != "experts":
             raise ValueError(f"gate is for network 'experts'; {self.network.name!r} has none")
+        return self
+
+    @model_validator(mode="after")
+    def _has_a_reference(self) -> Self:
+        if self.reference is None:
+            return self
+        if self.network.name != "guided" or self.refinement is not None:
+            raise ValueError("reference is for network 'guided', not boosted; others are shown nothing")
+        known = all(part.pairs is not None and part.pairs.guidance is not None for part in self.data.parts())
+        if self.reference.source == "pairs" and not known:
+            raise ValueError("reference.source: pairs: needs data.pairs.guidance, a picture for each degraded one")
+        if self.reference.source == "clean" and any(
+            part.pairs is not None and part.pairs.clean is None for part in self.data.parts()
+        ):
+            raise ValueError("reference.source: clean: needs clean photographs")
         return self
 
     @model_validator(mode="after")
