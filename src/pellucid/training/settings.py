@@ -13,12 +13,14 @@ from pellucid.errors import SettingsError, unknown_name
 from pellucid.models.header import ONE_PASS, TONES
 from pellucid.training.data import DataSettings
 from pellucid.training.diffusion.settings import DiffusionSettings
+from pellucid.training.editing.settings import ColouringSettings, InpaintingSettings
 from pellucid.training.encoder.settings import EncoderSettings
 from pellucid.training.gate import GateSettings
 from pellucid.training.places import Place
 from pellucid.training.references import ReferenceSettings
 from pellucid.training.run import TrainSettings
 from pellucid.training.section import Section
+from pellucid.training.sentences.settings import SentencesSettings
 
 __all__ = [
     "DistillSettings",
@@ -153,12 +155,19 @@ class Recipe(Section):
     """What a guided network is shown beside each crop; without it, it learns as the network within."""
     diffusion: DiffusionSettings | None = None
     """Given for a network that samples: how it is trained."""
+    colouring: ColouringSettings | None = None
+    """Given for a network that colours: what is said of the photographs."""
+    inpainting: InpaintingSettings | None = None
+    """Given for a network that fills what is missing: what is cut out of the photographs."""
+    sentences: SentencesSettings | None = None
+    """Given for the encoder of sentences alone, which has no network, prior or refinement."""
 
     @model_validator(mode="after")
     def _encoder_alone(self) -> Self:
         others = self.prior or self.refinement or self.distill or self.network != NetworkSettings()
-        if self.encoder is not None and others:
-            raise ValueError("encoder stands alone: it has no network, prior, refinement or distill")
+        for name in ("encoder", "sentences"):
+            if getattr(self, name) is not None and others:
+                raise ValueError(f"{name} stands alone: it has no network, prior, refinement or distill")
         return self
 
     @model_validator(mode="after")
