@@ -15,6 +15,7 @@ from pellucid.networks.experts import Experts
 from pellucid.networks.external import External, module_of
 from pellucid.networks.ffdnet import FFDNet
 from pellucid.networks.grid_dehaze_net import GridDehazeNet
+from pellucid.networks.guided import Guided
 from pellucid.networks.iat import IAT
 from pellucid.networks.identity import Identity
 from pellucid.networks.inpainter import Inpainter
@@ -54,6 +55,7 @@ __all__ = [
     "External",
     "FFDNet",
     "GridDehazeNet",
+    "Guided",
     "Identity",
     "Inpainter",
     "LLFormer",

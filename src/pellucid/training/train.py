@@ -38,6 +38,7 @@ from pellucid.training.loop import Step
 from pellucid.training.objective import Objective, build_objective
 from pellucid.training.outputs import Outputs
 from pellucid.training.places import check_places
+from pellucid.training.references import References
 from pellucid.training.run import Run
 from pellucid.training.run_folder import is_main_process, logged_steps, start
 from pellucid.training.sentences.train import train_sentences
@@ -194,7 +195,10 @@ def run_of(module: nn.Module, objective: Objective, recipe: Recipe, training: So
         raise SettingsError("data.scales: a network that enlarges needs to know how small its pictures are made")
     view = partial(shown, module.prior) if isinstance(module, Boosted) else None
     prior_input: PriorInput | None = data.view if view is not None else "whole" if data.degrade_whole else None
-    batches = Batches(training, data.crop, settings.batch, settings.seed, view, prior_input, settings.prior_dropout)
+    reference = None if recipe.reference is None else References(recipe.reference)
+    batches = Batches(
+        training, data.crop, settings.batch, settings.seed, view, prior_input, settings.prior_dropout, reference
+    )
     module = channels_last(module)
     # However much was drawn for the weights, what training draws, such as dropout, is the same for every module.
     torch.manual_seed(settings.seed)
