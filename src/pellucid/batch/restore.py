@@ -8,6 +8,7 @@ from typing import Any
 from pellucid.batch.change import FileResult, change_files
 from pellucid.batch.manifest import Content
 from pellucid.batch.plan import Job
+from pellucid.diffusion.regions import files_of_regions
 from pellucid.errors import ModelError
 from pellucid.files import sha256_of
 from pellucid.images.messages import reason
@@ -51,4 +52,7 @@ def settings_of(model: str, options: RestoreOptions, **writing: Any) -> dict[str
     told = {one.name: getattr(options, one.name) for one in fields(options) if one.name not in ("device", "memory")}
     if options.mask is not None:
         told["mask"] = Content.of(Path(options.mask)).sha256
+    beside = [*files_of_regions(options.region), *([Path(options.strength_map)] if options.strength_map else [])]
+    if beside:
+        told["places"] = [Content.of(path).sha256 for path in beside]
     return {"model": hashes, **told, **writing}

@@ -19,6 +19,9 @@ BLACK, WHITE, LEAST = 0.15, 0.9, 45.0
 SHOWS, PALE = 0.3, 0.15
 """What it has at least of the range, or it shows too little to tell; and at most of colour, as the mean difference of
 each pixel's channels."""
+SURE_BLACK, SURE_PALE = 0.19, 0.12
+"""The same where it is worth telling somebody who has not asked: one in thirty of the 185 clean photographs by which
+they were chosen is called so."""
 LOST = 0.55
 """The part of the range that is gone at a severity of 100, as of the degradation `fading`."""
 ENOUGH = 1024
@@ -31,15 +34,22 @@ GLOW = 0.85
 
 @dataclass(frozen=True)
 class Faded:
-    """The luma, 0 to 1, that black and white have in a photograph."""
+    """The luma, 0 to 1, that black and white have in a photograph, and its colour, the mean difference of each pixel's
+    channels, 0 to 1."""
 
     black: float
     white: float
+    colour: float = 0.0
 
     @property
     def severity(self) -> float:
         """What is gone of the range, in percent of what a photograph loses that has faded altogether."""
         return min(100.0, 100 * (1 - (self.white - self.black)) / LOST)
+
+    @property
+    def sure(self) -> bool:
+        """Whether it is worth telling somebody who has not asked."""
+        return self.black > SURE_BLACK and self.colour < SURE_PALE
 
 
 def find_fading(image: Tensor) -> Faded | None:
@@ -51,10 +61,10 @@ def find_fading(image: Tensor) -> Faded | None:
     pixels = planes.shape[-2] * planes.shape[-1]
     luma = luma_of(_every(planes, max(1, pixels // SAMPLES))[None, :, None]).flatten()
     black, white = torch.quantile(luma, torch.tensor(ENDS, device=luma.device)).tolist()
-    found = Faded(black, white)
-    pale = float(total(lambda part: (part.amax(0) - part.amin(0)).sum(), planes)) / pixels < PALE
+    colour = float(total(lambda part: (part.amax(0) - part.amin(0)).sum(), planes)) / pixels
+    found = Faded(black, white, colour)
     faded = white - black > SHOWS and black > BLACK and white < WHITE and found.severity >= LEAST
-    return found if faded and pale else None
+    return found if faded and found.colour < PALE else None
 
 
 def clipped_part(image: Tensor) -> float:

@@ -73,7 +73,7 @@ def repaired(image: Tensor, wish: Wish, visible: tuple[slice, slice]) -> tuple[T
     """
     shown = image[..., *visible]
     impulses = find_impulses(image, visible)
-    repairs = Repairs(measure_with(impulses and impulses.within(*visible), shown))
+    repairs = Repairs(measure_with(impulses and impulses.within(*visible), shown, asked=wish.only))
     for kind in (one.kind for one in repairs.found):
         why = _why_left(kind, wish)
         if why:

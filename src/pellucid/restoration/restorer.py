@@ -413,7 +413,7 @@ class Restorer:
                             self._restore, image, guidance, self.tiles(image),
                             scale=scale, working=working, wanted=wanted,
                         )  # fmt: skip
-                    restored = self._refined(joined, image, guidance)
+                    restored = self._refined(joined, image, guidance) if passes.refines else joined
                     del joined
                 if not half or not _is_broken(restored, image):
                     break

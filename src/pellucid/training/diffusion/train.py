@@ -87,6 +87,8 @@ def prepare_diffusion(recipe: Recipe, folder: Path) -> tuple[Run, DiffusionBatch
     return run, _batches(recipe, held_out, settings, 10_000 + recipe.train.seed)
 
 
+NO_ADAPTER = "none"
+"""An adapter that adds nothing: what others are compared with."""
 ENTERING = ("conv_in", "gains")
 """Layers by which the degraded picture enters a U-Net: never frozen with it."""
 
@@ -95,8 +97,11 @@ def _adapted(network: Generative, told: Mapping[str, Any]) -> None:
     """Freezes a network's denoiser and puts adapters on it; by what pictures and words enter it stays free."""
     settings = {key: value for key, value in told.items() if key not in ("kind", "targets")}
     if "kind" not in told:
-        raise SettingsError(f"diffusion.adapter: kind is missing; known: {', '.join(ADAPTERS)}")
-    adapt(network.denoiser.unet, told["kind"], tuple(told.get("targets", ())), **settings)
+        raise SettingsError(f"diffusion.adapter: kind is missing; known: {', '.join((*ADAPTERS, NO_ADAPTER))}")
+    if told["kind"] == NO_ADAPTER:
+        network.denoiser.unet.requires_grad_(False)
+    else:
+        adapt(network.denoiser.unet, told["kind"], tuple(told.get("targets", ())), ENTERING, **settings)
     for name in ENTERING:
         layer = getattr(network.denoiser.unet, name, None)
         if layer is not None and not hasattr(layer, "parametrizations"):
