@@ -36,7 +36,7 @@ def channels_at(side: int, narrow: float) -> int:
 
 
 class _EqualLinear(nn.Module):
-    """A linear layer whose weights are scaled when it runs; with `fused` a leaky ReLU follows, times the root of two."""
+    """A linear layer whose weights are scaled when it runs; `fused`: a leaky ReLU follows, times the root of two."""
 
     def __init__(self, inputs: int, outputs: int, *, bias: float = 0.0, fused: bool = False) -> None:
         super().__init__()
