@@ -23,6 +23,7 @@ from pellucid.cli import (
     restore,
     study,
     train,
+    words,
 )
 from pellucid.errors import PellucidError, SettingsError, one_line
 from pellucid.version import __version__
@@ -40,6 +41,7 @@ app = typer.Typer(
 for verb in (
     restore.restore,
     diagnose.diagnose,
+    words.words,
     degrade.degrade,
     evaluate.evaluate,
     evaluate.compare,

@@ -19,6 +19,7 @@ from pellucid.training.places import Place
 from pellucid.training.references import ReferenceSettings
 from pellucid.training.run import TrainSettings
 from pellucid.training.section import Section
+from pellucid.training.words.settings import WordsSettings
 
 __all__ = [
     "DistillSettings",
@@ -146,12 +147,16 @@ class Recipe(Section):
     """What a guided network is shown beside each crop; without it, it learns as the network within."""
     diffusion: DiffusionSettings | None = None
     """Given for a network that samples: how it is trained."""
+    words: WordsSettings | None = None
+    """Given for words of images alone, which are no network: a stage of their training."""
 
     @model_validator(mode="after")
     def _encoder_alone(self) -> Self:
         others = self.prior or self.refinement or self.distill or self.network != NetworkSettings()
         if self.encoder is not None and others:
             raise ValueError("encoder stands alone: it has no network, prior, refinement or distill")
+        if self.words is not None and (others or self.encoder or self.diffusion or self.reference):
+            raise ValueError("words stand alone: no network, prior, refinement, distill, encoder or diffusion")
         return self
 
     @model_validator(mode="after")
