@@ -15,6 +15,7 @@ from pellucid.guidance import Guidance
 from pellucid.models.load import load_model, load_network_weights
 from pellucid.models.save import save_model
 from pellucid.restoration.restorer import Restorer
+from support.pipelines import save_pipeline
 
 SMALL = {"widths": (16, 16), "blocks": (1, 1), "embedding": 16}
 
@@ -76,43 +77,8 @@ def test_context_is_nothing_at_first_and_then_what_it_says(context):
 
 @pytest.fixture(scope="module")
 def pipeline(tmp_path_factory):
-    """A tiny pipeline in the layout of Stable Diffusion, saved by diffusers and transformers themselves."""
-    from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
-    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
-
     folder = tmp_path_factory.mktemp("pipeline")
-    torch.manual_seed(0)
-    unet = UNet2DConditionModel(
-        sample_size=8, layers_per_block=1, block_out_channels=(8, 16), norm_num_groups=4, cross_attention_dim=16,
-        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"), up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
-        attention_head_dim=4,
-    )  # fmt: skip
-    vae = AutoencoderKL(
-        block_out_channels=(8, 8, 8, 8), norm_num_groups=4, latent_channels=4,
-        down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4,
-    )  # fmt: skip
-    letters = [*"abcdefghijklmnopqrstuvwxyz0123456789.,@"]
-    words = [*letters, *(f"{letter}</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
-    tokenizer = CLIPTokenizer(vocab={word: number for number, word in enumerate(words)}, merges=[])
-    text = CLIPTextModel(
-        CLIPTextConfig(
-            vocab_size=len(words), hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2,
-            max_position_embeddings=24, bos_token_id=len(words) - 2, eos_token_id=len(words) - 1,
-            pad_token_id=len(words) - 1,
-        )
-    )  # fmt: skip
-    scheduler = DDIMScheduler(
-        beta_schedule="scaled_linear",
-        beta_start=0.00085,
-        beta_end=0.012,
-        prediction_type="v_prediction",
-        steps_offset=1,
-        clip_sample=False,
-    )
-    StableDiffusionPipeline(
-        vae=vae, text_encoder=text, tokenizer=tokenizer, unet=unet, scheduler=scheduler, safety_checker=None,
-        feature_extractor=None, requires_safety_checker=False,
-    ).save_pretrained(folder)  # fmt: skip
+    save_pipeline(folder, prediction="v_prediction")
     return folder
 
 

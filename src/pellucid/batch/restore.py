@@ -50,6 +50,8 @@ def settings_of(model: str, options: RestoreOptions, **writing: Any) -> dict[str
     except OSError as error:
         raise ModelError(f"{path}: cannot be read ({reason(error)})") from error
     told = {one.name: getattr(options, one.name) for one in fields(options) if one.name not in ("device", "memory")}
+    if options.guided is not None and Path(options.guided).is_file():
+        told["guided"] = sha256_of(Path(options.guided))
     if options.mask is not None:
         told["mask"] = Content.of(Path(options.mask)).sha256
     beside = [*files_of_regions(options.region), *([Path(options.strength_map)] if options.strength_map else [])]

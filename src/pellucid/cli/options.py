@@ -27,6 +27,7 @@ __all__ = [
     "Engine",
     "Faithful",
     "Feather",
+    "Guided",
     "ImportNetwork",
     "Json",
     "Luminance",
@@ -92,6 +93,7 @@ Chroma = Annotated[float, _restoring("chroma")]
 Faithful = Annotated[float | None, _restoring("faithful")]
 Mask = Annotated[Path | None, _restoring("mask")]
 Feather = Annotated[int, _restoring("feather")]
+Guided = Annotated[str | None, _restoring("guided")]
 Crop = Annotated[str | None, _restoring("crop")]
 Provenance = Annotated[
     bool,

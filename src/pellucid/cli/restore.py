@@ -20,6 +20,7 @@ from pellucid.cli.options import (
     Engine,
     Faithful,
     Feather,
+    Guided,
     ImportNetwork,
     Json,
     Luminance,
@@ -167,6 +168,7 @@ def restore(
     control: Control = None,
     region: Region = None,
     strength_map: StrengthMap = DEFAULTS.strength_map,
+    guided: Guided = DEFAULTS.guided,
     json: Json = False,
 ) -> None:
     """Restore photographs, and with --scale enlarge them.
@@ -226,6 +228,7 @@ def restore(
         "control": control or (),
         "region": region or (),
         "strength_map": strength_map,
+        "guided": guided,
         "detail": detail,
         "luminance": luminance,
         "chroma": chroma,

@@ -66,6 +66,8 @@ class RestoreOptions:
         mask: a picture of the same size that says where to restore, white is wholly and black is not at all: a path, or
             a picture of a kind that the restorer takes.
         feather: pixels over which a mask rises within itself.
+        guided: for guided models, where the guidance of a picture comes from: a picture, a folder of guidance that
+            `pellucid words` made, or a file of words, which then make it.
         crop: left, top, width and height in pixels, or a text such as "100,50,640,480", of the part that is given back;
             it is that part of the whole result.
         provenance: whether photographs say in their XMP what restored them, and how.
@@ -197,6 +199,14 @@ class RestoreOptions:
     feather: int = field(
         default=8, metadata={"help": "Pixels over which the mask rises, within itself; 0 takes it as it is.", "min": 0}
     )
+    guided: str | None = field(
+        default=None,
+        metadata={
+            "help": "For guided models: a picture that shows the same, a folder that `pellucid words` filled, or a "
+            "file of words, which make one.",
+            "metavar": "WHAT",
+        },
+    )
     crop: tuple[int, int, int, int] | None = field(
         default=None,
         metadata={"help": "Write this part of the result alone, in pixels.", "metavar": "X,Y,W,H"},
@@ -235,6 +245,8 @@ class RestoreOptions:
             raise SettingsError(f"seed must be a whole number in 0..{2**31 - 1}, got {self.seed!r}")
         if self.strength_map is not None:
             object.__setattr__(self, "strength_map", str(self.strength_map))
+        if self.guided is not None:
+            object.__setattr__(self, "guided", str(self.guided))
         both = sorted(set(self.only) & set(self.skip))
         if both:
             raise SettingsError(

@@ -30,6 +30,7 @@ from pellucid.refinement import Boosted
 from pellucid.restoration.asking import Sampled, asked_of, with_asked
 from pellucid.restoration.decision import Decision
 from pellucid.restoration.enlarging import sides_of, steps_to
+from pellucid.restoration.guides import guide_of
 from pellucid.restoration.memory import available_memory, bytes_per_pixel, tiles_within
 from pellucid.restoration.once import (
     Restoration,
@@ -132,6 +133,9 @@ class Restorer:
                 f"a network that enlarges, here by {self.scale}, leaves no picture as it is: no diagnoser"
             )
         self.asked = asked_of(self.options, self.network)
+        if self.options.guided is not None and not contract.reference:
+            raise SettingsError(f"guided is for guided models, and {self.name} is not shown other pictures")
+        self._guide = None if self.options.guided is None else guide_of(self.options.guided)
         wanted = self.options.precision
         lower = wanted in ("auto", "int8") and self.engine != "onnx"
         self.bfloat16 = wanted == "bfloat16" or (lower and fast_bfloat16(self.device))
@@ -378,6 +382,8 @@ class Restorer:
         whole, repairs = degraded, Repairs()
         if is_diagnosing(self.model):
             whole, repairs = repaired(degraded, self.wish, self._visible(degraded, alpha)[0])
+        if self._guide is not None and known.reference is None:
+            known = known.knowing(reference=self._guide(degraded))
         image, top, left = self._placed(whole)
         known, sampled = with_asked(known, self.asked), Sampled(image)
         visible, partly = self._visible(image, None if alpha is None else pad_before(alpha, top, left))

@@ -44,6 +44,7 @@ from pellucid.training.run_folder import is_main_process, logged_steps, start
 from pellucid.training.sentences.train import train_sentences
 from pellucid.training.settings import Recipe
 from pellucid.training.validation import MUCH, validate
+from pellucid.training.words.train import train_words
 
 __all__ = ["build_module", "prepare", "run_of", "train", "with_outputs"]
 
@@ -80,6 +81,9 @@ def train(
         return
     if recipe.inpainting is not None or recipe.colouring is not None:
         yield from train_editing(recipe, folder, resume=resume)
+        return
+    if recipe.words is not None:
+        yield from train_words(recipe, folder, resume=resume)
         return
     run, held_out = prepare(recipe, folder)
     start(run, recipe.as_tree(), resume=resume)
