@@ -25,6 +25,8 @@ class Guidance:
         maps: the prior's feature maps, (B, C, h, w), which span the whole pictures.
         view: what the prior was shown, as its `prepare` gives it, (B, C, h, w). Where pictures are known by crops
             alone, as in training, the prior looks at this instead.
+        reference: another picture of what is restored, (B, 3, h, w) in [0, 1], any size, for networks that take from
+            one (`networks.Guided`); of one (B = 1) all take.
         words: what is asked for in words, one text for each picture.
         grid: where the tiles lie in the whole pictures, (B, 4): top, left, bottom, right as fractions of the sides;
             None where they are whole.
@@ -42,6 +44,7 @@ class Guidance:
     vector: Tensor | None = None
     maps: Tensor | None = None
     view: Tensor | None = None
+    reference: Tensor | None = None
     words: tuple[str, ...] | None = None
     grid: Tensor | None = None
     seed: int | None = None
@@ -97,7 +100,7 @@ class Guidance:
         return replace(some, words=tuple(self.words[row] for row in rows.tolist()))
 
     def _mapped(self, change: Any) -> Self:
-        tensors = {name: getattr(self, name) for name in ("vector", "maps", "view", "grid", "restored")}
+        tensors = {name: getattr(self, name) for name in _TENSORS}
         changed: dict[str, Any] = {name: None if value is None else change(value) for name, value in tensors.items()}
         return replace(
             self,
@@ -106,6 +109,8 @@ class Guidance:
             parts={name: told._mapped(change) for name, told in self.parts.items()},
         )
 
+
+_TENSORS = ("vector", "maps", "view", "reference", "grid", "restored")
 
 NOTHING = Guidance()
 """Nothing is known: whoever restores with it sees what it is given, and no more."""

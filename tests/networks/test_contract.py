@@ -8,13 +8,13 @@ import pellucid
 from pellucid.errors import ModelError
 from pellucid.guidance import NOTHING, Guidance
 from pellucid.models.tables import NETWORKS
-from pellucid.networks import Contract, Experts, External, Network, SamplingNetwork, contract_of, verbs_of
+from pellucid.networks import Contract, Experts, External, Guided, Network, SamplingNetwork, contract_of, verbs_of
 from pellucid.networks.contract import Plain
 from pellucid.priors import Zeros
 from pellucid.refinement import Boosted
 from pellucid.restoration.restorer import Restorer
 
-KINDS = {**NETWORKS, "experts": Experts}
+KINDS = {**NETWORKS, "experts": Experts, "guided": Guided}
 OURS = sorted(set(NETWORKS) - {"external", "results"})
 
 

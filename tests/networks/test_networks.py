@@ -14,7 +14,7 @@ from pellucid.checkpoints import load_weights, read_weights
 from pellucid.errors import ModelError, SettingsError
 from pellucid.guidance import NOTHING, Guidance
 from pellucid.models.tables import NETWORKS, build_network, network_name
-from pellucid.networks import Experts, External, NAFNet, UNet
+from pellucid.networks import Experts, External, Guided, NAFNet, UNet
 from pellucid.networks.nafnet import ChannelNorm, NAFBlock
 
 
@@ -135,7 +135,7 @@ def test_a_new_naf_block_is_the_identity_and_then_is_not():
 
 @pytest.mark.parametrize("name", sorted(set(NETWORKS) - {"external", "results"}))
 def test_settings_rebuild_the_same_network(name):
-    first = {**NETWORKS, "experts": Experts}[name].tiny().eval()
+    first = {**NETWORKS, "experts": Experts, "guided": Guided}[name].tiny().eval()
     second = build_network(name, json.loads(json.dumps(first.settings))).eval()
     second.load_state_dict(first.state_dict())
     assert second.contract == first.contract

@@ -11,6 +11,7 @@ from pellucid.cli import (
     bench,
     boost,
     calibrate,
+    colorize,
     data,
     degrade,
     diagnose,
@@ -18,6 +19,7 @@ from pellucid.cli import (
     evaluate,
     explain,
     export,
+    inpaint,
     models,
     probe,
     restore,
@@ -39,6 +41,8 @@ app = typer.Typer(
 )
 for verb in (
     restore.restore,
+    colorize.colorize,
+    inpaint.inpaint,
     diagnose.diagnose,
     degrade.degrade,
     evaluate.evaluate,

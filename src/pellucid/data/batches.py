@@ -28,7 +28,8 @@ class Batch:
             exist.
         guidance: what is known of the whole photographs: where each crop lies (`grid`), with a prior what it is shown
             of them, prepared by it (`view`), what a frozen network makes of the crops, where that is known
-            (`restored`), and how much larger the clean ones are (`scale`).
+            (`restored`), how much larger the clean ones are (`scale`), and what a guided network is shown beside them
+            (`reference`).
         withheld: the samples whose prior must be taken for unknown, (B,) bool; None for none.
     """
 
@@ -65,6 +66,8 @@ class Batches:
         prior_input: what it is called with, the whole photograph or the crop; that is also what is degraded. None
             degrades the crop and shows it to nobody; without a prior, "whole" gives the same crops as with one.
         dropout: part of the samples whose prior is withheld.
+        reference: from a sample, another of the batch and a generator to what a guided network is shown beside the
+            first, (3, h, w), of one size for all; None for networks that are shown nothing.
     """
 
     source: Source
@@ -74,6 +77,7 @@ class Batches:
     view: Callable[[Tensor, Tensor | None], Tensor] | None = None
     prior_input: PriorInput | None = "whole"
     dropout: float = 0.0
+    reference: Callable[[Sample, Sample, torch.Generator], Tensor] | None = None
 
     def __post_init__(self) -> None:
         if not len(self.source):
@@ -85,6 +89,10 @@ class Batches:
         degraded, grid = (torch.stack([getattr(sample, part) for sample in samples]) for part in ("degraded", "grid"))
         clean = [sample.clean for sample in samples if sample.clean is not None]
         restored = [sample.restored for sample in samples if sample.restored is not None]
+        references: list[Tensor] = []
+        if self.reference is not None:
+            generator = self._generator(number, rank, self.size + 1)
+            references = [self.reference(sample, samples[place - 1], generator) for place, sample in enumerate(samples)]
         views = [
             self.view(sample.seen[None], None if sample.seen_clean is None else sample.seen_clean[None])
             for sample in samples
@@ -99,6 +107,7 @@ class Batches:
                 # Of pairs whose results are known and others in one batch, nothing is known of all.
                 restored=torch.stack(restored) if len(restored) == len(samples) else None,
                 scale=None if samples[0].scale == 1 else samples[0].scale,
+                reference=torch.stack(references) if references else None,
             ),
             torch.rand(self.size, generator=self._generator(number, rank, self.size)) < self.dropout
             if self.dropout

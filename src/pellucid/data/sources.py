@@ -60,6 +60,7 @@ class Sample:
         kind: what a real one suffers from, where that is known.
         restored: what a network makes of the degraded picture, at the same place, (3, h, w); None where none was asked.
         scale: how many times longer the sides of the clean picture are.
+        reference: another picture of the photograph that a guided network is shown, (3, H, W), turned alike.
     """
 
     degraded: Tensor
@@ -72,6 +73,7 @@ class Sample:
     seen_clean: Tensor | None = None
     scale: int = 1
     restored: Tensor | None = None
+    reference: Tensor | None = None
 
 
 class Images(Protocol):
@@ -302,6 +304,7 @@ class Pairs:
             (`exposure.matched_exposure`), so that of a dark one the noise is left. Not together with `wholes`.
         restored: what a network makes of each degraded photograph, in the same order, of the same size. Not together
             with what changes the degraded photographs.
+        references: another picture of each degraded photograph, in the same order, of any size.
     """
 
     def __init__(
@@ -316,6 +319,7 @@ class Pairs:
         weights: Sequence[float] | None = None,
         match_exposure: bool = False,
         restored: Images | None = None,
+        references: Images | None = None,
     ) -> None:
         if (degradations or match_exposure) and restored is not None:
             raise ValueError("what is restored of a photograph is not known of what is made of it")
@@ -323,7 +327,7 @@ class Pairs:
             raise ValueError("what is done to a crop cannot be done to the photograph that it is from")
         if match_exposure and clean is None:
             raise ValueError("the exposure of a clean partner needs one")
-        self.match_exposure, self.restored = match_exposure, restored
+        self.match_exposure, self.restored, self.references = match_exposure, restored, references
         self.kind, self.degradations, self.weights = kind, degradations, weights
         kinds = [paths for paths in (degraded, clean, wholes) if paths is not None]
         if len({len(paths) for paths in kinds}) > 1:
@@ -363,9 +367,11 @@ class Pairs:
             restored = pad_to(turned(restored, turns, mirrored), side, side)[place].contiguous()
         grid = torch.tensor(_inner(box, top, left, side, shape))
         seen_clean = partner if prior_input != "whole" else clean if self.wholes is None else None
+        reference = None if self.references is None else turned(self.references[index], turns, mirrored)
         return Sample(
-            crop, partner, grid, seen, degradation, real=True, kind=self.kind, seen_clean=seen_clean, restored=restored
-        )
+            crop, partner, grid, seen, degradation, real=True, kind=self.kind, seen_clean=seen_clean, restored=restored,
+            reference=reference,
+        )  # fmt: skip
 
     def example(self, index: int) -> Sample:
         """A pair as it is."""
@@ -373,7 +379,11 @@ class Pairs:
         seen = degraded if self.wholes is None else self.wholes[index]
         box, restored = torch.tensor(self._box(index)), self._restored(index)
         seen_clean = clean if self.wholes is None else None
-        return Sample(degraded, clean, box, seen, real=True, kind=self.kind, seen_clean=seen_clean, restored=restored)
+        reference = None if self.references is None else self.references[index]
+        return Sample(
+            degraded, clean, box, seen, real=True, kind=self.kind, seen_clean=seen_clean, restored=restored,
+            reference=reference,
+        )  # fmt: skip
 
     def files(self) -> Iterator[Path]:
         """See `Source`."""
@@ -410,6 +420,7 @@ class Pairs:
             weights=self.weights,
             match_exposure=self.match_exposure,
             restored=None if self.restored is None else _Chosen(self.restored, kept),
+            references=None if self.references is None else _Chosen(self.references, kept),
         )
 
     def with_restored(self, restored: Images) -> "Pairs":

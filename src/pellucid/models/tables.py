@@ -13,6 +13,7 @@ from pellucid.networks import (
     RUAS,
     SCI,
     AODNet,
+    Colorizer,
     Deconvolution,
     DnCNN,
     DRSformer,
@@ -21,7 +22,9 @@ from pellucid.networks import (
     External,
     FFDNet,
     GridDehazeNet,
+    Guided,
     Identity,
+    Inpainter,
     LLFormer,
     MPRNet,
     NAFNet,
@@ -34,6 +37,7 @@ from pellucid.networks import (
     SFNet,
     SNRAware,
     SwinIR,
+    TextIR,
     Uformer,
     UNet,
     Upscaler,
@@ -71,6 +75,17 @@ def _experts(experts: Sequence[Mapping[str, Any]], prior_width: int = 64, hidden
     return Experts(networks, kinds_of_all, prior_width=prior_width, hidden=hidden, settings=settings)
 
 
+def _guided(network: Mapping[str, Any], **settings: Any) -> Guided:
+    """A guided network from what recipes say of the one within: `{"name": ..., "settings": {...}}`."""
+    if not isinstance(network, Mapping) or not {"name"} <= set(network) <= {"name", "settings"}:
+        raise ValueError(f"network: has a name and perhaps settings, got {network!r}")
+    if network["name"] == "external":  # a model file that names one would import whatever it likes
+        raise ValueError("network: one that pellucid has itself, and not 'external'")
+    built = build_network(network["name"], network.get("settings"))
+    spec = {"network": {"name": network["name"], "settings": built.settings}, **settings}
+    return Guided(built, **settings, settings=spec)
+
+
 NETWORKS: Mapping[str, Callable[..., Network]] = {
     "aod_net": AODNet,
     "uretinex_net": URetinexNet,
@@ -84,13 +99,16 @@ NETWORKS: Mapping[str, Callable[..., Network]] = {
     "ffdnet": FFDNet,
     "drunet": DRUNet,
     "drsformer": DRSformer,
+    "colorizer": Colorizer,
     "deconvolution": Deconvolution,
     "dncnn": DnCNN,
     "experts": _experts,
     "external": External,
     "generative": Generative,
+    "guided": _guided,
     "iat": IAT,
     "identity": Identity,
+    "inpainter": Inpainter,
     "maxim": MAXIM,
     "nafnet": NAFNet,
     "pairlie": PairLIE,
@@ -100,6 +118,7 @@ NETWORKS: Mapping[str, Callable[..., Network]] = {
     "results": Results,
     "ruas": RUAS,
     "sci": SCI,
+    "textir": TextIR,
     "unet": UNet,
     "upscaler": Upscaler,
     "zero_dce": ZeroDCE,
@@ -132,7 +151,7 @@ def build_network(name: str, settings: Mapping[str, Any] | None = None) -> Netwo
 
 def network_name(network: nn.Module) -> str | None:
     """The name in NETWORKS of a network's class; None for a foreign one."""
-    kinds = {**NETWORKS, "experts": Experts}
+    kinds = {**NETWORKS, "experts": Experts, "guided": Guided}
     return next((name for name, kind in kinds.items() if type(network) is kind), None)
 
 

@@ -45,6 +45,7 @@ class Contract:
         words: whether it can be told in words what is wanted.
         numbers: what it can be told in numbers, by name: `sigma`, the standard deviation of the noise on the scale
             0..255; `ratio`, by how much light is to grow. What is not told, it estimates or has by its settings.
+        reference: whether it can be shown another picture of what it restores, `Guidance.reference`.
         looks: whether it finds something out by itself from the whole picture.
         samples: whether it restores in many steps from noise (`SamplingNetwork`).
         experts: whether it asks networks within it, as the prior's vector says (`networks.Experts`).
@@ -57,6 +58,7 @@ class Contract:
     vector: int | None = None
     words: bool = False
     numbers: tuple[str, ...] = ()
+    reference: bool = False
     looks: bool = False
     samples: bool = False
     experts: bool = False

@@ -10,10 +10,11 @@ from torch import Tensor, nn
 from pellucid.guidance import Guidance
 from pellucid.networks.autocast import without_autocast
 from pellucid.networks.contract import Contract, Network
+from pellucid.networks.injection import Inject, untouched
 from pellucid.networks.published import Names, Published, Weights, count
 from pellucid.networks.restormer import RESTORMER_NAMES, channel_norm, expansion_of, upsample
 
-__all__ = ["DRSformer"]
+__all__ = ["DRSformer", "SparseBlock"]
 
 KEPT = ((1, 2), (2, 3), (3, 4), (4, 5))
 """Shares of the logits that each of the four attentions keeps."""
@@ -208,16 +209,21 @@ class DRSformer(Network):
 
     def restore(self, tile: Tensor, guidance: Guidance) -> Tensor:
         """Returns degraded + the predicted correction."""
+        return self.injected(tile, guidance, untouched)
+
+    def injected(self, tile: Tensor, guidance: Guidance, inject: Inject) -> Tensor:
+        """See `injection.Injected`; at the finest scale after the mixture."""
         features = self.before(self.embed(tile))
         skips: list[Tensor] = []
-        for encode, downsample in zip(self.encoders, self.downsamples, strict=True):
-            features = encode(features)
+        for scale, (encode, downsample) in enumerate(zip(self.encoders, self.downsamples, strict=True)):
+            features = encode(inject("encoder", scale, features))
             skips.append(features)
             features = downsample(features)
-        features = self.middle(features)
+        features = self.middle(inject("middle", len(skips), features))
         for number, (grow, decode) in enumerate(zip(self.upsamples, self.decoders, strict=True)):
             features = torch.cat([grow(features), skips.pop()], 1)
-            features = decode(self.joins[number](features) if number < len(self.joins) else features)
+            features = self.joins[number](features) if number < len(self.joins) else features
+            features = decode(inject("decoder", len(skips), features))
         restored: Tensor = tile + self.tail(self.after(features))
         return restored
 

@@ -14,10 +14,11 @@ from torch import Tensor, nn
 
 from pellucid.guidance import Guidance
 from pellucid.networks.contract import Contract, Network
+from pellucid.networks.injection import Inject, untouched
 from pellucid.networks.local_mean import local_mean
 from pellucid.networks.published import Published, Weights, count
 
-__all__ = ["NAFNet"]
+__all__ = ["NAFBlock", "NAFNet"]
 
 
 class ChannelNorm(nn.Module):
@@ -151,15 +152,20 @@ class NAFNet(Network):
 
     def restore(self, tile: Tensor, guidance: Guidance) -> Tensor:
         """Returns degraded + the predicted correction."""
+        return self.injected(tile, guidance, untouched)
+
+    def injected(self, tile: Tensor, guidance: Guidance, inject: Inject) -> Tensor:
+        """See `injection.Injected`."""
         features = self.intro(tile)
         skips: list[Tensor] = []
-        for encode, downsample in zip(self.encoders, self.downsamples, strict=True):
-            features = encode(features)
+        for scale, (encode, downsample) in enumerate(zip(self.encoders, self.downsamples, strict=True)):
+            features = encode(inject("encoder", scale, features))
             skips.append(features)
             features = downsample(features)
-        features = self.middle(features)
+        features = self.middle(inject("middle", len(skips), features))
         for upsample, decode in zip(self.upsamples, self.decoders, strict=True):
-            features = decode(upsample(features) + skips.pop())
+            features = upsample(features) + skips.pop()
+            features = decode(inject("decoder", len(skips), features))
         restored: Tensor = tile + self.ending(features)
         return restored
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from pellucid.guidance import NOTHING, Guidance
 from pellucid.images.padding import pad_to_multiple
 from pellucid.networks.autocast import without_autocast
+from pellucid.networks.injection import Inject, untouched
 from pellucid.networks.published import Published, Weights, upwards
 from pellucid.networks.restormer import (
     RESTORMER_NAMES,
@@ -227,6 +228,10 @@ class PromptIR(Restormer):
 
     def restore(self, tile: Tensor, guidance: Guidance) -> Tensor:
         """Returns the tile + the predicted correction; the prompts' weights are the tile's own where none are told."""
+        return self.injected(tile, guidance, untouched)
+
+    def injected(self, tile: Tensor, guidance: Guidance, inject: Inject) -> Tensor:
+        """See `Restormer.injected`."""
 
         def prompted(scale: int, features: Tensor) -> Tensor:
             prompt = self._prompt(scale)
@@ -238,7 +243,7 @@ class PromptIR(Restormer):
             result: Tensor = prompt(features, weights)
             return result
 
-        return self._restored(tile, prompted) if self.prompts else super().restore(tile, guidance)
+        return self._restored(tile, prompted, inject) if self.prompts else super().injected(tile, guidance, inject)
 
     @torch.no_grad()
     def prompt_weights(self, image: Tensor) -> list[Tensor]:

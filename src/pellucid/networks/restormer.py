@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from pellucid.guidance import Guidance
 from pellucid.networks.autocast import without_autocast
 from pellucid.networks.contract import Contract, Network
+from pellucid.networks.injection import Inject, untouched
 from pellucid.networks.published import Names, Published, Weights, count, numbered, upwards
 
 __all__ = [
@@ -225,15 +226,20 @@ class Restormer(Network):
 
     def restore(self, tile: Tensor, guidance: Guidance) -> Tensor:
         """Returns degraded + the predicted correction; of two views, one image."""
-        return self._restored(tile, lambda _scale, features: features)
+        return self.injected(tile, guidance, untouched)
 
-    def _restored(self, degraded: Tensor, between: Callable[[int, Tensor], Tensor]) -> Tensor:
-        """The restored image, where what enters the decoder's `n`-th scale, coarsest first, first goes through
-        `between`."""
+    def injected(self, tile: Tensor, guidance: Guidance, inject: Inject) -> Tensor:
+        """See `injection.Injected`; the finest scale of the decoder has twice as many channels as that of the
+        encoder."""
+        return self._restored(tile, lambda _scale, features: features, inject)
+
+    def _restored(self, degraded: Tensor, between: Callable[[int, Tensor], Tensor], inject: Inject) -> Tensor:
+        """The restored image, where what leaves each scale for the decoder's `n`-th, coarsest first, first goes through
+        `between`, and what enters each scale's blocks through `inject`."""
         planes = self._planes(degraded)
-        features, skips = self._encode(planes)
+        features, skips = self._encode(planes, inject)
         for scale in range(len(self.upsamples)):
-            features = self._decode(scale, between(scale, features), skips)
+            features = self._decode(scale, between(scale, features), skips, inject)
         if self.views is not None:
             image: Tensor = self.tail(self.refinement(features) + self.views(self.embed(planes)))
             return image
@@ -244,21 +250,22 @@ class Restormer(Network):
         """What the network takes for images: each channel, where it knows one only."""
         return degraded.reshape(-1, self.channels, *degraded.shape[2:]) if self.channels == 1 else degraded
 
-    def _encode(self, degraded: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def _encode(self, degraded: Tensor, inject: Inject = untouched) -> tuple[Tensor, list[Tensor]]:
         """The coarsest features, and those kept at each finer scale, coarsest first."""
         features = self.embed(degraded)
         skips: list[Tensor] = []
-        for encode, downsample in zip(self.encoders, self.downsamples, strict=True):
-            features = encode(features)
+        for scale, (encode, downsample) in enumerate(zip(self.encoders, self.downsamples, strict=True)):
+            features = encode(inject("encoder", scale, features))
             skips.insert(0, features)
             features = downsample(features)
-        return self.middle(features), skips
+        return self.middle(inject("middle", len(skips), features)), skips
 
-    def _decode(self, scale: int, features: Tensor, skips: list[Tensor]) -> Tensor:
+    def _decode(self, scale: int, features: Tensor, skips: list[Tensor], inject: Inject = untouched) -> Tensor:
         """One scale up: what the decoder's `scale`-th scale, coarsest first, makes of the features below and those
         kept."""
         joined = torch.cat([self.upsamples[scale](features), skips[scale]], dim=1)
-        decoded: Tensor = self.decoders[scale](self.joins[scale](joined) if scale < len(self.joins) else joined)
+        joined = self.joins[scale](joined) if scale < len(self.joins) else joined
+        decoded: Tensor = self.decoders[scale](inject("decoder", len(skips) - 1 - scale, joined))
         return decoded
 
 

@@ -9,10 +9,11 @@ from torch import Tensor, nn
 from pellucid.guidance import NOTHING, Guidance
 from pellucid.images.padding import pad_around
 from pellucid.networks.contract import Contract, Network
+from pellucid.networks.injection import Inject, Side, untouched
 from pellucid.networks.local_mean import local_mean
 from pellucid.networks.published import Published, Weights, count, numbered
 
-__all__ = ["SFNet"]
+__all__ = ["Pool", "SFNet", "Stage"]
 
 FILTERS = 8
 """Of each dynamic filter: groups of channels that share one."""
@@ -217,15 +218,28 @@ class SFNet(Network):
 
     def traced(self, tile: Tensor, guidance: Guidance) -> tuple[Tensor, list[Tensor]]:
         """The restored image; and those at half and at a quarter of its sides."""
+        return self._traced(tile, guidance, untouched)
+
+    def injected(self, tile: Tensor, guidance: Guidance, inject: Inject) -> Tensor:
+        """See `injection.Injected`; before the smaller images join."""
+        return self._traced(tile, guidance, inject)[0]
+
+    def pool_of(self, tile: Tensor, guidance: Guidance) -> Pool:
+        """How the blocks take means of a tile's maps."""
         sides = tile.shape[2], tile.shape[3]
         whole = sides if "sides" not in guidance.own else tuple(int(side) for side in guidance.own["sides"][0])
-        pool = Pool(None if self.training else self.window, (whole[0], whole[1]), sides)
+        return Pool(None if self.training else self.window, (whole[0], whole[1]), sides)
+
+    def _traced(self, tile: Tensor, guidance: Guidance, inject: Inject) -> tuple[Tensor, list[Tensor]]:
+        pool = self.pool_of(tile, guidance)
         images = [tile, tile[:, :, ::2, ::2], tile[:, :, ::4, ::4]]
-        features = self.encoders[0](F.gelu(self.head(tile)), pool)
+        features = self.encoders[0](inject("encoder", 0, F.gelu(self.head(tile))), pool)
         kept = [features]
         for scale, downsample in enumerate(self.downsamples):
             beside = self.shallow[scale](images[scale + 1])
-            features = self.joins[scale](torch.cat([F.gelu(downsample(features)), beside], 1))
+            side: Side = "middle" if scale + 1 == len(self.downsamples) else "encoder"
+            features = inject(side, scale + 1, F.gelu(downsample(features)))
+            features = self.joins[scale](torch.cat([features, beside], 1))
             features = self.encoders[scale + 1](features, pool)
             kept.append(features)
         features = kept.pop()
@@ -233,7 +247,7 @@ class SFNet(Network):
         for number, (decode, tail) in enumerate(zip(self.decoders, self.tails, strict=True)):
             if number:
                 features = torch.cat([F.gelu(self.upsamples[number - 1](features)), kept.pop()], 1)
-                features = F.gelu(self.skips[number - 1](features))
+                features = inject("decoder", len(kept), F.gelu(self.skips[number - 1](features)))
             features = decode(features, pool)
             restored.insert(0, images[2 - number] + tail(features))
         return restored[0], restored[1:]

@@ -47,7 +47,7 @@ from pellucid.restoration.repairs import Repairs, repaired
 from pellucid.restoration.sampling import sample_in_tiles
 from pellucid.restoration.shortage import Working, attempted
 from pellucid.restoration.tiles import Tiles, over_tiles
-from pellucid.scratch import bands, belongs_on_disk, mapped, on_disk, release
+from pellucid.scratch import bands, belongs_on_disk, everywhere, mapped, on_disk, release
 
 __all__ = ["ENLARGER", "Diagnoser", "Restorer"]
 
@@ -378,9 +378,7 @@ class Restorer:
             return _clamped(degraded), left_alone(self.name, why)
         scale = known.scale or self.scale
         whole, repairs = degraded, Repairs()
-        if is_diagnosing(self.model) and on_disk(degraded):  # what is measured there sees all pixels at once
-            repairs.refuse(self.wish, "the picture is larger than the memory; a larger --memory would hold it")
-        elif is_diagnosing(self.model):
+        if is_diagnosing(self.model):
             whole, repairs = repaired(degraded, self.wish, self._visible(degraded, alpha)[0])
         image, top, left = self._placed(whole)
         known, sampled = with_asked(known, self.asked), Sampled(image)
@@ -422,7 +420,7 @@ class Restorer:
                             self._restore, image, guidance, self.tiles(image),
                             scale=scale, working=working, wanted=wanted,
                         )  # fmt: skip
-                    restored = self._refined(joined, image, guidance)
+                    restored = self._refined(joined, image, guidance) if passes.refines else joined
                     del joined
                 if not half or not _is_broken(restored, image):
                     break
@@ -505,15 +503,12 @@ class Restorer:
 
     def _finished(self, restored: Tensor, image: Tensor) -> Tensor:
         """The result of a pass in [0, 1], without colour where the picture has none."""
-        grey = True
         for rows in bands(restored):
             part = restored[..., rows, :]
             if not part.isfinite().all():
                 raise ModelError(f"{type(self.network).__name__}: its output is not finite")
             part.clamp_(0, 1)
-        for rows in bands(image):
-            grey = grey and bool((image[..., rows, :] == image[:, :1, rows]).all())
-        if grey:
+        if everywhere(lambda part: part == part[:, :1], image):
             restored = mapped(lambda part: part.mean(1, keepdim=True), restored).expand(-1, 3, -1, -1)
         return restored
 

@@ -37,6 +37,9 @@ class PairSettings(Section):
     restored: Place | None = None
     """What another program, or a network that is not at hand, made of the degraded ones, by the same names and of the
     same sizes: R is trained on it, and F is not run."""
+    guidance: Place | None = None
+    """What a guided network is shown beside the degraded ones, by the same names, of one size: pictures made from
+    words, say (`pellucid words`). See `reference`."""
 
 
 class SourceSettings(Section):
@@ -289,6 +292,9 @@ def _pairs(found: Sequence[tuple[Path, Path | None]], pairs: PairSettings, sourc
     restored = None
     if pairs.restored is not None:
         restored = Photographs(restored_files(degraded, pairs.degraded, pairs.restored))
+    references = None
+    if pairs.guidance is not None:
+        references = Photographs(restored_files(degraded, pairs.degraded, pairs.guidance))
     wholes = None if source.whole is None else _wholes(degraded, pairs.degraded, source.whole)
     drawn, weights = _drawn(source)
     return Pairs(
@@ -300,6 +306,7 @@ def _pairs(found: Sequence[tuple[Path, Path | None]], pairs: PairSettings, sourc
         weights=weights,
         match_exposure=source.match_exposure,
         restored=restored,
+        references=references,
     )
 
 

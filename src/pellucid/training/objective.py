@@ -19,7 +19,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from pellucid.data.batches import Batch
 from pellucid.errors import SettingsError, unknown_name
-from pellucid.guidance import Guidance
+from pellucid.guidance import NOTHING, Guidance
 from pellucid.losses import LOSSES, implied_illumination, sci, zero_dce
 from pellucid.networks import SCI, Network, ZeroDCE
 from pellucid.refinement import Boosted, Refined
@@ -117,7 +117,8 @@ class Objective:
         if traced and batch.guidance.restored is not None:
             raise SettingsError("train.loss: looks at what the network computes on its way, and it is not run")
         if not isinstance(plain, Boosted):
-            told = () if batch.guidance.scale is None else (Guidance(scale=batch.guidance.scale),)
+            known = Guidance(scale=batch.guidance.scale, reference=batch.guidance.reference)
+            told = () if known == NOTHING else (known,)
             restored, trace = (
                 module(batch.degraded, *told, trace=True) if traced else (module(batch.degraded, *told), None)
             )

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from pellucid.data.sources import Source
 from pellucid.errors import SettingsError
 from pellucid.models.tables import module_within
+from pellucid.networks import Guided
 from pellucid.refinement import network_of
 from pellucid.refinement.guidance import PriorMap
 from pellucid.training.average import Average
@@ -40,6 +41,8 @@ class TrainSettings(Section):
     learning_rate: Annotated[float, Field(gt=0)] = 5e-4
     final_learning_rate: Annotated[float, Field(ge=0)] = 1e-6
     warmup_steps: Annotated[int, Field(ge=0)] = 200
+    reference_share: Annotated[float, Field(gt=0)] = 1.0
+    """The rate of a guided network's encoder and fusions, over that of the network within."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     """By which part of itself, times the learning rate, a weight shrinks with each step."""
     prior_rate: Literal["same", "by-width"] = "same"
@@ -186,6 +189,11 @@ class Run:
                     for layer in part:
                         if isinstance(layer, nn.Linear) and layer.weight in shares:
                             shares[layer.weight] = min(1.0, EVEN_WIDTH / layer.in_features)
+        if self.settings.reference_share != 1:
+            for guided in self.module.modules():
+                if isinstance(guided, Guided):
+                    own = [*guided.encoder.parameters(), *guided.fusions.parameters()]
+                    shares |= {value: self.settings.reference_share for value in own if value in shares}
         return [
             {"params": [value for value, other in shares.items() if other == share], "share": share}
             for share in sorted(set(shares.values()), reverse=True)

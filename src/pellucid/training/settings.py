@@ -13,11 +13,14 @@ from pellucid.errors import SettingsError, unknown_name
 from pellucid.models.header import ONE_PASS, TONES
 from pellucid.training.data import DataSettings
 from pellucid.training.diffusion.settings import DiffusionSettings
+from pellucid.training.editing.settings import ColouringSettings, InpaintingSettings
 from pellucid.training.encoder.settings import EncoderSettings
 from pellucid.training.gate import GateSettings
 from pellucid.training.places import Place
+from pellucid.training.references import ReferenceSettings
 from pellucid.training.run import TrainSettings
 from pellucid.training.section import Section
+from pellucid.training.sentences.settings import SentencesSettings
 
 __all__ = [
     "DistillSettings",
@@ -107,6 +110,13 @@ class PolicySettings(Section):
     unasked: tuple[Probability, Probability] = ONE_PASS.unasked
     """How probable the diagnosis must find a kind of its, and how much the gate must believe it, for it not to be
     asked."""
+    mistaken: tuple[str, ...] = ONE_PASS.mistaken
+    """Kinds that the diagnosis may name where a picture has what such an expert is for; then the expert is asked."""
+    refined: tuple[str, ...] | None = ONE_PASS.refined
+    """Kinds for which R goes over what experts have made; none for whatever they have made."""
+    measured_noise: tuple[Annotated[float, Field(ge=0, le=255)], Probability] | None = ONE_PASS.measured_noise
+    """How strong noise must measure, of 255, and how much the gate must believe the expert for it, for it to be found
+    where the diagnosis takes it for something else."""
 
 
 class DistillSettings(Section):
@@ -141,20 +151,44 @@ class Recipe(Section):
     distill: DistillSettings | None = None
     encoder: EncoderSettings | None = None
     """Given for the degradation encoder alone, which has no network, prior or refinement."""
+    reference: ReferenceSettings | None = None
+    """What a guided network is shown beside each crop; without it, it learns as the network within."""
     diffusion: DiffusionSettings | None = None
     """Given for a network that samples: how it is trained."""
+    colouring: ColouringSettings | None = None
+    """Given for a network that colours: what is said of the photographs."""
+    inpainting: InpaintingSettings | None = None
+    """Given for a network that fills what is missing: what is cut out of the photographs."""
+    sentences: SentencesSettings | None = None
+    """Given for the encoder of sentences alone, which has no network, prior or refinement."""
 
     @model_validator(mode="after")
     def _encoder_alone(self) -> Self:
         others = self.prior or self.refinement or self.distill or self.network != NetworkSettings()
-        if self.encoder is not None and others:
-            raise ValueError("encoder stands alone: it has no network, prior, refinement or distill")
+        for name in ("encoder", "sentences"):
+            if getattr(self, name) is not None and others:
+                raise ValueError(f"{name} stands alone: it has no network, prior, refinement or distill")
         return self
 
     @model_validator(mode="after")
     def _has_a_gate(self) -> Self:
         if self.gate != GateSettings() and self.network.name != "experts":
             raise ValueError(f"gate is for network 'experts'; {self.network.name!r} has none")
+        return self
+
+    @model_validator(mode="after")
+    def _has_a_reference(self) -> Self:
+        if self.reference is None:
+            return self
+        if self.network.name != "guided" or self.refinement is not None:
+            raise ValueError("reference is for network 'guided', not boosted; others are shown nothing")
+        known = all(part.pairs is not None and part.pairs.guidance is not None for part in self.data.parts())
+        if self.reference.source == "pairs" and not known:
+            raise ValueError("reference.source: pairs: needs data.pairs.guidance, a picture for each degraded one")
+        if self.reference.source == "clean" and any(
+            part.pairs is not None and part.pairs.clean is None for part in self.data.parts()
+        ):
+            raise ValueError("reference.source: clean: needs clean photographs")
         return self
 
     @model_validator(mode="after")

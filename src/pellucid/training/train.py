@@ -30,6 +30,7 @@ from pellucid.refinement.latent import LatentRefinement
 from pellucid.training.card import card
 from pellucid.training.data import split_sources
 from pellucid.training.diffusion.train import train_diffusion
+from pellucid.training.editing.train import train_editing
 from pellucid.training.encoder.train import train_encoder
 from pellucid.training.gate import check_gate, teach_gate
 from pellucid.training.least_squares import solve_colour_matrix
@@ -37,8 +38,10 @@ from pellucid.training.loop import Step
 from pellucid.training.objective import Objective, build_objective
 from pellucid.training.outputs import Outputs
 from pellucid.training.places import check_places
+from pellucid.training.references import References
 from pellucid.training.run import Run
 from pellucid.training.run_folder import is_main_process, logged_steps, start
+from pellucid.training.sentences.train import train_sentences
 from pellucid.training.settings import Recipe
 from pellucid.training.validation import MUCH, validate
 
@@ -71,6 +74,12 @@ def train(
         return
     if recipe.diffusion is not None:
         yield from train_diffusion(recipe, folder, resume=resume)
+        return
+    if recipe.sentences is not None:
+        yield from train_sentences(recipe, folder, resume=resume)
+        return
+    if recipe.inpainting is not None or recipe.colouring is not None:
+        yield from train_editing(recipe, folder, resume=resume)
         return
     run, held_out = prepare(recipe, folder)
     start(run, recipe.as_tree(), resume=resume)
@@ -186,7 +195,10 @@ def run_of(module: nn.Module, objective: Objective, recipe: Recipe, training: So
         raise SettingsError("data.scales: a network that enlarges needs to know how small its pictures are made")
     view = partial(shown, module.prior) if isinstance(module, Boosted) else None
     prior_input: PriorInput | None = data.view if view is not None else "whole" if data.degrade_whole else None
-    batches = Batches(training, data.crop, settings.batch, settings.seed, view, prior_input, settings.prior_dropout)
+    reference = None if recipe.reference is None else References(recipe.reference)
+    batches = Batches(
+        training, data.crop, settings.batch, settings.seed, view, prior_input, settings.prior_dropout, reference
+    )
     module = channels_last(module)
     # However much was drawn for the weights, what training draws, such as dropout, is the same for every module.
     torch.manual_seed(settings.seed)

@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pellucid.data.batches import Batches as DataBatches
 from pellucid.data.sources import Sample, Source
-from pellucid.guidance import Guidance
+from pellucid.guidance import NOTHING, Guidance
 from pellucid.images.padding import pad_to_multiple
 from pellucid.layers import watched
 from pellucid.metrics import psnr
@@ -71,8 +72,9 @@ def _scores(
         example = source.example(index)
         if example.clean is not None:
             clean = example.clean[None]
+            others = source.example(index - 1 if index else len(source) - 1) if _is_shown(run) else example
             with watched(masks) as ran:
-                restored = _restored(run, example)
+                restored = _restored(run, example, others)
             for name, _, weights in ran:
                 saturated = (weights < EDGE) | (weights > 1 - EDGE)
                 shares.setdefault(name, []).append(float(saturated.float().mean()))
@@ -86,12 +88,21 @@ def _mean(values: Sequence[float]) -> float | None:
     return round(fmean(values), 3) if values else None
 
 
-def _restored(run: Run, example: Sample) -> dict[str, Tensor]:
+def _is_shown(run: Run) -> bool:
+    """Whether the network is shown a reference."""
+    return isinstance(run.batches, DataBatches) and run.batches.reference is not None
+
+
+def _restored(run: Run, example: Sample, other: Sample) -> dict[str, Tensor]:
     module, device = run.module, next(run.module.parameters()).device
     degraded = example.degraded[None].to(device)
     if not isinstance(module, Boosted):
         padded, scale = pad_to_multiple(degraded, contract_of(module).multiple), example.scale
-        restored = module(padded) if scale == 1 else module(padded, Guidance(scale=scale))
+        told = Guidance(scale=None if scale == 1 else scale)
+        if isinstance(run.batches, DataBatches) and run.batches.reference is not None:
+            reference = run.batches.reference(example, other, torch.Generator().manual_seed(0))
+            told = told.knowing(reference=reference[None].to(device))
+        restored = module(padded) if told == NOTHING else module(padded, told)
         return {"psnr": restored[:, :, : degraded.shape[2] * scale, : degraded.shape[3] * scale]}
     assert example.seen is not None
     partner = None if example.seen_clean is None else example.seen_clean[None].to(device)
