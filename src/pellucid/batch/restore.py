@@ -45,6 +45,7 @@ def settings_of(model: str, options: RestoreOptions, **writing: Any) -> dict[str
     path = find_model(model)
     files = [path, *(one for one in [file_beside(path)] if one.is_file() and one != path)]
     files += [] if options.scale is None else [find_model(ENLARGER)]
+    files += [] if options.first is None else [find_model(options.first)]
     try:
         hashes = [sha256_of(file) for file in files]
     except OSError as error:

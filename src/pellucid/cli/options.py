@@ -27,6 +27,7 @@ __all__ = [
     "Engine",
     "Faithful",
     "Feather",
+    "First",
     "Guided",
     "ImportNetwork",
     "Json",
@@ -83,6 +84,7 @@ Only = Annotated[str | None, _restoring("only")]
 Skip = Annotated[str | None, _restoring("skip")]
 Tell = Annotated[list[str] | None, _restoring("tell")]
 Prompt = Annotated[str | None, _restoring("prompt")]
+First = Annotated[str | None, _restoring("first")]
 Seed = Annotated[int, _restoring("seed")]
 Control = Annotated[list[str] | None, _restoring("control")]
 Region = Annotated[list[str] | None, _restoring("region")]

@@ -172,7 +172,7 @@ def _of_collection(path: Path) -> dict[str, Any]:
     if path.suffix.lower() != ".json":
         raise SettingsError(
             f"--region {path}: expected NAME=PLACE, as in face=mask.png or face=10,20,110,140, or a JSON file or "
-            "folder of such places"
+            "a folder of such places"
         )
     return {
         name: _place(name, place, path.parent) if isinstance(place, str) else _box(name, place)

@@ -53,6 +53,8 @@ class RestoreOptions:
             is, on the scale 0..255; `ratio`, by how much light is to grow. Or texts such as "sigma=25".
         prompt: what a model that samples is asked to do (`diffusion.prompts`), or that and some controls in short
             (`sr60-up4-cfg11`); None asks for everything.
+        first: a model that restores before one that samples, which then keeps to its result, starts from it or sees it
+            (the control `first_as`); None: the one that it has learnt beside, if any.
         seed: of what a model that samples draws.
         control: controls of a model that samples, by name (`diffusion.controls.Controls`), or texts such as `steps=20`.
         region: places that a prompt names: the file of a mask, or left,top,right,bottom in pixels; a name without a
@@ -138,6 +140,14 @@ class RestoreOptions:
         metadata={
             "help": 'What a model that samples is to do, as in "denoise 20, deblur 2px @face"; the default asks for '
             "everything."
+        },
+    )
+    first: str | None = field(
+        default=None,
+        metadata={
+            "help": "A model that restores before one that samples, which keeps to its result, as --control first_as= "
+            "says.",
+            "metavar": "MODEL",
         },
     )
     seed: int = field(default=0, metadata={"help": "Of what a model that samples draws.", "min": 0})
