@@ -254,7 +254,7 @@ class TextIR(Network):
         """
         seed = 0 if guidance.seed is None else guidance.seed
         vector = tile.new_zeros(1, self.words) if guidance.vector is None else guidance.vector.to(tile)
-        vector = vector.expand(len(tile), -1)
+        vector = F.normalize(vector, dim=1).expand(len(tile), -1)  # of unit length, as it was learnt
         if vector.shape[1] != self.words:
             raise ModelError(f"TextIR reads vectors of {self.words} numbers, and was given one of {vector.shape[1]}")
         factor = guidance.told.get("factor", 4.0)

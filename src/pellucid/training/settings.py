@@ -21,6 +21,7 @@ from pellucid.training.references import ReferenceSettings
 from pellucid.training.run import TrainSettings
 from pellucid.training.section import Section
 from pellucid.training.sentences.settings import SentencesSettings
+from pellucid.training.textir.settings import TextIRSettings
 from pellucid.training.words.settings import WordsSettings
 
 __all__ = [
@@ -160,6 +161,8 @@ class Recipe(Section):
     """Given for a network that colours: what is said of the photographs."""
     inpainting: InpaintingSettings | None = None
     """Given for a network that fills what is missing: what is cut out of the photographs."""
+    textir: TextIRSettings | None = None
+    """Given for TextIR: its losses and its discriminator."""
     sentences: SentencesSettings | None = None
     """Given for the encoder of sentences alone, which has no network, prior or refinement."""
     words: WordsSettings | None = None

@@ -43,6 +43,7 @@ from pellucid.training.run import Run
 from pellucid.training.run_folder import is_main_process, logged_steps, start
 from pellucid.training.sentences.train import train_sentences
 from pellucid.training.settings import Recipe
+from pellucid.training.textir.train import train_textir
 from pellucid.training.validation import MUCH, validate
 from pellucid.training.words.train import train_words
 
@@ -75,6 +76,9 @@ def train(
         return
     if recipe.diffusion is not None:
         yield from train_diffusion(recipe, folder, resume=resume)
+        return
+    if recipe.textir is not None:
+        yield from train_textir(recipe, folder, resume=resume)
         return
     if recipe.sentences is not None:
         yield from train_sentences(recipe, folder, resume=resume)
