@@ -12,11 +12,13 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from pellucid import images
-from pellucid.editing.colour import Colouring, ColourOptions
+from pellucid.editing.colour import Colouring
 from pellucid.images.lab import lab_of, rgb_of
 from pellucid.metrics.statistics import paired_difference
+from pellucid.words.encoder import sentence_encoder
 from pellucid.words.facts import measured
 from pellucid.words.sentences import described
 
@@ -40,12 +42,14 @@ def main() -> None:
     )
     parser.add_argument("--held-out", type=int, default=40, help="Of these, so many at the end do not count.")
     parser.add_argument("--model", default="colorize")
+    parser.add_argument("--hues", action="store_true", help="Also ask for colours of places, fifty times.")
     parser.add_argument("--sheet", type=Path, help="A picture of results.")
     options = parser.parse_args()
     files = sorted(path for path in options.photographs.rglob("*") if images.supported(path))[-options.last :]
     training = sorted(options.training.glob("*"))[: -options.held_out]
     mean = torch.stack([lab_of(images.read(path).pixels)[0, 1:].mean((1, 2)) for path in training[::4]]).mean(0)
     pictures = [images.read(path).pixels for path in files]
+    coloured = Coloured(options.model)
     sentences = [described(measured(picture)) for picture in pictures]
     errors: dict[str, list[float]] = {name: [] for name in ("grey", "mean", "none", "true", "other")}
     shown = []
@@ -53,33 +57,45 @@ def main() -> None:
         lab = lab_of(picture)
         grey = rgb_of(torch.cat([lab[:, :1], torch.zeros_like(lab[:, 1:])], 1)).clamp(0, 1)
         results = {
-            "none": Colouring(options.model).colour(grey),
-            "true": told(options.model, sentences[number], grey),
-            "other": told(options.model, sentences[(number + 1) % len(pictures)], grey),
+            "none": coloured(grey),
+            "true": coloured(grey, sentences[number]),
+            "other": coloured(grey, sentences[(number + 1) % len(pictures)]),
         }
         errors["grey"].append(rms(lab[:, 1:]))
         errors["mean"].append(rms(lab[:, 1:] - mean.view(1, 2, 1, 1)))
         for name, result in results.items():
             errors[name].append(rms(lab_of(result)[:, 1:] - lab[:, 1:]))
         shown.append(torch.cat([picture, grey, results["none"], results["true"]], 3))
-    found = {
+    found: dict[str, object] = {
         "photographs": len(files),
         "rms_ab": {name: round(sum(values) / len(values), 3) for name, values in errors.items()},
         "true_less_none": str(paired_difference(errors["true"], errors["none"])),
         "true_less_other": str(paired_difference(errors["true"], errors["other"])),
         "none_less_grey": str(paired_difference(errors["none"], errors["grey"])),
         "none_less_mean": str(paired_difference(errors["none"], errors["mean"])),
-        "hues": hues(options.model, pictures),
     }
+    if options.hues:
+        found["hues"] = hues(coloured, pictures)
     print(json.dumps(found, indent=1))
     if options.sheet:
-        least = min(one.shape[3] for one in shown)
-        images.write(images.Photograph(torch.cat([one[..., :320, :least] for one in shown[:12]], 2)), options.sheet)
+        rows = [F.interpolate(one, (240, 4 * 320), mode="bilinear", antialias=True) for one in shown[:12]]
+        images.write(images.Photograph(torch.cat(rows, 2)), options.sheet)
 
 
-def told(model: str, sentence: str, grey: Tensor) -> Tensor:
-    """A grey picture coloured by a sentence."""
-    return Colouring(model, ColourOptions(text=sentence)).colour(grey)
+class Coloured:
+    """Pictures coloured by one model, loaded once.
+
+    Args:
+        model: its name or file.
+    """
+
+    def __init__(self, model: str) -> None:
+        self.colouring, self.encoder = Colouring(model), sentence_encoder()
+
+    def __call__(self, grey: Tensor, sentence: str | None = None) -> Tensor:
+        """A grey picture by a sentence, or as the model chooses."""
+        self.colouring.vector = None if sentence is None else self.encoder.texts([sentence])
+        return self.colouring.colour(grey)
 
 
 def rms(difference: Tensor) -> float:
@@ -87,7 +103,7 @@ def rms(difference: Tensor) -> float:
     return float(difference.square().sum(1).mean().sqrt())
 
 
-def hues(model: str, pictures: list[Tensor]) -> dict[str, float]:
+def hues(coloured: Coloured, pictures: list[Tensor]) -> dict[str, float]:
     """Of trials with drawn places and colours: in how many the mean colour of the place turns towards what is asked,
     compared with no words, and moves that way by one unit of a and b at least."""
     generator = torch.Generator().manual_seed(50)
@@ -99,8 +115,8 @@ def hues(model: str, pictures: list[Tensor]) -> dict[str, float]:
         colour = list(HUES)[int(torch.randint(len(HUES), (), generator=generator))]
         angle = torch.tensor(HUES[colour] * torch.pi / 180)
         wanted = torch.stack([angle.cos(), angle.sin()])
-        plain = mean_colour(Colouring(model).colour(picture), ASKED[text])
-        asked = mean_colour(told(model, text.format(colour), picture), ASKED[text])
+        plain = mean_colour(coloured(picture), ASKED[text])
+        asked = mean_colour(coloured(picture, text.format(colour)), ASKED[text])
         turned = asked @ wanted / asked.norm().clamp_min(1e-6) > plain @ wanted / plain.norm().clamp_min(1e-6)
         counts[text] += 1
         right[text] += bool(turned and (asked - plain) @ wanted > 1)

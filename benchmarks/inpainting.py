@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from pellucid import images
 from pellucid.data.holes import drawn_holes
@@ -17,6 +18,7 @@ from pellucid.metrics.statistics import paired_difference
 from pellucid.networks.inpainter import smooth_fill
 
 SHARES = ((0.1, 0.2), (0.2, 0.3), (0.3, 0.4))
+"""Of the picture, for the photographs in turn."""
 RADIUS = 3
 
 
@@ -35,18 +37,17 @@ def main() -> None:
     shown = []
     for number, path in enumerate(files):
         picture = images.read(path).pixels
-        for share in SHARES:
-            generator = torch.Generator().manual_seed(50 + number)
-            missing = drawn_holes(*picture.shape[2:], generator, share=share, kind="strokes")[None]
-            results = {"ours": filled(network, picture, missing), "smooth": smooth_fill(picture, missing)}
-            results |= of_opencv(picture, missing)
-            for name, result in results.items():
-                value = inside(result, picture, missing)
-                scores.setdefault(name, []).append(value)
-                groups.setdefault(f"{share[0]:.0%} to {share[1]:.0%}", {}).setdefault(name, []).append(value)
-            if share == SHARES[1]:
-                holed = torch.where(missing, 1.0, picture)
-                shown.append(torch.cat([picture, holed, results.get("telea", results["smooth"]), results["ours"]], 3))
+        share = SHARES[number % len(SHARES)]
+        generator = torch.Generator().manual_seed(50 + number)
+        missing = drawn_holes(*picture.shape[2:], generator, share=share, kind="strokes")[None]
+        results = {"ours": filled(network, picture, missing), "smooth": smooth_fill(picture, missing)}
+        results |= of_opencv(picture, missing)
+        for name, result in results.items():
+            value = inside(result, picture, missing)
+            scores.setdefault(name, []).append(value)
+            groups.setdefault(f"{share[0]:.0%} to {share[1]:.0%}", {}).setdefault(name, []).append(value)
+        holed = torch.where(missing, 1.0, picture)
+        shown.append(torch.cat([picture, holed, results.get("telea", results["smooth"]), results["ours"]], 3))
     found: dict[str, object] = {
         "photographs": len(files),
         "psnr_inside": {name: round(sum(values) / len(values), 3) for name, values in scores.items()},
@@ -60,7 +61,8 @@ def main() -> None:
             found[f"ours_less_{name}"] = str(paired_difference(scores["ours"], scores[name]))
     print(json.dumps(found, indent=1))
     if options.sheet:
-        images.write(images.Photograph(torch.cat([one[..., :400, :] for one in shown[:12]], 2)), options.sheet)
+        rows = [F.interpolate(one, (300, 4 * 400), mode="bilinear", antialias=True) for one in shown[:12]]
+        images.write(images.Photograph(torch.cat(rows, 2)), options.sheet)
 
 
 def inside(result: Tensor, picture: Tensor, missing: Tensor) -> float:

@@ -20,11 +20,18 @@ LENGTH = 31
 """Pixels of a line by which it is known, likewise."""
 DIRECTIONS = 16
 GROWN = 200
+SURE = 5.0
+"""How much lighter or darker the line through a pixel must be, over the usual differences of neighbours."""
+SPOT = 12.0
+"""How much plainer than texture a spot must be, which no line tells from it."""
+CROWDED = 0.2
+"""Where more than this part of the surroundings stands out so, it is a railing, a net or leaves."""
 
 
 @torch.no_grad()
 def found_scratches(image: Tensor, sensitivity: float = 1.0) -> Tensor:
-    """Where a picture is likely scratched: what is lighter or darker than all around it, thin, and goes on in a line.
+    """Where a picture is likely scratched: what is lighter or darker than all around it, thin, and goes on in a line,
+    or is small and much lighter or darker.
 
     A top-hat by opening and closing finds what is thin (Serra, "Image Analysis and Mathematical Morphology", 1982); the
     mean of it along lines of sixteen directions tells lines from texture; from what is sure the rest is reached within
@@ -38,7 +45,7 @@ def found_scratches(image: Tensor, sensitivity: float = 1.0) -> Tensor:
         (1, 1, H, W) bool, a pixel wider than what was found.
     """
     light = lab_of(image.float())[:, :1]
-    scale = max(0.5, math.sqrt(image.shape[2] * image.shape[3] / 1e6))
+    scale = max(1.0, math.sqrt(image.shape[2] * image.shape[3] / 1e6))
     widest = max(3, round(WIDEST * min(scale, 4)) | 1)
     length = max(9, round(LENGTH * min(scale, 4)) | 1)
     found = torch.zeros_like(light, dtype=torch.bool)
@@ -49,9 +56,13 @@ def found_scratches(image: Tensor, sensitivity: float = 1.0) -> Tensor:
         # Texture, too, is thin and light: its own thin parts are subtracted, and a multiple of their spread is asked.
         usual = _around(hat, length)
         plain = (lines - usual) / (1.5 + texture)
-        sure, possible = plain > 3.0 / sensitivity, (hat - usual) / (1.5 + texture) > 1.6 / sensitivity
-        near = F.max_pool2d((plain > 1.5 / sensitivity).float(), 3, 1, 1) > 0
-        found |= _reached(sure & possible, possible & near)
+        stands_out = (hat - usual) / (1.5 + texture)
+        sure, possible = plain > SURE / sensitivity, stands_out > SURE / 2 / sensitivity
+        near = F.max_pool2d((plain > SURE / 2 / sensitivity).float(), 3, 1, 1) > 0
+        crowded = _around((stands_out > SURE / 4).float(), length) > CROWDED
+        lines_found = _reached(sure & possible, possible & near)
+        spots = _reached(stands_out > SPOT / sensitivity, stands_out > SPOT / 2 / sensitivity)
+        found |= (lines_found | spots) & ~crowded
     return F.max_pool2d(found.float(), 3, 1, 1) > 0
 
 

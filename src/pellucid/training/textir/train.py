@@ -190,7 +190,9 @@ def train_textir(recipe: Recipe, folder: Path, *, resume: bool = False) -> Itera
 def _validated(run: Run, pair: TextIRPair, held_out: TextIRBatches) -> dict[str, Any]:
     """By the averaged weights, PSNR in dB of held-out pictures, told what the encoder sees of them, and of mean grey in
     the place of what the generator makes."""
-    network, scores, grey = pair.generator, [], []
+    network = pair.generator
+    scores: list[float] = []
+    grey: list[float] = []
     network.eval()
     with run.average.applied():
         for number in range(VALIDATION):
