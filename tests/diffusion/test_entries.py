@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 
+from pellucid import images
 from pellucid.diffusion.controls import Controls
 from pellucid.diffusion.network import Generative
 from pellucid.diffusion.prompts import read_prompt
@@ -56,6 +57,41 @@ def test_the_scale_of_an_entry_reaches_the_picture(entry):
         for scale in (0, 1)
     ]
     assert (results[0] - results[1]).abs().mean() > 1e-4
+
+
+@pytest.mark.parametrize("entry", ["controlnet", "sft"])
+@pytest.mark.parametrize("tile", [0, 64])
+def test_a_map_says_where_an_entry_adds(entry, tile, tmp_path):
+    network, image = awake(Generative(unet=SMALL, entry=entry)), torch.rand(1, 3, 64, 256)
+    drawn = torch.zeros(1, 3, 64, 256)
+    drawn[..., 128:] = 1
+    images.write(images.Photograph(drawn), tmp_path / "map.png")
+
+    def restored(**options):
+        control = {"steps": 1, **options.pop("control", {})}
+        return Restorer(network, tile=tile, precision="float32", control=control, **options).restore_image(image)
+
+    mapped, all_, none = (
+        restored(control_map=str(tmp_path / "map.png")),
+        restored(),
+        restored(control={"control_scale": 0}),
+    )
+    left, right = (..., slice(0, 32)), (..., slice(224, 256))
+    torch.testing.assert_close(mapped[left], none[left], atol=1e-5, rtol=0)
+    torch.testing.assert_close(mapped[right], all_[right], atol=1e-5, rtol=0)
+    assert (none - all_)[left].abs().mean() > 1e-3
+
+
+def test_what_adds_nothing_has_no_scale(tmp_path):
+    images.write(images.Photograph(torch.ones(1, 3, 16, 16)), tmp_path / "map.png")
+    network = Generative(unet=SMALL)
+    with pytest.raises(SettingsError, match="this model has neither"):
+        Restorer(network, control={"control_scale": 0.5})
+    with pytest.raises(SettingsError, match="this model has neither"):
+        Restorer(network, control_map=str(tmp_path / "map.png")).restore_image(torch.rand(1, 3, 16, 16))
+    other = Generative(unet=SMALL, entry="sft")
+    with pytest.raises(SettingsError, match="the map of control is of 16 x 16 pixels, the picture of 24 x 16"):
+        Restorer(other, control_map=str(tmp_path / "map.png")).restore_image(torch.rand(1, 3, 16, 24))
 
 
 @pytest.mark.parametrize("context", CONTEXTS)

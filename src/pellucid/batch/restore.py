@@ -55,7 +55,8 @@ def settings_of(model: str, options: RestoreOptions, **writing: Any) -> dict[str
         told["guided"] = sha256_of(Path(options.guided))
     if options.mask is not None:
         told["mask"] = Content.of(Path(options.mask)).sha256
-    beside = [*files_of_regions(options.region), *([Path(options.strength_map)] if options.strength_map else [])]
+    maps = [Path(file) for file in (options.strength_map, options.control_map) if file]
+    beside = [*files_of_regions(options.region), *maps]
     if beside:
         told["places"] = [Content.of(path).sha256 for path in beside]
     return {"model": hashes, **told, **writing}

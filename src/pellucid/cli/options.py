@@ -20,6 +20,7 @@ __all__ = [
     "Assignments",
     "Chroma",
     "Control",
+    "ControlMap",
     "Crop",
     "Degraded",
     "Detail",
@@ -89,6 +90,7 @@ Seed = Annotated[int, _restoring("seed")]
 Control = Annotated[list[str] | None, _restoring("control")]
 Region = Annotated[list[str] | None, _restoring("region")]
 StrengthMap = Annotated[str | None, _restoring("strength_map")]
+ControlMap = Annotated[str | None, _restoring("control_map")]
 Detail = Annotated[float, _restoring("detail")]
 Luminance = Annotated[float, _restoring("luminance")]
 Chroma = Annotated[float, _restoring("chroma")]

@@ -14,6 +14,7 @@ from pellucid.cli.options import (
     Always,
     Chroma,
     Control,
+    ControlMap,
     Crop,
     Detail,
     Device,
@@ -170,6 +171,7 @@ def restore(
     control: Control = None,
     region: Region = None,
     strength_map: StrengthMap = DEFAULTS.strength_map,
+    control_map: ControlMap = DEFAULTS.control_map,
     guided: Guided = DEFAULTS.guided,
     like: Annotated[
         Path | None,
@@ -240,6 +242,7 @@ def restore(
         "control": control or (),
         "region": region or (),
         "strength_map": strength_map,
+        "control_map": control_map,
         "guided": guided,
         "detail": detail,
         "luminance": luminance,

@@ -45,6 +45,7 @@ class Course:
         expected: what is expected of the whole picture, as a state: by that model, or else by the first step, which
             says the mean of what could be sampled.
         flat: where that is flat, 0 to 1 at each place of the state; None where nobody asks.
+        scale: of what an entry adds, in the part that is seen; a number, or one for each place.
         context: what the denoiser is told of the whole picture and of the place of the part that it sees.
         evaluations: how often the denoiser was asked, of one picture's part each.
         places: of the parts that were seen.
@@ -58,6 +59,7 @@ class Course:
     first: Tensor | None = None
     expected: Tensor | None = None
     flat: Tensor | None = None
+    scale: float | Tensor = 1.0
     context: Tensor | None = None
     evaluations: int = 0
     places: set[tuple[float, ...]] = field(default_factory=set)
@@ -163,6 +165,11 @@ class Generative(SamplingNetwork):
         )
         return said, {**parts["schedule"], **(schedule or {})}
 
+    @property
+    def adds(self) -> bool:
+        """Whether the degraded picture enters by an entry that adds to what the denoiser says without it."""
+        return self.settings["entry"] in ("controlnet", "sft")
+
     @classmethod
     def tiny(cls) -> "Generative":
         """The smallest useful one, for tests."""
@@ -175,6 +182,8 @@ class Generative(SamplingNetwork):
             SettingsError: says what.
         """
         self.denoiser.told([read_prompt(words or ALL), read_prompt(controls.negative)])
+        if controls.control_scale != 1 and not self.adds:
+            raise SettingsError("control_scale: of the entries controlnet and sft, and this model has neither")
         if controls.fidelity and not self.codec.has_fidelity:
             raise SettingsError("fidelity: this model has no fidelity decoder")
         scheduler_for(controls, self.noising)
@@ -195,6 +204,11 @@ class Generative(SamplingNetwork):
             own["tasks"] = self.denoiser.told([replace(one, sentence="") for one in prompts]).to(image.device)[None]
         if known.restored is not None:
             own["first"] = known.restored.to(image.device)
+        control = None if known.regions is None else known.regions.control_of(height, width)
+        if control is not None:
+            if not self.adds:
+                raise SettingsError("a map of control is of the entries controlnet and sft; this model has neither")
+            own["control"] = pad_to_multiple(control.float().to(image.device), self.contract.multiple)
         if self.denoiser.sees_whole:
             own["thumb"] = F.interpolate(image, (THUMB, THUMB), mode="bilinear", antialias=True)
         if branches[0].weight is not None:
@@ -235,6 +249,10 @@ class Generative(SamplingNetwork):
         assert self.course is not None
         self.course.places.add(() if guidance.grid is None else tuple(guidance.grid[0].tolist()))
         latent = _part_of(self.course.degraded, guidance.grid, state)
+        self.course.scale = self.course.controls.control_scale
+        if "control" in guidance.own:
+            drawn = F.avg_pool2d(guidance.own["control"], self.stride)
+            self.course.scale = self.course.scale * _part_of(drawn, guidance.grid, state)
         self.course.context = self.denoiser.context(guidance.own.get("thumb"), guidance.grid, len(state), state.device)
         told, kept, weights = self._branches(guidance, state)
         tasks = guidance.own.get("tasks")
@@ -367,9 +385,7 @@ class Generative(SamplingNetwork):
     def _asked(self, state: Tensor, latent: Tensor, time: int, told: Tensor) -> Tensor:
         assert self.course is not None
         self.course.evaluations += len(state)
-        said: Tensor = self.denoiser(
-            state, latent, _all(time, state), told, self.course.controls.control_scale, self.course.context
-        )
+        said: Tensor = self.denoiser(state, latent, _all(time, state), told, self.course.scale, self.course.context)
         return said
 
     def _weighted(self, difference: Tensor, controls: Controls) -> Tensor:

@@ -116,7 +116,7 @@ class SmallDenoiser(nn.Module):
             degraded: the degraded picture, as a state; and behind it, in channels, what else is seen.
             times: whole numbers.
             told: what `told` gives.
-            scale: of what an entry `controlnet` or `sft` adds.
+            scale: of what an entry `controlnet` or `sft` adds: a number, or one for each place, (1 or B, 1, h, w).
             context: what `context` gives.
         """
         embedding = self.unet.embed(times) + self.words(told)
@@ -125,14 +125,15 @@ class SmallDenoiser(nn.Module):
         inputs = torch.cat([state, degraded], 1) if self.entry == "concat" else state
         modulation = None
         if self.modulation is not None:
-            modulation = [scale * one for one in self.modulation(degraded, embedding)]
+            modulation = [_at(scale, level) * one for level, one in enumerate(self.modulation(degraded, embedding))]
         if self.control is None:
             said: Tensor = self.unet(inputs, embedding, modulation)
             return said
         added, more = self.control(torch.cat([state, degraded], 1), embedding)
         features, skips = self.unet.encode(inputs, embedding)
-        skips = [skip + scale * one for skip, one in zip(skips, more, strict=True)]
-        return self.unet.decode(features + scale * added, skips, embedding) + self.unet.short_way(inputs, embedding)
+        skips = [skip + _at(scale, level) * one for level, (skip, one) in enumerate(zip(skips, more, strict=True))]
+        features = features + _at(scale, len(more)) * added
+        return self.unet.decode(features, skips, embedding) + self.unet.short_way(inputs, embedding)
 
 
 class ControlBranch(nn.Module):
@@ -172,6 +173,11 @@ class Modulation(nn.Module):
             features = nn.functional.silu(step(features))
             found.append(out(features))
         return found
+
+
+def _at(scale: float | Tensor, level: int) -> float | Tensor:
+    """A scale as the features of a level have it, each half as fine as the one before."""
+    return nn.functional.avg_pool2d(scale, 2**level) if isinstance(scale, Tensor) else scale
 
 
 def place_features(grid: Tensor) -> Tensor:

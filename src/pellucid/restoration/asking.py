@@ -23,6 +23,9 @@ __all__ = ["Sampled", "as_before", "asked_of", "with_asked", "with_what"]
 SHORT: Mapping[str, str] = {"up": "up", "cfg": "text_guidance", "steps": "steps"}
 """Controls by the names that they have in short."""
 
+MAPS = ("strength_map", "control_map")
+"""Options that name files of maps."""
+
 
 def asked_of(options: RestoreOptions, network: nn.Module) -> Guidance:
     """What a network is told of every picture: words, seed, controls, and places.
@@ -31,7 +34,7 @@ def asked_of(options: RestoreOptions, network: nn.Module) -> Guidance:
         SettingsError: something is asked that cannot be, or of a network that does not sample.
         ImageError: a mask cannot be read.
     """
-    given = [name for name in ("prompt", "first", "control", "region", "strength_map") if getattr(options, name)]
+    given = [name for name in ("prompt", "first", "control", "region", *MAPS) if getattr(options, name)]
     contract = contract_of(network)
     if not contract.samples:
         if given or options.seed:
@@ -45,10 +48,11 @@ def asked_of(options: RestoreOptions, network: nn.Module) -> Guidance:
         told = {SHORT[name]: int(value) if name == "steps" else value for name, value in short[1].items()} | told
     controls = Controls.of(told)
     regions = None
-    if options.region or options.strength_map:
-        regions = read_regions(options.region, None if options.strength_map is None else Path(options.strength_map))
+    if options.region or options.strength_map or options.control_map:
+        maps = [None if (file := getattr(options, name)) is None else Path(file) for name in MAPS]
+        regions = read_regions(options.region, *maps)
         if controls.up != 1:
-            raise SettingsError("up enlarges whole pictures: not together with regions or a strength map")
+            raise SettingsError("up enlarges whole pictures: not together with regions or maps")
     if isinstance(network, Generative):
         network.check(words, controls)
     return Guidance(words=None if words is None else (words,), seed=options.seed, controls=controls, regions=regions)
@@ -94,11 +98,11 @@ class Sampled:
 
 def with_what(options: RestoreOptions) -> dict[str, Any]:
     """What a record says of options that name files: what restored first, and places; nothing of those not given."""
-    told = {name: getattr(options, name) for name in ("first", "region", "strength_map")}
+    told = {name: getattr(options, name) for name in ("first", "region", *MAPS)}
     return {name: dict(value) if name == "region" else value for name, value in told.items() if value}
 
 
-AGAIN = ("prompt", "seed", "control", "tile", "precision", "first", "region", "strength_map")
+AGAIN = ("prompt", "seed", "control", "tile", "precision", "first", "region", *MAPS)
 """Options that decide what a model that samples makes of a picture."""
 
 

@@ -60,6 +60,7 @@ class RestoreOptions:
         region: places that a prompt names: the file of a mask, or left,top,right,bottom in pixels; a name without a
             place is that of a JSON file, or of a folder of masks, that holds several.
         strength_map: the file of a picture whose brightness says how much of the prompt's amounts is asked for where.
+        control_map: the file of a picture whose brightness says how much an entry `controlnet` or `sft` adds where.
         detail: how much of the finest band of the degraded picture, its grain, comes back, 0 to 1.
         luminance: part of the change of luma that is kept, 0 to 1.
         chroma: part of the change of colours that is kept, 0 to 1.
@@ -171,6 +172,13 @@ class RestoreOptions:
         default=None,
         metadata={"help": "A picture, bright where all of the prompt's amounts are asked for.", "metavar": "FILE"},
     )
+    control_map: str | None = field(
+        default=None,
+        metadata={
+            "help": "A picture, bright where all counts that the photograph adds by the entries controlnet and sft.",
+            "metavar": "FILE",
+        },
+    )
 
     tell: Mapping[str, float] = field(
         default_factory=dict,
@@ -253,8 +261,9 @@ class RestoreOptions:
         object.__setattr__(self, "region", _assignments("region", self.region, alone=True))
         if isinstance(self.seed, bool) or not isinstance(self.seed, int) or not 0 <= self.seed < 2**31:
             raise SettingsError(f"seed must be a whole number in 0..{2**31 - 1}, got {self.seed!r}")
-        if self.strength_map is not None:
-            object.__setattr__(self, "strength_map", str(self.strength_map))
+        for name in ("strength_map", "control_map"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, str(getattr(self, name)))
         if self.guided is not None:
             object.__setattr__(self, "guided", str(self.guided))
         both = sorted(set(self.only) & set(self.skip))
