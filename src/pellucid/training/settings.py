@@ -116,9 +116,9 @@ class PolicySettings(Section):
     """Kinds that the diagnosis may name where a picture has what such an expert is for; then the expert is asked."""
     refined: tuple[str, ...] | None = ONE_PASS.refined
     """Kinds for which R goes over what experts have made; none for whatever they have made."""
-    measured_noise: tuple[Annotated[float, Field(ge=0, le=255)], Probability] | None = ONE_PASS.measured_noise
+    measured_noise: dict[str, tuple[Annotated[float, Field(ge=0, le=255)], Probability]] = Field(default_factory=dict)
     """How strong noise must measure, of 255, and how much the gate must believe the expert for it, for it to be found
-    where the diagnosis takes it for something else."""
+    where the diagnosis overlooks it: by the kind that is found instead, or by `any`."""
 
 
 class DistillSettings(Section):
