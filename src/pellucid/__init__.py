@@ -4,6 +4,8 @@
     pellucid.restore("night.jpg", "night-restored.jpg")
     restorer = pellucid.load("default")
     pellucid.restore("small.jpg", "large.jpg", scale=4)
+    pellucid.colorize("old.jpg", "coloured.jpg", text="green field, blue sky")
+    pellucid.inpaint("photo.png", "filled.png", mask="scratches.png")
     picture = restorer(picture)                           # path, PIL image, numpy array or tensor in; the same kind out
     boosted = pellucid.boost(network, prior="clip")       # any nn.Module image -> image
     pellucid.fit(boosted, "photographs", degradations=["noise sigma=5..50"], steps=2000)
@@ -28,7 +30,19 @@ if TYPE_CHECKING:
     from pellucid.restoration.restorer import Restorer
     from pellucid.training.fit import fit
 
-__all__ = ["Restorer", "__version__", "boost", "errors", "evaluate", "fit", "load", "restore", "save"]
+__all__ = [
+    "Restorer",
+    "__version__",
+    "boost",
+    "colorize",
+    "errors",
+    "evaluate",
+    "fit",
+    "inpaint",
+    "load",
+    "restore",
+    "save",
+]
 
 _LAZY = {
     "Restorer": "pellucid.restoration.restorer",
@@ -107,6 +121,73 @@ def restore(
     restorer = load(model, **options)
     photograph = images.read(source, memory=restorer.memory_for_pictures, every_page=every_page)
     return images.write_change(restorer(photograph), target, photograph, source)
+
+
+def colorize(
+    source: str | Path,
+    target: str | Path,
+    *,
+    text: str | None = None,
+    saturation: float = 1.0,
+    palette: str | Path | None = None,
+    model: str | Path = "colorize",
+) -> tuple[str, ...]:
+    """Colours one file into another; lightness, metadata, depth and alpha are kept. Returns what could not be, in
+    words.
+
+    Args:
+        source: the file; where it has colours already they are not looked at.
+        target: where to; its suffix says the format.
+        text: what has which colour, in English, as in `green field, blue sky`; None lets the model choose.
+        saturation: the colours times this, 0 to 3.
+        palette: a picture whose colours are taken.
+        model: the name of a model, or its file.
+
+    Raises:
+        ImageError: a file cannot be read or written, or the target is the source.
+        ModelError: there is no such model, or it colours nothing.
+        SettingsError: the text is empty, not English, or says nothing of colours; a saturation out of its range.
+    """
+    from pellucid.editing.colour import Colouring, ColourOptions
+
+    return _edited(source, target, Colouring(model, ColourOptions(text, saturation, palette)).change)
+
+
+def inpaint(
+    source: str | Path,
+    target: str | Path,
+    *,
+    mask: Any,
+    text: str | None = None,
+    model: str | Path = "inpaint",
+) -> tuple[str, ...]:
+    """Fills one file into another where a mask is white; every other pixel stays. Returns what could not be kept.
+
+    Args:
+        source: the file.
+        target: where to; its suffix says the format. JPEG, WebP and AVIF code the whole picture anew.
+        mask: a path or a picture of the same size.
+        text: colours of what is filled, in English.
+        model: the name of a model, or its file.
+
+    Raises:
+        ImageError: a file cannot be read or written, the target is the source, or the mask has another size.
+        ModelError: there is no such model, or it fills nothing.
+        SettingsError: the mask is empty or covers everything; the text as in `colorize`.
+    """
+    from pellucid.editing.filling import Filling
+
+    return _edited(source, target, Filling(mask, model, text).change)
+
+
+def _edited(source: str | Path, target: str | Path, change: Any) -> tuple[str, ...]:
+    from pellucid import images
+
+    source, target = Path(source), Path(target)
+    if target.exists() and target.samefile(source):
+        raise errors.ImageError(f"{target}: is the input itself; choose another output")
+    photograph = images.read(source)
+    return images.write_change(change(photograph)[0], target, photograph, source)
 
 
 def __getattr__(name: str) -> Any:

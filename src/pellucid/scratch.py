@@ -29,12 +29,14 @@ __all__ = [
     "COPIES",
     "bands",
     "belongs_on_disk",
+    "everywhere",
     "excerpt",
     "mapped",
     "on_disk",
     "pooled",
     "reduced",
     "release",
+    "shrunk",
     "temporary_file",
     "total",
     "zeros_beside",
@@ -125,18 +127,19 @@ def bands(*tensors: Tensor, multiple: int = 1) -> Iterator[slice]:
         release(*tensors)
 
 
-def mapped(function: Callable[..., Tensor], *maps: Tensor, halo: int = 0) -> Tensor:
+def mapped(function: Callable[..., Tensor], *maps: Tensor, halo: int = 0, multiple: int = 1) -> Tensor:
     """The function of whole maps; of maps on the disk computed band by band, with a result on the disk.
 
     Args:
         function: maps (B, C, H, W) to one map of that size; each of its rows may depend on `halo` rows on both sides.
         maps: what it is applied to, of one size.
         halo: that reach.
+        multiple: where what is computed hangs on where a row lies in a grid of so many, which divides the reach.
     """
     if not any(on_disk(one) for one in maps):
         return function(*maps)
     height, result = maps[0].shape[-2], None
-    for rows in bands(*maps):
+    for rows in bands(*maps, multiple=multiple):
         wide = slice(max(0, rows.start - halo), min(height, rows.stop + halo))
         part = function(*(one[..., wide, :] for one in maps))
         if result is None:
@@ -145,6 +148,18 @@ def mapped(function: Callable[..., Tensor], *maps: Tensor, halo: int = 0) -> Ten
         release(result)
     assert result is not None
     return result
+
+
+def shrunk(pool: Callable[[Tensor, int], Tensor], image: Tensor, factor: int) -> Tensor:
+    """An image (..., H, W) that a function `pool(image, factor)` makes so many times smaller, in memory; rows that fill
+    no window are left out."""
+    whole = image[..., : image.shape[-2] // factor * factor, :]
+    return torch.cat([pool(whole[..., rows, :], factor) for rows in bands(whole, multiple=factor)], -2)
+
+
+def everywhere(test: Callable[..., Tensor], *maps: Tensor) -> bool:
+    """Whether a test, of maps (..., H, W) to truth values, holds at all places."""
+    return all(bool(test(*(one[..., rows, :] for one in maps)).all()) for rows in bands(*maps))
 
 
 def total(reduce: Callable[..., Tensor], *maps: Tensor) -> Tensor:

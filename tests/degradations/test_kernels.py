@@ -165,3 +165,9 @@ def test_convolution_is_scipys(size):
         assert convolved.shape == image.shape
         expected = ndimage.convolve(image.double().numpy(), kernel.double().numpy()[None, None], mode="mirror")
         assert np.abs(convolved.numpy() - expected).max() < 1e-5 * expected.max()
+
+
+@pytest.mark.parametrize("blades", [0, 5])
+@pytest.mark.parametrize("radius", [1e-9, 0.0168, 0.1, 0.4])
+def test_an_aperture_within_its_pixel_changes_nothing(radius: float, blades: int) -> None:
+    torch.testing.assert_close(aperture_kernel(radius, blades), torch.ones(1, 1))

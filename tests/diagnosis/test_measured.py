@@ -25,7 +25,7 @@ def degraded(image, text):
     ("text", "tolerance"),
     [
         ("impulse-noise part=0.05", 3),
-        ("colour-cast warmth=60", 20),
+        ("colour-cast warmth=100", 20),
         ("fading amount=80", 20),
         ("aberration red=5 blue=-4", 25),
         ("banding levels=16", 5),
@@ -74,3 +74,12 @@ def test_light_that_was_too_bright_is_told_from_a_page():
 def test_ugly_pictures_are_measured_too(shape):
     assert measure(torch.zeros(shape)) == ()
     measure(torch.rand(shape))
+
+
+def test_what_may_be_the_scene_itself_is_told_only_who_asks():
+    """A slight cast, and tones that have faded a little: as in many photographs with which nothing is wrong."""
+    slight = {"colour-cast": "colour-cast warmth=60", "fading": "fading amount=50"}
+    for kind, text in slight.items():
+        shown = degraded(photograph(), text)
+        assert kind not in {one.kind for one in measure(shown)}
+        assert kind in {one.kind for one in measure(shown, asked=[kind])}

@@ -244,7 +244,14 @@ def test_a_recipe_whose_network_enlarges_leaves_nothing_alone():
 
 
 def test_a_policy_has_defaults_for_what_older_files_do_not_say():
-    policy = Policy(passes=3, align_blocks=True, leave_alone=True)
+    policy = Policy(
+        passes=3,
+        align_blocks=True,
+        leave_alone=True,
+        refined=("haze",),
+        measured_noise={"any": (5, 0.9)},
+        mistaken=("ringing",),
+    )
     assert policy.tones["low-light"] == (0.98, 0.82)
     assert policy.monotone == ("low-light",)
     # As JSON gives it back.
@@ -259,6 +266,11 @@ def test_a_policy_has_defaults_for_what_older_files_do_not_say():
         {"tones": {"haze": [0.9, 1.1]}},
         {"tones": {"haze": [True, 0.5]}},
         {"tone_shift": -1},
+        {"refined": "haze"},
+        {"mistaken": [1]},
+        {"measured_noise": 5},
+        {"measured_noise": {"any": [300, 0.5]}},
+        {"measured_noise": {"any": [5, 2]}},
         {"monotone": "haze"},
         {"second_share": "much"},
         {"second_probability": 2},

@@ -362,7 +362,7 @@ def test_lost_pixels_can_be_left_or_repaired_alone():
 @pytest.mark.parametrize(
     ("kind", "text"),
     [
-        ("colour-cast", "colour-cast warmth=60"),
+        ("colour-cast", "colour-cast warmth=90"),
         ("fading", "fading amount=70"),
         ("aberration", "aberration red=5 blue=-4"),
         ("banding", "banding levels=24"),
@@ -441,3 +441,77 @@ def test_an_expert_that_is_sure_of_itself_acts_first_where_blocks_hide_its_kind_
         made = beneath(trust, probabilities, certain)
         made.explain(picture())
         assert "blur" not in str(made.explain(picture()).done)
+
+
+def grainy(sigma):
+    noise = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * sigma / 255
+    return (picture(64) + noise).clamp(0, 1)
+
+
+@pytest.mark.parametrize(
+    ("sigma", "trust", "threshold", "acts"),
+    [
+        (12, 0.95, {"any": (5, 0.9)}, True),
+        (3, 0.95, {"any": (5, 0.9)}, False),
+        (12, 0.85, {"any": (5, 0.9)}, False),
+        (12, 0.85, {"any": (5, 0.9), "low-light": (3, 0.8)}, True),
+        (12, 0.95, {"haze": (5, 0.9)}, False),
+        (12, 0.95, {}, False),
+    ],
+)
+def test_noise_that_is_measured_is_found_where_the_gate_believes_it(sigma, trust, threshold, acts):
+    """As where the diagnosis takes the grain of a picture that is not bright for darkness."""
+    made = restorer([0, 0, trust, 1 - trust], {"low-light": 0.7}, policy=Policy(measured_noise=threshold))
+    made.network.experts[REST].change = lambda image: image * 0.99
+    shown = grainy(sigma)
+    decision = made.explain(shown)
+    assert decision.unchanged is not acts
+    assert ("low-light" in [left.kind for left in decision.left]) is True
+    if acts:
+        found = next(one for one in decision.found if one.kind == "noise")
+        assert found.severity == pytest.approx(2 * sigma, rel=0.15)
+        assert f"noise (measured, of sigma {found.severity / 2:.0f})" in decision.words()
+        torch.testing.assert_close(
+            made(shown), shown.lerp(shown * 0.99, trust if trust < 0.9 else 1), atol=0.01, rtol=0
+        )
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "share", "sure", "acts"),
+    [
+        ({"ringing": 0.8}, 0.9, 0.95, True),
+        ({"ringing": 0.8}, 0.9, 0.5, False),  # its halves do not agree
+        ({"ringing": 0.8}, 0.4, 0.95, False),  # the gate asks for another
+        ({"ringing": 0.2, "noise": 0.45}, 0.9, 0.95, False),  # nothing that blur is taken for
+        ({"blur": 0.4}, 0.9, 0.95, True),
+    ],
+)
+def test_blur_that_is_taken_for_something_else_is_found_where_its_expert_is_sure(probabilities, share, sure, acts):
+    trust = [0, share, 0, 1 - share]
+    for mistaken in (("ringing",), ()):
+        made = restorer(trust, probabilities, policy=Policy(mistaken=mistaken, second_share=1))
+        made.network.experts[BLUR] = Sure(darker_left)
+        made.network.experts[BLUR].certain = sure
+        decision = made.explain(picture())
+        assert decision.unchanged is not (acts and bool(mistaken))
+        if acts and mistaken:
+            assert "blur (its parts agree on it)" in decision.words()
+            torch.testing.assert_close(made(picture()), picture().lerp(darker_left(picture()), share))
+
+
+class HalfGrey(nn.Module):
+    """Stands in for R: whatever it goes over gets the middle of its own shade and grey."""
+
+    takes_maps, layer, multiple = False, None, 1
+
+    def forward(self, restored, degraded, feature, *, grid=None, memory=None):
+        return (restored + 0.5) / 2
+
+
+def test_r_goes_over_the_results_of_those_kinds_for_which_it_pays():
+    for refined, pays in ((None, True), (("noise",), True), (("haze", "blur"), False), ((), False)):
+        made = model([0, 0, 1, 0], {"noise": 0.95})
+        made.refinement = HalfGrey()
+        whole = Restorer(made, policy=Policy(refined=refined, tones={}, tone_shift=255), precision="float32", tile=0)
+        expected = picture().flip(3)
+        torch.testing.assert_close(whole(picture()), (expected + 0.5) / 2 if pays else expected)

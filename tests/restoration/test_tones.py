@@ -6,7 +6,13 @@ import skimage.data
 import torch
 from scipy.ndimage import gaussian_filter
 
-from pellucid.restoration.tones import mean_luminance, strength_for_luminance, strength_without_halo, turned
+from pellucid.restoration.tones import (
+    mean_luminance,
+    shift_by_clipped_noise,
+    strength_for_luminance,
+    strength_without_halo,
+    turned,
+)
 
 
 def photograph(name="astronaut"):
@@ -49,3 +55,21 @@ def test_a_mean_is_brought_back_to_its_limit():
 def test_pictures_of_one_pixel_have_tones():
     one = torch.full((1, 3, 1, 1), 0.3)
     assert (turned(one, one + 0.1), strength_without_halo(one, one + 0.1)) == (0, 1)
+
+
+@pytest.mark.parametrize("tones", [lambda x: x * 0.3, lambda x: 1 - x * 0.3, lambda x: x])
+def test_noise_that_is_cut_off_moves_the_mean_as_far_as_is_said(tones):
+    clean = tones(photograph())
+    for sigma in (15, 40):
+        noisy = clean + torch.randn(clean.shape, generator=torch.Generator().manual_seed(sigma)) * sigma / 255
+        moved = mean_luminance(noisy.clamp(0, 1)) - mean_luminance(clean)
+        for shown in (noisy, noisy.clamp(0, 1)):
+            # Where most of the noise was cut off, less of it is measured.
+            assert shift_by_clipped_noise(shown, clean) == pytest.approx(moved, abs=0.2 + 0.25 * abs(moved))
+        assert abs(shift_by_clipped_noise(clean, clean)) == 0
+
+
+def test_a_change_of_tones_is_no_noise():
+    image = photograph()
+    assert abs(shift_by_clipped_noise(image, (image * 0.7).sqrt())) < 0.1
+    assert shift_by_clipped_noise(torch.zeros(1, 3, 1, 1), torch.ones(1, 3, 1, 1)) == 0

@@ -32,6 +32,10 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 EXISTS = "the output exists; --overwrite replaces it"
 
 
+Done = Literal["restored", "degraded", "colorized", "inpainted"]
+"""What becomes of a photograph that is done."""
+
+
 @dataclass(frozen=True)
 class FileResult:
     """What became of a job.
@@ -49,7 +53,9 @@ class FileResult:
 
     source: Path
     target: Path
-    status: Literal["restored", "degraded", "unchanged", "skipped", "quarantined", "failed", "planned"]
+    status: Literal[
+        "restored", "degraded", "colorized", "inpainted", "unchanged", "skipped", "quarantined", "failed", "planned"
+    ]
     megapixels: float = 0.0
     seconds: float = 0.0
     error: str | None = None
@@ -100,7 +106,7 @@ class _Work:
 def change_files(
     change: Callable[[images.Photograph], tuple[images.Photograph, Decision | None]],
     jobs: Sequence[Job],
-    done: Literal["restored", "degraded"],
+    done: Done,
     *,
     overwrite: bool,
     quality: int | None = None,
@@ -179,7 +185,7 @@ def foresee(
 class _Desk:
     """Where jobs are decided, read and written."""
 
-    done: Literal["restored", "degraded"]
+    done: Done
     overwrite: bool
     quality: int | None = None
     strict: bool = False

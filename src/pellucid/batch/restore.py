@@ -8,6 +8,7 @@ from typing import Any
 from pellucid.batch.change import FileResult, change_files
 from pellucid.batch.manifest import Content
 from pellucid.batch.plan import Job
+from pellucid.diffusion.regions import files_of_regions
 from pellucid.errors import ModelError
 from pellucid.files import sha256_of
 from pellucid.images.messages import reason
@@ -44,6 +45,7 @@ def settings_of(model: str, options: RestoreOptions, **writing: Any) -> dict[str
     path = find_model(model)
     files = [path, *(one for one in [file_beside(path)] if one.is_file() and one != path)]
     files += [] if options.scale is None else [find_model(ENLARGER)]
+    files += [] if options.first is None else [find_model(options.first)]
     try:
         hashes = [sha256_of(file) for file in files]
     except OSError as error:
@@ -53,4 +55,8 @@ def settings_of(model: str, options: RestoreOptions, **writing: Any) -> dict[str
         told["guided"] = sha256_of(Path(options.guided))
     if options.mask is not None:
         told["mask"] = Content.of(Path(options.mask)).sha256
+    maps = [Path(file) for file in (options.strength_map, options.control_map) if file]
+    beside = [*files_of_regions(options.region), *maps]
+    if beside:
+        told["places"] = [Content.of(path).sha256 for path in beside]
     return {"model": hashes, **told, **writing}

@@ -11,6 +11,7 @@ from pellucid.cli import (
     bench,
     boost,
     calibrate,
+    colorize,
     data,
     degrade,
     diagnose,
@@ -18,6 +19,7 @@ from pellucid.cli import (
     evaluate,
     explain,
     export,
+    inpaint,
     models,
     probe,
     restore,
@@ -40,6 +42,8 @@ app = typer.Typer(
 )
 for verb in (
     restore.restore,
+    colorize.colorize,
+    inpaint.inpaint,
     diagnose.diagnose,
     words.words,
     degrade.degrade,

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pellucid.cli.options import Assignments, Json, Out, With, require_clean
+from pellucid.cli.options import DEFAULTS, Assignments, Control, Json, Out, Prompt, Tile, With, require_clean
 from pellucid.cli.terminal import print_json, progress, say, warn
 from pellucid.errors import SettingsError
 
@@ -14,7 +14,10 @@ __all__ = ["ablate"]
 
 def ablate(
     recipe: Annotated[
-        list[str], typer.Argument(help="Recipes with a boost, by name or as YAML files; each is a host of its own.")
+        list[str],
+        typer.Argument(
+            help="Recipes with a boost, or of networks that sample, by name or as YAML; each is a host of its own."
+        ),
     ],
     out: Out,
     data: Annotated[list[str], typer.Option(help="What to score on: a published set or a folder; again for more.")],
@@ -22,7 +25,8 @@ def ablate(
         list[str] | None,
         typer.Option(
             help="controls (the default), table-3 (PTG-RM's ablations of R), features (R inside the network), "
-            "colour-matrix (12 numbers in R's stead)."
+            "colour-matrix (12 numbers in R's stead); of networks that sample: context, entries, adapters (all of "
+            "these if none is given)."
         ),
     ] = None,
     controls: Annotated[
@@ -52,6 +56,9 @@ def ablate(
     protocol: Annotated[
         str | None, typer.Option(help="How the numbers are made, instead of the set's usual way.")
     ] = None,
+    tile: Tile = DEFAULTS.tile,
+    prompt: Prompt = DEFAULTS.prompt,
+    control: Control = None,
     assignments: Assignments = None,
     json: Json = False,
 ) -> None:
@@ -61,6 +68,7 @@ def ablate(
     from pellucid.studies.ablation.arms import arms_of
     from pellucid.studies.ablation.report import check, score, write
     from pellucid.studies.ablation.runs import Runs
+    from pellucid.studies.ablation.sampling import arms_of_sampling
     from pellucid.training.overrides import override
 
     if degraded is not None and len(data) != 1:
@@ -74,7 +82,13 @@ def ablate(
         tree = recipes.load_tree(name)
         for assignment in assignments or []:
             override(tree, assignment)
-        arms += arms_of(tree, grids=grids, priors=prior or [], vary=vary or [])
+        if tree.get("diffusion") is None:
+            arms += arms_of(tree, grids=grids, priors=prior or [], vary=vary or [])
+        elif prior or student:
+            raise SettingsError(f"ablate: {name}: --prior and --student are for recipes with a boost")
+        else:
+            arms += arms_of_sampling(tree, grids=[one for one in grid or [] if one != "controls"], vary=vary or [])
+    steering = {"tile": tile, "prompt": prompt, "control": control}
     runs = Runs(arms, seed or list(dict.fromkeys(arm.seed for arm in arms)), out, student=student)
     with progress("train", runs.total) as bar:
         done, last = 0, ""
@@ -82,7 +96,13 @@ def ablate(
             done, last = (done + 1 if last not in ("", run.name) else done), run.name
             bar(done + step.progress, f"{run.name}: step {step.number}, loss {step.loss:.4f}")
     results, document, failures = score(
-        runs, sets, out, sigmas=sigma or [], degradations=degradations or [], protocol=protocol
+        runs,
+        sets,
+        out,
+        sigmas=sigma or [],
+        degradations=degradations or [],
+        protocol=protocol,
+        **{key: value for key, value in steering.items() if value is not None},
     )
     text = write(results, document, out)
     if json:

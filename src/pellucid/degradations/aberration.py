@@ -13,12 +13,22 @@ from pellucid.errors import SettingsError
 __all__ = ["Aberration", "magnified"]
 
 
-def magnified(plane: Tensor, factor: float) -> Tensor:
-    """A plane (H, W) drawn larger by `factor` about its middle, bicubic; its border is continued."""
+def magnified(plane: Tensor, factor: float, rows: slice = slice(None)) -> Tensor:
+    """A plane (H, W) drawn larger by `factor` about its middle, bicubic; its border is continued.
+
+    Args:
+        plane: the plane.
+        factor: the factor.
+        rows: of the result, where not all are wanted.
+    """
     height, width = plane.shape
-    down, across = (torch.linspace(-1 + 1 / length, 1 - 1 / length, length) for length in (height, width))
-    rows, columns = torch.meshgrid(down / factor, across / factor, indexing="ij")
-    grid = torch.stack([columns, rows], 2)[None].to(plane)
+    middle = (height - 1) / 2
+    down = (torch.arange(height, dtype=torch.float64)[rows] - middle) / factor + middle
+    top = min(max(0, math.floor(down[0]) - 2), height - 1)
+    plane = plane[top : max(top + 1, math.ceil(down[-1]) + 3)]  # two rows beyond have a say in a bicubic one
+    down = (2 * (down - top) + 1) / plane.shape[0] - 1
+    across = torch.linspace(-1 + 1 / width, 1 - 1 / width, width, dtype=torch.float64) / factor
+    grid = torch.stack(torch.meshgrid(down, across, indexing="ij")[::-1], 2)[None].to(plane)
     return F.grid_sample(plane[None, None], grid, "bicubic", "border", align_corners=False)[0, 0]
 
 

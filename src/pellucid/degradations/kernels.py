@@ -59,6 +59,8 @@ def aperture_kernel(radius: float, blades: int = 0, rotation: float = 0.0) -> Te
     apothem = radius * math.sqrt(math.pi / (blades * half)) if blades else radius
     outermost = math.hypot(apothem, apothem * half)
     reach = max(0, math.ceil(outermost - 0.5))
+    if reach == 0:  # within its own pixel, however small: finer than the coverage can be measured
+        return torch.ones(1, 1)
     size = 2 * reach + 1
     places = (torch.arange(size * _SUBPIXELS, dtype=torch.float64) + 0.5) / _SUBPIXELS - size / 2
     x, y = places[None, :], places[:, None]

@@ -27,7 +27,7 @@ from pellucid.diagnosis.diagnoser import (
 from pellucid.diagnosis.findings import UNLIKELY, Diagnosis, Finding, Measured, grade, name_of
 from pellucid.diagnosis.heads import Heads
 from pellucid.diagnosis.impulses import Impulses, find_impulses
-from pellucid.diagnosis.measured import measure
+from pellucid.diagnosis.measured import measure, measure_with
 from pellucid.diagnosis.prior import DiagnosisPrior, diagnosis_prior
 from pellucid.diagnosis.scoring import NOTHING, DiagnosisTrial, Score, score_singles
 from pellucid.diagnosis.tonal_range import find_fading
@@ -60,6 +60,7 @@ __all__ = [
     "grade",
     "load_diagnoser",
     "measure",
+    "measure_with",
     "name_of",
     "reliability",
     "save_diagnoser",

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from pellucid.degradations.aberration import magnified
 from pellucid.diagnosis.traces import box
+from pellucid.scratch import everywhere, shrunk
 
 __all__ = ["Fringes", "find_fringes"]
 
@@ -46,7 +47,7 @@ def find_fringes(image: Tensor) -> Fringes | None:
     and Kanade, IJCAI 1981, with one unknown). It counts where then less of the difference is left.
     """
     planes = image.detach().reshape(3, *image.shape[-2:]).float()
-    if min(planes.shape[1:]) < SMALLEST or bool((planes == planes[:1]).all()):
+    if min(planes.shape[1:]) < SMALLEST or everywhere(lambda part: part == part[:1], planes):
         return None
     corner = float(torch.tensor(planes.shape[1:], dtype=torch.float32).norm()) / 2
     found = [_factor(planes[channel], planes[1], corner) for channel in (0, 2)]
@@ -58,7 +59,7 @@ def _factor(colour: Tensor, green: Tensor, corner: float) -> float:
     factor, before, after = 0.0, 0.0, 0.0
     for side in SIDES:
         reduced = max(1, round(max(green.shape) / side))
-        small = [F.avg_pool2d(plane[None, None], reduced)[0, 0] for plane in (colour, green)]
+        small = [shrunk(F.avg_pool2d, plane[None, None], reduced)[0, 0] for plane in (colour, green)]
         before = _step(*small)[1]
         for _ in range(ROUNDS):
             factor += _step(magnified(small[0], 1 / (1 + factor)), small[1])[0]

@@ -6,11 +6,14 @@ quite black or quite white, and hot pixels only where next to nothing stands alo
 spread them over their neighbours as it spreads stars.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from pellucid.scratch import mapped, total
 
 __all__ = ["Impulses", "find_impulses"]
 
@@ -36,6 +39,8 @@ AT_ONCE = 2**18
 """Values whose neighbours are looked at together."""
 NEAR = [(down, across) for down in (-1, 0, 1) for across in (-1, 0, 1) if down or across]
 WIDE = [(down, across) for down in range(-2, 3) for across in range(-2, 3) if down or across]
+REACH = 2
+"""How far the neighbours are."""
 RING = [(down, across) for down, across in WIDE if max(abs(down), abs(across)) == 2]
 
 
@@ -54,30 +59,42 @@ class Impulses:
     @property
     def part(self) -> float:
         """The part of the pixels of which a value is lost, 0 to 1."""
-        return float(self.mask.any(0).float().mean())
+        pixels = self.mask.shape[-2] * self.mask.shape[-1]
+        return float(total(lambda mask: mask.any(0).count_nonzero(), self.mask)) / pixels
 
     @property
     def severity(self) -> float:
         """200 times the part, 100 at most, as of `impulse-noise`; of hot pixels 5 at least."""
         return min(100.0, max(200 * self.part, 5.0 if self.form == "hot-pixels" else 0.0))
 
+    def within(self, rows: slice, columns: slice) -> Self:
+        """Those of a part."""
+        return replace(self, mask=self.mask[:, rows, columns])
 
-def find_impulses(image: Tensor) -> Impulses | None:
+
+def find_impulses(image: Tensor, visible: tuple[slice, slice] = (slice(None), slice(None))) -> Impulses | None:
     """The lost values of an image (1, 3, H, W) or (3, H, W) in [0, 1]; None where there are none, or it is too small.
 
     The test for values that stand alone is a rank test as of the switching median filters (Sun and Neuvo,
     "Detail-preserving median based filters in image processing", Pattern Recognition Letters 1994).
+
+    Args:
+        image: the image.
+        visible: the rows and columns by which it is decided whether there are any.
     """
     planes = image.detach().reshape(3, *image.shape[-2:]).float()
-    if min(planes.shape[1:]) < 16:
+    shown = planes[:, *visible]
+    if min(shown.shape[1:]) < 16:
         return None
-    top, left = (max(0, length - ENOUGH) // 2 for length in planes.shape[1:])
-    part = planes[:, top : top + ENOUGH, left : left + ENOUGH]
+    top, left = (max(0, length - ENOUGH) // 2 for length in shown.shape[1:])
+    part = shown[:, top : top + ENOUGH, left : left + ENOUGH]
     density, whole = _salt_and_pepper(part)
     if density:
-        return Impulses("salt-and-pepper", _lost(planes, density, whole=whole))
+        lost = mapped(lambda some: _lost(some[0], density, whole=whole)[None], planes[None], halo=REACH)
+        return Impulses("salt-and-pepper", lost[0])
     if _has_hot_pixels(part):
-        return Impulses("hot-pixels", _hot(planes, 1).any(0).expand(3, -1, -1))
+        hot = mapped(lambda some: _hot(some[0], 1).any(0)[None, None], planes[None], halo=REACH)
+        return Impulses("hot-pixels", hot[0].expand(3, -1, -1))
     return None
 
 

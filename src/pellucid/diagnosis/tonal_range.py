@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pellucid.priors.statistics import SAMPLES, luma_of
+from pellucid.scratch import bands, shrunk, total
 
 __all__ = ["Faded", "clipped_part", "find_fading"]
 
@@ -18,6 +19,9 @@ BLACK, WHITE, LEAST = 0.15, 0.9, 45.0
 SHOWS, PALE = 0.3, 0.15
 """What it has at least of the range, or it shows too little to tell; and at most of colour, as the mean difference of
 each pixel's channels."""
+SURE_BLACK, SURE_PALE = 0.19, 0.12
+"""The same where it is worth telling somebody who has not asked: one in thirty of the 185 clean photographs by which
+they were chosen is called so."""
 LOST = 0.55
 """The part of the range that is gone at a severity of 100, as of the degradation `fading`."""
 ENOUGH = 1024
@@ -30,15 +34,22 @@ GLOW = 0.85
 
 @dataclass(frozen=True)
 class Faded:
-    """The luma, 0 to 1, that black and white have in a photograph."""
+    """The luma, 0 to 1, that black and white have in a photograph, and its colour, the mean difference of each pixel's
+    channels, 0 to 1."""
 
     black: float
     white: float
+    colour: float = 0.0
 
     @property
     def severity(self) -> float:
         """What is gone of the range, in percent of what a photograph loses that has faded altogether."""
         return min(100.0, 100 * (1 - (self.white - self.black)) / LOST)
+
+    @property
+    def sure(self) -> bool:
+        """Whether it is worth telling somebody who has not asked."""
+        return self.black > SURE_BLACK and self.colour < SURE_PALE
 
 
 def find_fading(image: Tensor) -> Faded | None:
@@ -46,14 +57,14 @@ def find_fading(image: Tensor) -> Faded | None:
 
     A haze is bright, and a night dark: they have one end.
     """
-    luma = luma_of(image.detach().reshape(1, 3, *image.shape[-2:]).float()).flatten()
-    luma = luma[:: max(1, luma.numel() // SAMPLES)]
+    planes = image.detach().reshape(3, *image.shape[-2:]).float()
+    pixels = planes.shape[-2] * planes.shape[-1]
+    luma = luma_of(_every(planes, max(1, pixels // SAMPLES))[None, :, None]).flatten()
     black, white = torch.quantile(luma, torch.tensor(ENDS, device=luma.device)).tolist()
-    found = Faded(black, white)
-    planes = image.detach().reshape(3, -1).float()
-    pale = float((planes.amax(0) - planes.amin(0)).mean()) < PALE
+    colour = float(total(lambda part: (part.amax(0) - part.amin(0)).sum(), planes)) / pixels
+    found = Faded(black, white, colour)
     faded = white - black > SHOWS and black > BLACK and white < WHITE and found.severity >= LEAST
-    return found if faded and pale else None
+    return found if faded and found.colour < PALE else None
 
 
 def clipped_part(image: Tensor) -> float:
@@ -61,8 +72,9 @@ def clipped_part(image: Tensor) -> float:
     as bright."""
     planes = image.detach().reshape(1, 3, *image.shape[-2:]).float()
     factor = max(1, max(planes.shape[2:]) // ENOUGH)
-    darkest, brightest = (F.max_pool2d(part, factor) for part in (-planes.amin(1, keepdim=True), planes))
-    clipped = (-darkest >= FULL).float()
+    brightest = shrunk(F.max_pool2d, planes, factor)
+    darkest = -shrunk(lambda part, factor: F.max_pool2d(-part.amin(1, keepdim=True), factor), planes, factor)
+    clipped = (darkest >= FULL).float()
     # Specks are glints. What counts is three pixels wide at least.
     clipped = F.max_pool2d(-F.max_pool2d(-clipped, 3, 1, 1), 3, 1, 1)
     part = float(clipped.mean())
@@ -71,3 +83,10 @@ def clipped_part(image: Tensor) -> float:
     rim = F.max_pool2d(clipped, 5, 1, 2) - F.max_pool2d(clipped, 3, 1, 1)
     bright = rim * (brightest.amax(1, keepdim=True) > GLOW)
     return part if float(bright.sum()) > 0.5 * float(rim.sum()) and float(rim.sum()) > 0 else 0.0
+
+
+def _every(planes: Tensor, step: int) -> Tensor:
+    """Of planes (3, H, W) every pixel of that number, counted along the rows: (3, n), in memory."""
+    width = planes.shape[-1]
+    parts = [planes[:, rows].reshape(3, -1)[:, -rows.start * width % step :: step] for rows in bands(planes)]
+    return torch.cat(parts, 1)

@@ -107,13 +107,16 @@ class Butterfly(nn.Module):
 ADAPTERS: Mapping[str, Any] = {"lora": LowRank, "boft": Butterfly}
 
 
-def adapt(network: nn.Module, kind: str, targets: tuple[str, ...] = (), **settings: Any) -> list[str]:
+def adapt(
+    network: nn.Module, kind: str, targets: tuple[str, ...] = (), spared: tuple[str, ...] = (), **settings: Any
+) -> list[str]:
     """Freezes a network and puts adapters on its linear and convolutional layers.
 
     Args:
         network: what is adapted, in place.
         kind: of ADAPTERS.
         targets: ends of the layers' names, such as `to_q` or `first`; none for all that can be adapted.
+        spared: ends of the names of those that are not, where nothing else is named.
         settings: of the adapter.
 
     Returns:
@@ -127,7 +130,9 @@ def adapt(network: nn.Module, kind: str, targets: tuple[str, ...] = (), **settin
     network.requires_grad_(False)
     adapted, reason = [], "no layer has such a name"
     for name, layer in list(network.named_modules()):
-        if not isinstance(layer, nn.Linear | nn.Conv2d) or (targets and not name.endswith(tuple(targets))):
+        if not isinstance(layer, nn.Linear | nn.Conv2d) or (targets and not name.endswith(targets)):
+            continue
+        if not targets and spared and name.endswith(spared):
             continue
         try:
             adapter = ADAPTERS[kind](layer.weight, **settings)

@@ -1,5 +1,6 @@
 """Where something is asked for: masks, boxes, and maps of strength, as weights over the picture."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pellucid.diffusion.prompts import Clause, Prompt
-from pellucid.errors import SettingsError, unknown_name
+from pellucid.errors import SettingsError, one_line, unknown_name
 
-__all__ = ["LEVELS", "Branch", "Regions", "branches_of", "read_regions"]
+__all__ = ["LEVELS", "Branch", "Regions", "branches_of", "files_of_regions", "read_regions"]
 
 LEVELS = 4
 """Strengths from nothing to all that a map of strengths is made of; between two of them predictions are blended."""
@@ -27,10 +28,19 @@ class Regions:
     Attributes:
         masks: by name, (H, W) in [0, 1]; or a box: left, top, right, bottom in pixels.
         strength: a map of how much of all amounts, (H, W) in [0, 1]; None for all of it everywhere.
+        control: a map of how much of what an entry `controlnet` or `sft` adds, likewise.
     """
 
     masks: Mapping[str, Tensor | tuple[int, int, int, int]]
     strength: Tensor | None = None
+    control: Tensor | None = None
+
+    def control_of(self, height: int, width: int) -> Tensor | None:
+        """The map of control of a picture of that size, (1, 1, H, W). Raises SettingsError where it is of another."""
+        if self.control is None:
+            return None
+        _check_size("the map of control", self.control, height, width)
+        return self.control[None, None]
 
 
 @dataclass(frozen=True)
@@ -126,24 +136,97 @@ def _check_size(what: str, mask: Tensor, height: int, width: int) -> None:
         )
 
 
-def read_regions(texts: Mapping[str, str], strength: Path | None = None) -> Regions:
-    """Regions by names from files or boxes: `face` is `face.png`, or `10,20,110,140`.
+def read_regions(texts: Mapping[str, Any], strength: Path | None = None, control: Path | None = None) -> Regions:
+    """Regions by names.
+
+    Args:
+        texts: what each is: the file of a mask, a box as a text `10,20,110,140` or as four numbers. A name without
+            anything is that of a JSON file, an object of such names and places, whose masks lie beside it, or of a
+            folder of masks, each a region by its own name: `face.png` is `face`.
+        strength: the file of a map of strengths.
+        control: the file of a map of control.
 
     Raises:
-        SettingsError: a box that does not say one.
+        SettingsError: a box that does not say one, a file that holds no regions, or a name that is given twice.
         ImageError: a mask cannot be read.
     """
     masks: dict[str, Any] = {}
-    for name, text in texts.items():
-        numbers = text.split(",")
-        if len(numbers) == 4:
-            try:
-                masks[name] = tuple(int(number) for number in numbers)
-            except ValueError:
-                raise SettingsError(f"region {name}={text}: a box is left,top,right,bottom in pixels") from None
-        else:
-            masks[name] = _grey(Path(text))
-    return Regions(masks, None if strength is None else _grey(strength))
+    for name, place in texts.items():
+        found = {name: _place(name, place, Path()) if isinstance(place, str) else _box(name, place)} if place else None
+        for one, region in (_of_collection(Path(name)) if found is None else found).items():
+            if one in masks:
+                raise SettingsError(f"region {one!r} is given twice")
+            masks[one] = region
+    return Regions(masks, *(None if path is None else _grey(path) for path in (strength, control)))
+
+
+def files_of_regions(texts: Mapping[str, Any]) -> list[Path]:
+    """The files that regions come from, sorted: JSON files, and masks, by the same texts as `read_regions`."""
+    files: set[Path] = set()
+    for name, place in texts.items():
+        if not place:
+            folder = Path(name)
+            files |= set(_masks_in(folder)) if folder.is_dir() else {folder, *_masks_named_in(folder)}
+        elif isinstance(place, str) and not _is_box(place):
+            files.add(Path(place))
+    return sorted(files)
+
+
+def _of_collection(path: Path) -> dict[str, Any]:
+    """The regions of a JSON file or of a folder."""
+    if path.is_dir():
+        masks = {mask.stem: _grey(mask) for mask in _masks_in(path)}
+        if not masks:
+            raise SettingsError(f"--region {path}: a folder without a mask; each is a region by its own name: sky.png")
+        return masks
+    if path.suffix.lower() != ".json":
+        raise SettingsError(
+            f"--region {path}: expected NAME=PLACE, as in face=mask.png or face=10,20,110,140, or a JSON file or "
+            "a folder of such places"
+        )
+    return {
+        name: _place(name, place, path.parent) if isinstance(place, str) else _box(name, place)
+        for name, place in _read_json(path).items()
+    }
+
+
+def _masks_in(folder: Path) -> list[Path]:
+    from pellucid import images
+
+    return sorted(path for path in folder.iterdir() if images.supported(path) and images.readable(path))
+
+
+def _masks_named_in(path: Path) -> list[Path]:
+    places = [place for place in _read_json(path).values() if isinstance(place, str)]
+    return [path.parent / place for place in places if not _is_box(place)]
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"--region {path}: cannot be read as JSON ({one_line(error)})") from None
+    if not isinstance(told, dict) or not told:
+        raise SettingsError(f'--region {path}: expected an object of places, as in {{"face": [10, 20, 110, 140]}}')
+    return told
+
+
+def _is_box(text: str) -> bool:
+    return text.count(",") == 3
+
+
+def _place(name: str, text: str, folder: Path) -> Any:
+    return _box(name, text) if _is_box(text) else _grey(folder / text)
+
+
+def _box(name: str, place: Any) -> tuple[int, ...]:
+    try:
+        box = tuple(int(number) for number in (place.split(",") if isinstance(place, str) else place))
+    except (TypeError, ValueError):
+        box = ()
+    if len(box) != 4:
+        raise SettingsError(f"region {name}={place}: a box is left,top,right,bottom in pixels")
+    return box
 
 
 def _grey(path: Path) -> Tensor:

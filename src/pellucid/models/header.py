@@ -77,6 +77,13 @@ class Policy:
         hiding: kinds that keep the gate from seeing what lies beneath, as the blocks of a JPEG do.
         unasked: where the diagnosis finds a kind of its with this probability, and the gate believes it as much as the
             second says, it is not asked how sure it is.
+        mistaken: kinds that the diagnosis may name where a picture has what an expert is for that can say how sure it
+            is. Where the gate believes that expert by half or more, and one of these kinds or of its own may be there,
+            it is asked, and what it is sure of is found; empty where it is not asked so.
+        refined: kinds for which R goes over what experts have made of a picture; None for whatever they have made.
+        measured_noise: how strong noise must measure, as a standard deviation of 0..255, and how much the gate must
+            believe the expert for it, for it to be found where the diagnosis overlooks it: by the kind that the
+            diagnosis finds instead, or by "any"; empty where nothing is measured.
 
     Raises:
         ValueError: a value of a wrong type or out of its range.
@@ -94,36 +101,53 @@ class Policy:
     convinced: float = 0.8
     hiding: tuple[str, ...] = ("jpeg",)
     unasked: tuple[float, float] = (0.97, 0.95)
+    mistaken: tuple[str, ...] = ()
+    refined: tuple[str, ...] | None = None
+    measured_noise: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if type(self.passes) is not int or self.passes < 1:
             raise ValueError(f"passes must be a whole number, 1 or more, got {self.passes!r}")
-        numbers = {
-            name: getattr(self, name) for name in ("second_probability", "second_share", "certainty", "convinced")
-        }
-        if not isinstance(self.unasked, list | tuple) or len(self.unasked) != 2:
+        for name in ("tones", "measured_noise"):
+            pairs = getattr(self, name)
+            if not isinstance(pairs, Mapping) or not all(
+                isinstance(kind, str) and _is_pair(pair) for kind, pair in pairs.items()
+            ):
+                raise ValueError(f"{name} must be two numbers by kinds, got {pairs!r}")
+            object.__setattr__(self, name, {kind: tuple(pair) for kind, pair in pairs.items()})
+        if not _is_pair(self.unasked):
             raise ValueError(f"unasked must be two numbers, got {self.unasked!r}")
         object.__setattr__(self, "unasked", tuple(self.unasked))
-        numbers |= {"unasked": self.unasked[0], "unasked, second": self.unasked[1]}
-        for kind, pair in dict(self.tones).items():
-            if not isinstance(kind, str) or not isinstance(pair, list | tuple) or len(pair) != 2:
-                raise ValueError(f"tones must be two numbers by kinds, got {self.tones!r}")
-            numbers |= {f"tones of {kind}": pair[0], f"tones of {kind}, second": pair[1]}
-        for name, value in numbers.items():
-            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-                raise ValueError(f"{name} must be a number in 0..1, got {value!r}")
-        object.__setattr__(self, "tones", {kind: tuple(pair) for kind, pair in self.tones.items()})
-        for name in ("monotone", "hiding"):
+        for name in ("monotone", "hiding", "mistaken", "refined"):
             kinds = getattr(self, name)
+            if kinds is None and name == "refined":
+                continue
             if not isinstance(kinds, list | tuple) or not all(isinstance(kind, str) for kind in kinds):
                 raise ValueError(f"{name} must be a list of kinds, got {kinds!r}")
             object.__setattr__(self, name, tuple(kinds))
-        shift = self.tone_shift
-        if isinstance(shift, bool) or not isinstance(shift, int | float) or not 0 <= shift <= 255:
-            raise ValueError(f"tone_shift must be a number in 0..255, got {shift!r}")
+        self._check_numbers()
         for name in ("align_blocks", "leave_alone"):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"{name} must be true or false, got {getattr(self, name)!r}")
+
+    def _check_numbers(self) -> None:
+        numbers = {
+            name: getattr(self, name) for name in ("second_probability", "second_share", "certainty", "convinced")
+        }
+        numbers |= {"unasked": self.unasked[0], "unasked, second": self.unasked[1]}
+        for kind, pair in self.tones.items():
+            numbers |= {f"tones of {kind}": pair[0], f"tones of {kind}, second": pair[1]}
+        levels = {"tone_shift": self.tone_shift}
+        for kind, pair in self.measured_noise.items():
+            levels[f"measured_noise of {kind}"], numbers[f"measured_noise of {kind}, second"] = pair
+        for most, values in ((1, numbers), (255, levels)):
+            for name, value in values.items():
+                if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
+                    raise ValueError(f"{name} must be a number in 0..{most}, got {value!r}")
+
+
+def _is_pair(value: object) -> bool:
+    return isinstance(value, list | tuple) and len(value) == 2
 
 
 ONE_PASS = Policy()
@@ -144,8 +168,11 @@ class Header:
     def as_dict(self) -> dict[str, Any]:
         """JSON-able, as it stands in a file."""
         tree = asdict(self)
-        tree["policy"]["tones"] = {kind: list(pair) for kind, pair in self.policy.tones.items()}
-        tree["policy"] |= {name: list(getattr(self.policy, name)) for name in ("monotone", "hiding", "unasked")}
+        for name in ("tones", "measured_noise"):
+            tree["policy"][name] = {kind: list(pair) for kind, pair in getattr(self.policy, name).items()}
+        for name in ("monotone", "hiding", "unasked", "mistaken", "refined"):
+            value = getattr(self.policy, name)
+            tree["policy"][name] = value if value is None else list(value)
         return {"format": FORMAT} | tree
 
     @property

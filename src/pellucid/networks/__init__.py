@@ -5,6 +5,7 @@ of what it takes. One paper, one file; `models.tables` has them by name. Anythin
 """
 
 from pellucid.networks.aod_net import AODNet
+from pellucid.networks.colorizer import Colorizer
 from pellucid.networks.contract import Contract, Network, SamplingNetwork, contract_of, verbs_of
 from pellucid.networks.deconvolution import Deconvolution
 from pellucid.networks.dncnn import DnCNN
@@ -17,6 +18,7 @@ from pellucid.networks.grid_dehaze_net import GridDehazeNet
 from pellucid.networks.guided import Guided
 from pellucid.networks.iat import IAT
 from pellucid.networks.identity import Identity
+from pellucid.networks.inpainter import Inpainter
 from pellucid.networks.llformer import LLFormer
 from pellucid.networks.maxim import MAXIM
 from pellucid.networks.mprnet import MPRNet
@@ -31,6 +33,7 @@ from pellucid.networks.sci import SCI
 from pellucid.networks.sfnet import SFNet
 from pellucid.networks.snr_aware import SNRAware
 from pellucid.networks.swinir import SwinIR
+from pellucid.networks.textir import TextIR
 from pellucid.networks.uformer import Uformer
 from pellucid.networks.unet import UNet
 from pellucid.networks.upscaler import Upscaler
@@ -43,6 +46,7 @@ __all__ = [
     "RUAS",
     "SCI",
     "AODNet",
+    "Colorizer",
     "Contract",
     "DRSformer",
     "DRUNet",
@@ -54,6 +58,7 @@ __all__ = [
     "GridDehazeNet",
     "Guided",
     "Identity",
+    "Inpainter",
     "LLFormer",
     "MPRNet",
     "NAFNet",
@@ -67,6 +72,7 @@ __all__ = [
     "SNRAware",
     "SamplingNetwork",
     "SwinIR",
+    "TextIR",
     "UNet",
     "URetinexNet",
     "Uformer",

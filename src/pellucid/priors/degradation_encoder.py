@@ -27,6 +27,7 @@ __all__ = [
     "EMBEDDED_ENCODER",
     "DegradationEncoder",
     "ImageTower",
+    "TowerLayer",
     "TowerSettings",
     "degradation_encoder",
 ]
@@ -90,6 +91,7 @@ class ImageTower(nn.Module):
 class _Transformer(nn.Module):
     def __init__(self, settings: TowerSettings) -> None:
         super().__init__()
+        self.settings = settings
         self.embeddings = _Embeddings(settings)
         # The name is CLIP's own misspelling, which published weights have.
         self.pre_layrnorm = nn.LayerNorm(settings.hidden_size, settings.layer_norm_eps)
@@ -108,7 +110,7 @@ class _Encoder(nn.Module):
 
     def __init__(self, settings: TowerSettings) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(_Layer(settings) for _ in range(settings.num_hidden_layers))
+        self.layers = nn.ModuleList(TowerLayer(settings) for _ in range(settings.num_hidden_layers))
 
 
 class _Embeddings(nn.Module):
@@ -125,7 +127,10 @@ class _Embeddings(nn.Module):
         return tokens + self.position_embedding.weight
 
 
-class _Layer(nn.Module):
+class TowerLayer(nn.Module):
+    """One layer of a tower of CLIP's, by its keys. Tokens (B, n, d) to the same; with `causal` each sees those before
+    it and itself, as in towers of text."""
+
     def __init__(self, settings: TowerSettings) -> None:
         super().__init__()
         width, eps = settings.hidden_size, settings.layer_norm_eps
@@ -133,8 +138,9 @@ class _Layer(nn.Module):
         self.self_attn = _Attention(width, settings.num_attention_heads)
         self.mlp = _Perceptron(settings)
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        tokens = tokens + self.self_attn(self.layer_norm1(tokens))
+    def forward(self, tokens: Tensor, *, causal: bool = False) -> Tensor:
+        """See the class."""
+        tokens = tokens + self.self_attn(self.layer_norm1(tokens), causal)
         mixed: Tensor = tokens + self.mlp(self.layer_norm2(tokens))
         return mixed
 
@@ -145,12 +151,12 @@ class _Attention(nn.Module):
         self.heads = heads
         self.k_proj, self.v_proj, self.q_proj, self.out_proj = (nn.Linear(width, width) for _ in range(4))
 
-    def forward(self, tokens: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor, causal: bool) -> Tensor:
         query, key, value = (
             project(tokens).unflatten(2, (self.heads, -1)).transpose(1, 2)
             for project in (self.q_proj, self.k_proj, self.v_proj)
         )
-        seen = F.scaled_dot_product_attention(query, key, value)
+        seen = F.scaled_dot_product_attention(query, key, value, is_causal=causal)
         mixed: Tensor = self.out_proj(seen.transpose(1, 2).flatten(2))
         return mixed
 

@@ -1,8 +1,8 @@
 """What becomes of a restored picture beside the picture that it was made from: how much of which change is kept.
 
-Pure functions of the two pictures, each of which looks no farther than `Controls.halo` pixels, so that a part of a
-picture with so many pixels around it comes out as in the whole. Nothing here runs a network: a picture is restored
-once, and may then be mixed in any number of ways.
+Pure functions of the two pictures, in memory or on the disk. But for `faithful`, which asks about all of a picture,
+each looks no farther than `Controls.halo` pixels, so that a part of a picture with so many pixels around it comes out
+as in the whole. Nothing here runs a network: a picture is restored once, and may then be mixed in any number of ways.
 
 Sources: the finest band is the first one of the starlet transform, with its B3 spline (Starck, Murtagh and Fadili,
 "Sparse Image and Signal Processing", 2010, chapter 3); luma is that of ITU-R BT.601 in full range. That low frequencies
@@ -22,6 +22,7 @@ from pellucid.errors import SettingsError
 from pellucid.images.luma import LUMA
 from pellucid.images.padding import pad_around, pad_to_multiple
 from pellucid.restoration.options import RestoreOptions, check_part, is_number
+from pellucid.scratch import bands, mapped
 
 __all__ = ["FAITHFUL_SIGMA", "Controls", "controlled", "feathered", "fine_band", "low_frequencies"]
 
@@ -31,6 +32,9 @@ FAITHFUL_SIGMA = 8.0
 _AIMS = (0.95, 0.88, 0.81, 0.74, 0.67, 0.6, 0.53, 0.46)
 """Parts of the bound that the rounds aim at. Most pictures need two."""
 _COARSE, _STEPS = 4, 4
+_BELL_REACH = round(3 * FAITHFUL_SIGMA)
+_STEP_REACH = (_STEPS + 1) * _BELL_REACH
+"""How far a correction of the low frequencies looks, a multiple of _COARSE."""
 
 
 @dataclass(frozen=True)
@@ -73,9 +77,8 @@ class Controls:
 
     @property
     def halo(self) -> int:
-        """How many pixels around a part of a picture have a say in it."""
-        reach = len(_SPLINE) // 2 if self.detail else 0
-        return reach + (0 if self.faithful is None else len(_AIMS) * round(6 * FAITHFUL_SIGMA))
+        """How many pixels around a part of a picture have a say in it, but for `faithful`."""
+        return len(_SPLINE) // 2 if self.detail else 0
 
 
 def controlled(degraded: Tensor, restored: Tensor, controls: Controls, weight: Tensor | None = None) -> Tensor:
@@ -90,6 +93,15 @@ def controlled(degraded: Tensor, restored: Tensor, controls: Controls, weight: T
     """
     if controls.neutral and weight is None:
         return restored
+    given = (degraded, restored) if weight is None else (degraded, restored, weight)
+    result = mapped(lambda *parts: _mixed(controls, *parts), *given, halo=controls.halo)
+    if controls.faithful is not None:
+        result = _near(degraded, result, controls.faithful / 255, *given[2:])
+    return result
+
+
+def _mixed(controls: Controls, degraded: Tensor, restored: Tensor, weight: Tensor | None = None) -> Tensor:
+    """What is wanted of each place by itself."""
     result = restored
     strength, luminance, chroma = controls.strength, controls.luminance, controls.chroma
     if luminance == chroma:
@@ -104,8 +116,6 @@ def controlled(degraded: Tensor, restored: Tensor, controls: Controls, weight: T
         result = (result + controls.detail * (fine_band(degraded) - fine_band(result))).clamp(0, 1)
     if weight is not None:
         result = torch.where(weight > 0, torch.lerp(degraded, result, weight), degraded)
-    if controls.faithful is not None:
-        result = _near(degraded, result, controls.faithful / 255, weight)
     return result
 
 
@@ -124,6 +134,10 @@ def feathered(mask: Tensor, feather: int) -> Tensor:
 
     What is 0 stays 0: nothing is changed outside of a mask. At the border of the picture nothing falls.
     """
+    return mapped(lambda part: _risen(part, feather), mask, halo=feather)
+
+
+def _risen(mask: Tensor, feather: int) -> Tensor:
     inside = (mask > 0).to(mask.dtype)
     total, shrunk = inside.clone(), inside
     for step in range(1, feather):
@@ -152,21 +166,31 @@ def _into_gamut(image: Tensor) -> Tensor:
     return (luma + colour * room.amin(1, keepdim=True).clamp_max(1)).clamp(0, 1)
 
 
-def _near(degraded: Tensor, result: Tensor, most: float, weight: Tensor | None) -> Tensor:
+def _near(degraded: Tensor, result: Tensor, most: float, *weight: Tensor) -> Tensor:
     """The result with low frequencies within `most` of those of the degraded picture.
 
     Each round takes off what is too much, and aims a little lower than the one before; what is too much after the last
     is scaled away.
     """
     for aim in _AIMS:
-        low = low_frequencies(result - degraded)
-        if float(low.abs().amax()) <= most:
+        low, worst = _low(degraded, result)
+        if worst <= most:
             return result
-        excess = _sharpened(low - low.clamp(-most * aim, most * aim))
-        result = (result - (excess if weight is None else excess * weight)).clamp(0, 1)
-    change = result - degraded
-    worst = float(low_frequencies(change).abs().amax())
-    return result if worst <= most else degraded + change * (most / worst * (1 - 1e-6))
+
+        def nearer(result: Tensor, low: Tensor, *weight: Tensor, bound: float = most * aim) -> Tensor:
+            excess = _sharpened(low - low.clamp(-bound, bound))
+            return (result - (excess * weight[0] if weight else excess)).clamp(0, 1)
+
+        result = mapped(nearer, result, low, *weight, halo=_STEP_REACH, multiple=_COARSE)
+    worst = _low(degraded, result)[1]
+    part = most / worst * (1 - 1e-6) if worst > most else 1.0
+    return result if part == 1 else mapped(lambda one, other: one + (other - one) * part, degraded, result)
+
+
+def _low(degraded: Tensor, result: Tensor) -> tuple[Tensor, float]:
+    """The low frequencies of what was done to a picture, and the largest of them."""
+    low = mapped(lambda one, other: low_frequencies(other - one), degraded, result, halo=_BELL_REACH)
+    return low, max(float(low[..., rows, :].abs().amax()) for rows in bands(low))
 
 
 def _sharpened(excess: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["filled"]
+__all__ = ["REACH", "filled"]
 
 PAIRS = [((0, -1), (0, 1)), ((-1, 0), (1, 0)), ((-1, -1), (1, 1)), ((-1, 1), (1, -1))]
 """Neighbours that lie opposite each other."""
@@ -12,6 +12,8 @@ NEARLY = 0.02
 """Differences of opposite neighbours below this are noise."""
 WIDEST = 33
 """Pixels of the side of the largest window that is asked."""
+REACH = WIDEST // 2 + 1
+"""How many rows around one have a say in it."""
 
 
 def filled(image: Tensor, lost: Tensor) -> Tensor:

@@ -131,11 +131,7 @@ def mixed_pixels(degraded: Tensor, restored: Tensor, options: RestoreOptions) ->
         rows, columns = _widened(box if controls.faithful is None else None, controls.halo, degraded)
         weight = () if options.mask is None else (feathered(mask_of(options.mask, degraded), options.feather),)
         parts = [one[..., rows, columns] for one in (degraded.to(restored.device), restored, *weight)]
-        restored = parts[1]
-        if weight or not controls.neutral:
-            restored = mapped(
-                lambda before, after, *where: controlled(before, after, controls, *where), *parts, halo=controls.halo
-            )
+        restored = controlled(parts[0], parts[1], controls, *parts[2:])
         degraded = degraded[..., rows, columns]
         box = box if box is None else _within(box, rows, columns)
     if box is not None:
@@ -143,7 +139,7 @@ def mixed_pixels(degraded: Tensor, restored: Tensor, options: RestoreOptions) ->
         rows, columns = (
             slice(round(side.start * times), round(side.stop * times)) for side, times in zip(box, larger, strict=True)
         )
-        restored = restored[..., rows, columns].contiguous()
+        restored = restored[..., rows, columns]
     return restored if on_disk(restored) else restored.contiguous().cpu()
 
 
@@ -186,13 +182,18 @@ def mask_of(mask: object, pixels: Tensor) -> Tensor:
         ImageError: it cannot be read, or is of another size.
     """
     name = str(mask) if isinstance(mask, str | Path) else "the mask"
-    picture = images.read(Path(mask)) if isinstance(mask, str | Path) else mask
-    weight, alpha = images.to_tensor(picture)[:1].float().mean(1, keepdim=True), images.alpha_of(picture)
-    weight = weight.clamp(0, 1) if alpha is None else weight.clamp(0, 1) * alpha
-    if weight.shape[-2:] != pixels.shape[-2:]:
-        (rows, columns), (high, wide) = pixels.shape[-2:], weight.shape[-2:]
+    memory = 1 if on_disk(pixels) else None  # a mask of a picture on the disk is as large
+    picture = images.read(Path(mask), memory=memory) if isinstance(mask, str | Path) else mask
+    given, alpha = images.to_tensor(picture)[:1], images.alpha_of(picture)
+    if given.shape[-2:] != pixels.shape[-2:]:
+        (rows, columns), (high, wide) = pixels.shape[-2:], given.shape[-2:]
         raise ImageError(f"{name}: a mask of {wide} x {high} pixels for a picture of {columns} x {rows}")
-    return weight
+
+    def weight(colours: Tensor, *alpha: Tensor) -> Tensor:
+        mean = colours.float().mean(1, keepdim=True).clamp(0, 1)
+        return mean * alpha[0] if alpha else mean
+
+    return mapped(weight, given, *([] if alpha is None else [alpha]))
 
 
 def require_fit(options: RestoreOptions, pixels: Tensor) -> None:

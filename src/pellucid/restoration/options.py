@@ -53,10 +53,14 @@ class RestoreOptions:
             is, on the scale 0..255; `ratio`, by how much light is to grow. Or texts such as "sigma=25".
         prompt: what a model that samples is asked to do (`diffusion.prompts`), or that and some controls in short
             (`sr60-up4-cfg11`); None asks for everything.
+        first: a model that restores before one that samples, which then keeps to its result, starts from it or sees it
+            (the control `first_as`); None: the one that it has learnt beside, if any.
         seed: of what a model that samples draws.
         control: controls of a model that samples, by name (`diffusion.controls.Controls`), or texts such as `steps=20`.
-        region: places that a prompt names: the file of a mask, or left,top,right,bottom in pixels.
+        region: places that a prompt names: the file of a mask, or left,top,right,bottom in pixels; a name without a
+            place is that of a JSON file, or of a folder of masks, that holds several.
         strength_map: the file of a picture whose brightness says how much of the prompt's amounts is asked for where.
+        control_map: the file of a picture whose brightness says how much an entry `controlnet` or `sft` adds where.
         detail: how much of the finest band of the degraded picture, its grain, comes back, 0 to 1.
         luminance: part of the change of luma that is kept, 0 to 1.
         chroma: part of the change of colours that is kept, 0 to 1.
@@ -139,6 +143,14 @@ class RestoreOptions:
             "everything."
         },
     )
+    first: str | None = field(
+        default=None,
+        metadata={
+            "help": "A model that restores before one that samples, which keeps to its result, as --control first_as= "
+            "says.",
+            "metavar": "MODEL",
+        },
+    )
     seed: int = field(default=0, metadata={"help": "Of what a model that samples draws.", "min": 0})
     control: Mapping[str, Any] = field(
         default_factory=dict,
@@ -151,13 +163,21 @@ class RestoreOptions:
     region: Mapping[str, str] = field(
         default_factory=dict,
         metadata={
-            "help": "A place that the prompt names, as in face=mask.png or face=10,20,110,140 (left,top,right,bottom).",
+            "help": "A place that the prompt names, as in face=mask.png or face=10,20,110,140 (left,top,right,bottom); "
+            "or a JSON file of such names and places, or a folder of masks.",
             "metavar": "NAME=PLACE",
         },
     )
     strength_map: str | None = field(
         default=None,
         metadata={"help": "A picture, bright where all of the prompt's amounts are asked for.", "metavar": "FILE"},
+    )
+    control_map: str | None = field(
+        default=None,
+        metadata={
+            "help": "A picture, bright where all counts that the photograph adds by the entries controlnet and sft.",
+            "metavar": "FILE",
+        },
     )
 
     tell: Mapping[str, float] = field(
@@ -237,12 +257,13 @@ class RestoreOptions:
         for name in ("only", "skip"):
             object.__setattr__(self, name, _kinds(name, getattr(self, name)))
         object.__setattr__(self, "tell", _told(self.tell))
-        for name in ("control", "region"):
-            object.__setattr__(self, name, _assignments(name, getattr(self, name)))
+        object.__setattr__(self, "control", _assignments("control", self.control))
+        object.__setattr__(self, "region", _assignments("region", self.region, alone=True))
         if isinstance(self.seed, bool) or not isinstance(self.seed, int) or not 0 <= self.seed < 2**31:
             raise SettingsError(f"seed must be a whole number in 0..{2**31 - 1}, got {self.seed!r}")
-        if self.strength_map is not None:
-            object.__setattr__(self, "strength_map", str(self.strength_map))
+        for name in ("strength_map", "control_map"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, str(getattr(self, name)))
         if self.guided is not None:
             object.__setattr__(self, "guided", str(self.guided))
         both = sorted(set(self.only) & set(self.skip))
@@ -326,8 +347,8 @@ def _told(given: Any) -> dict[str, float]:
     return told
 
 
-def _assignments(option: str, given: Any) -> dict[str, Any]:
-    """Values by names, from a mapping or from texts such as `steps=20`."""
+def _assignments(option: str, given: Any, *, alone: bool = False) -> dict[str, Any]:
+    """Values by names, from a mapping or from texts such as `steps=20`; where names may stand alone, empty for them."""
     if isinstance(given, Mapping):
         return dict(given)
     if isinstance(given, str):
@@ -335,7 +356,7 @@ def _assignments(option: str, given: Any) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for text in given or ():
         name, equals, value = str(text).partition("=")
-        if not equals or not name.strip() or not value.strip():
+        if not name.strip() or not (value.strip() if equals else alone):
             raise SettingsError(f"{option}: expected NAME=VALUE, got {text!r}")
         if name.strip() in found:
             raise SettingsError(f"{option}: {name.strip()} is given twice")

@@ -11,16 +11,22 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from pellucid.degradations import KINDS
+from pellucid.degradations import KINDS, GaussianNoise
 from pellucid.diagnosis import UNLIKELY, shows_nothing
 from pellucid.errors import SettingsError
 from pellucid.guidance import Guidance
+from pellucid.images.noise import noise_sigma
 from pellucid.models.header import Policy
 from pellucid.networks import Experts
 from pellucid.refinement import Boosted
 from pellucid.restoration.decision import PERHAPS, PRESENT, Action, Chooser, Chosen, Decision, Found, Left, Wish
-from pellucid.restoration.tones import mean_luminance, strength_for_luminance, strength_without_halo
-from pellucid.scratch import mapped
+from pellucid.restoration.tones import (
+    mean_luminance,
+    shift_by_clipped_noise,
+    strength_for_luminance,
+    strength_without_halo,
+)
+from pellucid.scratch import excerpt, mapped
 
 __all__ = ["NOTHING_WRONG", "Passes", "is_diagnosing", "left_alone", "wish_of"]
 
@@ -114,11 +120,17 @@ class Passes:
         conclusions = self._prior.conclusions(guidance.view)
         if shows_nothing(shown):
             conclusions = {kind: (said if kind == "noise" else (0.0, said[1])) for kind, said in conclusions.items()}
-        probabilities = {kind: probability for kind, (probability, _) in conclusions.items()}
         trust = self._experts.trust(guidance.vector)[0].tolist()
+        probabilities = {kind: probability for kind, (probability, _) in conclusions.items()}
         if self._chooser is None:
             self._luminance = mean_luminance(shown)
-            found = [Found(kind, *said) for kind, said in conclusions.items() if said[0] > PRESENT]
+            witnessed = {} if shows_nothing(shown) else self._witnessed(conclusions, trust, shown)
+            probabilities |= {kind: found.probability for kind, found in witnessed.items()}
+            found = [
+                witnessed.get(kind, Found(kind, *said))
+                for kind, said in conclusions.items()
+                if probabilities[kind] > PRESENT
+            ]
             self._found = tuple(sorted(found, key=lambda one: -one.severity))
             self._chooser = Chooser(self._experts, self._policy, self._wish, probabilities, self._least)
             if self._may_leave and all(probability < UNLIKELY for probability in probabilities.values()):
@@ -137,6 +149,13 @@ class Passes:
         own = dict(guidance.own) | {"weights": torch.tensor([weights], device=guidance.vector.device)}
         return guidance.knowing(own=own)
 
+    @property
+    def refines(self) -> bool:
+        """Whether R goes over the result of the pass that has begun: where what its first expert is asked for is among
+        what the policy says."""
+        refined = self._policy.refined
+        return self._experts is None or refined is None or bool(set(refined) & set(self._kinds_of(self._asked[-1])))
+
     def accepted(self, before: Tensor, after: Tensor, visible: tuple[slice, slice]) -> Tensor:
         """What counts of the result of a pass: the whole, or less of it where the gate was unsure or its tones are
         wrong.
@@ -154,6 +173,9 @@ class Passes:
         strength, why = self._chosen.strength, ""
         if not self._acts_for(self._policy.tones):
             most = strength_for_luminance(*ends, self._luminance, self._policy.tone_shift)
+            if most < 1:
+                self._luminance -= shift_by_clipped_noise(*ends)
+                most = strength_for_luminance(*ends, self._luminance, self._policy.tone_shift)
             if most < strength:
                 strength, why = most, "more would change the tones"
         elif self._acts_for(self._policy.monotone):
@@ -214,6 +236,39 @@ class Passes:
         ):
             reason = "its parts do not agree on it, as where a scene is soft by itself"
         return f"{reason}; --only {kind} restores it"
+
+    def _witnessed(
+        self, conclusions: Mapping[str, tuple[float, float]], trust: Sequence[float], shown: Tensor
+    ) -> dict[str, Found]:
+        """What the diagnosis overlooks although the gate believes it, where a third who measures it says so too."""
+        assert self._experts is not None
+        found: dict[str, Found] = {}
+        believed = max(share for number, share in enumerate(trust) if self._experts.is_for(number, ("noise",)))
+        least = [
+            level
+            for kind, (level, share) in self._policy.measured_noise.items()
+            if believed >= share and (kind == "any" or conclusions.get(kind, (0.0, 0.0))[0] > PRESENT)
+        ]
+        if least and conclusions["noise"][0] <= PRESENT:
+            sigma = float(noise_sigma(excerpt(shown)))
+            if sigma >= min(least):
+                found["noise"] = Found(
+                    "noise", believed, GaussianNoise(sigma).severity, f"measured, of sigma {sigma:.0f}"
+                )
+        top = max(range(len(trust)), key=trust.__getitem__)
+        if trust[top] < PRESENT or not self._policy.mistaken or not isinstance(self._experts.experts[top], Certain):
+            return found
+        own = {kind: said for kind, said in conclusions.items() if self._experts.is_for(top, (kind,))}
+        perhaps = [conclusions[kind][0] for kind in self._policy.mistaken if kind in conclusions]
+        if (
+            max(said[0] for said in own.values()) <= PRESENT
+            and max(*(said[0] for said in own.values()), *perhaps) >= UNLIKELY
+        ):
+            certainty = self._certainty(top, shown)
+            if not self._doubts(top):
+                likeliest = max(own, key=lambda kind: own[kind][0])
+                found[likeliest] = Found(likeliest, certainty, own[likeliest][1], "its parts agree on it")
+        return found
 
     def _convinced(self, chosen: Chosen, shown: Tensor) -> Chosen | None:
         """The expert that is sure of itself although another would be asked, which is for what hides it; if any."""

@@ -21,11 +21,12 @@ from pellucid.diagnosis import (
     find_fading,
     find_fringes,
     find_impulses,
-    measure,
+    measure_with,
 )
 from pellucid.images.luma import LUMA
 from pellucid.restoration.decision import Action, Decision, Found, Left, Wish
-from pellucid.restoration.filling import filled
+from pellucid.restoration.filling import REACH, filled
+from pellucid.scratch import bands, mapped, zeros_beside
 
 __all__ = ["Repairs", "repaired"]
 
@@ -44,10 +45,6 @@ class Repairs:
 
     def __init__(self, found: tuple[Measured, ...] = ()) -> None:
         self.found, self.done, self.left = found, list[str](), list[Left]()
-
-    def refuse(self, wish: Wish, why: str) -> None:
-        """Nothing is measured: what people want of it is left."""
-        self.left += [Left(kind, why) for kind in wish.only if kind in MEASURED]
 
     def added_to(self, decision: Decision, strength: float) -> Decision:
         """The record of a picture, with these before what networks did."""
@@ -74,14 +71,19 @@ def repaired(image: Tensor, wish: Wish, visible: tuple[slice, slice]) -> tuple[T
         wish: what people want.
         visible: the rows and columns by which it is judged.
     """
-    repairs = Repairs(measure(image[..., *visible]))
+    shown = image[..., *visible]
+    impulses = find_impulses(image, visible)
+    repairs = Repairs(measure_with(impulses and impulses.within(*visible), shown, asked=wish.only))
     for kind in (one.kind for one in repairs.found):
         why = _why_left(kind, wish)
         if why:
             repairs.left.append(Left(kind, why))
+            continue
+        if impulses is not None and kind == "impulses":
+            image = mapped(lambda part, lost: filled(part, lost[0]), image, impulses.mask[None], halo=REACH)
         else:
             image = _REPAIRS[kind](image, visible)
-            repairs.done.append(kind)
+        repairs.done.append(kind)
     named = {one.kind for one in repairs.found}
     repairs.left += [Left(kind, "there is none") for kind in wish.only if kind in MEASURED and kind not in named]
     return image, repairs
@@ -91,16 +93,11 @@ def _why_left(kind: str, wish: Wish) -> str:
     """Why what was found is not repaired; empty where it is."""
     if kind in wish.skip:
         return "it is to be skipped"
-    if kind not in _REPAIRS:
+    if kind not in ("impulses", *_REPAIRS):
         return "what is lost there cannot be restored"
     if wish.only and kind not in wish.only:
         return f"only {', '.join(wish.only)} is to be restored"
     return "" if kind in wish.only or kind in UNMEANT else f"it may be meant; --only {kind} restores it"
-
-
-def _filled(image: Tensor, visible: tuple[slice, slice]) -> Tensor:
-    impulses = find_impulses(image)
-    return image if impulses is None else filled(image, impulses.mask)
 
 
 def _balanced(image: Tensor, visible: tuple[slice, slice]) -> Tensor:
@@ -110,7 +107,8 @@ def _balanced(image: Tensor, visible: tuple[slice, slice]) -> Tensor:
         return image
     gains = 1 / cast.light.clamp_min(1e-3)
     gains = gains / (gains * cast.light * torch.tensor(LUMA)).sum()
-    return encoded(linear(image) * gains.to(image)[:, None, None]).clamp_(0, 1)
+    gains = gains.to(image)[:, None, None]
+    return mapped(lambda part: encoded(linear(part) * gains).clamp_(0, 1), image)
 
 
 def _stretched(image: Tensor, visible: tuple[slice, slice]) -> Tensor:
@@ -118,7 +116,8 @@ def _stretched(image: Tensor, visible: tuple[slice, slice]) -> Tensor:
     faded = find_fading(image[..., *visible])
     if faded is None:
         return image
-    return ((image - faded.black) / (faded.white - faded.black) * 0.96 + 0.02).clamp_(0, 1)
+    black, range_ = faded.black, faded.white - faded.black
+    return mapped(lambda part: ((part - black) / range_ * 0.96 + 0.02).clamp_(0, 1), image)
 
 
 def _aligned(image: Tensor, visible: tuple[slice, slice]) -> Tensor:
@@ -127,8 +126,13 @@ def _aligned(image: Tensor, visible: tuple[slice, slice]) -> Tensor:
     if fringes is None:
         return image
     red, green, blue = image[0]
-    planes = [magnified(red, 1 / (1 + fringes.red)), green, magnified(blue, 1 / (1 + fringes.blue))]
-    return torch.stack(planes)[None].clamp_(0, 1)
+    aligned = zeros_beside(image, *image.shape)
+    for rows in bands(aligned, image):
+        drawn = (magnified(one, 1 / (1 + more), rows) for one, more in ((red, fringes.red), (blue, fringes.blue)))
+        for plane, part in zip(aligned[0, ::2], drawn, strict=True):
+            plane[rows] = part.clamp_(0, 1)
+        aligned[0, 1, rows] = green[rows]
+    return aligned
 
 
 def _unbanded(image: Tensor, visible: tuple[slice, slice]) -> Tensor:
@@ -137,10 +141,15 @@ def _unbanded(image: Tensor, visible: tuple[slice, slice]) -> Tensor:
     Alternating projections, as of Zakhor, "Iterative procedures for reduction of blocking effects in transform image
     coding" (IEEE TCSVT 1992), onto the levels' cells instead of those of a transform.
     """
-    bands = find_bands(image[..., *visible])
-    if bands is None:
+    found = find_bands(image[..., *visible])
+    if found is None:
         return image
-    half = 0.5 / (bands.levels - 1)
+    half = 0.5 / (found.levels - 1)
+    return mapped(lambda part: _smoothest(part, half), image, halo=2 * (ROUNDS + 1))
+
+
+def _smoothest(image: Tensor, half: float) -> Tensor:
+    """The smoothest image whose values lie within half a level of these."""
     # Only where neighbours lie one level apart at most: elsewhere there is something to see.
     high, low = (sign * F.max_pool2d(sign * image, 5, 1, 2) for sign in (1, -1))
     even = (high - low).amax(1, keepdim=True) < 3 * half
@@ -152,7 +161,6 @@ def _unbanded(image: Tensor, visible: tuple[slice, slice]) -> Tensor:
 
 
 _REPAIRS: Mapping[str, Callable[[Tensor, tuple[slice, slice]], Tensor]] = {
-    "impulses": _filled,
     "colour-cast": _balanced,
     "fading": _stretched,
     "aberration": _aligned,

@@ -5,13 +5,16 @@ it turns the order of neighbouring places around. So the picture and its result 
 noise nor fine detail is left.
 """
 
+import math
+
 import torch
 from torch import Tensor
 
+from pellucid.images.noise import noise_sigma
 from pellucid.priors.statistics import luma_of
-from pellucid.scratch import pooled, total
+from pellucid.scratch import excerpt, pooled, total
 
-__all__ = ["mean_luminance", "strength_for_luminance", "strength_without_halo", "turned"]
+__all__ = ["mean_luminance", "shift_by_clipped_noise", "strength_for_luminance", "strength_without_halo", "turned"]
 
 SIDE = 64
 """Pixels of the longer side at which tones are compared."""
@@ -46,6 +49,36 @@ def strength_for_luminance(before: Tensor, after: Tensor, reference: float, most
     moved = mean_luminance(after) - start
     room = most - (start - reference) if moved > 0 else most + (start - reference)
     return 1.0 if abs(moved) <= room else max(room, 0.0) / abs(moved)
+
+
+def shift_by_clipped_noise(before: Tensor, after: Tensor) -> float:
+    """How far noise that was cut off at black and white has moved the mean luminance of a picture, on the scale of 255.
+
+    Noise cannot make black darker, so it makes shadows brighter, and lights darker. Who takes it away moves the mean
+    back, and has changed no tones. White noise is assumed, as strong as what the result has less of than the picture:
+    a value v then has the mean of v + n, cut off at 0 and 1, for a Gaussian n.
+
+    Args:
+        before: a noisy picture, (1, 3, H, W) in [0, 1].
+        after: the picture without its noise, of the same shape.
+    """
+    sigmas = [float(noise_sigma(excerpt(image))) if min(image.shape[2:]) >= 4 else 0.0 for image in (before, after)]
+    sigma = math.sqrt(max(0.0, sigmas[0] ** 2 - sigmas[1] ** 2)) / 255
+    if sigma == 0:
+        return 0.0
+    places = after.shape[-2] * after.shape[-1]
+    return 255 * float(total(lambda part: luma_of(_mean_when_noisy(part, sigma)).sum(), after)) / places - (
+        mean_luminance(after)
+    )
+
+
+def _mean_when_noisy(image: Tensor, sigma: float) -> Tensor:
+    """The mean of each value of an image after noise was added and the sum cut off at 0 and 1."""
+    above_black, below_white = image / sigma, (1 - image) / sigma
+    inside = torch.special.ndtr(below_white) - torch.special.ndtr(-above_black)
+    ends = torch.exp(-above_black.square() / 2) - torch.exp(-below_white.square() / 2)
+    expected: Tensor = image * inside + sigma / math.sqrt(2 * math.pi) * ends + torch.special.ndtr(-below_white)
+    return expected
 
 
 def turned(before: Tensor, after: Tensor) -> float:

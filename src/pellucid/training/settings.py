@@ -13,12 +13,15 @@ from pellucid.errors import SettingsError, unknown_name
 from pellucid.models.header import ONE_PASS, TONES
 from pellucid.training.data import DataSettings
 from pellucid.training.diffusion.settings import DiffusionSettings
+from pellucid.training.editing.settings import ColouringSettings, InpaintingSettings
 from pellucid.training.encoder.settings import EncoderSettings
 from pellucid.training.gate import GateSettings
 from pellucid.training.places import Place
 from pellucid.training.references import ReferenceSettings
 from pellucid.training.run import TrainSettings
 from pellucid.training.section import Section
+from pellucid.training.sentences.settings import SentencesSettings
+from pellucid.training.textir.settings import TextIRSettings
 from pellucid.training.words.settings import WordsSettings
 
 __all__ = [
@@ -109,6 +112,13 @@ class PolicySettings(Section):
     unasked: tuple[Probability, Probability] = ONE_PASS.unasked
     """How probable the diagnosis must find a kind of its, and how much the gate must believe it, for it not to be
     asked."""
+    mistaken: tuple[str, ...] = ONE_PASS.mistaken
+    """Kinds that the diagnosis may name where a picture has what such an expert is for; then the expert is asked."""
+    refined: tuple[str, ...] | None = ONE_PASS.refined
+    """Kinds for which R goes over what experts have made; none for whatever they have made."""
+    measured_noise: dict[str, tuple[Annotated[float, Field(ge=0, le=255)], Probability]] = Field(default_factory=dict)
+    """How strong noise must measure, of 255, and how much the gate must believe the expert for it, for it to be found
+    where the diagnosis overlooks it: by the kind that is found instead, or by `any`."""
 
 
 class DistillSettings(Section):
@@ -147,14 +157,23 @@ class Recipe(Section):
     """What a guided network is shown beside each crop; without it, it learns as the network within."""
     diffusion: DiffusionSettings | None = None
     """Given for a network that samples: how it is trained."""
+    colouring: ColouringSettings | None = None
+    """Given for a network that colours: what is said of the photographs."""
+    inpainting: InpaintingSettings | None = None
+    """Given for a network that fills what is missing: what is cut out of the photographs."""
+    textir: TextIRSettings | None = None
+    """Given for TextIR: its losses and its discriminator."""
+    sentences: SentencesSettings | None = None
+    """Given for the encoder of sentences alone, which has no network, prior or refinement."""
     words: WordsSettings | None = None
     """Given for words of images alone, which are no network: a stage of their training."""
 
     @model_validator(mode="after")
     def _encoder_alone(self) -> Self:
         others = self.prior or self.refinement or self.distill or self.network != NetworkSettings()
-        if self.encoder is not None and others:
-            raise ValueError("encoder stands alone: it has no network, prior, refinement or distill")
+        for name in ("encoder", "sentences"):
+            if getattr(self, name) is not None and others:
+                raise ValueError(f"{name} stands alone: it has no network, prior, refinement or distill")
         if self.words is not None and (others or self.encoder or self.diffusion or self.reference):
             raise ValueError("words stand alone: no network, prior, refinement, distill, encoder or diffusion")
         return self

@@ -30,6 +30,7 @@ from pellucid.refinement.latent import LatentRefinement
 from pellucid.training.card import card
 from pellucid.training.data import split_sources
 from pellucid.training.diffusion.train import train_diffusion
+from pellucid.training.editing.train import train_editing
 from pellucid.training.encoder.train import train_encoder
 from pellucid.training.gate import check_gate, teach_gate
 from pellucid.training.least_squares import solve_colour_matrix
@@ -40,7 +41,9 @@ from pellucid.training.places import check_places
 from pellucid.training.references import References
 from pellucid.training.run import Run
 from pellucid.training.run_folder import is_main_process, logged_steps, start
+from pellucid.training.sentences.train import train_sentences
 from pellucid.training.settings import Recipe
+from pellucid.training.textir.train import train_textir
 from pellucid.training.validation import MUCH, validate
 from pellucid.training.words.train import train_words
 
@@ -73,6 +76,15 @@ def train(
         return
     if recipe.diffusion is not None:
         yield from train_diffusion(recipe, folder, resume=resume)
+        return
+    if recipe.textir is not None:
+        yield from train_textir(recipe, folder, resume=resume)
+        return
+    if recipe.sentences is not None:
+        yield from train_sentences(recipe, folder, resume=resume)
+        return
+    if recipe.inpainting is not None or recipe.colouring is not None:
+        yield from train_editing(recipe, folder, resume=resume)
         return
     if recipe.words is not None:
         yield from train_words(recipe, folder, resume=resume)

@@ -21,10 +21,29 @@ from pellucid.refinement import ABLATIONS
 from pellucid.training.overrides import put
 from pellucid.training.settings import Recipe, read_recipe
 
-__all__ = ["BASE", "COLOUR", "CONTROLS", "GRIDS", "NETWORK", "STUDENT", "Arm", "arms_of"]
+__all__ = [
+    "BASE",
+    "BASES",
+    "COLOUR",
+    "CONTROLS",
+    "GRIDS",
+    "NETWORK",
+    "RECIPE",
+    "STUDENT",
+    "Arm",
+    "arms_of",
+    "require_distinct",
+    "require_steps",
+    "variant",
+    "varied",
+]
 
 BASE = "boosted"
 """The arm of the recipe itself."""
+RECIPE = "as it is"
+"""The arm of a recipe itself whose network samples."""
+BASES = (BASE, RECIPE)
+"""With these arms the others of their host are compared."""
 NETWORK = "network alone"
 STUDENT = "boosted, student"
 """The base arm with its prior distilled into a student."""
@@ -99,7 +118,7 @@ def arms_of(
         found += _controls(tree, base, parts, guided=guided)
     if "table-3" in grids:
         variants = [
-            _variant(f"R {name}", tree, base.name, refinement={"settings": {**base.refinement.settings, **settings}})
+            variant(f"R {name}", tree, base.name, refinement={"settings": {**base.refinement.settings, **settings}})
             for name, settings in ABLATIONS.items()
             if parts.suits(name, base)
         ]
@@ -108,9 +127,7 @@ def arms_of(
         found += [arm for arm in variants if arm.recipe(0) not in known]
     if "features" in grids:
         kept = {key: value for key, value in base.refinement.settings.items() if key in ("width", "prior_hidden")}
-        found.append(
-            _variant("R on features", tree, base.name, refinement={"name": "ptgrm-features", "settings": kept})
-        )
+        found.append(variant("R on features", tree, base.name, refinement={"name": "ptgrm-features", "settings": kept}))
     if "colour-matrix" in grids:
         if not base.train.freeze_network or guided:
             raise SettingsError(
@@ -118,21 +135,41 @@ def arms_of(
             )
         nothing = {"name": "zeros:1", "weights": None, "shuffled": False, "cache": None}
         matrix = {"name": "colour-matrix", "settings": {}}
-        found.append(_variant(COLOUR, tree, base.name, prior=nothing, refinement=matrix))
+        found.append(variant(COLOUR, tree, base.name, prior=nothing, refinement=matrix))
     for prior in priors:
         name, weights = prior_and_weights(prior)
         given = {"name": name, "weights": weights, "shuffled": False}
-        found.append(_variant(name, tree, base.name, prior=given))
-    for text in vary:
-        found += [Arm(name, _changed(tree, changes), base.name) for name, changes in _products(text)]
+        found.append(variant(name, tree, base.name, prior=given))
+    found += varied(tree, base.name, vary)
     if guided:
         found = [_with_guide_of_its_prior(arm, base) for arm in found]
     for arm in found:
         parts.check(arm)
-    names = [arm.name for arm in found]
+    require_distinct(found)
+    return found
+
+
+def varied(tree: Mapping[str, Any], host: str, vary: Sequence[str]) -> list[Arm]:
+    """An arm for each value of each variant, as `arms_of` takes them."""
+    return [Arm(name, _changed(tree, changes), host) for text in vary for name, changes in _products(text)]
+
+
+def require_distinct(arms: Sequence[Arm]) -> None:
+    """Raises SettingsError where two arms have one name."""
+    names = [arm.name for arm in arms]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise SettingsError(f"two arms would be called {twice!r}; ask for it once")
-    return found
+
+
+def require_steps(arm: Arm) -> Recipe:
+    """The recipe of an arm. Raises SettingsError, naming the arm, where it is none, or ends by the clock."""
+    recipe = arm.recipe(0)
+    if recipe.train.minutes is not None:
+        raise SettingsError(
+            f"{arm.host}, {arm.name}: train.minutes would end some arms after fewer steps than others; "
+            "give --set train.minutes=null --set train.steps=N"
+        )
+    return recipe
 
 
 class _Parts:
@@ -167,12 +204,7 @@ class _Parts:
 
     def check(self, arm: Arm) -> None:
         """Builds what an arm is made of: what cannot be is known before hours of training; errors name the arm."""
-        recipe = arm.recipe(0)
-        if recipe.train.minutes is not None:
-            raise SettingsError(
-                f"{arm.host}, {arm.name}: train.minutes would end some arms after fewer steps than others; "
-                "give --set train.minutes=null --set train.steps=N"
-            )
+        recipe = require_steps(arm)
         try:
             if recipe.refinement is not None:
                 self.refinement(recipe)
@@ -211,10 +243,10 @@ def _controls(tree: Mapping[str, Any], base: Recipe, parts: _Parts, *, guided: b
     }
     return [
         Arm(NETWORK, tree if frozen else alone, base.name, network=frozen),
-        _variant("no prior", tree, base.name, prior=nothing),
-        _variant("shuffled prior", tree, base.name, prior={"shuffled": True}),
-        _variant("random prior", tree, base.name, prior={**plain, "name": f"random:{width}"}),
-        _variant("equal parameters", tree, base.name, refinement={"name": "ptgrm", "settings": large}, **blind),
+        variant("no prior", tree, base.name, prior=nothing),
+        variant("shuffled prior", tree, base.name, prior={"shuffled": True}),
+        variant("random prior", tree, base.name, prior={**plain, "name": f"random:{width}"}),
+        variant("equal parameters", tree, base.name, refinement={"name": "ptgrm", "settings": large}, **blind),
     ]
 
 
@@ -253,7 +285,7 @@ def _with_guide_of_its_prior(arm: Arm, base: Recipe) -> Arm:
     return replace(arm, tree=tree)
 
 
-def _variant(name: str, tree: Mapping[str, Any], host: str, **sections: Mapping[str, Any]) -> Arm:
+def variant(name: str, tree: Mapping[str, Any], host: str, **sections: Mapping[str, Any]) -> Arm:
     """The recipe with some keys of some sections changed."""
     changed = {section: {**tree[section], **keys} for section, keys in sections.items()}
     return Arm(name, {**tree, **changed}, host)

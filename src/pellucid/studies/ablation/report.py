@@ -37,10 +37,12 @@ def score(
     sigmas: Sequence[float] = (),
     degradations: Sequence[str] = (),
     protocol: str | None = None,
+    **options: Any,
 ) -> tuple[list[ArmResult], dict[str, Any], list[Failure]]:
     """Scores every model of an ablation on sets; scores that the folder holds already are not computed again.
 
-    Sets of clean photographs are degraded as `evaluation.job.EvaluationJob.add` does it.
+    Sets of clean photographs are degraded as `evaluation.job.EvaluationJob.add` does it. All arms restore by the same
+    options, of `RestoreOptions`.
 
     Returns:
         The results, everything as a document, and what could not be scored.
@@ -50,7 +52,7 @@ def score(
         ModelError: a model is missing or fails.
         DataError: the folder cannot be written.
     """
-    found = runs.candidates()
+    found = runs.candidates(**options)
     job = EvaluationJob(folder / "evaluation", pictures=False)
     for photographs in sets:
         tested = [candidate for candidate, _ in found]
@@ -63,10 +65,11 @@ def score(
         {candidate.name: run for candidate, run in found},
         {candidate.name: candidate.details["parameters_added"] for candidate, _ in found},
     )
-    made = {
+    made: dict[str, Any] = {
         "seeds": sorted({run.seed for run in runs.runs}),
         "recipes": {run.name: dict(run.arm.tree) for run in runs.runs},
     }
+    made |= {"options": options} if options else {}
     return results, as_document(results, outcome.document["protocols"], made), outcome.failures
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -14,7 +15,7 @@ from pellucid.evaluation.saved_pictures import safe_name
 from pellucid.models.file import describe_model
 from pellucid.models.load import load_model
 from pellucid.models.tables import build_network
-from pellucid.studies.ablation.arms import BASE, STUDENT, Arm
+from pellucid.studies.ablation.arms import BASE, BASES, STUDENT, Arm
 from pellucid.training.distill import distill
 from pellucid.training.loop import Step
 from pellucid.training.train import train
@@ -77,7 +78,7 @@ class Runs:
     def __init__(self, arms: Sequence[Arm], seeds: Sequence[int], folder: Path, *, student: bool = False) -> None:
         if not seeds or len(set(seeds)) < len(seeds):
             raise SettingsError("ablate: give each seed once, and at least one")
-        hosts = [arm.host for arm in arms if arm.name == BASE]
+        hosts = [arm.host for arm in arms if arm.name in BASES]
         if twice := next((host for host in hosts if hosts.count(host) > 1), None):
             raise SettingsError(f"ablate: two recipes are called {twice!r}; give each once, by a name of its own")
         for arm in arms if student else ():
@@ -110,21 +111,27 @@ class Runs:
             if run.arm.name == BASE and self.student:
                 yield from self._distilled(run)
 
-    def candidates(self) -> list[tuple[Candidate, ArmRun]]:
-        """What is to be scored: every trained model, the networks of those that leave it alone, and the students."""
+    def candidates(self, **options: Any) -> list[tuple[Candidate, ArmRun]]:
+        """What is to be scored: every trained model, the networks of those that leave it alone, and the students.
+
+        Args:
+            options: of `RestoreOptions`, by which all of them restore.
+        """
         found = []
         remembered = Remembered()  # a frozen network restores each test picture once, for all of its arms
         for run in self.runs:
-            base = next(other for other in self.runs if (other.arm.host, other.arm.name) == (run.arm.host, BASE))
             if run.arm.network:
-                both = candidates_of([str(base.model)], alone=True, network=base.network, remembered=remembered)
+                base = next(other for other in self.runs if (other.arm.host, other.arm.name) == (run.arm.host, BASE))
+                both = candidates_of(
+                    [str(base.model)], alone=True, network=base.network, remembered=remembered, **options
+                )
                 found.append((replace(both[0], name=run.name), run))
             else:
-                (scored,) = candidates_of([str(run.model)], network=run.network, remembered=remembered)
+                (scored,) = candidates_of([str(run.model)], network=run.network, remembered=remembered, **options)
                 found.append((replace(scored, name=run.name), run))
             if run.arm.name == BASE and self.student:
                 student = self._student(run)
-                scored = candidates_of([str(student.model)], network=student.network)[0]
+                scored = candidates_of([str(student.model)], network=student.network, **options)[0]
                 found.append((replace(scored, name=student.name), student))
         return found
 

@@ -11,7 +11,7 @@ from typing import Any
 from pellucid.evaluation.reports.latex import escaped
 from pellucid.evaluation.rows import Row
 from pellucid.metrics import paired_difference, shown, sign_flip_p
-from pellucid.studies.ablation.arms import BASE, COLOUR, CONTROLS, NETWORK, STUDENT
+from pellucid.studies.ablation.arms import BASE, BASES, COLOUR, CONTROLS, NETWORK, RECIPE, STUDENT
 from pellucid.studies.ablation.runs import ArmRun
 from pellucid.version import __version__
 
@@ -58,7 +58,8 @@ class ArmResult:
         psnr_deviation: the standard deviation of the seeds' means, in dB; None for one seed.
         ssim: over photographs and seeds.
         over_network: the gain over the network alone, or None.
-        over_controls: for arms with the recipe's prior (boosted, student): the difference to each control there is.
+        over_controls: for arms with the recipe's prior (boosted, student): the difference to each control there is;
+            for a recipe whose network samples, as it is: to each other arm.
     """
 
     host: str
@@ -95,6 +96,7 @@ def results_of(rows: Sequence[Row], runs: Mapping[str, ArmRun], parameters: Mapp
             means = [fmean(row.psnr for row in of_seed) for of_seed in by_seed.values()]
             network = arms.get(NETWORK) if arm != NETWORK else None
             controls = [name for name in (*CONTROLS, COLOUR) if name in arms] if arm in (BASE, STUDENT) else []
+            controls = [name for name in arms if name != RECIPE] if arm == RECIPE else controls
             compared = [_compared(by_seed, arms[name], name) for name in controls]
             results.append(
                 ArmResult(
@@ -142,7 +144,7 @@ def as_document(results: Sequence[ArmResult], protocols: Mapping[str, str], made
     }
 
 
-HEADINGS = ("arm", "parameters added", "PSNR dB", "SSIM", "over the network, dB", "boosted minus it, dB")
+HEADINGS = ("arm", "parameters added", "PSNR dB", "SSIM", "over the network, dB", "the recipe minus it, dB")
 
 
 def cells(results: Sequence[ArmResult]) -> list[tuple[tuple[str, str, str, str], list[list[str]]]]:
@@ -150,7 +152,7 @@ def cells(results: Sequence[ArmResult]) -> list[tuple[tuple[str, str, str, str],
     tables: dict[tuple[str, str, str, str], list[list[str]]] = {}
     for result in results:
         base = next(
-            (other for other in results if other.arm == BASE and _place(other) == _place(result)),
+            (other for other in results if other.arm in BASES and _place(other) == _place(result)),
             None,
         )
         against = next((one for one in base.over_controls if one.other == result.arm), None) if base else None
@@ -206,7 +208,8 @@ def as_csv(results: Sequence[ArmResult]) -> str:
     text = StringIO()
     columns = ["host", "arm", "data", "condition", "protocol", "seeds", "parameters_added"]
     columns += ["psnr", "psnr_deviation", "ssim"]
-    for other in (NETWORK, *CONTROLS, COLOUR):
+    compared = [one.other for result in results for one in result.over_controls]
+    for other in dict.fromkeys((NETWORK, *CONTROLS, COLOUR, *compared)):
         columns += _comparison_columns(other)
     writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()

@@ -49,7 +49,10 @@ class DiffusionSettings(Section):
     """Part of the samples that are told nothing of the whole photograph, for networks that see some of it."""
     adapter: dict[str, Any] | None = None
     """Freeze the denoiser but for what the degraded picture and the words enter by, and train adapters on it: `kind` of
-    `diffusion.adapters.ADAPTERS`, `targets`, and the adapter's own settings. They are merged into the model file."""
+    `diffusion.adapters.ADAPTERS` (or `none`, for nothing but what enters), `targets`, and the adapter's own settings.
+    They are merged into the model file."""
+    fidelity: bool = False
+    """Train the codec's fidelity decoder, and nothing else, on what the network makes."""
     pages: Share = 0.04
     """Part of the crops that are from drawn pages of text and lines."""
 

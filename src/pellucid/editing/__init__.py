@@ -1,0 +1,1 @@
+"""Photographs edited as people say: coloured by words or by another picture, and filled where something is missing."""

@@ -1,0 +1,1 @@
+"""Training the encoder of sentences about photographs."""
