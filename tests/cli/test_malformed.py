@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import torch
 
 from pellucid.errors import ImageError
 from pellucid.images import files, read
@@ -30,16 +31,28 @@ def test_three_hundred_malformed_files(run, identity, tmp_path, json_wanted):
         assert f"{COUNT} failed" in out
 
 
+def read_or_words(path, memory):
+    try:
+        return read(path, memory=memory), ""
+    except ImageError as error:
+        return None, str(error)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(1, 9))
 def test_many_more_in_memory_and_from_the_disk(tmp_path, seed, monkeypatch):
     monkeypatch.setattr(files, "LARGE", 1000 if seed % 2 else files.LARGE)
+    whole = {}
+    for name, data in whole_files().items():
+        (tmp_path / f"a{name}").write_bytes(data)
+        whole[name] = read(tmp_path / f"a{name}").pixels
     with small_bands():
         for path in write_malformed(tmp_path / "in", 600, seed):
             for memory in (None, 1):
-                with pytest.raises(ImageError) as caught:
-                    read(path, memory=memory)
-                assert "\n" not in str(caught.value)
+                found, words = read_or_words(path, memory)
+                assert "\n" not in words
+                if found is not None:  # a bit that fills a byte up may be flipped: nothing is damaged then
+                    assert torch.equal(found.pixels, whole[path.name.split("flipped")[1]])
 
 
 def test_malformed_files_are_malformed_in_one_thing_alone(tmp_path):

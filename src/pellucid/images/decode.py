@@ -28,7 +28,7 @@ from pellucid.images.tiff import parts_of_tiff
 from pellucid.images.turning import turned_planes
 from pellucid.images.values import check_samples, light_of, planes_of_samples, values_of
 from pellucid.images.webp import parts_of_webp
-from pellucid.images.xmp import joined_xmp, mentions_further, resized_item, turned_xmp, without_further
+from pellucid.images.xmp import joined_xmp, mentions_further, orientation_in, resized_item, turned_xmp, without_further
 from pellucid.scratch import bands, belongs_on_disk, mapped, on_disk, release, total, zeros_on_disk
 
 __all__ = ["decode", "format_of"]
@@ -79,6 +79,8 @@ class _Parts:
     damage: str = ""
     luma_chroma: bool = False
     """Whether the samples are luma and chroma that libvips gives as they are."""
+    lab: bool = False
+    """Whether the samples are L*a*b* of 8 bits, which libvips refuses."""
 
 
 def format_of(data: Content, name: str, suffix: str = "") -> str:
@@ -145,7 +147,8 @@ def _load(data: Content, kind: str, name: str, parts: _Parts) -> pyvips.Image:
     if kind == "bmp":
         return load_bitmap(bytes(data), name)
     if parts.by_tifffile is not None:
-        return _vips(extras.tiff_samples(bytes(data), name, *parts.by_tifffile))
+        image = _vips(extras.tiff_samples(bytes(data), name, *parts.by_tifffile))
+        return _from_lab(image) if parts.lab else image
     if loader is None:
         array, words = extras.LOADERS[kind](bytes(data), name)
         parts.lost += words
@@ -161,6 +164,13 @@ def _from_luma_chroma(image: pyvips.Image, name: str) -> pyvips.Image:
         raise ImageError(f"{name}: cannot read luma and chroma of {image.bands} channels of {image.format}")
     matrix = [[1, 0, 1.402], [1, -0.344136, -0.714136], [1, 1.772, 0]]
     return ((image - [0, 128, 128]).recomb(matrix)).rint().cast("uchar").copy(interpretation="srgb")
+
+
+def _from_lab(image: pyvips.Image) -> pyvips.Image:
+    """CIE L*a*b* of 8 bits, as TIFF stores it: lightness from 0 to 255, colours with a sign."""
+    lightness, *colours = image.bandsplit()
+    parts = [lightness * (100 / 255), *((one > 127).ifthenelse(one - 256, one) for one in colours[:2])]
+    return parts[0].bandjoin(parts[1:]).cast("float").copy(interpretation="lab")
 
 
 def _vips(array: NDArray[Any]) -> pyvips.Image:
@@ -379,7 +389,7 @@ def _find_in_jpeg(data: Content) -> _Parts:
         dpi=found.density,
     )
     coding = Coding(tables=found.tables, sampling=found.sampling, progressive=found.progressive)
-    return _Parts(metadata, coding, orientation_of(found.exif), lost, pages=1)
+    return _Parts(metadata, coding, orientation_of(found.exif) or orientation_in(found.xmp), lost, pages=1)
 
 
 def _find_in_png(data: Content) -> _Parts:
@@ -393,7 +403,13 @@ def _find_in_png(data: Content) -> _Parts:
         chunks=found.chunks,
         resources=found.resources,
     )
-    return _Parts(metadata, Coding(lossless=True), orientation_of(found.exif), list(found.unread), found.frames)
+    return _Parts(
+        metadata,
+        Coding(lossless=True),
+        orientation_of(found.exif) or orientation_in(found.xmp),
+        list(found.unread),
+        found.frames,
+    )
 
 
 def _find_in_tiff(data: Content) -> _Parts:
@@ -423,7 +439,8 @@ def _find_in_tiff(data: Content) -> _Parts:
     # their alpha it does not round.
     apart = found.planar and found.photometric in (0, 1) and bool(found.extra)
     rounded = 1 in found.extra and (len(found.extra) > 1 or extras.tifffile_unpacks(found.compression))
-    if apart or unknown or rounded or found.samples in ((64, 3), (32, 1)):
+    parts.lab = found.photometric == 8 and found.samples == (8, 1) and not found.extra
+    if apart or unknown or rounded or parts.lab or found.samples in ((64, 3), (32, 1)):
         parts.by_tifffile = (found.page, found.branch)
         words = {(64, 3): "64-bit floating values (32 bits are kept)", (32, 1): "32-bit integers (16 bits are kept)"}
         parts.lost += [words[found.samples]] if found.samples in words else []
@@ -433,7 +450,12 @@ def _find_in_tiff(data: Content) -> _Parts:
 def _find_in_webp(data: bytes) -> _Parts:
     found = parts_of_webp(data)
     metadata = Metadata(exif=found.exif, xmp=found.xmp)
-    return _Parts(metadata, Coding(lossless=found.lossless), orientation_of(found.exif), list(found.unread))
+    return _Parts(
+        metadata,
+        Coding(lossless=found.lossless),
+        orientation_of(found.exif) or orientation_in(found.xmp),
+        list(found.unread),
+    )
 
 
 def _find_in_heif(data: bytes) -> _Parts:

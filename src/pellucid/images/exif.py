@@ -179,12 +179,12 @@ def tidied(exif: bytes) -> bytes:
 
 
 def orientation_of(exif: bytes) -> int:
-    """The orientation that `exif` tells, 1 to 8; 1 where it tells none."""
+    """The orientation that `exif` tells, 1 to 8; 0 where it tells none."""
     with suppress(struct.error):
         structure = Structure(exif)
-        told = structure.integers(structure.first).get(_ORIENTATION, 1)
-        return told if 1 <= told <= 8 else 1
-    return 1
+        told = structure.integers(structure.first).get(_ORIENTATION, 0)
+        return told if 1 <= told <= 8 else 0
+    return 0
 
 
 def turned(exif: bytes, orientation: int, width: int, height: int) -> bytes:
@@ -277,7 +277,10 @@ def resolution(exif: bytes) -> tuple[float, float] | None:
         ratios = [
             struct.unpack_from(structure.order + "LL", exif, found[tag]) for tag in (_X_RESOLUTION, _Y_RESOLUTION)
         ]
-        inch = 2.54 if structure.integers(structure.first).get(_RESOLUTION_UNIT) == 3 else 1.0
+        unit = structure.integers(structure.first).get(_RESOLUTION_UNIT, 2)
+        if unit == 1:  # only how the sides of a pixel are to each other
+            return None
+        inch = 2.54 if unit == 3 else 1.0
         across, down = (inch * above / below for above, below in ratios)
         return across, down
     return None

@@ -177,6 +177,7 @@ def tiff_file(
     rows = max(1, _STRIP // (width * channels * itemsize))
     first: Table = {tag: entry for tag, entry in tables.first.items() if tag in DESCRIPTIVE}
     first |= {_ORIENTATION: packed(3, 1)} if _ORIENTATION in tables.first else {}
+    shape = {tag: tables.first.get(tag, (5, 1, ratio(1))) for tag in (282, 283)}
     first |= {
         _SUBFILE: packed(4, 0),
         256: packed(4, width),
@@ -186,8 +187,8 @@ def tiff_file(
         _PHOTOMETRIC: packed(3, 1 if grey else 2),
         _SAMPLES: packed(3, channels),
         278: packed(4, rows),
-        282: (5, 1, ratio(dpi[0] if dpi else 1)),
-        283: (5, 1, ratio(dpi[1] if dpi else 1)),
+        282: (5, 1, ratio(dpi[0])) if dpi else shape[282],
+        283: (5, 1, ratio(dpi[1])) if dpi else shape[283],
         284: packed(3, 1),
         296: packed(3, 2 if dpi else 1),
         317: packed(3, 1 if floating else 2),

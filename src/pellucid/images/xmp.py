@@ -14,6 +14,7 @@ from pellucid.images.turning import turned_point
 __all__ = [
     "joined_xmp",
     "mentions_further",
+    "orientation_in",
     "resized_item",
     "sized_xmp",
     "split_xmp",
@@ -67,6 +68,12 @@ def turned_xmp(xmp: bytes, orientation: int, width: int, height: int) -> bytes:
         xmp = _exchanged(xmp, _TIFF, b"ImageWidth", b"ImageLength")
         xmp = _exchanged(xmp, _EXIF, b"PixelXDimension", b"PixelYDimension")
     return xmp
+
+
+def orientation_in(xmp: bytes) -> int:
+    """The orientation that `xmp` tells, 1 to 8; 1 where it tells none."""
+    told = next(_values(xmp, _TIFF, b"Orientation"), b"1")
+    return int(told) if re.fullmatch(rb"[1-8]", told) else 1
 
 
 def sized_xmp(xmp: bytes, width: int, height: int) -> bytes:
