@@ -7,6 +7,11 @@ middle of each. Measured are, for each of four verbs: the rank correlation of th
 six amounts, and how often a larger amount changes less than a smaller one; how often the amount that was truly there
 gives the best PSNR to within one of six steps; how often the right verb beats each wrong one; and what prompts of other
 photographs give. Then, for each control, PSNR and sharpness over its values.
+
+    python tools/measure_generate.py MODEL FOLDER --part quality --other OTHER --kodak KODAK --pictures pictures/
+
+Of noise, blur, JPEG and a chain: PSNR of the input, of the first step, of one sample and of the mean of eight, and how
+sharp they are; of another model, too, with the paired difference of the means of eight.
 """
 
 import argparse
@@ -14,6 +19,7 @@ import json
 import math
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +36,11 @@ from pellucid.diffusion.network import Generative
 from pellucid.diffusion.prompts import prompt_of
 from pellucid.guidance import Guidance
 from pellucid.images import quantise
+from pellucid.metrics import paired_difference
 from pellucid.models.hub import find_model
 from pellucid.models.load import load_model
+from pellucid.restoration.restorer import Restorer
+from pellucid.restoration.tiles import Layout
 
 VERBS = {
     "denoise": "noise sigma={}",
@@ -47,7 +56,9 @@ STRENGTHS = {
     "sr": (1.4, 1.8, 2.2, 3, 4),
 }
 AMOUNTS = 6
+SAMPLES = 8
 CHAIN = "resample factor=4 kernel=bicubic, noise sigma=5, jpeg quality=70"
+CONDITIONS = ("noise sigma=25", "jpeg quality=20", "blur sigma=1.5", CHAIN)
 
 
 def residual_noise(image: Tensor) -> Tensor:
@@ -249,10 +260,74 @@ def curves_of(network: Generative, clean: Tensor, base: dict[str, Any]) -> dict[
     return found
 
 
+def fine_power(image: Tensor) -> Tensor:
+    """Power above a quarter of the sampling frequency, of each image (B, 3, H, W)."""
+    power = torch.fft.rfft2(image.mean(1)).abs().square()
+    rows, columns = torch.fft.fftfreq(image.shape[2])[:, None], torch.fft.rfftfreq(image.shape[3])[None]
+    fine: Tensor = (power * ((rows.square() + columns.square()).sqrt() > 0.25)).sum((1, 2))
+    return fine
+
+
+def quality_of(
+    network: Generative, clean: Tensor, controls: Controls, pictures: Path | None = None
+) -> tuple[dict[str, Any], Tensor]:
+    """Means over photographs for each of CONDITIONS, and PSNR of the means of samples, (conditions, B).
+
+    Pictures are written beside one another, a file for each photograph: input, first step, one sample, mean, clean.
+    """
+    found: dict[str, Any] = {}
+    scores = []
+    for number, text in enumerate(CONDITIONS):
+        degraded = degrade(clean, parse(text), 900 + number)
+        words = [str(prompt_of(parse(text)))] * len(clean)
+        first = restored(network, degraded, words, 20, replace(controls, steps=1))
+        samples = [restored(network, degraded, words, 20 + draw, controls) for draw in range(SAMPLES)]
+        mean = torch.stack(samples).mean(0)
+        blind = restored(network, degraded, ["remove all degradation"] * len(clean), 20, controls)
+        shown = {"input": degraded, "first": first, "sample": samples[0], "mean": mean, "blind sample": blind}
+        row = {f"psnr {name}": psnr(image, clean) for name, image in shown.items()}
+        row |= {f"sharpness {name}": sharpness(image) / sharpness(clean) for name, image in shown.items()}
+        row |= {f"fine {name}": fine_power(image) / fine_power(clean) for name, image in shown.items()}
+        found[text] = {name: round(float(values.mean()), 3) for name, values in row.items()}
+        scores.append(row["psnr mean"])
+        sys.stdout.write(f"{text}: {found[text]}\n")
+        sys.stdout.flush()
+        if pictures is not None:
+            pictures.mkdir(parents=True, exist_ok=True)
+            for place, parts in enumerate(zip(degraded, first, samples[0], mean, clean, strict=True)):
+                sheet = torch.cat(parts, 2)[None].clamp(0, 1)
+                images.write(images.Photograph(sheet), pictures / f"{number}-{place:02}.png")
+    return found, torch.stack(scores)
+
+
+def seams_of(network: Generative, clean: Tensor, controls: Controls, side: int) -> dict[str, Any]:
+    """In tiles of a side, of each photograph: gradients across their borders over those elsewhere, PSNR against the
+    picture that is not cut, with the same noise, and against the clean one, of both."""
+    degraded = degrade(clean, parse(CONDITIONS[0]), 900)
+    words, rows = str(prompt_of(parse(CONDITIONS[0]))), []
+    for image, truth in zip(degraded, clean, strict=True):
+        told: dict[str, Any] = {"prompt": words, "seed": 3, "precision": "float32"}
+        control = {"steps": controls.steps}
+        whole = Restorer(network, control=control | {"tiles": "full"}, **told).restore_image(image[None])
+        cutting = Restorer(network, control=control, tile=side, **told)
+        cut = cutting.restore_image(image[None])
+        layout = Layout(image.shape[1], image.shape[2], cutting.tiles(image[None]))
+        borders = {place.left for place in layout.places} | {place.right for place in layout.places}
+        steps = cut.mean(1).diff(dim=2).abs().mean(1)[0]
+        across = torch.tensor([column + 1 in borders for column in range(len(steps))])
+        pictures = ((cut, whole), (cut, truth[None]), (whole, truth[None]))
+        rows.append([float(steps[across].mean() / steps[~across].mean()), *(float(psnr(*both)) for both in pictures)])
+    names = ("borders", "cut against whole", "psnr cut", "psnr whole")
+    return {
+        name: [round(value, 4) for value in column] for name, column in zip(names, zip(*rows, strict=True), strict=True)
+    }
+
+
 def squares(folder: Path, last: int, side: int) -> Tensor:
-    """The middles of the last photographs of a folder, (last, 3, side, side)."""
+    """The middles of the last photographs of a folder, (last, 3, side, side); negative: of the first."""
     made = []
-    for path in list_photographs(folder)[-last:]:
+    paths = list_photographs(folder)
+    for path in paths[-last:] if last > 0 else paths[:-last]:
         pixels = images.read(path).pixels[0]
         top, left = ((length - side) // 16 * 8 for length in pixels.shape[1:])
         made.append(pixels[:3, top : top + side, left : left + side])
@@ -268,20 +343,53 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=64)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=4)
+    parser.add_argument("--part", choices=("words", "controls", "quality", "seams"), action="append")
+    parser.add_argument("--verb", choices=VERBS, action="append", help="of the part words; all if not given")
+    parser.add_argument("--other", help="of the part quality: a model to be compared with")
+    parser.add_argument("--kodak", type=Path, help="of the part quality: a folder whose first twelve are measured, too")
+    parser.add_argument("--pictures", type=Path, help="of the part quality: where pictures of those go")
+    parser.add_argument("--tile", type=int, default=64, help="of the part seams: side of a tile")
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
     network = load_model(find_model(given.model)).module
     assert isinstance(network, Generative)
     clean, controls = squares(given.folder, given.last, given.side), Controls(steps=given.steps)
+    parts = given.part or ("words", "controls")
     found: dict[str, Any] = {"photographs": len(clean), "side": given.side, "steps": given.steps}
-    for verb in VERBS:
+    for verb in given.verb or VERBS if "words" in parts else ():
         found[verb] = control_of(network, clean, verb, controls, range(given.seeds)) | diagonal_of(
             network, clean, verb, controls
         )
         sys.stdout.write(f"{verb} {found[verb]}\n")
-    found["controls"] = curves_of(network, clean[: math.ceil(given.last / 2)], {"steps": given.steps})
+        sys.stdout.flush()
+    if "controls" in parts:
+        found["controls"] = curves_of(network, clean[: math.ceil(given.last / 2)], {"steps": given.steps})
+    if "quality" in parts:
+        found["quality"], scores = quality_of(network, clean, controls)
+        if given.other is not None:
+            other = load_model(find_model(given.other)).module
+            assert isinstance(other, Generative)
+            found["other"], others = quality_of(other, clean, controls)
+            gains = {
+                text: paired_difference([mine.tolist()], [its.tolist()])
+                for text, mine, its in zip(
+                    (*CONDITIONS, "mean of all"), *map(_with_mean, (scores, others)), strict=True
+                )
+            }
+            found["gain"] = {text: [one.mean, one.low, one.high] for text, one in gains.items()}
+            sys.stdout.write(f"gain {found['gain']}\n")
+        if given.kodak is not None:
+            found["kodak"], _ = quality_of(network, squares(given.kodak, -12, 192), controls, given.pictures)
+    if "seams" in parts:
+        found["seams"] = seams_of(network, clean, controls, given.tile)
+        sys.stdout.write(f"seams { {name: sum(values) / len(values) for name, values in found['seams'].items()} }\n")
     if given.out is not None:
         given.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+
+
+def _with_mean(scores: Tensor) -> Tensor:
+    """Scores (conditions, B), and below them their means over conditions."""
+    return torch.cat([scores, scores.mean(0, keepdim=True)])
 
 
 if __name__ == "__main__":

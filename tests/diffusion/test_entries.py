@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 
+from pellucid import images
 from pellucid.diffusion.controls import Controls
 from pellucid.diffusion.network import Generative
 from pellucid.diffusion.prompts import read_prompt
@@ -15,6 +16,7 @@ from pellucid.guidance import Guidance
 from pellucid.models.load import load_model, load_network_weights
 from pellucid.models.save import save_model
 from pellucid.restoration.restorer import Restorer
+from support.pipelines import save_pipeline
 
 SMALL = {"widths": (16, 16), "blocks": (1, 1), "embedding": 16}
 
@@ -57,16 +59,52 @@ def test_the_scale_of_an_entry_reaches_the_picture(entry):
     assert (results[0] - results[1]).abs().mean() > 1e-4
 
 
+@pytest.mark.parametrize("entry", ["controlnet", "sft"])
+@pytest.mark.parametrize("tile", [0, 64])
+def test_a_map_says_where_an_entry_adds(entry, tile, tmp_path):
+    network, image = awake(Generative(unet=SMALL, entry=entry)), torch.rand(1, 3, 64, 256)
+    drawn = torch.zeros(1, 3, 64, 256)
+    drawn[..., 128:] = 1
+    images.write(images.Photograph(drawn), tmp_path / "map.png")
+
+    def restored(**options):
+        control = {"steps": 1, **options.pop("control", {})}
+        return Restorer(network, tile=tile, precision="float32", control=control, **options).restore_image(image)
+
+    mapped, all_, none = (
+        restored(control_map=str(tmp_path / "map.png")),
+        restored(),
+        restored(control={"control_scale": 0}),
+    )
+    left, right = (..., slice(0, 32)), (..., slice(224, 256))
+    torch.testing.assert_close(mapped[left], none[left], atol=1e-5, rtol=0)
+    torch.testing.assert_close(mapped[right], all_[right], atol=1e-5, rtol=0)
+    assert (none - all_)[left].abs().mean() > 1e-3
+
+
+def test_what_adds_nothing_has_no_scale(tmp_path):
+    images.write(images.Photograph(torch.ones(1, 3, 16, 16)), tmp_path / "map.png")
+    network = Generative(unet=SMALL)
+    with pytest.raises(SettingsError, match="this model has neither"):
+        Restorer(network, control={"control_scale": 0.5})
+    with pytest.raises(SettingsError, match="this model has neither"):
+        Restorer(network, control_map=str(tmp_path / "map.png")).restore_image(torch.rand(1, 3, 16, 16))
+    other = Generative(unet=SMALL, entry="sft")
+    with pytest.raises(SettingsError, match="the map of control is of 16 x 16 pixels, the picture of 24 x 16"):
+        Restorer(other, control_map=str(tmp_path / "map.png")).restore_image(torch.rand(1, 3, 16, 24))
+
+
 @pytest.mark.parametrize("context", CONTEXTS)
 def test_context_is_nothing_at_first_and_then_what_it_says(context):
     torch.manual_seed(0)
     network = Generative(unet=SMALL, context=context).eval()
     image, known = torch.rand(1, 3, 96, 96), Guidance(controls=Controls(steps=1))
     told = network.look(image, known)
-    place = torch.tensor([[0.0, 0.0, 0.5, 0.5]]), torch.tensor([[0.5, 0.5, 1.0, 1.0]])
+    place = torch.tensor([[0.0, 0.0, 1 / 3, 1 / 3]]), torch.tensor([[1 / 3, 1 / 3, 2 / 3, 2 / 3]])
     awake(network)
     network.start(image, told)
     state, part = torch.randn(1, 48, 8, 8), image[..., :32, :32]
+    network.course.degraded = network.codec.encode(part.repeat(1, 1, 3, 3))  # the same to be seen in every place
     said = [network.predict(state, part, 500, told.knowing(grid=grid)) for grid in place]
     other = network.look(1 - image, known)
     elsewhere = network.predict(state, part, 500, other.knowing(grid=place[0]))
@@ -76,43 +114,8 @@ def test_context_is_nothing_at_first_and_then_what_it_says(context):
 
 @pytest.fixture(scope="module")
 def pipeline(tmp_path_factory):
-    """A tiny pipeline in the layout of Stable Diffusion, saved by diffusers and transformers themselves."""
-    from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
-    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
-
     folder = tmp_path_factory.mktemp("pipeline")
-    torch.manual_seed(0)
-    unet = UNet2DConditionModel(
-        sample_size=8, layers_per_block=1, block_out_channels=(8, 16), norm_num_groups=4, cross_attention_dim=16,
-        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"), up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
-        attention_head_dim=4,
-    )  # fmt: skip
-    vae = AutoencoderKL(
-        block_out_channels=(8, 8, 8, 8), norm_num_groups=4, latent_channels=4,
-        down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4,
-    )  # fmt: skip
-    letters = [*"abcdefghijklmnopqrstuvwxyz0123456789.,@"]
-    words = [*letters, *(f"{letter}</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
-    tokenizer = CLIPTokenizer(vocab={word: number for number, word in enumerate(words)}, merges=[])
-    text = CLIPTextModel(
-        CLIPTextConfig(
-            vocab_size=len(words), hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2,
-            max_position_embeddings=24, bos_token_id=len(words) - 2, eos_token_id=len(words) - 1,
-            pad_token_id=len(words) - 1,
-        )
-    )  # fmt: skip
-    scheduler = DDIMScheduler(
-        beta_schedule="scaled_linear",
-        beta_start=0.00085,
-        beta_end=0.012,
-        prediction_type="v_prediction",
-        steps_offset=1,
-        clip_sample=False,
-    )
-    StableDiffusionPipeline(
-        vae=vae, text_encoder=text, tokenizer=tokenizer, unet=unet, scheduler=scheduler, safety_checker=None,
-        feature_extractor=None, requires_safety_checker=False,
-    ).save_pretrained(folder)  # fmt: skip
+    save_pipeline(folder, prediction="v_prediction")
     return folder
 
 
@@ -143,6 +146,36 @@ def test_a_pipeline_restores_in_tiles_with_words_and_guidance(pipeline):
     ]
     assert all(result.shape == image.shape for result in results)
     assert all((result - results[0]).abs().mean() > 1e-5 for result in results[1:])
+
+
+def test_a_sentence_has_a_weight_of_its_own(pipeline):
+    network, image = awake(Generative(family="sd", source=str(pipeline))), torch.rand(1, 3, 32, 48)
+
+    def restored(prompt, **control):
+        return Restorer(
+            network, prompt=prompt, precision="float32", control={"steps": 1, "start": 0.5, **control}
+        ).restore_image(image)
+
+    weighed = [restored("a fox. denoise 20", semantic_guidance=weight) for weight in (0, 1, 4)]
+    torch.testing.assert_close(weighed[0], restored("denoise 20"))
+    torch.testing.assert_close(weighed[1], restored("a fox. denoise 20"))
+    changes = [(one - weighed[0]).abs().mean() for one in weighed]
+    assert changes[0] < changes[1] < changes[2]
+    both = restored("a fox. denoise 20", semantic_guidance=1, text_guidance=3)
+    assert (both - restored("a fox. denoise 20", text_guidance=3)).abs().mean() > 1e-5
+
+
+def test_tiles_do_not_reach_the_autoencoder(pipeline):
+    """It encodes and decodes the whole: what differs in tiles is what the denoiser says."""
+    network, image = awake(Generative(family="sd", source=str(pipeline))), torch.rand(1, 3, 96, 160)
+    network.denoiser.forward = lambda state, degraded, times, told, *more: network.noising.said_of(
+        state, degraded, times
+    )
+    cut, whole = (
+        Restorer(network, tile=tile, precision="float32", control={"steps": 2}).restore_image(image) for tile in (64, 0)
+    )
+    torch.testing.assert_close(cut, whole, atol=1e-4, rtol=0)
+    torch.testing.assert_close(whole, network.codec.decode(network.codec.encode(image)).clamp(0, 1), atol=2e-3, rtol=0)
 
 
 def test_a_folder_that_is_no_pipeline_says_what_is_missing(pipeline, tmp_path):

@@ -76,3 +76,33 @@ def test_bad_collections_are_refused(folder):
             read_regions({str(folder / name): ""})
     with pytest.raises(SettingsError, match="region 'sky' is given twice"):
         read_regions({str(folder / "places.json"): "", str(folder / "masks"): ""})
+
+
+def test_a_record_makes_the_same_picture_again(run, folder, tmp_path):
+    """By the command line: what `--json` says is enough, whatever the machine's memory would cut now."""
+    from pellucid.diffusion.network import Generative
+    from pellucid.models.save import save_model
+
+    save_model(Generative(unet={"widths": (16, 16), "blocks": (1, 1), "embedding": 16}), tmp_path / "m.safetensors")
+    image = images.Photograph(torch.rand(1, 3, 12, 16))
+    images.write(image, tmp_path / "in.png")
+    asked = ["--prompt", "denoise 30 @sky", "--seed", "4", "--control", "steps=2", "--region", folder / "places.json"]
+    asked += ["--first", "denoise"]
+    first = tmp_path / "a.png", tmp_path / "b.png"
+    status, out, err = run(
+        "restore", tmp_path / "in.png", "-o", first[0], "--model", tmp_path / "m.safetensors", *asked, "--json"
+    )
+    assert (status, err) == (0, "")
+    (tmp_path / "run.json").write_text(out)
+    status, _, err = run("restore", tmp_path / "in.png", "-o", first[1], "--like", tmp_path / "run.json", "--tile", "0")
+    assert (status, err) == (0, "")
+    assert torch.equal(images.read(first[0]).pixels, images.read(first[1]).pixels)
+    status, _, _ = run(
+        "restore", tmp_path / "in.png", "-o", tmp_path / "c.png", "--like", tmp_path / "run.json", "--seed", "5"
+    )
+    assert not torch.equal(images.read(first[0]).pixels, images.read(tmp_path / "c.png").pixels)
+    (tmp_path / "other.json").write_text('{"photographs": []}')
+    for name, message in (("other.json", "restore --json says"), ("none.json", "cannot be read as JSON")):
+        status, _, err = run("restore", tmp_path / "in.png", "-o", tmp_path / "d.png", "--like", tmp_path / name)
+        assert status == 2
+        assert message in err

@@ -245,7 +245,12 @@ def test_a_recipe_whose_network_enlarges_leaves_nothing_alone():
 
 def test_a_policy_has_defaults_for_what_older_files_do_not_say():
     policy = Policy(
-        passes=3, align_blocks=True, leave_alone=True, refined=("haze",), measured_noise=(5, 0.9), mistaken=("ringing",)
+        passes=3,
+        align_blocks=True,
+        leave_alone=True,
+        refined=("haze",),
+        measured_noise={"any": (5, 0.9)},
+        mistaken=("ringing",),
     )
     assert policy.tones["low-light"] == (0.98, 0.82)
     assert policy.monotone == ("low-light",)
@@ -264,8 +269,8 @@ def test_a_policy_has_defaults_for_what_older_files_do_not_say():
         {"refined": "haze"},
         {"mistaken": [1]},
         {"measured_noise": 5},
-        {"measured_noise": [300, 0.5]},
-        {"measured_noise": [5, 2]},
+        {"measured_noise": {"any": [300, 0.5]}},
+        {"measured_noise": {"any": [5, 2]}},
         {"monotone": "haze"},
         {"second_share": "much"},
         {"second_probability": 2},

@@ -478,6 +478,41 @@ def drsformer(width=48, blocks=(4, 6, 6, 8), heads=(1, 2, 4, 8), mixtures=True):
     )
 
 
+def textir(channels=4, sides=(64, 32, 16), width=32, style=64, words=512, told=512):
+    """All of one width: at 64 pixels and below the authors' networks have the same everywhere."""
+    latents, levels = 2 * len(sides), len(sides)
+
+    def styled(name, outputs, side):
+        return {
+            f"{name}.modulated_conv.weight": (1, outputs, width, side, side),
+            **layer(f"{name}.modulated_conv.modulation", width, style),
+        }
+
+    def fused(name):
+        return {f"{name}.weight": (1,), **styled(name, width, 3), f"{name}.activate.bias": (width,)}
+
+    def rgb(name):
+        return {f"{name}.bias": (1, 3, 1, 1), **styled(name, 3, 1)}
+
+    def activated(name, place, inputs, side=3):
+        return {f"{name}.{place}.weight": (width, inputs, side, side), f"{name}.{place + 1}.bias": (width,)}
+
+    return merged(
+        activated("conv_body_first", 0, channels),
+        *(activated(f"conv_body_down.{n}", 1, width) for n in range(levels - 1)),
+        activated("final_conv", 0, width),
+        layer("final_linear", style * latents, words),
+        *(layer(f"condition_scale{k}.{n}", width, told) for k in (1, 2) for n in range(levels)),
+        *(layer(f"condition_shift.{n}.0", width, width, 3, 3) for n in range(levels)),
+        fused("style_conv1"),
+        rgb("to_rgb1"),
+        *(fused(f"style_convs.{n}") for n in range(2 * levels - 2)),
+        *(rgb(f"to_rgbs.{n}") for n in range(levels - 1)),
+        {f"noises.noise{n}": (1, 1, *[2 ** ((n + 5) // 2)] * 2) for n in range(2 * levels - 1)},
+        layer("out_conv.0", 2, 3, 3, 3) if channels == 1 else {},
+    )
+
+
 TINY = {
     "drsformer": drsformer(4, (1, 2, 1, 1), (1, 1, 2, 2)),
     "drunet": drunet((4, 8, 16, 32), 2),
@@ -489,6 +524,7 @@ TINY = {
     "sfnet": sfnet(16, 2),
     "snr_aware": snr_aware(4, 2, 2, 16, 128),
     "swinir": swinir(8, (2,), (2,), window=4, tail="nearest x4", narrow=True),
+    "textir": textir(3, (32, 16), 8, 8, 4, 1),
     "uformer": uformer(4, (2, 1, 1, 1, 2, 1, 1, 1, 2), (1, 1, 2, 2, 2, 2, 2, 1, 1)),
     "uretinex_net": uretinex_net(8),
 }
@@ -514,6 +550,9 @@ OF_VECTORS = {
     "swinir_light_x3": swinir(windows=4, tail="direct x3"),
     "swinir_real_x4_3conv": swinir(windows=4, tail="nearest x4", narrow=True),
     "swinir_sr_x4": swinir(windows=4, tail="shuffle x4"),
+    "textir_color": textir(1),
+    "textir_inpaint": textir(),
+    "textir_sr": textir(3, told=1),
     "uformer_b": uformer(32, (1, 2, 8, 8, 2, 8, 8, 2, 1)),
     "uformer_s": uformer(32),
     "uformer_t": uformer(),

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from test_parity import filled
 
 from pellucid.guidance import Guidance
 from pellucid.models.tables import NETWORKS, build_network
 from pellucid.networks import Guided, NAFNet, Restormer, nafnet
 from pellucid.networks.matching import BLOCK, find, transferred
 from pellucid.restoration.restorer import Restorer
+from support.parity import filled
 
 HOSTS = ("nafnet", "restormer", "promptir", "sfnet", "drsformer")
 PUBLISHED: Mapping[str, tuple[dict, float]] = {

@@ -5,7 +5,6 @@ tested is recognition, names, shapes and arithmetic at once.
 """
 
 import json
-import zlib
 
 import numpy as np
 import pytest
@@ -19,6 +18,7 @@ from pellucid.images.padding import pad_to_multiple
 from pellucid.models.published import recognise
 from pellucid.models.tables import build_network
 from pellucid.networks.snr_aware import LEAST, signal_to_noise
+from support.parity import filled
 
 SMALL = {
     "drsformer_mefc": {},
@@ -59,34 +59,6 @@ LARGE = {
 }
 BY_ZEROS = ("nafnet",)
 """Networks whose authors pad with zeros; the others reflect."""
-
-
-def filled(keys, settings, plus_one, gain, salt):
-    """Weights by the authors' keys, as the rule fills them; those that it leaves are those that the network makes."""
-    weights, first = {}, {}
-    for name, shape in keys.items():
-        if name in settings["_unchanged"]:
-            weights[name] = torch.zeros(shape)
-            continue
-        if name.endswith("body.1.weight") and shape == [1]:  # MPRNet's one slope, under many names
-            name, own = first.setdefault("slope", name), name
-            weights[own] = rule(name, shape, gain, salt, set())
-            continue
-        weights[name] = rule(name, shape, gain, salt, plus_one)
-    return weights
-
-
-def rule(name, shape, gain, salt, plus_one):
-    count = int(np.prod(shape))
-    wave = 0.2 * np.sin(0.37 * np.arange(count) + zlib.crc32((salt + name).encode()) % 1000)
-    if len(shape) > 1:
-        fan = shape[1] if len(shape) == 4 and shape[0] == 1 and shape[2:] == [1, 1] else count // shape[0]
-        wave = wave * gain / np.sqrt(fan)
-    if name.endswith("running_var"):
-        wave = 1 + 0.1 * np.abs(wave)
-    elif name in plus_one:
-        wave = 1 + wave
-    return torch.from_numpy(wave.reshape(shape).astype(np.float32))
 
 
 def outputs_of(network, name, image, vector):

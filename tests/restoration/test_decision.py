@@ -450,7 +450,14 @@ def grainy(sigma):
 
 @pytest.mark.parametrize(
     ("sigma", "trust", "threshold", "acts"),
-    [(12, 0.95, (5, 0.9), True), (3, 0.95, (5, 0.9), False), (12, 0.85, (5, 0.9), False), (12, 0.95, None, False)],
+    [
+        (12, 0.95, {"any": (5, 0.9)}, True),
+        (3, 0.95, {"any": (5, 0.9)}, False),
+        (12, 0.85, {"any": (5, 0.9)}, False),
+        (12, 0.85, {"any": (5, 0.9), "low-light": (3, 0.8)}, True),
+        (12, 0.95, {"haze": (5, 0.9)}, False),
+        (12, 0.95, {}, False),
+    ],
 )
 def test_noise_that_is_measured_is_found_where_the_gate_believes_it(sigma, trust, threshold, acts):
     """As where the diagnosis takes the grain of a picture that is not bright for darkness."""
@@ -464,7 +471,9 @@ def test_noise_that_is_measured_is_found_where_the_gate_believes_it(sigma, trust
         found = next(one for one in decision.found if one.kind == "noise")
         assert found.severity == pytest.approx(2 * sigma, rel=0.15)
         assert f"noise (measured, of sigma {found.severity / 2:.0f})" in decision.words()
-        torch.testing.assert_close(made(shown), shown * 0.99)
+        torch.testing.assert_close(
+            made(shown), shown.lerp(shown * 0.99, trust if trust < 0.9 else 1), atol=0.01, rtol=0
+        )
 
 
 @pytest.mark.parametrize(

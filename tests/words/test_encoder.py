@@ -143,3 +143,11 @@ def embedded():
 def test_paraphrases_are_near_and_opposites_far(embedded, one, same, other):
     first, near, far = embedded.texts([one, same, other]) / embedded.width**0.5
     assert float(first @ near) > float(first @ far) + 0.2
+
+
+def test_a_painted_picture_is_nearest_to_its_sentence(embedded):
+    sky, grass = (torch.tensor(c).view(1, 3, 1, 1).expand(1, 3, 60, 160) for c in ((0.25, 0.45, 0.9), (0.2, 0.5, 0.15)))
+    picture = torch.cat([sky, grass], 2) + 0.01 * torch.randn(1, 3, 120, 160)
+    said = embedded.texts(["blue sky, green grass", "orange sky, white snow", "a red thing in the middle, night"])
+    near = (embedded(picture) @ said.mT)[0]
+    assert int(near.argmax()) == 0

@@ -45,14 +45,18 @@ def settings_of(model: str, options: RestoreOptions, **writing: Any) -> dict[str
     path = find_model(model)
     files = [path, *(one for one in [file_beside(path)] if one.is_file() and one != path)]
     files += [] if options.scale is None else [find_model(ENLARGER)]
+    files += [] if options.first is None else [find_model(options.first)]
     try:
         hashes = [sha256_of(file) for file in files]
     except OSError as error:
         raise ModelError(f"{path}: cannot be read ({reason(error)})") from error
     told = {one.name: getattr(options, one.name) for one in fields(options) if one.name not in ("device", "memory")}
+    if options.guided is not None and Path(options.guided).is_file():
+        told["guided"] = sha256_of(Path(options.guided))
     if options.mask is not None:
         told["mask"] = Content.of(Path(options.mask)).sha256
-    beside = [*files_of_regions(options.region), *([Path(options.strength_map)] if options.strength_map else [])]
+    maps = [Path(file) for file in (options.strength_map, options.control_map) if file]
+    beside = [*files_of_regions(options.region), *maps]
     if beside:
         told["places"] = [Content.of(path).sha256 for path in beside]
     return {"model": hashes, **told, **writing}

@@ -25,6 +25,7 @@ from pellucid.cli import (
     restore,
     study,
     train,
+    words,
 )
 from pellucid.errors import PellucidError, SettingsError, one_line
 from pellucid.version import __version__
@@ -44,6 +45,7 @@ for verb in (
     colorize.colorize,
     inpaint.inpaint,
     diagnose.diagnose,
+    words.words,
     degrade.degrade,
     evaluate.evaluate,
     evaluate.compare,

@@ -11,6 +11,7 @@ from pellucid.cli.options import (
     Degraded,
     Device,
     Engine,
+    First,
     ImportNetwork,
     Json,
     Memory,
@@ -110,7 +111,14 @@ def evaluate(
     passes: Passes = DEFAULTS.passes,
     tell: Tell = None,
     prompt: Prompt = DEFAULTS.prompt,
+    first: First = DEFAULTS.first,
     control: Control = None,
+    samples: Annotated[
+        int,
+        typer.Option(
+            min=1, max=64, help="Of models that sample, draw so many: score the first, their mean and the best of them."
+        ),
+    ] = 1,
     json: Json = False,
 ) -> None:
     """Score models on published sets or folders: PSNR and SSIM in a named protocol, with intervals and paired gains.
@@ -150,7 +158,9 @@ def evaluate(
             passes=passes,
             tell=tell,
             prompt=prompt,
+            first=first,
             control=control or (),
+            samples=samples,
         ),
     ]
     job = EvaluationJob(out, seed=seed, metrics=metric or [], save_images=save_images, share=_share(share, out))

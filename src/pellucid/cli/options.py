@@ -21,6 +21,7 @@ __all__ = [
     "Assignments",
     "Chroma",
     "Control",
+    "ControlMap",
     "Crop",
     "Degraded",
     "Detail",
@@ -28,6 +29,8 @@ __all__ = [
     "Engine",
     "Faithful",
     "Feather",
+    "First",
+    "Guided",
     "ImportNetwork",
     "Json",
     "Luminance",
@@ -86,16 +89,19 @@ Tell = Annotated[list[str] | None, _restoring("tell")]
 Amount = Annotated[list[str] | None, _restoring("amount")]
 Text = Annotated[str | None, _restoring("text")]
 Prompt = Annotated[str | None, _restoring("prompt")]
+First = Annotated[str | None, _restoring("first")]
 Seed = Annotated[int, _restoring("seed")]
 Control = Annotated[list[str] | None, _restoring("control")]
 Region = Annotated[list[str] | None, _restoring("region")]
 StrengthMap = Annotated[str | None, _restoring("strength_map")]
+ControlMap = Annotated[str | None, _restoring("control_map")]
 Detail = Annotated[float, _restoring("detail")]
 Luminance = Annotated[float, _restoring("luminance")]
 Chroma = Annotated[float, _restoring("chroma")]
 Faithful = Annotated[float | None, _restoring("faithful")]
 Mask = Annotated[Path | None, _restoring("mask")]
 Feather = Annotated[int, _restoring("feather")]
+Guided = Annotated[str | None, _restoring("guided")]
 Crop = Annotated[str | None, _restoring("crop")]
 Provenance = Annotated[
     bool,

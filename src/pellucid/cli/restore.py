@@ -15,12 +15,15 @@ from pellucid.cli.options import (
     Amount,
     Chroma,
     Control,
+    ControlMap,
     Crop,
     Detail,
     Device,
     Engine,
     Faithful,
     Feather,
+    First,
+    Guided,
     ImportNetwork,
     Json,
     Luminance,
@@ -167,10 +170,20 @@ def restore(
         bool, typer.Option("--check", help="First say how far the engine's results are from torch's, on stderr.")
     ] = False,
     prompt: Prompt = DEFAULTS.prompt,
+    first: First = DEFAULTS.first,
     seed: Seed = DEFAULTS.seed,
     control: Control = None,
     region: Region = None,
     strength_map: StrengthMap = DEFAULTS.strength_map,
+    control_map: ControlMap = DEFAULTS.control_map,
+    guided: Guided = DEFAULTS.guided,
+    like: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Sample as a document of --json says that its first photograph was; what is given counts more.",
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Restore photographs, and with --scale enlarge them.
@@ -190,9 +203,11 @@ def restore(
     from pellucid.batch.watch import SETTLE, Watch, watch_files
     from pellucid.images.messages import name_of
     from pellucid.models.hub import find_model
+    from pellucid.restoration.asking import as_before
     from pellucid.restoration.options import RestoreOptions
     from pellucid.words.wishes import wishes_in
 
+    before = {} if like is None else as_before(like)
     _refuse_contradictions(inputs, out, watch=watch, dry_run=dry_run, settle=settle, name=name, format=format)
     if sheet is None and strengths is not None:
         raise SettingsError("--strengths are those of a --sheet; without one it is --strength")
@@ -210,7 +225,7 @@ def restore(
         raise SettingsError("--feather says how a --mask rises, and there is none")
     if report is not None and report.suffix.lower() not in (".html", ".htm"):
         raise SettingsError(f"{report}: a report is an HTML page; give it the suffix .html")
-    model = model or ("default" if scale is None else "upscale")
+    model = model or before.get("model") or ("default" if scale is None else "upscale")
     part = None if shard is None else parse_shard(shard)
     restoring: dict[str, Any] = {
         "strength": strength,
@@ -229,10 +244,13 @@ def restore(
         "text": text,
         "tell": tell,
         "prompt": prompt,
+        "first": first,
         "seed": seed,
         "control": control or (),
         "region": region or (),
         "strength_map": strength_map,
+        "control_map": control_map,
+        "guided": guided,
         "detail": detail,
         "luminance": luminance,
         "chroma": chroma,
@@ -241,6 +259,11 @@ def restore(
         "feather": feather,
         "crop": crop,
         "provenance": provenance,
+    }
+    restoring |= {
+        name: value
+        for name, value in before.items()
+        if name != "model" and restoring[name] in (getattr(DEFAULTS, name), None, ())
     }
     writing: dict[str, Any] = {"quality": quality, "strict": strict, "keep_dates": keep_dates}
     writing["every_page"] = pages == "all"

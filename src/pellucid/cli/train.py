@@ -29,7 +29,7 @@ def train(
         override(tree, assignment)
     settings = read_recipe(tree, recipe)
     last = train_with_progress(lambda show: steps_of(settings, out, resume=resume, show=show), settings.name)
-    model = out / "model.safetensors"
+    model = out / ("words.safetensors" if settings.words else "model.safetensors")
     if not is_main_process():
         return
     if json:

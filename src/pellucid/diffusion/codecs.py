@@ -8,9 +8,11 @@ autoencoder-tiny    its small stand-in (diffusers' AutoencoderTiny)
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pellucid.diffusion.autoencoder import Fusion, decoded, encoded, is_plain
 from pellucid.errors import MissingExtraError, SettingsError, unknown_name
 
 __all__ = ["CODECS", "Autoencoder", "Codec", "PixelUnshuffle", "build_codec"]
@@ -21,6 +23,10 @@ class Codec(Protocol):
 
     channels: int
     stride: int
+    goes_over_all: bool
+    """Whether it takes pictures of any size by itself, as if it saw the whole, and is given no tiles."""
+    has_fidelity: bool
+    """Whether `decode_beside` adds what is seen of the degraded picture."""
 
     def encode(self, image: Tensor) -> Tensor:
         """(B, 3, H, W) in [0, 1], sides divisible by `stride`, to states (B, channels, H / stride, W / stride) of
@@ -29,6 +35,11 @@ class Codec(Protocol):
 
     def decode(self, state: Tensor) -> Tensor:
         """The way back, to (B, 3, H, W)."""
+        ...
+
+    def decode_beside(self, state: Tensor, degraded: Tensor, weight: float) -> Tensor:
+        """The way back, with so much of what its fidelity decoder adds, 0 to 1, from the degraded picture (B, 3, H, W)
+        in [0, 1]."""
         ...
 
     def spread(self, state: Tensor) -> Tensor:
@@ -55,6 +66,7 @@ class PixelUnshuffle(nn.Module):
         if factor < 1:
             raise ValueError(f"a block has a side of one pixel at least, got {factor}")
         self.stride, self.channels = factor, 3 * factor * factor
+        self.goes_over_all, self.has_fidelity = True, False
 
     def encode(self, image: Tensor) -> Tensor:
         """See `Codec`."""
@@ -63,6 +75,10 @@ class PixelUnshuffle(nn.Module):
     def decode(self, state: Tensor) -> Tensor:
         """See `Codec`."""
         return (F.pixel_shuffle(state, self.stride) * self.SPREAD + 1) / 2
+
+    def decode_beside(self, state: Tensor, degraded: Tensor, weight: float) -> Tensor:
+        """See `Codec`: there is nothing to add."""
+        return self.decode(state)
 
     def spread(self, state: Tensor) -> Tensor:
         """See `Codec`."""
@@ -76,12 +92,23 @@ class PixelUnshuffle(nn.Module):
 class Autoencoder(nn.Module):
     """An autoencoder of diffusers, `AutoencoderKL` or `AutoencoderTiny`, behind the codec's interface; frozen.
 
+    It computes in float32 whatever surrounds it: at half precision values of its layers are beyond the range.
+
     Args:
         vae: the autoencoder.
+        fidelity: beside it a decoder of what is seen of the degraded picture (`autoencoder.Fusion`), to be trained.
+
+    Raises:
+        SettingsError: a fidelity decoder for another autoencoder than AutoencoderKL.
     """
 
-    def __init__(self, vae: Any) -> None:
+    def __init__(self, vae: Any, *, fidelity: bool = False) -> None:
         super().__init__()
+        self.goes_over_all = type(vae).__name__ == "AutoencoderKL" and is_plain(vae)
+        if fidelity and not self.goes_over_all:
+            raise SettingsError(f"fidelity is for AutoencoderKL, not {type(vae).__name__}")
+        self.has_fidelity = fidelity
+        self.fusion = Fusion(vae) if fidelity else None
         self.vae = vae.requires_grad_(False)
         self.channels = int(vae.config.latent_channels)
         blocks = getattr(vae.config, "down_block_types", None) or vae.config.encoder_block_out_channels
@@ -90,14 +117,28 @@ class Autoencoder(nn.Module):
 
     def encode(self, image: Tensor) -> Tensor:
         """See `Codec`: the mode of what the encoder says, not a draw."""
-        encoded = self.vae.encode(2 * image - 1)
-        latents: Tensor = encoded.latent_dist.mode() if hasattr(encoded, "latent_dist") else encoded.latents
-        return latents * self.scaling
+        with torch.autocast(image.device.type, enabled=False):
+            seen = 2 * image.float() - 1
+            if self.goes_over_all:
+                return encoded(self.vae, seen)[0] * self.scaling
+            found = self.vae.encode(seen)
+            latents: Tensor = found.latent_dist.mode() if hasattr(found, "latent_dist") else found.latents
+            return latents * self.scaling
 
     def decode(self, state: Tensor) -> Tensor:
         """See `Codec`."""
-        decoded: Tensor = self.vae.decode(state / self.scaling).sample
-        return (decoded + 1) / 2
+        with torch.autocast(state.device.type, enabled=False):
+            latent = state.float() / self.scaling
+            image: Tensor = decoded(self.vae, latent) if self.goes_over_all else self.vae.decode(latent).sample
+            return (image + 1) / 2
+
+    def decode_beside(self, state: Tensor, degraded: Tensor, weight: float) -> Tensor:
+        """See `Codec`."""
+        with torch.autocast(state.device.type, enabled=False):
+            with torch.no_grad():
+                _, features = encoded(self.vae, 2 * degraded.float() - 1)
+            latent = state.float() / self.scaling
+            return (decoded(self.vae, latent, fusion=self.fusion, features=features, weight=weight) + 1) / 2
 
     def spread(self, state: Tensor) -> Tensor:
         """See `Codec`: latents know no finer places than their own."""
@@ -116,7 +157,8 @@ def build_codec(name: str, settings: Mapping[str, Any] | None = None) -> Any:
 
     Args:
         name: of CODECS.
-        settings: `factor` of pixel-unshuffle; the config of an autoencoder as diffusers has it.
+        settings: `factor` of pixel-unshuffle; the config of an autoencoder as diffusers has it, and `fidelity` for one
+            that has a fidelity decoder.
 
     Raises:
         SettingsError: an unknown name, or settings that it does not take.
@@ -131,4 +173,6 @@ def build_codec(name: str, settings: Mapping[str, Any] | None = None) -> Any:
     except ImportError:
         raise MissingExtraError("diffusers", "diffusion") from None
     kind = AutoencoderKL if name == "autoencoder-kl" else AutoencoderTiny
-    return Autoencoder(kind(**(settings or {})))
+    told = dict(settings or {})
+    fidelity = bool(told.pop("fidelity", False))
+    return Autoencoder(kind(**told), fidelity=fidelity)

@@ -14,6 +14,7 @@ __all__ = ["COLOURS", "SAMPLERS", "TILINGS", "Controls"]
 
 Sampler = Literal["ddim", "ddpm", "dpm"]
 Colour = Literal["off", "adain", "wavelet"]
+FirstAs = Literal["reference", "start", "seen"]
 Tiling = Literal["meet", "gaussian", "uniform", "shift", "independent", "full"]
 SAMPLERS, COLOURS, TILINGS = get_args(Sampler), get_args(Colour), get_args(Tiling)
 
@@ -29,6 +30,8 @@ class Controls:
         start: where between picture and noise to begin: 1 with nothing but noise, less with the degraded picture under
             so much of it; 0.6 leaves what is coarse as it is.
         text_guidance: w_r, weight of the difference that what is to be done makes: 1 takes the network at its word.
+        semantic_guidance: w_s, weight of the difference that a sentence about the picture makes, for models that read;
+            None: that of the words.
         image_guidance: weight of the difference that seeing the degraded picture makes.
         rescale: how far a guided prediction is brought back to the spread of the unguided one, 0 to 1.
         coarse_guidance: what text_guidance is times for coarse structure; and
@@ -36,6 +39,10 @@ class Controls:
         control_scale: of what a `controlnet` or `sft` entry adds.
         restoration_guidance: how far, 0 to 1, each step is drawn to what the first step expects where that is flat.
         bound: levels of 255 by which a sample may differ from what the first step expects; None for no bound.
+        fidelity: how much of the degraded picture a fidelity decoder adds, for models that have one: 0 nothing, 1 all.
+        first_as: what the result of another model is, where one restored first: only what is kept to (`reference`, in
+            the stead of what the first step expects), also where sampling starts (`start`, with `start` below 1), or
+            also what the network sees instead of the degraded picture (`seen`).
         samples: of which the mean is the result: many approach what is expected, one has the sharpness of a photograph.
         colour: whose tones the result takes from the cleaned picture: `off`, by mean and spread (`adain`), or all that
             is coarse (`wavelet`).
@@ -54,6 +61,7 @@ class Controls:
     eta: float = field(default=0.0, metadata={"low": 0, "high": 1})
     start: float = field(default=1.0, metadata={"low": 0.01, "high": 1})
     text_guidance: float = field(default=1.0, metadata={"low": 0, "high": 20})
+    semantic_guidance: float | None = field(default=None, metadata={"low": 0, "high": 20})
     image_guidance: float = field(default=1.0, metadata={"low": 0, "high": 20})
     rescale: float = field(default=0.0, metadata={"low": 0, "high": 1})
     coarse_guidance: float = field(default=1.0, metadata={"low": 0, "high": 10})
@@ -61,6 +69,8 @@ class Controls:
     control_scale: float = field(default=1.0, metadata={"low": 0, "high": 10})
     restoration_guidance: float = field(default=0.0, metadata={"low": 0, "high": 1})
     bound: float | None = field(default=None, metadata={"low": 0, "high": 255})
+    fidelity: float = field(default=0.0, metadata={"low": 0, "high": 1})
+    first_as: FirstAs = field(default="reference", metadata={"choices": get_args(FirstAs)})
     samples: int = field(default=1, metadata={"low": 1, "high": 64})
     colour: Colour = field(default="off", metadata={"choices": COLOURS})
     tiles: Tiling = field(default="meet", metadata={"choices": TILINGS})
@@ -86,6 +96,8 @@ class Controls:
             )
         if self.up != 1 and (self.colour != "off" or self.bound is not None):
             raise SettingsError("colour and bound compare pixel by pixel: not with up")
+        if self.first_as == "start" and self.start == 1:
+            raise SettingsError("first_as=start needs a start below 1: at 1 there is nothing but noise")
         if self.negative and self.text_guidance <= 1:
             raise SettingsError("negative leads away from a prompt only where text_guidance is more than 1")
         if not isinstance(self.negative, str):

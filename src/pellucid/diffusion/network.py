@@ -1,7 +1,7 @@
 """`Generative`: a network that restores by sampling, on the house's sampling loop, whatever its family and codec."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -39,9 +39,13 @@ class Course:
         scheduler: of diffusers, with its history.
         times: of the steps.
         generator: of the noise that steps add.
-        degraded: the whole degraded picture as a state.
-        expected: what the first step expects of the whole picture, as a state: the mean of what could be sampled.
+        degraded: what the network sees of the whole picture, as a state: the degraded one, and for a network that
+            learnt beside another model, what that made of it.
+        first: what another model has made of the whole picture, (B, 3, H, W), padded; None where none did.
+        expected: what is expected of the whole picture, as a state: by that model, or else by the first step, which
+            says the mean of what could be sampled.
         flat: where that is flat, 0 to 1 at each place of the state; None where nobody asks.
+        scale: of what an entry adds, in the part that is seen; a number, or one for each place.
         context: what the denoiser is told of the whole picture and of the place of the part that it sees.
         evaluations: how often the denoiser was asked, of one picture's part each.
         places: of the parts that were seen.
@@ -52,8 +56,10 @@ class Course:
     times: list[int]
     generator: torch.Generator
     degraded: Tensor
+    first: Tensor | None = None
     expected: Tensor | None = None
     flat: Tensor | None = None
+    scale: float | Tensor = 1.0
     context: Tensor | None = None
     evaluations: int = 0
     places: set[tuple[float, ...]] = field(default_factory=set)
@@ -77,6 +83,9 @@ class Generative(SamplingNetwork):
         family: `small`, built from these settings, or `sd`, loaded from `source`.
         source: a folder in the layout of Stable Diffusion 1.5 or 2.1, or a repository of the hub.
         context: what it is told of the whole picture, of `small.CONTEXTS`.
+        first: the model that restores first, by its name, for a network that sees its result beside the degraded
+            picture. Told of none, such a network sees the degraded picture twice.
+        fidelity: of the family `sd`, whether there is a fidelity decoder; of the family `small`, the codec says so.
 
     Raises:
         SettingsError: settings that there are not, or that contradict each other or a pipeline.
@@ -94,22 +103,30 @@ class Generative(SamplingNetwork):
         family: str = "small",
         source: str | None = None,
         context: str = "none",
+        first: str | None = None,
+        fidelity: bool = False,
     ) -> None:
         super().__init__()
+        self.first = first
         for what, value, known in (("entry", entry, ENTRIES), ("family", family, FAMILIES)):
             if value not in known:
                 raise SettingsError(unknown_name(what, value, known))
         self.codec: Any
         self.denoiser: Any
         if family == "sd":
-            prediction, schedule = self._of_pipeline(source, entry, context, prediction, schedule)
+            prediction, schedule = self._of_pipeline(source, entry, context, prediction, schedule, fidelity)
             self.settings = {"family": family, "source": source, "entry": entry}
+            self.settings |= {"fidelity": True} if fidelity else {}
         else:
+            if fidelity:
+                raise SettingsError("fidelity of the family small is a setting of its codec, autoencoder-kl")
             if source is not None:
                 raise SettingsError("source is for the family sd; the family small is built from its settings")
             prediction, codec = prediction or "v_prediction", dict(codec or {"name": "pixel-unshuffle", "factor": 4})
             self.codec = build_codec(codec["name"], {key: value for key, value in codec.items() if key != "name"})
-            self.denoiser = SmallDenoiser(self.codec.channels, entry, unet, operations, context)
+            self.denoiser = SmallDenoiser(
+                self.codec.channels, entry, unet, operations, context, 1 if first is None else 2
+            )
             self.settings = {
                 "codec": codec,
                 "entry": entry,
@@ -118,8 +135,9 @@ class Generative(SamplingNetwork):
                 "prediction": prediction,
                 "schedule": dict(schedule or {}),
             } | ({} if context == "none" else {"context": context})
+        self.settings |= {} if first is None else {"first": first}
         self.noising = Noising(prediction, schedule)
-        self.stride = self.codec.stride
+        self.stride, self.decodes_whole = self.codec.stride, self.codec.goes_over_all
         self.contract = Contract(multiple=self.stride * self.denoiser.multiple, words=True, looks=True, samples=True)
         self.course: Course | None = None
 
@@ -130,6 +148,7 @@ class Generative(SamplingNetwork):
         context: str,
         prediction: str | None,
         schedule: Mapping[str, Any] | None,
+        fidelity: bool,
     ) -> tuple[str, Mapping[str, Any]]:
         """Takes codec and denoiser from a pipeline; what its network says, and its schedule."""
         if source is None:
@@ -140,9 +159,16 @@ class Generative(SamplingNetwork):
         said: str = parts["prediction"]
         if prediction is not None and prediction != said:
             raise SettingsError(f"{source}: its network predicts {said!r} by its scheduler, not {prediction!r}")
-        self.codec = Autoencoder(parts["vae"])
-        self.denoiser = StableDiffusionDenoiser(parts["unet"], parts["text_encoder"], parts["tokenizer"], entry)
+        self.codec = Autoencoder(parts["vae"], fidelity=fidelity)
+        self.denoiser = StableDiffusionDenoiser(
+            parts["unet"], parts["text_encoder"], parts["tokenizer"], entry, 1 if self.first is None else 2
+        )
         return said, {**parts["schedule"], **(schedule or {})}
+
+    @property
+    def adds(self) -> bool:
+        """Whether the degraded picture enters by an entry that adds to what the denoiser says without it."""
+        return self.settings["entry"] in ("controlnet", "sft")
 
     @classmethod
     def tiny(cls) -> "Generative":
@@ -156,6 +182,10 @@ class Generative(SamplingNetwork):
             SettingsError: says what.
         """
         self.denoiser.told([read_prompt(words or ALL), read_prompt(controls.negative)])
+        if controls.control_scale != 1 and not self.adds:
+            raise SettingsError("control_scale: of the entries controlnet and sft, and this model has neither")
+        if controls.fidelity and not self.codec.has_fidelity:
+            raise SettingsError("fidelity: this model has no fidelity decoder")
         scheduler_for(controls, self.noising)
 
     def look(self, image: Tensor, known: Guidance = NOTHING, *, cut: bool = True) -> Guidance:
@@ -164,17 +194,27 @@ class Generative(SamplingNetwork):
         height, width = image.shape[2:]
         prompt = read_prompt((known.words or (ALL,))[0])
         branches = branches_of(prompt, known.regions, height, width)
-        told = self.denoiser.told([branch.prompt or Prompt() for branch in branches]).to(image.device)
+        prompts = [branch.prompt or Prompt() for branch in branches]
+        told = self.denoiser.told(prompts).to(image.device)
         own = {
             "told": told[None],
             "kept": torch.tensor([[branch.prompt is None for branch in branches]], device=image.device),
         }
+        if prompt.sentence and _controls(known).semantic_guidance is not None:
+            own["tasks"] = self.denoiser.told([replace(one, sentence="") for one in prompts]).to(image.device)[None]
+        if known.restored is not None:
+            own["first"] = known.restored.to(image.device)
+        control = None if known.regions is None else known.regions.control_of(height, width)
+        if control is not None:
+            if not self.adds:
+                raise SettingsError("a map of control is of the entries controlnet and sft; this model has neither")
+            own["control"] = pad_to_multiple(control.float().to(image.device), self.contract.multiple)
         if self.denoiser.sees_whole:
             own["thumb"] = F.interpolate(image, (THUMB, THUMB), mode="bilinear", antialias=True)
         if branches[0].weight is not None:
             weights = torch.cat([_weight(branch) for branch in branches], 1).to(image.device)
             own["weights"] = pad_to_multiple(weights, self.contract.multiple)
-        return known.knowing(own={**known.own, **own})
+        return known.knowing(own={**known.own, **own}, restored=None)
 
     def times(self) -> Sequence[int]:
         """The steps' times of the picture that was started."""
@@ -187,32 +227,47 @@ class Generative(SamplingNetwork):
         scheduler = scheduler_for(controls, self.noising)
         times = times_of(scheduler, controls)
         seed = guidance.seed or 0
-        latent = self.codec.encode(degraded.float())
+        first = self._first_of(guidance, degraded, controls.up)
+        latent = expected = self.codec.encode(degraded.float())
+        if first is not None:
+            expected = self.codec.encode(first)
+        seen = [expected if controls.first_as == "seen" else latent]
+        seen += [] if self.first is None else [expected]
         noise = torch.randn(latent.shape, generator=torch.Generator().manual_seed(seed)).to(latent)
         later = torch.Generator().manual_seed((seed + 1) * 7919 % 2**63)
-        self.course = Course(controls, scheduler, times, later, latent)
+        self.course = Course(controls, scheduler, times, later, torch.cat(seen, 1), first)
+        if first is not None:
+            self.course.expected = expected
+            self.course.flat = _flatness(self.codec, expected) if controls.restoration_guidance else None
         if controls.start == 1:
             return noise
-        return self.noising.noised(latent, noise, _all(times[0], latent))
+        begun = expected if controls.first_as == "start" else latent
+        return self.noising.noised(begun, noise, _all(times[0], latent))
 
     def predict(self, state: Tensor, degraded: Tensor, time: int, guidance: Guidance) -> Tensor:
         """See `SamplingNetwork`: of each prompt, guided by the difference that words and picture make; blended."""
         assert self.course is not None
         self.course.places.add(() if guidance.grid is None else tuple(guidance.grid[0].tolist()))
-        latent = self.codec.encode(degraded.float())
+        latent = _part_of(self.course.degraded, guidance.grid, state)
+        self.course.scale = self.course.controls.control_scale
+        if "control" in guidance.own:
+            drawn = F.avg_pool2d(guidance.own["control"], self.stride)
+            self.course.scale = self.course.scale * _part_of(drawn, guidance.grid, state)
         self.course.context = self.denoiser.context(guidance.own.get("thumb"), guidance.grid, len(state), state.device)
         told, kept, weights = self._branches(guidance, state)
+        tasks = guidance.own.get("tasks")
         if weights is None:
-            return self._guided(state, latent, time, told[:, 0])
+            return self._guided(state, latent, time, told[:, 0], None if tasks is None else tasks[:, 0])
         total = torch.zeros_like(state, dtype=torch.float32)
         for number in range(told.shape[1]):
             weight = weights[:, number : number + 1]
             if not bool(weight.any()):
                 continue
             if bool(kept[0, number]):
-                said = self.noising.said_of(state, latent, _all(time, state))
+                said = self.noising.said_of(state, latent[:, : state.shape[1]], _all(time, state))
             else:
-                said = self._guided(state, latent, time, told[:, number])
+                task = None if tasks is None else tasks[:, number]
+                said = self._guided(state, latent, time, told[:, number], task)
             total += weight * said.float()
         return total
 
@@ -238,7 +293,12 @@ class Generative(SamplingNetwork):
 
     def decode(self, state: Tensor, degraded: Tensor, guidance: Guidance) -> Tensor:
         """See `SamplingNetwork`."""
-        decoded: Tensor = self.codec.decode(state.float())
+        fidelity = _controls(guidance).fidelity
+        decoded: Tensor = (
+            self.codec.decode_beside(state.float(), degraded.float(), fidelity)
+            if fidelity
+            else self.codec.decode(state.float())
+        )
         return decoded
 
     def refine(self, restored: Tensor, degraded: Tensor, guidance: Guidance, *, memory: int | None = None) -> Tensor:
@@ -251,7 +311,8 @@ class Generative(SamplingNetwork):
             and course.expected is not None
             and (controls.colour != "off" or controls.bound is not None)
         ):
-            expected = self.codec.decode(course.expected)[:, :, :height, :width]
+            expected = self.codec.decode(course.expected) if course.first is None else course.first
+            expected = expected[:, :, :height, :width]
             if controls.colour != "off":
                 restored = (adain if controls.colour == "adain" else wavelet)(restored, expected)
             if controls.bound is not None:
@@ -280,28 +341,38 @@ class Generative(SamplingNetwork):
             return rows[:, None], torch.zeros(1, 1, dtype=torch.bool), None
         if "weights" not in own:
             return own["told"], own["kept"], None
-        weights = F.avg_pool2d(own["weights"], self.stride)
-        if guidance.grid is not None:
-            across, along = weights.shape[2:]
-            scale = torch.tensor([across, along, across, along])
-            top, left, bottom, right = (guidance.grid[0].cpu() * scale).round().int().tolist()
-            weights = weights[:, :, top:bottom, left:right]
+        weights = _part_of(F.avg_pool2d(own["weights"], self.stride), guidance.grid, state)
         return own["told"], own["kept"], weights
 
-    def _guided(self, state: Tensor, latent: Tensor, time: int, told: Tensor) -> Tensor:
-        """What the network says of one prompt, led by w_r away from what it says of none, and by the image's weight
-        away from what it says of no picture (Brooks et al., CVPR 2023, arXiv 2211.09800, equation 3)."""
+    def _first_of(self, guidance: Guidance, degraded: Tensor, up: float) -> Tensor | None:
+        """What another model made of the picture, as large and as padded as what is sampled; of a tile, its part."""
+        first = guidance.own.get("first")
+        if first is None:
+            return None
+        if up != 1:
+            larger = [round(side * up) for side in first.shape[2:]]
+            first = F.interpolate(first, larger, mode="bicubic", align_corners=False).clamp(0, 1)
+        return _part_of(pad_to_multiple(first.float(), self.contract.multiple), guidance.grid, degraded)
+
+    def _guided(self, state: Tensor, latent: Tensor, time: int, told: Tensor, tasks: Tensor | None = None) -> Tensor:
+        """What the network says of one prompt, led by w_r away from what it says of none, by w_s away from what it says
+        of the tasks without the sentence, and by the image's weight away from what it says of no picture (Brooks et
+        al., CVPR 2023, arXiv 2211.09800, equation 3)."""
         assert self.course is not None
         controls = self.course.controls
         told = told.expand(len(state), *told.shape[1:])
         said = self._asked(state, latent, time, told)
         words = controls.text_guidance * max(controls.coarse_guidance, controls.fine_guidance)
         led = words != 1 or controls.coarse_guidance != controls.fine_guidance or bool(controls.negative)
+        meaning: Tensor | float = 0.0
+        if tasks is not None:
+            whole, said = said, self._asked(state, latent, time, tasks.expand(len(state), *tasks.shape[1:]))
+            meaning = (controls.semantic_guidance or 0.0) * (whole - said)
         if not led and controls.image_guidance == 1:
-            return said
+            return said + meaning
         away = self.denoiser.told([read_prompt(controls.negative)]).to(told).expand_as(told)
         unsaid = self._asked(state, latent, time, away)
-        guided = unsaid + self._weighted(said - unsaid, controls)
+        guided = unsaid + self._weighted(said - unsaid, controls) + meaning
         if controls.image_guidance != 1:
             blind = self.denoiser.told([Prompt()]).to(told).expand_as(told)
             unseen = self._asked(state, torch.zeros_like(latent), time, blind)
@@ -314,9 +385,7 @@ class Generative(SamplingNetwork):
     def _asked(self, state: Tensor, latent: Tensor, time: int, told: Tensor) -> Tensor:
         assert self.course is not None
         self.course.evaluations += len(state)
-        said: Tensor = self.denoiser(
-            state, latent, _all(time, state), told, self.course.controls.control_scale, self.course.context
-        )
+        said: Tensor = self.denoiser(state, latent, _all(time, state), told, self.course.scale, self.course.context)
         return said
 
     def _weighted(self, difference: Tensor, controls: Controls) -> Tensor:
@@ -336,6 +405,17 @@ def _controls(guidance: Guidance) -> Controls:
 
 def _all(time: int, state: Tensor) -> Tensor:
     return torch.full((len(state),), time, device=state.device)
+
+
+def _part_of(whole: Tensor, grid: Tensor | None, state: Tensor) -> Tensor:
+    """The part of a whole state, or of what lies as it does, that belongs to a part of the state: where the grid says,
+    unless the part is the whole."""
+    if grid is None or whole.shape[2:] == state.shape[2:]:
+        return whole
+    rows, columns = whole.shape[2:]
+    scale = torch.tensor([rows, columns, rows, columns])
+    top, left, bottom, right = (grid[0].cpu() * scale).round().int().tolist()
+    return whole[:, :, top:bottom, left:right]
 
 
 def _weight(branch: Branch) -> Tensor:

@@ -28,10 +28,19 @@ class Regions:
     Attributes:
         masks: by name, (H, W) in [0, 1]; or a box: left, top, right, bottom in pixels.
         strength: a map of how much of all amounts, (H, W) in [0, 1]; None for all of it everywhere.
+        control: a map of how much of what an entry `controlnet` or `sft` adds, likewise.
     """
 
     masks: Mapping[str, Tensor | tuple[int, int, int, int]]
     strength: Tensor | None = None
+    control: Tensor | None = None
+
+    def control_of(self, height: int, width: int) -> Tensor | None:
+        """The map of control of a picture of that size, (1, 1, H, W). Raises SettingsError where it is of another."""
+        if self.control is None:
+            return None
+        _check_size("the map of control", self.control, height, width)
+        return self.control[None, None]
 
 
 @dataclass(frozen=True)
@@ -127,7 +136,7 @@ def _check_size(what: str, mask: Tensor, height: int, width: int) -> None:
         )
 
 
-def read_regions(texts: Mapping[str, Any], strength: Path | None = None) -> Regions:
+def read_regions(texts: Mapping[str, Any], strength: Path | None = None, control: Path | None = None) -> Regions:
     """Regions by names.
 
     Args:
@@ -135,6 +144,7 @@ def read_regions(texts: Mapping[str, Any], strength: Path | None = None) -> Regi
             anything is that of a JSON file, an object of such names and places, whose masks lie beside it, or of a
             folder of masks, each a region by its own name: `face.png` is `face`.
         strength: the file of a map of strengths.
+        control: the file of a map of control.
 
     Raises:
         SettingsError: a box that does not say one, a file that holds no regions, or a name that is given twice.
@@ -147,7 +157,7 @@ def read_regions(texts: Mapping[str, Any], strength: Path | None = None) -> Regi
             if one in masks:
                 raise SettingsError(f"region {one!r} is given twice")
             masks[one] = region
-    return Regions(masks, None if strength is None else _grey(strength))
+    return Regions(masks, *(None if path is None else _grey(path) for path in (strength, control)))
 
 
 def files_of_regions(texts: Mapping[str, Any]) -> list[Path]:
@@ -172,7 +182,7 @@ def _of_collection(path: Path) -> dict[str, Any]:
     if path.suffix.lower() != ".json":
         raise SettingsError(
             f"--region {path}: expected NAME=PLACE, as in face=mask.png or face=10,20,110,140, or a JSON file or "
-            "folder of such places"
+            "a folder of such places"
         )
     return {
         name: _place(name, place, path.parent) if isinstance(place, str) else _box(name, place)

@@ -48,6 +48,7 @@ class SmallDenoiser(nn.Module):
         unet: arguments of `SmallUNet`.
         operations: verbs of prompts that it can be told.
         context: what it is told of the whole picture, of CONTEXTS.
+        seen: how many pictures it sees: the degraded one, and perhaps what another model made of it.
     """
 
     def __init__(
@@ -57,19 +58,20 @@ class SmallDenoiser(nn.Module):
         unet: Mapping[str, Any] | None = None,
         operations: Sequence[str] = OPERATIONS_OF_SMALL,
         context: str = "none",
+        seen: int = 1,
     ) -> None:
         super().__init__()
         if context not in CONTEXTS:
             raise SettingsError(unknown_name("context", context, CONTEXTS))
         self.entry, self.channels, self.kind = entry, channels, context
-        self.unet = SmallUNet(channels * (2 if entry == "concat" else 1), channels, **(unet or {}))
+        self.unet = SmallUNet(channels * (1 + seen if entry == "concat" else 1), channels, **(unet or {}))
         self.words = WordEncoder(operations, self.unet.embedding)
         self.multiple = self.unet.multiple
         if entry == "concat":
             with torch.no_grad():  # at first a denoiser does as if it saw none
                 self.unet.conv_in.weight[:, channels:] = 0
-        self.control = ControlBranch(self.unet) if entry == "controlnet" else None
-        self.modulation = Modulation(self.unet) if entry == "sft" else None
+        self.control = ControlBranch(self.unet, seen * channels) if entry == "controlnet" else None
+        self.modulation = Modulation(self.unet, seen * channels) if entry == "sft" else None
         self.whole = _context_encoder(context, self.unet.embedding)
         self.register_load_state_dict_pre_hook(_from_prior)  # type: ignore[no-untyped-call]
 
@@ -111,10 +113,10 @@ class SmallDenoiser(nn.Module):
 
         Args:
             state: what is between noise and picture.
-            degraded: the degraded picture, as a state.
+            degraded: the degraded picture, as a state; and behind it, in channels, what else is seen.
             times: whole numbers.
             told: what `told` gives.
-            scale: of what an entry `controlnet` or `sft` adds.
+            scale: of what an entry `controlnet` or `sft` adds: a number, or one for each place, (1 or B, 1, h, w).
             context: what `context` gives.
         """
         embedding = self.unet.embed(times) + self.words(told)
@@ -123,25 +125,26 @@ class SmallDenoiser(nn.Module):
         inputs = torch.cat([state, degraded], 1) if self.entry == "concat" else state
         modulation = None
         if self.modulation is not None:
-            modulation = [scale * one for one in self.modulation(degraded, embedding)]
+            modulation = [_at(scale, level) * one for level, one in enumerate(self.modulation(degraded, embedding))]
         if self.control is None:
             said: Tensor = self.unet(inputs, embedding, modulation)
             return said
         added, more = self.control(torch.cat([state, degraded], 1), embedding)
         features, skips = self.unet.encode(inputs, embedding)
-        skips = [skip + scale * one for skip, one in zip(skips, more, strict=True)]
-        return self.unet.decode(features + scale * added, skips, embedding) + self.unet.short_way(inputs, embedding)
+        skips = [skip + _at(scale, level) * one for level, (skip, one) in enumerate(zip(skips, more, strict=True))]
+        features = features + _at(scale, len(more)) * added
+        return self.unet.decode(features, skips, embedding) + self.unet.short_way(inputs, embedding)
 
 
 class ControlBranch(nn.Module):
     """A copy of a U-Net's way down, which sees state and degraded picture, and 1x1 convolutions that begin at zero."""
 
-    def __init__(self, unet: SmallUNet) -> None:
+    def __init__(self, unet: SmallUNet, seen: int) -> None:
         super().__init__()
         self.copy = copy.deepcopy(unet)
         for name in ("decoders", "upsamples", "conv_out", "gains", "time"):
             delattr(self.copy, name)
-        self.copy.conv_in = nn.Conv2d(2 * unet.in_channels, unet.widths[0], 3, padding=1)
+        self.copy.conv_in = nn.Conv2d(unet.in_channels + seen, unet.widths[0], 3, padding=1)
         self.out = nn.ModuleList(_zero(nn.Conv2d(width, width, 1)) for width in unet.widths)
 
     def forward(self, inputs: Tensor, embedding: Tensor) -> tuple[Tensor, list[Tensor]]:
@@ -154,10 +157,10 @@ class ControlBranch(nn.Module):
 class Modulation(nn.Module):
     """From the degraded picture and the embedding, which knows the time, to scales and shifts of all features."""
 
-    def __init__(self, unet: SmallUNet, width: int = 48) -> None:
+    def __init__(self, unet: SmallUNet, seen: int, width: int = 48) -> None:
         super().__init__()
         self.told = nn.Linear(unet.embedding, 2 * width)
-        self.first = nn.Conv2d(unet.out_channels, width, 3, padding=1)
+        self.first = nn.Conv2d(seen, width, 3, padding=1)
         self.steps = nn.ModuleList(nn.Conv2d(width, width, 2, stride=2) for _ in unet.widths[1:])
         self.out = nn.ModuleList(_zero(nn.Conv2d(width, 2 * one, 3, padding=1)) for one in unet.widths)
 
@@ -170,6 +173,11 @@ class Modulation(nn.Module):
             features = nn.functional.silu(step(features))
             found.append(out(features))
         return found
+
+
+def _at(scale: float | Tensor, level: int) -> float | Tensor:
+    """A scale as the features of a level have it, each half as fine as the one before."""
+    return nn.functional.avg_pool2d(scale, 2**level) if isinstance(scale, Tensor) else scale
 
 
 def place_features(grid: Tensor) -> Tensor:
@@ -204,9 +212,9 @@ def _from_prior(module: nn.Module, state: dict[str, Tensor], prefix: str, *_: An
     for name in ("unet.conv_in.weight", "unet.gains.weight", "unet.gains.bias"):
         wanted, given = module.get_parameter(name), state.get(prefix + name)
         dimension = 1 if name.startswith("unet.conv_in") else 0
-        if given is not None and given.shape[dimension] == module.channels < wanted.shape[dimension]:
+        if given is not None and given.shape[dimension] < wanted.shape[dimension]:
             grown = given.new_zeros(wanted.shape)
-            grown.narrow(dimension, 0, module.channels).copy_(given)
+            grown.narrow(dimension, 0, given.shape[dimension]).copy_(given)
             state[prefix + name] = grown
     own = module.state_dict()
     added = tuple(

@@ -40,16 +40,17 @@ class StableDiffusionDenoiser(nn.Module):
         text_encoder: a `CLIPTextModel`.
         tokenizer: a `CLIPTokenizer`.
         entry: `concat`, or `none` for the pipeline as it is.
+        seen: how many pictures it sees; see `SmallDenoiser`.
     """
 
     sees_whole = False
 
-    def __init__(self, unet: Any, text_encoder: Any, tokenizer: Any, entry: str = "concat") -> None:
+    def __init__(self, unet: Any, text_encoder: Any, tokenizer: Any, entry: str = "concat", seen: int = 1) -> None:
         super().__init__()
         self.entry, self.channels = entry, int(unet.config.out_channels)
         self.unet, self.text_encoder, self.tokenizer = unet, text_encoder.requires_grad_(False), tokenizer
         if entry == "concat" and unet.config.in_channels == self.channels:
-            widen(unet, 2 * self.channels)
+            widen(unet, (1 + seen) * self.channels)
         self.multiple = 2 ** (len(unet.config.block_out_channels) - 1)
 
     def context(self, thumb: Tensor | None, grid: Tensor | None, count: int, device: torch.device) -> None:

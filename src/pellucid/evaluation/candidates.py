@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from pellucid.evaluation.remembering import Remembered
@@ -21,7 +22,7 @@ from pellucid.restoration.once import MIXING
 from pellucid.restoration.options import RestoreOptions
 from pellucid.restoration.restorer import Restorer
 
-__all__ = ["DEGRADED", "INPUT", "Candidate", "candidates_of", "informing"]
+__all__ = ["DEGRADED", "INPUT", "Candidate", "candidates_of", "informing", "sampled_candidates"]
 
 DEGRADED = "degraded"
 """The name under which the input itself is scored."""
@@ -39,6 +40,8 @@ class Candidate:
         details: for the report: its file, hash, parameters.
         inform: from (degraded, clean, numbers known of the picture) to what `restore` is told as `known`; None for all
             but models with an oracle, and those that can be told numbers.
+        choose: from (degraded, clean) to what is scored, where the clean picture has a say in it, as in the best of
+            several samples; None for all that is not told of it.
         at_scale: gives the same for photographs whose sides are to grow so many times; None for what decides its size
             by itself.
     """
@@ -48,12 +51,15 @@ class Candidate:
     identity: str | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
     inform: Callable[[Tensor, Tensor, Mapping[str, float]], Guidance] | None = None
+    choose: Callable[[Tensor, Tensor], Tensor] | None = None
     at_scale: Callable[[int], "Candidate"] | None = None
 
     def restored(self, degraded: Tensor, clean: Tensor, told: Mapping[str, float]) -> Tensor:
         """What it makes of a degraded picture (1, 3, H, W) of which so much is known; the clean one is for those alone
         who are told of it."""
         assert self.restore is not None
+        if self.choose is not None:
+            return self.choose(degraded, clean)
         if self.inform is None:
             return self.restore(degraded)
         return self.restore(degraded, known=self.inform(degraded, clean, told))
@@ -76,6 +82,7 @@ def candidates_of(
     network: nn.Module | None = None,
     import_network: bool = False,
     remembered: Remembered | None = None,
+    samples: int = 1,
     **options: Any,
 ) -> list[Candidate]:
     """The models of these names or files, in order.
@@ -86,6 +93,8 @@ def candidates_of(
         network: of the user's own, for the one model that is named.
         import_network: import those that model files name instead, as `load_model` does: this runs their code.
         remembered: shared by models of the same network, each of which then restores a picture once for all.
+        samples: of a model that samples, so many are drawn: the first, their mean and the best by its PSNR are each a
+            candidate.
         options: of `RestoreOptions`.
 
     Raises:
@@ -117,8 +126,56 @@ def candidates_of(
                 restorer = Restorer(module, policy=policy, **options, scale=scale)
                 return _candidate(label, restorer, path, weights, task)
 
-            found.append(replace(at_scale(None), at_scale=at_scale))
+            one = replace(at_scale(None), at_scale=at_scale)
+            found += [one] if samples == 1 or not contract_of(module).samples else sampled_candidates(one, samples)
     return found
+
+
+def sampled_candidates(candidate: Candidate, count: int) -> list[Candidate]:
+    """The first of several samples of a picture, their mean, and the best, which is chosen by the clean picture and so
+    says what could be had, not what is.
+
+    Samples are drawn once for all three; what the later ones cost is told of those that need them first.
+
+    Args:
+        candidate: of a model that samples.
+        count: how many.
+    """
+    draws, names = _Draws(candidate), (f"1 of {count}", f"mean of {count}", f"best of {count}")
+    chosen: list[Callable[[Tensor, Tensor], Tensor]] = [
+        lambda degraded, clean: draws.of(degraded, 1)[0],
+        lambda degraded, clean: torch.stack(draws.of(degraded, count)).mean(0),
+        lambda degraded, clean: min(draws.of(degraded, count), key=lambda one: float((one - clean).square().mean())),
+    ]
+    return [
+        replace(
+            candidate,
+            name=f"{candidate.name} ({name})",
+            identity=f"{candidate.identity} {name}",
+            choose=choose,
+            at_scale=None,
+        )
+        for name, choose in zip(names, chosen, strict=True)
+    ]
+
+
+class _Draws:
+    """Samples of the last picture."""
+
+    def __init__(self, candidate: Candidate) -> None:
+        self._candidate = candidate
+        self._picture: Tensor | None = None
+        self._samples: list[Tensor] = []
+
+    def of(self, degraded: Tensor, count: int) -> list[Tensor]:
+        """So many samples of a picture (1, 3, H, W), by the seeds that follow the candidate's own."""
+        restore, first = self._candidate.restore, int(self._candidate.details.get("seed", 0))
+        assert restore is not None
+        if self._picture is not degraded:
+            self._picture, self._samples = degraded, []
+        for number in range(len(self._samples), count):
+            self._samples.append(restore(degraded, known=Guidance(seed=first + number)))
+        return self._samples[:count]
 
 
 def _candidate(name: str, restorer: Restorer, path: Path, weights: str, task: str) -> Candidate:
@@ -142,7 +199,7 @@ def _candidate(name: str, restorer: Restorer, path: Path, weights: str, task: st
         depends["tell"] = dict(restorer.options.tell)
     usual, own = RestoreOptions(), restorer.options
     # What steers a model that samples, where anything does.
-    depends |= {name: told for name in ("prompt", "seed", "control") if (told := getattr(own, name))}
+    depends |= {name: told for name in ("prompt", "first", "seed", "control") if (told := getattr(own, name))}
     depends |= {name: str(told) for name in MIXING[1:] if (told := getattr(own, name)) != getattr(usual, name)}
     guide = getattr(restorer.model, "prior", None)
     # A prior is not counted among what a boost adds, nor where it guides the network, too; a student is part of the

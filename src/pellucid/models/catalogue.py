@@ -53,6 +53,7 @@ CATALOGUE: Mapping[str, Origin] = {
     "sfnet": Origin("SFNet, ICLR 2023", "MIT", True),
     "snr_aware": Origin("SNR-Aware, CVPR 2022", "none given"),
     "swinir": Origin("SwinIR, ICCVW 2021, arXiv 2108.10257", "Apache-2.0", True),
+    "textir": Origin("TextIR, TVCG, arXiv 2302.14736", "none given"),
     "uformer": Origin("Uformer, CVPR 2022, arXiv 2106.03106", "MIT", True),
     "uretinex_net": Origin("URetinex-Net, CVPR 2022", "MIT", True),
     "zero_dce": Origin("Zero-DCE, CVPR 2020, arXiv 2001.06826", "CC BY-NC 4.0"),

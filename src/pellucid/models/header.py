@@ -82,7 +82,8 @@ class Policy:
             it is asked, and what it is sure of is found; empty where it is not asked so.
         refined: kinds for which R goes over what experts have made of a picture; None for whatever they have made.
         measured_noise: how strong noise must measure, as a standard deviation of 0..255, and how much the gate must
-            believe the expert for it, for it to be found where the diagnosis takes it for something else; None never.
+            believe the expert for it, for it to be found where the diagnosis overlooks it: by the kind that the
+            diagnosis finds instead, or by "any"; empty where nothing is measured.
 
     Raises:
         ValueError: a value of a wrong type or out of its range.
@@ -102,22 +103,21 @@ class Policy:
     unasked: tuple[float, float] = (0.97, 0.95)
     mistaken: tuple[str, ...] = ()
     refined: tuple[str, ...] | None = None
-    measured_noise: tuple[float, float] | None = None
+    measured_noise: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if type(self.passes) is not int or self.passes < 1:
             raise ValueError(f"passes must be a whole number, 1 or more, got {self.passes!r}")
-        for kind, pair in dict(self.tones).items():
-            if not isinstance(kind, str) or not _is_pair(pair):
-                raise ValueError(f"tones must be two numbers by kinds, got {self.tones!r}")
-        object.__setattr__(self, "tones", {kind: tuple(pair) for kind, pair in self.tones.items()})
-        for name in ("unasked", "measured_noise"):
-            pair = getattr(self, name)
-            if pair is None and name == "measured_noise":
-                continue
-            if not _is_pair(pair):
-                raise ValueError(f"{name} must be two numbers, got {pair!r}")
-            object.__setattr__(self, name, tuple(pair))
+        for name in ("tones", "measured_noise"):
+            pairs = getattr(self, name)
+            if not isinstance(pairs, Mapping) or not all(
+                isinstance(kind, str) and _is_pair(pair) for kind, pair in pairs.items()
+            ):
+                raise ValueError(f"{name} must be two numbers by kinds, got {pairs!r}")
+            object.__setattr__(self, name, {kind: tuple(pair) for kind, pair in pairs.items()})
+        if not _is_pair(self.unasked):
+            raise ValueError(f"unasked must be two numbers, got {self.unasked!r}")
+        object.__setattr__(self, "unasked", tuple(self.unasked))
         for name in ("monotone", "hiding", "mistaken", "refined"):
             kinds = getattr(self, name)
             if kinds is None and name == "refined":
@@ -138,8 +138,8 @@ class Policy:
         for kind, pair in self.tones.items():
             numbers |= {f"tones of {kind}": pair[0], f"tones of {kind}, second": pair[1]}
         levels = {"tone_shift": self.tone_shift}
-        if self.measured_noise is not None:
-            levels["measured_noise"], numbers["measured_noise, second"] = self.measured_noise
+        for kind, pair in self.measured_noise.items():
+            levels[f"measured_noise of {kind}"], numbers[f"measured_noise of {kind}, second"] = pair
         for most, values in ((1, numbers), (255, levels)):
             for name, value in values.items():
                 if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
@@ -168,8 +168,9 @@ class Header:
     def as_dict(self) -> dict[str, Any]:
         """JSON-able, as it stands in a file."""
         tree = asdict(self)
-        tree["policy"]["tones"] = {kind: list(pair) for kind, pair in self.policy.tones.items()}
-        for name in ("monotone", "hiding", "unasked", "mistaken", "refined", "measured_noise"):
+        for name in ("tones", "measured_noise"):
+            tree["policy"][name] = {kind: list(pair) for kind, pair in getattr(self.policy, name).items()}
+        for name in ("monotone", "hiding", "unasked", "mistaken", "refined"):
             value = getattr(self.policy, name)
             tree["policy"][name] = value if value is None else list(value)
         return {"format": FORMAT} | tree

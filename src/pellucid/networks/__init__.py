@@ -33,6 +33,7 @@ from pellucid.networks.sci import SCI
 from pellucid.networks.sfnet import SFNet
 from pellucid.networks.snr_aware import SNRAware
 from pellucid.networks.swinir import SwinIR
+from pellucid.networks.textir import TextIR
 from pellucid.networks.uformer import Uformer
 from pellucid.networks.unet import UNet
 from pellucid.networks.upscaler import Upscaler
@@ -71,6 +72,7 @@ __all__ = [
     "SNRAware",
     "SamplingNetwork",
     "SwinIR",
+    "TextIR",
     "UNet",
     "URetinexNet",
     "Uformer",

@@ -148,9 +148,11 @@ class SamplingNetwork(Network):
 
     Attributes:
         stride: pixels of the image, along each side, for one place of the state; it divides `contract.multiple`.
+        decodes_whole: whether `decode` takes states of any size, and gives of the whole what it would not of tiles.
     """
 
     stride: int = 1
+    decodes_whole: bool = False
 
     def times(self) -> Sequence[int]:
         """The steps' times, from noise to image."""

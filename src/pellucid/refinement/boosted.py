@@ -91,6 +91,7 @@ class Boosted(Network):
             channels=own.channels,
             words=own.words,
             numbers=own.numbers,
+            reference=own.reference,
             looks=True,
             samples=own.samples,
             experts=own.experts,

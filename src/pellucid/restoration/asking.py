@@ -1,5 +1,6 @@
 """From what people ask of a model that samples to what it is told, and what to tell people afterwards."""
 
+import json
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -12,15 +13,18 @@ from pellucid.diffusion.controls import Controls
 from pellucid.diffusion.network import Generative
 from pellucid.diffusion.prompts import ALL, read_prompt, read_shorthand
 from pellucid.diffusion.regions import read_regions
-from pellucid.errors import SettingsError
+from pellucid.errors import SettingsError, one_line
 from pellucid.guidance import NOTHING, Guidance
 from pellucid.networks import contract_of
 from pellucid.restoration.options import RestoreOptions
 
-__all__ = ["Sampled", "asked_of", "with_asked"]
+__all__ = ["Sampled", "as_before", "asked_of", "with_asked", "with_what"]
 
 SHORT: Mapping[str, str] = {"up": "up", "cfg": "text_guidance", "steps": "steps"}
 """Controls by the names that they have in short."""
+
+MAPS = ("strength_map", "control_map")
+"""Options that name files of maps."""
 
 
 def asked_of(options: RestoreOptions, network: nn.Module) -> Guidance:
@@ -30,7 +34,7 @@ def asked_of(options: RestoreOptions, network: nn.Module) -> Guidance:
         SettingsError: something is asked that cannot be, or of a network that does not sample.
         ImageError: a mask cannot be read.
     """
-    given = [name for name in ("prompt", "control", "region", "strength_map") if getattr(options, name)]
+    given = [name for name in ("prompt", "first", "control", "region", *MAPS) if getattr(options, name)]
     contract = contract_of(network)
     if not contract.samples:
         if given or options.seed:
@@ -44,10 +48,11 @@ def asked_of(options: RestoreOptions, network: nn.Module) -> Guidance:
         told = {SHORT[name]: int(value) if name == "steps" else value for name, value in short[1].items()} | told
     controls = Controls.of(told)
     regions = None
-    if options.region or options.strength_map:
-        regions = read_regions(options.region, None if options.strength_map is None else Path(options.strength_map))
+    if options.region or options.strength_map or options.control_map:
+        maps = [None if (file := getattr(options, name)) is None else Path(file) for name in MAPS]
+        regions = read_regions(options.region, *maps)
         if controls.up != 1:
-            raise SettingsError("up enlarges whole pictures: not together with regions or a strength map")
+            raise SettingsError("up enlarges whole pictures: not together with regions or maps")
     if isinstance(network, Generative):
         network.check(words, controls)
     return Guidance(words=None if words is None else (words,), seed=options.seed, controls=controls, regions=regions)
@@ -71,8 +76,9 @@ class Sampled:
         self.megapixels = image.shape[2] * image.shape[3] / 1e6
         self.record: dict[str, Any] | None = None
 
-    def note(self, network: nn.Module, guidance: Guidance) -> None:
-        """Writes down what the last picture took, and with what it can be done again."""
+    def note(self, network: nn.Module, guidance: Guidance, **how: Any) -> None:
+        """Writes down what the last picture took, and with what it can be done again: `how` by options that are no
+        controls, such as the tile."""
         if not isinstance(network, Generative) or network.course is None:
             return
         seconds = time.perf_counter() - self.started
@@ -87,7 +93,42 @@ class Sampled:
             "seconds": round(seconds, 3),
             "seconds_per_megapixel": round(seconds / self.megapixels, 3),
             "peak_memory_mb": _peak_memory(),
+        } | how
+
+
+def with_what(options: RestoreOptions) -> dict[str, Any]:
+    """What a record says of options that name files: what restored first, and places; nothing of those not given."""
+    told = {name: getattr(options, name) for name in ("first", "region", *MAPS)}
+    return {name: dict(value) if name == "region" else value for name, value in told.items() if value}
+
+
+AGAIN = ("prompt", "seed", "control", "tile", "precision", "first", "region", *MAPS)
+"""Options that decide what a model that samples makes of a picture."""
+
+
+def as_before(path: Path) -> dict[str, Any]:
+    """The model and the options with which the first photograph of a document of `pellucid restore --json` was sampled:
+    with them, it is sampled so again.
+
+    Raises:
+        SettingsError: it is no such document, or nothing in it was sampled.
+    """
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"--like {path}: cannot be read as JSON ({one_line(error)})") from None
+    try:
+        decisions = [one["decision"] for one in document["photographs"] if one.get("decision")]
+        record = next(one["sampling"] for one in decisions if one.get("sampling"))
+        return {"model": document["model"]} | {
+            name: record["controls" if name == "control" else name]
+            for name in AGAIN
+            if record.get("controls" if name == "control" else name) is not None
         }
+    except (StopIteration, KeyError, TypeError, AttributeError):
+        raise SettingsError(
+            f"--like {path}: expected what pellucid restore --json says of a model that samples"
+        ) from None
 
 
 def _peak_memory() -> float:

@@ -58,11 +58,14 @@ class RestoreOptions:
             is, on the scale 0..255; `ratio`, by how much light is to grow. Or texts such as "sigma=25".
         prompt: what a model that samples is asked to do (`diffusion.prompts`), or that and some controls in short
             (`sr60-up4-cfg11`); None asks for everything.
+        first: a model that restores before one that samples, which then keeps to its result, starts from it or sees it
+            (the control `first_as`); None: the one that it has learnt beside, if any.
         seed: of what a model that samples draws.
         control: controls of a model that samples, by name (`diffusion.controls.Controls`), or texts such as `steps=20`.
         region: places that a prompt names: the file of a mask, or left,top,right,bottom in pixels; a name without a
             place is that of a JSON file, or of a folder of masks, that holds several.
         strength_map: the file of a picture whose brightness says how much of the prompt's amounts is asked for where.
+        control_map: the file of a picture whose brightness says how much an entry `controlnet` or `sft` adds where.
         detail: how much of the finest band of the degraded picture, its grain, comes back, 0 to 1.
         luminance: part of the change of luma that is kept, 0 to 1.
         chroma: part of the change of colours that is kept, 0 to 1.
@@ -71,6 +74,8 @@ class RestoreOptions:
         mask: a picture of the same size that says where to restore, white is wholly and black is not at all: a path, or
             a picture of a kind that the restorer takes.
         feather: pixels over which a mask rises within itself.
+        guided: for guided models, where the guidance of a picture comes from: a picture, a folder of guidance that
+            `pellucid words` made, or a file of words, which then make it.
         crop: left, top, width and height in pixels, or a text such as "100,50,640,480", of the part that is given back;
             it is that part of the whole result.
         provenance: whether photographs say in their XMP what restored them, and how.
@@ -157,6 +162,14 @@ class RestoreOptions:
             "everything."
         },
     )
+    first: str | None = field(
+        default=None,
+        metadata={
+            "help": "A model that restores before one that samples, which keeps to its result, as --control first_as= "
+            "says.",
+            "metavar": "MODEL",
+        },
+    )
     seed: int = field(default=0, metadata={"help": "Of what a model that samples draws.", "min": 0})
     control: Mapping[str, Any] = field(
         default_factory=dict,
@@ -177,6 +190,13 @@ class RestoreOptions:
     strength_map: str | None = field(
         default=None,
         metadata={"help": "A picture, bright where all of the prompt's amounts are asked for.", "metavar": "FILE"},
+    )
+    control_map: str | None = field(
+        default=None,
+        metadata={
+            "help": "A picture, bright where all counts that the photograph adds by the entries controlnet and sft.",
+            "metavar": "FILE",
+        },
     )
 
     tell: Mapping[str, float] = field(
@@ -216,6 +236,14 @@ class RestoreOptions:
     feather: int = field(
         default=8, metadata={"help": "Pixels over which the mask rises, within itself; 0 takes it as it is.", "min": 0}
     )
+    guided: str | None = field(
+        default=None,
+        metadata={
+            "help": "For guided models: a picture that shows the same, a folder that `pellucid words` filled, or a "
+            "file of words, which make one.",
+            "metavar": "WHAT",
+        },
+    )
     crop: tuple[int, int, int, int] | None = field(
         default=None,
         metadata={"help": "Write this part of the result alone, in pixels.", "metavar": "X,Y,W,H"},
@@ -253,8 +281,11 @@ class RestoreOptions:
         object.__setattr__(self, "region", _assignments("region", self.region, alone=True))
         if isinstance(self.seed, bool) or not isinstance(self.seed, int) or not 0 <= self.seed < 2**31:
             raise SettingsError(f"seed must be a whole number in 0..{2**31 - 1}, got {self.seed!r}")
-        if self.strength_map is not None:
-            object.__setattr__(self, "strength_map", str(self.strength_map))
+        for name in ("strength_map", "control_map"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, str(getattr(self, name)))
+        if self.guided is not None:
+            object.__setattr__(self, "guided", str(self.guided))
         both = sorted(set(self.only) & set(self.skip))
         if both:
             raise SettingsError(

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from pellucid import images
 from pellucid.devices import channels_last, fast_bfloat16, find_device
 from pellucid.diagnosis import SMALLEST, Diagnosis, block_offset, load_diagnoser
+from pellucid.diffusion.network import Generative
 from pellucid.engines import NetworkOnEngine, chosen_engine, eight_bits, known_ranges, on_engine, parts_of
 from pellucid.errors import ImageError, ModelError, SettingsError
 from pellucid.guidance import NOTHING, Guidance
@@ -28,9 +29,10 @@ from pellucid.networks import Experts, Network, SamplingNetwork, contract_of, ve
 from pellucid.networks.contract import Plain
 from pellucid.networks.orientations import Orientations
 from pellucid.refinement import Boosted
-from pellucid.restoration.asking import Sampled, asked_of, with_asked
+from pellucid.restoration.asking import Sampled, asked_of, with_asked, with_what
 from pellucid.restoration.decision import Decision
 from pellucid.restoration.enlarging import sides_of, steps_to
+from pellucid.restoration.guides import guide_of
 from pellucid.restoration.memory import available_memory, bytes_per_pixel, tiles_within
 from pellucid.restoration.once import (
     Restoration,
@@ -134,6 +136,10 @@ class Restorer:
                 f"a network that enlarges, here by {self.scale}, leaves no picture as it is: no diagnoser"
             )
         self.asked = asked_of(self.options, self.network)
+        if self.options.guided is not None and not contract.reference:
+            raise SettingsError(f"guided is for guided models, and {self.name} is not shown other pictures")
+        self._guide = None if self.options.guided is None else guide_of(self.options.guided)
+        self._first = _first_model(self.options, self.network)
         wanted = self.options.precision
         lower = wanted in ("auto", "int8") and self.engine != "onnx"
         self.bfloat16 = wanted == "bfloat16" or (lower and fast_bfloat16(self.device))
@@ -399,8 +405,12 @@ class Restorer:
         whole, repairs = degraded, Repairs()
         if is_diagnosing(self.model):
             whole, repairs = repaired(degraded, self.wish, self._visible(degraded, alpha)[0])
+        if self._guide is not None and known.reference is None:
+            known = known.knowing(reference=self._guide(degraded))
         image, top, left = self._placed(whole)
         known, sampled = with_asked(known, self.asked), Sampled(image)
+        if self._first is not None and known.restored is None:
+            known = known.knowing(restored=self._first.restore_image(image.cpu()).to(image.device))
         visible, partly = self._visible(image, None if alpha is None else pad_before(alpha, top, left))
         wish = self.wish.of_networks()
         passes = Passes(
@@ -427,7 +437,10 @@ class Restorer:
                         guidance = self.look(shown, known.knowing(own=told.own), cut=partly or self._is_cut(image))
                     if self._sampling is not None:
                         joined = sample_in_tiles(self._sampling, image, guidance, self.tiles(image))
-                        sampled.note(self._sampling, guidance)
+                        sampled.note(
+                            self._sampling, guidance, tile=self.tiles(image).side,
+                            precision="bfloat16" if half else "float32", **with_what(self.options),
+                        )  # fmt: skip
                     else:
                         working = Working(self.device, contract_of(self.network).multiple, self._left_for_cpu)
                         joined = over_tiles(
@@ -640,6 +653,20 @@ def _embedded_enlarger(options: RestoreOptions) -> Restorer:
     like = {name: getattr(options, name) for name in ("scale", "tile", "memory", "device")}
     like["precision"] = "auto" if options.precision == "int8" else options.precision
     return Restorer(load_model(find_model(ENLARGER)).module, name=ENLARGER, **like)
+
+
+def _first_model(options: RestoreOptions, network: nn.Module) -> Restorer | None:
+    """What restores before a network that samples: as people ask, or as the network has learnt."""
+    learnt = network.first if isinstance(network, Generative) else None
+    name = options.first or learnt
+    if name is None:
+        return None
+    like = {key: getattr(options, key) for key in ("tile", "memory", "device")}
+    loaded = load_model(find_model(name))
+    first = Restorer(loaded.module, name=name, policy=loaded.header.policy, **like)
+    if first.scale != 1:
+        raise SettingsError(f"--first {name}: it enlarges; what restores first keeps the size")
+    return first
 
 
 def _require_memory(height: int, width: int) -> None:

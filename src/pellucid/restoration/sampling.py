@@ -104,6 +104,8 @@ def _met(network: SamplingNetwork, padded: Tensor, guidance: Guidance, tiles: Ti
     last = deque(sampled_states(network, padded, guidance, tiles), maxlen=1)
     if not last:
         raise ModelError(f"{type(network).__name__}: samples in no steps at all")
+    if network.decodes_whole:
+        return network.decode(last[0], padded, guidance).float()
 
     def decoded(tile: Tensor, told: Guidance) -> Tensor:
         place = told.grid  # of the state, which lies as the picture does

@@ -14,6 +14,7 @@ from pellucid.data.sources import Mixture, Pairs, PriorInput, Source, Synthetic
 from pellucid.degradations import KINDS, Family, parse_drawn
 from pellucid.errors import DataError, unknown_name
 from pellucid.training.places import Place, check_places
+from pellucid.training.references import GuidancePictures
 from pellucid.training.section import Section, Weight
 
 __all__ = [
@@ -294,7 +295,8 @@ def _pairs(found: Sequence[tuple[Path, Path | None]], pairs: PairSettings, sourc
         restored = Photographs(restored_files(degraded, pairs.degraded, pairs.restored))
     references = None
     if pairs.guidance is not None:
-        references = Photographs(restored_files(degraded, pairs.degraded, pairs.guidance))
+        guidance = restored_files(degraded, pairs.degraded, pairs.guidance)
+        references = GuidancePictures(guidance, Photographs(degraded, memory=0))
     wholes = None if source.whole is None else _wholes(degraded, pairs.degraded, source.whole)
     drawn, weights = _drawn(source)
     return Pairs(

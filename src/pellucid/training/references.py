@@ -9,19 +9,52 @@ guidance is worth.
 The last three are controls: no model that was trained with them says anything of guidance made from words.
 """
 
+from collections.abc import Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
+from pellucid.data.folders import Photographs
 from pellucid.data.sources import Sample, random_below
-from pellucid.errors import DataError
+from pellucid.diffusion.guidance_files import check_guidance, read_guidance
+from pellucid.errors import DataError, ImageError
 from pellucid.priors.windows import WindowPicker
 from pellucid.training.section import Section
 
-__all__ = ["ReferenceSettings", "References"]
+__all__ = ["GuidancePictures", "ReferenceSettings", "References"]
+
+
+class GuidancePictures:
+    """Guidance images beside degraded photographs, each of which must be made of that very one where its file says so:
+    one made of a clean partner would tell what no guidance can know.
+
+    Args:
+        paths: of the guidance images.
+        degraded: the photographs that they are of, in the same order.
+    """
+
+    def __init__(self, paths: Sequence[Path], degraded: Photographs) -> None:
+        self.pictures, self.degraded = Photographs(paths), degraded
+        self._checked: set[int] = set()
+
+    def __getitem__(self, index: int) -> Tensor:
+        """Guidance image `index`, float32 (3, h, w).
+
+        Raises:
+            DataError: it is that of another picture.
+        """
+        if index not in self._checked:
+            path = self.pictures.paths[index]
+            try:
+                check_guidance(path, read_guidance(path)[1], self.degraded[index])
+            except ImageError as error:
+                raise DataError(f"data.pairs.guidance: {error}") from error
+            self._checked.add(index)
+        return self.pictures[index]
 
 
 class ReferenceSettings(Section):

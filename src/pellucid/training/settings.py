@@ -21,6 +21,8 @@ from pellucid.training.references import ReferenceSettings
 from pellucid.training.run import TrainSettings
 from pellucid.training.section import Section
 from pellucid.training.sentences.settings import SentencesSettings
+from pellucid.training.textir.settings import TextIRSettings
+from pellucid.training.words.settings import WordsSettings
 
 __all__ = [
     "DistillSettings",
@@ -114,9 +116,9 @@ class PolicySettings(Section):
     """Kinds that the diagnosis may name where a picture has what such an expert is for; then the expert is asked."""
     refined: tuple[str, ...] | None = ONE_PASS.refined
     """Kinds for which R goes over what experts have made; none for whatever they have made."""
-    measured_noise: tuple[Annotated[float, Field(ge=0, le=255)], Probability] | None = ONE_PASS.measured_noise
+    measured_noise: dict[str, tuple[Annotated[float, Field(ge=0, le=255)], Probability]] = Field(default_factory=dict)
     """How strong noise must measure, of 255, and how much the gate must believe the expert for it, for it to be found
-    where the diagnosis takes it for something else."""
+    where the diagnosis overlooks it: by the kind that is found instead, or by `any`."""
 
 
 class DistillSettings(Section):
@@ -159,8 +161,12 @@ class Recipe(Section):
     """Given for a network that colours: what is said of the photographs."""
     inpainting: InpaintingSettings | None = None
     """Given for a network that fills what is missing: what is cut out of the photographs."""
+    textir: TextIRSettings | None = None
+    """Given for TextIR: its losses and its discriminator."""
     sentences: SentencesSettings | None = None
     """Given for the encoder of sentences alone, which has no network, prior or refinement."""
+    words: WordsSettings | None = None
+    """Given for words of images alone, which are no network: a stage of their training."""
 
     @model_validator(mode="after")
     def _encoder_alone(self) -> Self:
@@ -168,6 +174,8 @@ class Recipe(Section):
         for name in ("encoder", "sentences"):
             if getattr(self, name) is not None and others:
                 raise ValueError(f"{name} stands alone: it has no network, prior, refinement or distill")
+        if self.words is not None and (others or self.encoder or self.diffusion or self.reference):
+            raise ValueError("words stand alone: no network, prior, refinement, distill, encoder or diffusion")
         return self
 
     @model_validator(mode="after")

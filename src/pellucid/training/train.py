@@ -43,7 +43,9 @@ from pellucid.training.run import Run
 from pellucid.training.run_folder import is_main_process, logged_steps, start
 from pellucid.training.sentences.train import train_sentences
 from pellucid.training.settings import Recipe
+from pellucid.training.textir.train import train_textir
 from pellucid.training.validation import MUCH, validate
+from pellucid.training.words.train import train_words
 
 __all__ = ["build_module", "prepare", "run_of", "train", "with_outputs"]
 
@@ -75,11 +77,17 @@ def train(
     if recipe.diffusion is not None:
         yield from train_diffusion(recipe, folder, resume=resume)
         return
+    if recipe.textir is not None:
+        yield from train_textir(recipe, folder, resume=resume)
+        return
     if recipe.sentences is not None:
         yield from train_sentences(recipe, folder, resume=resume)
         return
     if recipe.inpainting is not None or recipe.colouring is not None:
         yield from train_editing(recipe, folder, resume=resume)
+        return
+    if recipe.words is not None:
+        yield from train_words(recipe, folder, resume=resume)
         return
     run, held_out = prepare(recipe, folder)
     start(run, recipe.as_tree(), resume=resume)

@@ -162,6 +162,10 @@ class SentenceEncoder(FrozenPrior):
     @torch.no_grad()
     def encode(self, view: Tensor) -> Tensor:
         """Composite views (B, 3, *size) to vectors (B, width), float32, of unit root-mean-square."""
+        return self.embedding(view)
+
+    def embedding(self, view: Tensor) -> Tensor:
+        """What `encode` gives, with gradients: for losses that look through it."""
         return unit_rms(self.tower(self.normalise(view))[0])
 
     @torch.no_grad()
@@ -195,6 +199,10 @@ class ClipSentences(FrozenPrior):
     @torch.no_grad()
     def encode(self, view: Tensor) -> Tensor:
         """Views (B, 3, *size) in [0, 1] to vectors (B, width), float32, of unit root-mean-square."""
+        return self.embedding(view)
+
+    def embedding(self, view: Tensor) -> Tensor:
+        """What `encode` gives, with gradients: for losses that look through it."""
         seen = self.module.vision_model(pixel_values=self.normalise(view)).pooler_output
         return unit_rms(self.module.visual_projection(seen))
 

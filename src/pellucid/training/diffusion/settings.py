@@ -51,6 +51,8 @@ class DiffusionSettings(Section):
     """Freeze the denoiser but for what the degraded picture and the words enter by, and train adapters on it: `kind` of
     `diffusion.adapters.ADAPTERS` (or `none`, for nothing but what enters), `targets`, and the adapter's own settings.
     They are merged into the model file."""
+    fidelity: bool = False
+    """Train the codec's fidelity decoder, and nothing else, on what the network makes."""
     pages: Share = 0.04
     """Part of the crops that are from drawn pages of text and lines."""
 

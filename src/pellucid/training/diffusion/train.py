@@ -14,13 +14,14 @@ from pellucid.diffusion.adapters import ADAPTERS, adapt, merge
 from pellucid.diffusion.network import Generative
 from pellucid.errors import SettingsError
 from pellucid.models.header import Policy
-from pellucid.models.load import load_network_weights
+from pellucid.models.hub import find_model
+from pellucid.models.load import load_model, load_network_weights
 from pellucid.models.save import save_model
 from pellucid.models.tables import build_network, module_within
 from pellucid.training.card import card
 from pellucid.training.data import split_sources
 from pellucid.training.diffusion.batches import DiffusionBatches
-from pellucid.training.diffusion.objective import DiffusionObjective
+from pellucid.training.diffusion.objective import DiffusionObjective, FidelityObjective
 from pellucid.training.diffusion.settings import DiffusionSettings
 from pellucid.training.diffusion.validation import validate_diffusion
 from pellucid.training.loop import Step
@@ -76,6 +77,11 @@ def prepare_diffusion(recipe: Recipe, folder: Path) -> tuple[Run, DiffusionBatch
         _adapted(network, settings.adapter)
     for name in recipe.train.frozen:
         module_within(network, name).requires_grad_(False)
+    if settings.fidelity:
+        if not network.codec.has_fidelity:
+            raise SettingsError("diffusion.fidelity: the codec has no fidelity decoder; set its fidelity: true")
+        network.requires_grad_(False)
+        network.codec.fusion.requires_grad_(True)
     if recipe.data.crop % network.contract.multiple:
         raise SettingsError(
             f"data.crop: must be divisible by {network.contract.multiple} for this network, got {recipe.data.crop}"
@@ -83,7 +89,9 @@ def prepare_diffusion(recipe: Recipe, folder: Path) -> tuple[Run, DiffusionBatch
     channels_last(network)
     torch.manual_seed(recipe.train.seed)
     batches = _batches(recipe, training, settings, recipe.train.seed)
-    run = Run(network, DiffusionObjective(network), batches, recipe.train, folder / "checkpoint.pt")
+    first = None if network.first is None else load_model(find_model(network.first)).module
+    objective = (FidelityObjective if settings.fidelity else DiffusionObjective)(network, first)
+    run = Run(network, objective, batches, recipe.train, folder / "checkpoint.pt")
     return run, _batches(recipe, held_out, settings, 10_000 + recipe.train.seed)
 
 

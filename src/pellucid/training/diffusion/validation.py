@@ -28,8 +28,9 @@ def validate_diffusion(run: Run, held_out: DiffusionBatches) -> dict[str, Any]:
         for number in range(BATCHES):
             batch = held_out.at(number).to(next(network.parameters()).device)
             losses.append(float(run.objective(network, batch)))
-            degraded = network.codec.encode(batch.degraded)
-            state = torch.randn(degraded.shape, generator=torch.Generator().manual_seed(batch.seed)).to(degraded)
+            degraded = run.objective.seen(network, batch)  # type: ignore[attr-defined]
+            shape = (len(degraded), network.codec.channels, *degraded.shape[2:])
+            state = torch.randn(shape, generator=torch.Generator().manual_seed(batch.seed)).to(degraded)
             times = torch.full((len(state),), network.noising.steps - 1, device=state.device)
             told = network.denoiser.told([read_prompt(text) for text in batch.words]).to(state.device)
             whole = network.denoiser.context(batch.thumb, batch.grid, len(state), state.device)

@@ -102,7 +102,7 @@ def _network(recipe: Recipe, kind: type[Kind]) -> Kind:
     """The network of a recipe, with its weights, ready to learn."""
     network = build_network(recipe.network.name, recipe.network.settings)
     if not isinstance(network, kind):
-        raise SettingsError(f"network.name: this recipe trains a {kind.__name__}, not {recipe.network.name!r}")
+        raise SettingsError(f"network.name: this recipe trains {kind.__name__}, not {recipe.network.name!r}")
     if recipe.network.weights:
         load_network_weights(network, recipe.network.weights)
     torch.manual_seed(recipe.train.seed)

@@ -33,6 +33,8 @@ class SentencesSettings(Section):
     fresh: Annotated[int, Field(ge=1)] = 6
     pool: Annotated[int, Field(ge=1)] = 6144
     """The oldest are given up beyond so many."""
+    scored: Annotated[int, Field(ge=64)] = 256
+    """Pictures of held-out photographs that retrieval is scored on, in groups of 64."""
     begins_as: str | None = "degradations"
     """The image tower begins as that of the embedded encoder of degradations; or not, with null."""
 

@@ -38,9 +38,6 @@ from pellucid.words.vocabulary import Vocabulary
 
 __all__ = ["SentenceLearner", "retrieval", "train_sentences"]
 
-HELD_OUT = 256
-"""Examples of held-out photographs that retrieval is scored on."""
-
 
 class SentenceLearner(nn.Module):
     """Both towers, and what only training needs: what statements mean as vectors, and a reader of them.
@@ -216,7 +213,7 @@ def retrieval(
     view = SentenceEncoder(_image_settings(learner), _text_settings(learner), vocabulary).prepare
     make = SentenceExamples(held_out, view, 10_000 + seed, settings.recoloured)
     found: list[int] = []
-    for part in range(HELD_OUT // 64):
+    for part in range(settings.scored // 64):
         numbers = list(range(64 * part, 64 * (part + 1)))
         examples = [make(number) for number in numbers]
         batches = SentenceBatches(

@@ -1,0 +1,1 @@
+"""Training TextIR: a generator against a discriminator, told what an encoder sees of the whole picture."""

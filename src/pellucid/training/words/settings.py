@@ -1,0 +1,39 @@
+"""The words section of a recipe: which stage, on which pipeline and vision tower."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from pellucid.diffusion.image_words import HIDDEN
+from pellucid.training.places import Place
+from pellucid.training.section import Section
+
+__all__ = ["WordsSettings"]
+
+
+class WordsSettings(Section):
+    """A stage of training words."""
+
+    stage: Literal["image-to-words", "clean"]
+    """`image-to-words` says a picture, degraded or clean, so that the pipeline makes it again; `clean` says a degraded
+    one so that the pipeline makes its clean partner."""
+    pipeline: str
+    """The folder or name of a Stable Diffusion that predicts the noise."""
+    vision: str
+    """The folder or name of a CLIP whose image tower sees the pictures."""
+    count: Annotated[int, Field(ge=1)] = 20
+    """Words of a picture."""
+    hidden: Annotated[int, Field(ge=1)] = HIDDEN
+    """Units of the networks between."""
+    weights: Place | None = None
+    """What stage 1 has learnt, for stage 2."""
+    degraded: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """In stage 1, part of the pictures that are degraded ones; all are to be made again as they are."""
+
+    @model_validator(mode="after")
+    def _follows(self) -> Self:
+        if self.stage == "clean" and self.weights is None:
+            raise ValueError("words.weights: stage clean goes on from what stage image-to-words has learnt")
+        if self.stage == "image-to-words" and self.weights is not None:
+            raise ValueError("words.weights: are for stage clean; image-to-words begins")
+        return self
