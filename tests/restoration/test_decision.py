@@ -532,3 +532,29 @@ def test_haze_that_noise_lay_over_may_be_sure_once_it_is_gone(first, then, acts)
     flipped = picture().flip(3)
     torch.testing.assert_close(result, brighter(flipped) if acts else flipped)
     assert [action.kinds for action in decision.done] == [(("noise",),), (("haze",),)][: 1 + acts]
+
+
+def test_only_a_part_of_a_kind_goes():
+    shades, picture_with_dots = salted()
+    whole, _ = restorer([0, 1, 0, 0], {"blur": 0.95}).restore_and_explain(shades)
+    half, decision = restorer([0, 1, 0, 0], {"blur": 0.95}, amount={"blur": 0.5}).restore_and_explain(shades)
+    torch.testing.assert_close(half, (shades + whole) / 2)
+    assert "at strength 0.50: as much as is asked for" in decision.words()
+    other, _ = restorer([0, 1, 0, 0], {"blur": 0.95}, amount={"haze": 0.1}).restore_and_explain(shades)
+    assert torch.equal(other, whole)
+    made = restorer([0, 0, 0, 1], {}, only=("impulses",), amount="impulses=0.25")
+    some, _ = made.restore_and_explain(picture_with_dots)
+    torch.testing.assert_close(some, picture_with_dots * 0.75 + shades * 0.25, atol=0.01, rtol=0)
+    with pytest.raises(SettingsError, match=r"amount: .*blurr"):
+        restorer([0, 1, 0, 0], {}, amount={"blurr": 0.5})
+
+
+def test_a_text_says_what_is_wanted_of_one_picture():
+    shades, _ = salted()
+    made = restorer([0, 1, 0, 0], {"blur": 0.95})
+    whole = made(shades)
+    torch.testing.assert_close(made(shades, text="sharpen half"), (shades + whole) / 2)
+    assert torch.equal(made(shades, text="restore it, but not the blur"), shades)
+    assert torch.equal(made(shades), whole)
+    with pytest.raises(SettingsError, match="a text that enlarges"):
+        made(shades, text="make it twice as large")

@@ -145,9 +145,11 @@ class Wish:
 
     only: tuple[str, ...] = ()
     skip: tuple[str, ...] = ()
+    amount: Mapping[str, float] = field(default_factory=dict)
+    """How much of a kind goes, 0 to 1; of one that is not there all."""
 
     def __post_init__(self) -> None:
-        for option in ("only", "skip"):
+        for option in ("only", "skip", "amount"):
             for kind in getattr(self, option):
                 if kind not in (*KINDS, *MEASURED):
                     raise SettingsError(f"{option}: {unknown_name('kind', kind, (*KINDS, *MEASURED))}")
@@ -158,7 +160,11 @@ class Wish:
     def of_networks(self) -> "Wish | None":
         """The part that networks can grant; None where all that is wanted is what no network is for."""
         only = tuple(kind for kind in self.only if kind in KINDS)
-        return None if self.only and not only else Wish(only, self.skip)
+        return None if self.only and not only else Wish(only, self.skip, self.amount)
+
+    def part(self, kinds: Collection[str]) -> float:
+        """How much of any of these kinds goes."""
+        return max((self.amount.get(kind, 1.0) for kind in kinds), default=1.0)
 
 
 @dataclass(frozen=True)

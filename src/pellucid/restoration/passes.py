@@ -20,6 +20,7 @@ from pellucid.models.header import Policy
 from pellucid.networks import Experts
 from pellucid.refinement import Boosted
 from pellucid.restoration.decision import PERHAPS, PRESENT, Action, Chooser, Chosen, Decision, Found, Left, Wish
+from pellucid.restoration.options import RestoreOptions
 from pellucid.restoration.tones import (
     mean_luminance,
     shift_by_clipped_noise,
@@ -185,6 +186,9 @@ class Passes:
             halo = strength_without_halo(*ends)
             if halo < 1:
                 strength, why = strength * halo, "more would leave halos"
+        asked = self._wish.part(self._kinds_of(self._asked[-1]))
+        if asked < 1:
+            strength, why = strength * asked, why or "as much as is asked for"
         self._note(strength, why)
         if strength < 1:
             after = mapped(lambda one, other: torch.lerp(one, other, strength), before, after)
@@ -370,15 +374,16 @@ class Passes:
         )
 
 
-def wish_of(only: tuple[str, ...], skip: tuple[str, ...], model: nn.Module) -> Wish:
+def wish_of(options: RestoreOptions, model: nn.Module) -> Wish:
     """What people want of a model.
 
     Raises:
         SettingsError: a kind that there is not, or a model that cannot choose.
     """
-    wish = Wish(only, skip)
-    if wish and not is_diagnosing(model):
-        raise SettingsError("only and skip are for models of experts that diagnose, such as default; this one is not")
+    wish = Wish(options.only, options.skip, options.amount)
+    if (wish or wish.amount) and not is_diagnosing(model):
+        which = "kinds in a text" if options.text is not None else "only and skip" if wish else "amounts of kinds"
+        raise SettingsError(f"{which} are for models of experts that diagnose, such as default; this one is not")
     return wish
 
 
