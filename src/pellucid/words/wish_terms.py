@@ -126,7 +126,7 @@ _WISHES: Mapping[str, str] = {
         "lift shadows, open shadows, open up shadows, daylight, see in the dark, out of the dark, out of the "
         "darkness, out of the shadows, turn on the light, turn up the light, lighting up, light it up"
     ),
-    "jpeg": "deblock, dejpeg, de block, decompress, undo the compression",
+    "jpeg": "deblock, dejpeg, de block, deartefact, decompress, undo the compression",
     "low-resolution": (
         "super resolve, sr, super resolution, higher resolution, more resolution, high resolution, hi res, higher "
         "res, high res, more pixels, unpixelate, depixelate"
@@ -256,8 +256,8 @@ _OTHERS: Mapping[str, str] = {
     ),
     "less": "less, fewer, weaker, not so, not as, not that, not quite so",
     "add": (
-        "add, put back, bring back, adding, put, introduce, apply, simulate, give it, give me, overlay, sprinkle, "
-        "create"
+        "add, worse, worsen, put back, bring back, adding, put, introduce, apply, simulate, give it, give me, "
+        "overlay, sprinkle, create"
     ),
     "make": (
         "make, as if, as though, turn, render, get, should be, needs to be, must be, want it, like it, would be, "

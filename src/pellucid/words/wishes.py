@@ -25,6 +25,8 @@ TONAL = ("low-light", "haze", "fading")
 """Kinds whose end changes the tones of the whole picture."""
 TEXTURE = 0.5
 """How much of the finest band comes back where people want to keep texture and do not say how much."""
+LIGHTLY = 0.35
+"""What a light touch takes away."""
 VISIBLY = 0.67
 """What is taken away of something that is to be less."""
 LONGEST = 2000
@@ -109,18 +111,23 @@ def wishes_in(text: str) -> Wishes:
         raise SettingsError(f"text {_short(text)!r}: is {language}, and only English is understood")
     entries: list[_Entry] = []
     strength, before = 1.0, _Clause(())
+    prior: Fate | None = None
     for clause in _clauses(text):
         read = clause.read(before)
         if read or not clause.parts:
             entries += read
+            prior = before.fate
             named = before.entries + read if clause.joint == "nor" else read
             before = replace(clause, entries=named, fate=clause.settled(before))
             continue
         # Nothing is named: it is said of what was named before, or of all.
         refused = [*clause.parts[0].roles] == ["not"] and len(clause.parts) == 1 and not clause.others  # "noise: no"
         if (clause.has("keep") or refused) and before.entries and not clause.has("amount") and clause.speaks_of_before:
-            fate: Fate = "goes" if before.joint == "nor" or before.has("not") else "stays"  # "no noise may stay"
+            # "no noise may stay"; "noise is okay, blur is not"
+            mirrored = before.joint == "nor" or before.has("not") or (refused and prior == "stays")
+            fate: Fate = "goes" if mirrored else "stays"
             entries[-len(before.entries) :] = before.entries = [replace(one, fate=fate) for one in before.entries]
+            before.fate = fate
         elif clause.has("amount") and before.entries and not clause.has("restore"):
             changed = [replace(one, part=clause.part) for one in before.entries]
             entries[-len(before.entries) :] = before.entries = changed
@@ -226,6 +233,8 @@ class _Clause:
         carried = before.fate if fate is None and self._carries() and not self.has("only") else None
         if carried == "stays" and self.has("bad") and not self.has("fault", "grain"):
             carried = "described"
+        if carried == "stays" and "does" in self.others:  # "noise does not bother me, the blur does"
+            carried = None
         if carried == "stays" and self.has("wish") and self.joint not in ("or", "nor", "and"):
             carried = None
         fate = fate or carried or "goes"
@@ -456,6 +465,8 @@ def _clauses(text: str) -> Iterator[_Clause]:
             if roles is None:
                 continue
             part = _Part(tuple(words[at : at + length]), dict(roles))
+            if parts and parts[-1].words == ("light",) and {"wish", "fault"} & part.roles.keys():
+                parts[-1] = _Part(("light",), {"amount": LIGHTLY})  # "light denoising"
             if _begins(part, parts):
                 yield _Clause(tuple(parts), joint, tuple(others))
                 joint, parts, others = _CUT, [], []
