@@ -517,6 +517,23 @@ def test_r_goes_over_the_results_of_those_kinds_for_which_it_pays():
         torch.testing.assert_close(whole(picture()), (expected + 0.5) / 2 if pays else expected)
 
 
+@pytest.mark.parametrize(("first", "then", "acts"), [(0.7, 0.97, True), (0.7, 0.9, False), (0.4, 0.97, False)])
+def test_haze_that_noise_lay_over_may_be_sure_once_it_is_gone(first, then, acts):
+    made = restorer([0.55, 0, 0.45, 0], {"noise": 0.99}, policy=Policy(passes=2, tone_shift=255))
+    views = iter((first, then))
+    made.model.prior.conclusions = lambda view: (
+        dict.fromkeys(KINDS, (0.0, 50.0))
+        | {
+            "noise": (0.99, 50.0),
+            "haze": (next(views), 50.0),
+        }
+    )
+    result, decision = made.restore_and_explain(picture())
+    flipped = picture().flip(3)
+    torch.testing.assert_close(result, brighter(flipped) if acts else flipped)
+    assert [action.kinds for action in decision.done] == [(("noise",),), (("haze",),)][: 1 + acts]
+
+
 def test_only_a_part_of_a_kind_goes():
     shades, picture_with_dots = salted()
     whole, _ = restorer([0, 1, 0, 0], {"blur": 0.95}).restore_and_explain(shades)

@@ -49,7 +49,7 @@ def write_guidance(path: Path, picture: Tensor, of: Tensor, record: Mapping[str,
     Raises:
         ImageError: it cannot be written.
     """
-    said = json.dumps({"of": hash_of(of), **record}, sort_keys=True)
+    said = json.dumps({"of": hash_of(of), **record})
     temporary = path.with_name(f".{path.stem}.plain.png")
     try:
         images.write(images.Photograph(picture.cpu()), temporary)

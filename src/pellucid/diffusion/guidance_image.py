@@ -90,7 +90,7 @@ class GuidanceMaker(nn.Module):
     @property
     def side(self) -> int:
         """Pixels of a guidance image's side."""
-        return int(self.unet.config.sample_size) * self.codec.stride
+        return int(self.unet.config.sample_size) * int(self.codec.stride)
 
     def learns(self, stage: Stage) -> None:
         """Lets what a stage trains take gradients, and nothing else."""

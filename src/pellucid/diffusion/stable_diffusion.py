@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from pellucid.diffusion.noising import PREDICTIONS
 from pellucid.diffusion.prompts import Prompt
 from pellucid.errors import MissingExtraError, ModelError, one_line
+from pellucid.priors.pretrained import quiet
 
 __all__ = ["PARTS", "StableDiffusionDenoiser", "load_pipeline", "widen"]
 
@@ -124,7 +125,7 @@ def load_pipeline(source: str) -> dict[str, Any]:
         "text_encoder": CLIPTextModel,
         "tokenizer": CLIPTokenizer,
     }
-    with torch.device("cpu"):
+    with torch.device("cpu"), quiet():
         for name, kind in kinds.items():
             try:
                 parts[name] = kind.from_pretrained(source, subfolder=name, local_files_only=folder.is_dir())

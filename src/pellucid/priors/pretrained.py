@@ -17,7 +17,16 @@ from torch import Tensor
 
 from pellucid.errors import MissingExtraError, ModelError, PellucidError, one_line
 
-__all__ = ["TOWER_FILES", "image_settings", "load_module", "load_pretrained", "patch_map", "read_tensors", "require"]
+__all__ = [
+    "TOWER_FILES",
+    "image_settings",
+    "load_module",
+    "load_pretrained",
+    "patch_map",
+    "quiet",
+    "read_tensors",
+    "require",
+]
 
 PREPROCESSOR = ("preprocessor_config.json", "processor_config.json")
 """Where the image processor's settings stand: in a file of their own, or among those of a whole processor."""
@@ -84,7 +93,7 @@ def _check_folder(folder: Path, files: Mapping[str, Sequence[str]]) -> None:
 
 def _attempt(name: str, load: Callable[[str, bool], Loaded], local: Sequence[bool], complaint: str) -> Loaded:
     """Loads locally only or not, one after the other, and reports the last failure."""
-    with _quiet():
+    with quiet():
         for only in local:
             try:
                 return load(name, only)
@@ -183,7 +192,7 @@ def _first_file(name: str, files: Sequence[str], local: bool) -> Path:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """No bars, reports, retries or quarrels between the libraries on the terminal while loading; as it was,
     afterwards."""
     names = [name for name in ("transformers", "diffusers", "huggingface_hub") if name in sys.modules]

@@ -73,7 +73,7 @@ class Maker:
     def weights(self) -> str:
         """The hash of all weights that guidance depends on."""
         said = [sha256_of(self.words)]
-        names = [self.model.settings["pipeline"], self.model.settings["vision"]]
+        names = [str(self.model.settings[part]) for part in ("pipeline", "vision")]
         for name in [*names, *([self.captioner.name] if self.captioner else [])]:
             files = sorted(Path(name).rglob("*.safetensors")) if Path(name).is_dir() else []
             said += [sha256_of(file) for file in files] or [name]

@@ -38,7 +38,7 @@ Box = tuple[slice, slice]
 MIXING = ("strength", "detail", "luminance", "chroma", "faithful", "mask", "feather", "crop", "provenance")
 """The options that decide what is made of a restored picture, not how it is restored."""
 
-_SAID = (*MIXING[:5], "scale", "only", "skip", "amount", "passes", "always", "precision", "tile")
+_SAID = (*MIXING[:5], "scale", "only", "skip", "amount", "passes", "always", "precision", "tile", "seed")
 """The options that stand in the provenance of a photograph, where they are not the usual ones."""
 
 
@@ -245,6 +245,7 @@ def _said(options: RestoreOptions, decision: Decision, model: str) -> dict[str, 
     usual = RestoreOptions()
     told: dict[str, Any] = {"strength": options.strength}
     told |= {name: getattr(options, name) for name in _SAID if getattr(options, name) != getattr(usual, name)}
+    told |= dict(options.control)
     told |= {} if options.mask is None else {"mask": "yes"}
     words = ", ".join(f"{name}={_told(value)}" for name, value in told.items())
     name = model if model.startswith("hf:") else Path(model).name  # where a file lies is nobody's business

@@ -99,6 +99,7 @@ class Passes:
         self._done: list[Action] = []
         self._left: tuple[Left, ...] = ()
         self._luminance = 0.0
+        self._sure: Mapping[str, float] = {}
         self._certainties: dict[int, float] = {}
 
     @property
@@ -137,9 +138,11 @@ class Passes:
             if self._may_leave and all(probability < UNLIKELY for probability in probabilities.values()):
                 self._left = (Left("", NOTHING_WRONG),)
                 return None
+            self._sure = probabilities
             self._chosen = self._chooser.first(trust)
         else:
             doubtful = [number for number in self._certainties if self._doubts(number)]
+            self._sure = self._chooser.surer(probabilities)
             self._chosen = self._chooser.next(trust, [*self._asked, *doubtful], probabilities)
         if not self._wish.only and self._least:
             self._chosen = self._convinced(self._chosen, shown) or self._without_doubtful(self._chosen, trust, shown)
@@ -336,7 +339,7 @@ class Passes:
         assert self._chooser is not None
         expert, tones = self._asked[-1], self._policy.tones
         sure = self._wish.only or [
-            kind for kind, found in self._chooser.probabilities.items() if kind in tones and found >= tones[kind][0]
+            kind for kind, found in self._sure.items() if kind in tones and found >= tones[kind][0]
         ]
         return any(kind in sure and self._experts.is_for(expert, (kind,)) for kind in kinds)
 
