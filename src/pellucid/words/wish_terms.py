@@ -136,7 +136,8 @@ _WISHES: Mapping[str, str] = {
         "white balance it, neutral whites, neutral, neutral tones, neutral white, neutral colours, natural "
         "colours, neutralise, neutralize, colour correct, correct colours, balance the colours, colour "
         "correction, correct the colours, fix the colours, fix colours, colours right, right colours, true "
-        "colours, balance colours, fix its colours, repair the colours"
+        "colours, balance colours, fix its colours, repair the colours, less yellow, less blue, less green, less red, "
+        "less orange, less pink, less magenta"
     ),
     "fading": (
         "unfade, bring back the colours, restore the colours, bring the colours back, revive the colours, refresh "
