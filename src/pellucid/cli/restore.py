@@ -226,6 +226,8 @@ def restore(
     if report is not None and report.suffix.lower() not in (".html", ".htm"):
         raise SettingsError(f"{report}: a report is an HTML page; give it the suffix .html")
     model = model or before.get("model") or ("default" if scale is None else "upscale")
+    if model in ("colorize", "inpaint"):  # these change what restoring keeps, or need a mask
+        raise SettingsError(f"--model {model}: this model is for `pellucid {model}`")
     part = None if shard is None else parse_shard(shard)
     restoring: dict[str, Any] = {
         "strength": strength,
