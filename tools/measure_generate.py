@@ -301,8 +301,8 @@ def quality_of(
 
 
 def seams_of(network: Generative, clean: Tensor, controls: Controls, side: int) -> dict[str, Any]:
-    """In tiles of a side, of each photograph: gradients across their borders over those elsewhere, PSNR against the
-    picture that is not cut, with the same noise, and against the clean one, of both."""
+    """In tiles of a side, of each photograph: gradients across their borders over those elsewhere, over the same of the
+    picture that is not cut, with the same noise; PSNR against that, and of both against the clean one."""
     degraded = degrade(clean, parse(CONDITIONS[0]), 900)
     words, rows = str(prompt_of(parse(CONDITIONS[0]))), []
     for image, truth in zip(degraded, clean, strict=True):
@@ -313,10 +313,11 @@ def seams_of(network: Generative, clean: Tensor, controls: Controls, side: int) 
         cut = cutting.restore_image(image[None])
         layout = Layout(image.shape[1], image.shape[2], cutting.tiles(image[None]))
         borders = {place.left for place in layout.places} | {place.right for place in layout.places}
-        steps = cut.mean(1).diff(dim=2).abs().mean(1)[0]
-        across = torch.tensor([column + 1 in borders for column in range(len(steps))])
+        across = torch.tensor([column + 1 in borders for column in range(image.shape[2] - 1)])
+        steps = [one.mean(1).diff(dim=2).abs().mean(1)[0] for one in (cut, whole)]
+        ratios = [float(one[across].mean() / one[~across].mean()) for one in steps]
         pictures = ((cut, whole), (cut, truth[None]), (whole, truth[None]))
-        rows.append([float(steps[across].mean() / steps[~across].mean()), *(float(psnr(*both)) for both in pictures)])
+        rows.append([ratios[0] / ratios[1], *(float(psnr(*both)) for both in pictures)])
     names = ("borders", "cut against whole", "psnr cut", "psnr whole")
     return {
         name: [round(value, 4) for value in column] for name, column in zip(names, zip(*rows, strict=True), strict=True)
