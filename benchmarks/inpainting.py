@@ -39,7 +39,7 @@ def main() -> None:
         picture = images.read(path).pixels
         share = SHARES[number % len(SHARES)]
         generator = torch.Generator().manual_seed(50 + number)
-        missing = drawn_holes(*picture.shape[2:], generator, share=share, kind="strokes")[None]
+        missing = drawn_holes(picture.shape[2], picture.shape[3], generator, share=share, kind="strokes")[None]
         results = {"ours": filled(network, picture, missing), "smooth": smooth_fill(picture, missing)}
         results |= of_opencv(picture, missing)
         for name, result in results.items():

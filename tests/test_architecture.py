@@ -145,6 +145,7 @@ def test_the_public_surface_resolves():
         "load",
         "restore",
         "save",
+        "wishes",
     }
     assert all(getattr(pellucid, name) for name in pellucid.__all__)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):

@@ -366,6 +366,7 @@ def main() -> None:
         found["controls"] = curves_of(network, clean[: math.ceil(given.last / 2)], {"steps": given.steps})
     if "quality" in parts:
         found["quality"], scores = quality_of(network, clean, controls)
+        found["psnr mean"] = scores.tolist()
         if given.other is not None:
             other = load_model(find_model(given.other)).module
             assert isinstance(other, Generative)

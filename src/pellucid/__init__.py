@@ -4,6 +4,7 @@
     pellucid.restore("night.jpg", "night-restored.jpg")
     restorer = pellucid.load("default")
     pellucid.restore("small.jpg", "large.jpg", scale=4)
+    picture = restorer(picture, text="remove the noise but keep the grain")
     pellucid.colorize("old.jpg", "coloured.jpg", text="green field, blue sky")
     pellucid.inpaint("photo.png", "filled.png", mask="scratches.png")
     picture = restorer(picture)                           # path, PIL image, numpy array or tensor in; the same kind out
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from pellucid.models.save import save
     from pellucid.restoration.restorer import Restorer
     from pellucid.training.fit import fit
+    from pellucid.words.wishes import wishes_in as wishes
 
 __all__ = [
     "Restorer",
@@ -42,6 +44,7 @@ __all__ = [
     "load",
     "restore",
     "save",
+    "wishes",
 ]
 
 _LAZY = {
@@ -51,6 +54,7 @@ _LAZY = {
     "fit": "pellucid.training.fit",
     "save": "pellucid.models.save",
 }
+_RENAMED = {"wishes": ("pellucid.words.wishes", "wishes_in")}
 
 
 def load(
@@ -191,8 +195,9 @@ def _edited(source: str | Path, target: str | Path, change: Any) -> tuple[str, .
 
 
 def __getattr__(name: str) -> Any:
-    if name in _LAZY:
+    if name in _LAZY or name in _RENAMED:
         from importlib import import_module
 
-        return getattr(import_module(_LAZY[name]), name)
+        room, there = _RENAMED.get(name) or (_LAZY[name], name)
+        return getattr(import_module(room), there)
     raise AttributeError(f"module 'pellucid' has no attribute {name!r}")

@@ -117,3 +117,11 @@ def test_misuse_of_masks_is_one_line(run, models, tmp_path):
         assert not (tmp_path / "out.png").exists()
     status, _, err = run("inpaint", tmp_path / "photo.png", "-o", tmp_path / "out.png")
     assert (status, "--mask" in err) == (2, True)
+
+
+@pytest.mark.parametrize("name", ["colorize", "inpaint"])
+def test_restore_says_whose_models_these_are(run, old, tmp_path, name):
+    status, _, err = run("restore", old / "a.png", "-o", tmp_path / "a.png", "--model", name)
+    assert status == 2
+    assert f"is for `pellucid {name}`" in err
+    assert not (tmp_path / "a.png").exists()

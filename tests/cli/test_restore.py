@@ -196,3 +196,29 @@ def test_scales_that_cannot_be_are_refused(run, tmp_path, scale):
     assert status == 2
     assert "above 1 and up to 8" in err
     assert not (tmp_path / "b.png").exists()
+
+
+def test_wishes_in_words(run, model, tmp_path):
+    picture(tmp_path / "a.png")
+    words = ["--text", "Restore this at half strength, please."]
+    status, out, _ = run("restore", tmp_path / "a.png", "-o", tmp_path / "b.png", "--model", model, *words)
+    assert status == 0
+    assert out.splitlines()[0] == "understood: restore whatever is found; at strength 0.5"
+    status, out, _ = run("restore", tmp_path / "a.png", "-o", tmp_path / "c.png", "--model", model, *words, "--json")
+    assert json.loads(out)["understood"]["strength"] == 0.5
+    run("restore", tmp_path / "a.png", "-o", tmp_path / "d.png", "--model", model, "--strength", "0.5")
+    assert (tmp_path / "c.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "d.png")), np.asarray(Image.open(tmp_path / "b.png")))
+    for words, message in (
+        ([""], "it is empty"),
+        (["ein schönes Bild mit blauem Himmel"], "is German"),
+        (["remove the noise"], "are for models of experts"),
+        (["at half strength", "--strength", "0.3"], "the text says strength as well"),
+    ):
+        status, out, err = run(
+            "restore", tmp_path / "a.png", "-o", tmp_path / "e.png", "--model", model, "--text", *words
+        )
+        assert (status, out.startswith("understood") or out == "") == (2, True)
+        assert message in err
+        assert err.count("\n") == 1
+        assert not (tmp_path / "e.png").exists()

@@ -165,6 +165,28 @@ def test_a_second_view_is_kept_and_stale_previews_are_not(tmp_path):
         assert again.n_frames == 2
 
 
+def test_three_views_are_kept_and_counted(tmp_path):
+    """As Pillow writes them, which tells the size of the third from the first on."""
+    frames = [Image.fromarray(smooth() // (k + 1)) for k in range(3)]
+    frames[0].save(tmp_path / "a.mpo", save_all=True, append_images=frames[1:])
+    photograph = read(tmp_path / "a.mpo")
+    assert write(photograph, tmp_path / "b.jpg") == ()
+    with Image.open(tmp_path / "b.jpg") as again:
+        assert again.n_frames == 3
+        for number in (1, 2):
+            again.seek(number)
+            assert np.abs(np.asarray(again).astype(int) - np.asarray(frames[number])).mean() < 3
+    assert write(photograph, tmp_path / "b.png") == ("second picture (2 of them)",)
+
+
+def test_a_mask_among_the_pages_is_named(tmp_path):
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        file.write(smooth(), photometric="rgb", metadata=None)
+        file.write(smooth()[..., 0] > 90, photometric="minisblack", subfiletype=4, metadata=None)
+    photograph = read(tmp_path / "a.tif")
+    assert (photograph.pages, photograph.lost) == (1, ("a mask among its pages",))
+
+
 def test_frames_are_counted(tmp_path):
     frames = [Image.fromarray(noise(16, 16, 3) // (k + 1)) for k in range(3)]
     for suffix in (".png", ".gif", ".webp", ".tif", ".avif"):

@@ -25,7 +25,7 @@ def restorer():
 @pytest.mark.parametrize("name", EMBEDDED)
 def test_the_file_is_small_and_documented(name):
     path = find_model(name)
-    most = {"fast": 4 * 2**20, "upscale": 6e6, "upscale-bicubic": 6e6}
+    most = {"colorize": 8e6, "inpaint": 8e6, "fast": 4 * 2**20, "upscale": 6e6, "upscale-bicubic": 6e6}
     assert path.stat().st_size <= most.get(name, 16e6)
     header = describe_model(path).as_dict()
     assert header["card"]["licence"]
@@ -45,7 +45,7 @@ def test_a_model_does_the_same_by_its_name_and_by_its_path(name, tmp_path):
     named, by_path = pellucid.load(name), pellucid.load(copied)
     assert named.policy == by_path.policy
     # What is to be larger cannot stay as it is, and what is told in words asks nobody else.
-    assert named.policy.leave_alone == (not name.startswith(("upscale", "generate")))
+    assert named.policy.leave_alone == (not name.startswith(("upscale", "generate", "colorize", "inpaint")))
     assert named.diagnoser is by_path.diagnoser
     assert (named.diagnoser is None) == (name != "denoise")  # the others diagnose by themselves
 

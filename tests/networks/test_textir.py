@@ -5,7 +5,6 @@ import json
 import numpy as np
 import pytest
 import torch
-from test_parity import rule
 
 from pellucid.errors import ModelError
 from pellucid.guidance import Guidance
@@ -14,6 +13,7 @@ from pellucid.models.published import recognise
 from pellucid.models.tables import build_network
 from pellucid.networks import TextIR
 from pellucid.networks.textir import TextIRDiscriminator
+from support.parity import rule
 
 
 def waves():

@@ -515,3 +515,46 @@ def test_r_goes_over_the_results_of_those_kinds_for_which_it_pays():
         whole = Restorer(made, policy=Policy(refined=refined, tones={}, tone_shift=255), precision="float32", tile=0)
         expected = picture().flip(3)
         torch.testing.assert_close(whole(picture()), (expected + 0.5) / 2 if pays else expected)
+
+
+@pytest.mark.parametrize(("first", "then", "acts"), [(0.7, 0.97, True), (0.7, 0.9, False), (0.4, 0.97, False)])
+def test_haze_that_noise_lay_over_may_be_sure_once_it_is_gone(first, then, acts):
+    made = restorer([0.55, 0, 0.45, 0], {"noise": 0.99}, policy=Policy(passes=2, tone_shift=255))
+    views = iter((first, then))
+    made.model.prior.conclusions = lambda view: (
+        dict.fromkeys(KINDS, (0.0, 50.0))
+        | {
+            "noise": (0.99, 50.0),
+            "haze": (next(views), 50.0),
+        }
+    )
+    result, decision = made.restore_and_explain(picture())
+    flipped = picture().flip(3)
+    torch.testing.assert_close(result, brighter(flipped) if acts else flipped)
+    assert [action.kinds for action in decision.done] == [(("noise",),), (("haze",),)][: 1 + acts]
+
+
+def test_only_a_part_of_a_kind_goes():
+    shades, picture_with_dots = salted()
+    whole, _ = restorer([0, 1, 0, 0], {"blur": 0.95}).restore_and_explain(shades)
+    half, decision = restorer([0, 1, 0, 0], {"blur": 0.95}, amount={"blur": 0.5}).restore_and_explain(shades)
+    torch.testing.assert_close(half, (shades + whole) / 2)
+    assert "at strength 0.50: as much as is asked for" in decision.words()
+    other, _ = restorer([0, 1, 0, 0], {"blur": 0.95}, amount={"haze": 0.1}).restore_and_explain(shades)
+    assert torch.equal(other, whole)
+    made = restorer([0, 0, 0, 1], {}, only=("impulses",), amount="impulses=0.25")
+    some, _ = made.restore_and_explain(picture_with_dots)
+    torch.testing.assert_close(some, picture_with_dots * 0.75 + shades * 0.25, atol=0.01, rtol=0)
+    with pytest.raises(SettingsError, match=r"amount: .*blurr"):
+        restorer([0, 1, 0, 0], {}, amount={"blurr": 0.5})
+
+
+def test_a_text_says_what_is_wanted_of_one_picture():
+    shades, _ = salted()
+    made = restorer([0, 1, 0, 0], {"blur": 0.95})
+    whole = made(shades)
+    torch.testing.assert_close(made(shades, text="sharpen half"), (shades + whole) / 2)
+    assert torch.equal(made(shades, text="restore it, but not the blur"), shades)
+    assert torch.equal(made(shades), whole)
+    with pytest.raises(SettingsError, match="a text that enlarges"):
+        made(shades, text="make it twice as large")

@@ -5,7 +5,7 @@ import os
 import stat
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,7 +21,7 @@ from pellucid.images.messages import name_of, reason
 from pellucid.restoration.decision import Decision
 from pellucid.scratch import bands, zeros_beside
 
-__all__ = ["FileResult", "before_and_after", "change_files", "foresee"]
+__all__ = ["Desk", "FileResult", "before_and_after", "change_files", "foresee"]
 
 AT_ONCE = 3
 """Photographs that are held at once: one is read, one changed, one written."""
@@ -107,16 +107,7 @@ def change_files(
     change: Callable[[images.Photograph], tuple[images.Photograph, Decision | None]],
     jobs: Sequence[Job],
     done: Done,
-    *,
-    overwrite: bool,
-    quality: int | None = None,
-    strict: bool = False,
-    keep_dates: bool = False,
-    memory: int | None = None,
-    manifest: Manifest | None = None,
-    retry_failed: bool = False,
-    crop: tuple[int, int, int, int] | None = None,
-    every_page: bool = False,
+    **how: Any,
 ) -> Generator[FileResult, None, None]:
     """Does jobs in order; while one is changed, here, the next is read and the last is written.
 
@@ -132,20 +123,12 @@ def change_files(
             was decided about it, where a model decides.
         jobs: what to read and what to write.
         done: the status of a job that is done.
-        overwrite: replace outputs that exist.
-        quality: of JPEG, WebP and AVIF, 1 to 100; None follows the source.
-        strict: a photograph of which something could not be kept fails, and is not written.
-        keep_dates: the outputs get the dates of their sources.
-        memory: bytes that a photograph may take, with the copies made of it; one that needs more lies on the disk.
-        manifest: entered; what is done is added to it.
-        retry_failed: try those again that failed in an earlier run.
-        crop: left, top, width and height of the part that `change` gives back; it is compared with the same part.
-        every_page: all pages and frames of a file are read and changed, not the first alone.
+        how: attributes of `Desk` by name, `overwrite` at least.
 
     Raises:
         DataError: the manifest cannot be written.
     """
-    desk = _Desk(done, overwrite, quality, strict, keep_dates, memory, manifest, retry_failed, crop, every_page)
+    desk = Desk(done, **how)
     room = Room(AT_ONCE, AT_ONCE_PIXELS)
     with Behind(desk.write, room) as behind, Ahead(jobs, desk.read, room) as ahead:
         try:
@@ -167,11 +150,9 @@ def change_files(
         yield from behind.rest()
 
 
-def foresee(
-    jobs: Sequence[Job], *, overwrite: bool, manifest: Manifest | None = None, retry_failed: bool = False
-) -> Iterator[FileResult]:
+def foresee(jobs: Sequence[Job], **how: Any) -> Iterator[FileResult]:
     """What `change_files` would do, without doing it: `planned`, or why not."""
-    desk = _Desk("restored", overwrite, manifest=manifest, retry_failed=retry_failed)
+    desk = Desk("restored", **how)
     for job in jobs:
         try:
             if not job.source.is_file():
@@ -182,8 +163,22 @@ def foresee(
 
 
 @dataclass
-class _Desk:
-    """Where jobs are decided, read and written."""
+class Desk:
+    """Where jobs are decided, read and written, and how.
+
+    Attributes:
+        done: the status of a job that is done.
+        overwrite: replace outputs that exist.
+        quality: of JPEG, WebP and AVIF, 1 to 100; None follows the source.
+        strict: a photograph of which something could not be kept fails, and is not written.
+        keep_dates: the outputs get the dates of their sources.
+        memory: bytes that a photograph may take, with the copies made of it; one that needs more lies on the disk.
+        manifest: entered; what is done is added to it.
+        retry_failed: try those again that failed in an earlier run.
+        crop: left, top, width and height of the part that `change` gives back; it is compared with the same part.
+        every_page: all pages and frames of a file are read and changed, not the first alone.
+        full: why no other photograph can be written.
+    """
 
     done: Done
     overwrite: bool
@@ -195,8 +190,7 @@ class _Desk:
     retry_failed: bool = False
     crop: tuple[int, int, int, int] | None = None
     every_page: bool = False
-    full: str = ""
-    """Why no other photograph can be written."""
+    full: str = field(default="", init=False)
 
     def read(self, job: Job) -> _Work:
         """Runs ahead: what is to be done, and the photograph where it is to be changed."""

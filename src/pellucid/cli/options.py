@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DEFAULTS",
     "Always",
+    "Amount",
     "Assignments",
     "Chroma",
     "Control",
@@ -51,6 +52,7 @@ __all__ = [
     "Strength",
     "StrengthMap",
     "Tell",
+    "Text",
     "Tile",
     "With",
     "require_clean",
@@ -84,6 +86,8 @@ Always = Annotated[bool, _restoring("always")]
 Only = Annotated[str | None, _restoring("only")]
 Skip = Annotated[str | None, _restoring("skip")]
 Tell = Annotated[list[str] | None, _restoring("tell")]
+Amount = Annotated[list[str] | None, _restoring("amount")]
+Text = Annotated[str | None, _restoring("text")]
 Prompt = Annotated[str | None, _restoring("prompt")]
 First = Annotated[str | None, _restoring("first")]
 Seed = Annotated[int, _restoring("seed")]

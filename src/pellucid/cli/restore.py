@@ -12,6 +12,7 @@ import typer
 from pellucid.cli.options import (
     DEFAULTS,
     Always,
+    Amount,
     Chroma,
     Control,
     ControlMap,
@@ -41,6 +42,7 @@ from pellucid.cli.options import (
     Strength,
     StrengthMap,
     Tell,
+    Text,
     Tile,
 )
 from pellucid.cli.restore_output import foretell, summary, told
@@ -118,6 +120,8 @@ def restore(
     ] = False,
     only: Only = None,
     skip: Skip = None,
+    amount: Amount = None,
+    text: Text = DEFAULTS.text,
     tell: Tell = None,
     detail: Detail = DEFAULTS.detail,
     luminance: Luminance = DEFAULTS.luminance,
@@ -201,6 +205,7 @@ def restore(
     from pellucid.models.hub import find_model
     from pellucid.restoration.asking import as_before
     from pellucid.restoration.options import RestoreOptions
+    from pellucid.words.wishes import wishes_in
 
     before = {} if like is None else as_before(like)
     _refuse_contradictions(inputs, out, watch=watch, dry_run=dry_run, settle=settle, name=name, format=format)
@@ -221,6 +226,8 @@ def restore(
     if report is not None and report.suffix.lower() not in (".html", ".htm"):
         raise SettingsError(f"{report}: a report is an HTML page; give it the suffix .html")
     model = model or before.get("model") or ("default" if scale is None else "upscale")
+    if model in ("colorize", "inpaint"):  # these change what restoring keeps, or need a mask
+        raise SettingsError(f"--model {model}: this model is for `pellucid {model}`")
     part = None if shard is None else parse_shard(shard)
     restoring: dict[str, Any] = {
         "strength": strength,
@@ -235,6 +242,8 @@ def restore(
         "always": always,
         "only": only,
         "skip": skip,
+        "amount": amount or (),
+        "text": text,
         "tell": tell,
         "prompt": prompt,
         "first": first,
@@ -267,6 +276,9 @@ def restore(
         jobs = plan(inputs, out, recursive=recursive, suffix=format, compare=compare, template=name)
         jobs = jobs if part is None else shard_of(jobs, part)
     options = RestoreOptions.of(**restoring)
+    understood = None if text is None else wishes_in(text)
+    if understood is not None and not json:
+        say(f"understood: {understood.words()}")
     place = None if sheet else manifest_for(out, manifest, wanted=resume)
     if retry_failed and place is None:
         raise SettingsError("--retry-failed needs the manifest that says what has failed: --resume or --manifest")
@@ -314,7 +326,8 @@ def restore(
         warn(f"{len(passed_over)} passed over, no photographs by their names: {images.few_names(passed_over)}")
     if json:
         documents = [result.as_dict() for result in results]
-        print_json({"model": model, "photographs": documents, "passed_over": [str(path) for path in passed_over]})
+        told_of = {"model": model, "photographs": documents, "passed_over": [str(path) for path in passed_over]}
+        print_json(told_of if understood is None else {"understood": understood.as_dict(), **told_of})
     else:
         say(summary(results, pace))
     if not watch and any(result.status in ("failed", "quarantined") for result in results):

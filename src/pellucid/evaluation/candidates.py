@@ -193,6 +193,8 @@ def _candidate(name: str, restorer: Restorer, path: Path, weights: str, task: st
         "only": restorer.wish.only,
         "skip": restorer.wish.skip,
     }
+    if restorer.wish.amount:
+        depends["amount"] = dict(restorer.wish.amount)
     if restorer.options.tell:
         depends["tell"] = dict(restorer.options.tell)
     usual, own = RestoreOptions(), restorer.options

@@ -113,7 +113,7 @@ def encode(photograph: Photograph, kind: str, quality: int | None) -> Encoded:
     height, width, _ = samples.shape
     further = bool(metadata.pieces) and kind != "jpeg"
     if further:
-        lost += [piece.kind for piece in metadata.pieces]
+        lost += metadata.piece_words()
         metadata = replace(metadata, xmp=without_further(metadata.xmp), pieces=())
     metadata = replace(metadata, exif=sized(metadata.exif, width, height), xmp=sized_xmp(metadata.xmp, width, height))
     if kind in ("webp", "avif") and metadata.dpi is not None:

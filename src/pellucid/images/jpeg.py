@@ -295,8 +295,10 @@ def _pieces(data: Content, end: int, mpf: bytes, mpf_at: int, xmp: bytes) -> Ite
     out."""
     if len(data) - end < 4 or not data[end:].strip(b"\0"):
         return
-    pictures = {
-        begin: (size, kind) for begin, size, kind in _listed(mpf, mpf_at) if end <= begin and begin + size <= len(data)
+    listed = sorted(entry for entry in _listed(mpf, mpf_at) if end <= entry[0] < len(data))
+    stops = [begin for begin, _, _ in listed[1:]] + [len(data)]
+    pictures = {  # some writers count the sizes from the first picture on
+        begin: (min(size, stop - begin), kind) for (begin, size, kind), stop in zip(listed, stops, strict=False)
     }
     cuts = {end, len(data), *pictures, *(begin + size for begin, (size, _) in pictures.items())}
     at = end

@@ -1,5 +1,6 @@
 """A picture from a file: its pixels, and what is kept apart so that it can be written again."""
 
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
@@ -12,6 +13,7 @@ from pellucid.images.exif import grown, moved
 from pellucid.images.jpeg import Piece
 from pellucid.images.values import check_pixels
 from pellucid.images.xmp import without_further, without_regions
+from pellucid.scratch import mapped
 
 __all__ = ["Beyond", "Coding", "Metadata", "Motion", "Photograph"]
 
@@ -42,6 +44,11 @@ class Metadata:
     """What lies behind the picture in a JPEG file: a gain map, a second picture, the video of a motion photo."""
     colour: Colour | None = None
     """What the colours mean, where the file says it in another way than by an ICC profile."""
+
+    def piece_words(self) -> list[str]:
+        """What lies behind the picture, in words."""
+        counts = Counter(piece.kind for piece in self.pieces)
+        return [kind if count == 1 else f"{kind} ({count} of them)" for kind, count in counts.items()]
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,15 +153,15 @@ class Photograph:
             inside[rows, columns] = places
             values = beyond.values[:, inside[beyond.places]]
             beyond = Beyond(places.clone(), values) if values.shape[1] else None
-        words = [piece.kind for piece in self.metadata.pieces]
+        words = self.metadata.piece_words()
         alone = without_further(self.metadata.xmp)
         xmp = without_regions(alone)
         words += ["regions of faces (it is a part of the picture)"] if xmp != alone else []
         return replace(
             self,
-            pixels=self.pixels[..., rows, columns].clone(),
-            alpha=None if self.alpha is None else self.alpha[..., rows, columns].clone(),
-            planes=None if self.planes is None else self.planes[..., rows, columns].clone(),
+            pixels=mapped(Tensor.clone, self.pixels[..., rows, columns]),
+            alpha=None if self.alpha is None else mapped(Tensor.clone, self.alpha[..., rows, columns]),
+            planes=None if self.planes is None else mapped(Tensor.clone, self.planes[..., rows, columns]),
             beyond=beyond,
             metadata=replace(
                 self.metadata, exif=moved(self.metadata.exif, columns.start, rows.start), xmp=xmp, pieces=()

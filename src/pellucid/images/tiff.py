@@ -68,6 +68,8 @@ class TiffParts:
     """Number of the picture among the tables below that page; -1 for the page itself."""
     pages: int = 1
     """How many pictures the file has, without thumbnails and masks."""
+    masked: bool = False
+    """Whether one of the pages is a mask."""
     orientation: int = 1
     dpi: tuple[float, float] | None = None
     exif: bytes = b""
@@ -121,6 +123,7 @@ def parts_of_tiff(data: Content) -> TiffParts:
     if said or tables.below:
         found.exif, lost = exif_block(replace(tables, first=said))
     unknown = sorted(tables.first.keys() - DESCRIPTIVE - _LAYOUT - _ELSEWHERE - {_LAYERS})
+    lost += ["a mask among its pages"] if found.masked else []
     lost += ["Photoshop layers"] if _LAYERS in tables.first else []
     lost += [f"TIFF tags {', '.join(map(str, unknown))}"] if unknown else []
     found.unread = tuple(lost)
@@ -243,6 +246,7 @@ def _choose(structure: Structure, found: TiffParts) -> int:
     kinds = [structure.integers(page) for page in pages]
     full = [number for number, tags in enumerate(kinds) if not _reduced(tags)]
     found.pages = max(1, len(full))
+    found.masked = any(tags.get(_SUBFILE, 0) & 0b100 for tags in kinds)
     if full:
         found.page = full[0]
         return pages[full[0]]

@@ -37,6 +37,13 @@ EMBEDDED: Mapping[str, Embedded] = {
         "generate.safetensors",
         "restoration by sampling, steered by words, strengths and regions; small and briefly trained: an experiment",
     ),
+    "colorize": Embedded(
+        "colorize.safetensors",
+        "for `pellucid colorize`: colour for grey photographs, as words or another picture say, or as it chooses",
+    ),
+    "inpaint": Embedded(
+        "inpaint.safetensors", "for `pellucid inpaint`: what is missing in photographs, filled where a mask says so"
+    ),
     "upscale": Embedded(
         "upscale.safetensors",
         "photographs 2, 3 and 4 times as large, and by any factor between and up to 8; blind to mild blur, noise, JPEG",

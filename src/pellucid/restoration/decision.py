@@ -145,9 +145,11 @@ class Wish:
 
     only: tuple[str, ...] = ()
     skip: tuple[str, ...] = ()
+    amount: Mapping[str, float] = field(default_factory=dict)
+    """How much of a kind goes, 0 to 1; of one that is not there all."""
 
     def __post_init__(self) -> None:
-        for option in ("only", "skip"):
+        for option in ("only", "skip", "amount"):
             for kind in getattr(self, option):
                 if kind not in (*KINDS, *MEASURED):
                     raise SettingsError(f"{option}: {unknown_name('kind', kind, (*KINDS, *MEASURED))}")
@@ -158,7 +160,11 @@ class Wish:
     def of_networks(self) -> "Wish | None":
         """The part that networks can grant; None where all that is wanted is what no network is for."""
         only = tuple(kind for kind in self.only if kind in KINDS)
-        return None if self.only and not only else Wish(only, self.skip)
+        return None if self.only and not only else Wish(only, self.skip, self.amount)
+
+    def part(self, kinds: Collection[str]) -> float:
+        """How much of any of these kinds goes."""
+        return max((self.amount.get(kind, 1.0) for kind in kinds), default=1.0)
 
 
 @dataclass(frozen=True)
@@ -205,7 +211,7 @@ class Chooser:
         """Who is asked first, by how much the gate believes each expert, of sum 1."""
         if self.wish.only:
             return self._named(trust, ())
-        alone, left = self._tonal(trust, ())
+        alone, left = self._tonal(trust, (), self.probabilities)
         if alone is not None:
             return Chosen(_only(alone, len(trust)), 1.0, left)
         weights = [share if self._may_act(number, self.least) else 0.0 for number, share in enumerate(trust)]
@@ -235,7 +241,7 @@ class Chooser:
         """
         if self.wish.only:
             return self._named(trust, asked)
-        alone, left = self._tonal(trust, asked)
+        alone, left = self._tonal(trust, asked, self.surer(still))
         if alone is None:
             weights = [0.0 if self._is_tonal(number) else share for number, share in enumerate(trust)]
             weights = [share if share >= NEGLIGIBLE else 0.0 for share in weights]
@@ -246,7 +252,21 @@ class Chooser:
             alone = self._second_opinion(trust, still, asked)
         return Chosen(None, 0.0, left) if alone is None else Chosen(_only(alone, len(trust)), 1.0, left)
 
-    def _tonal(self, trust: Sequence[float], asked: Collection[int]) -> tuple[int | None, dict[str, str]]:
+    def surer(self, still: Mapping[str, float]) -> dict[str, float]:
+        """The probabilities, where a kind that was found in the picture as it came may show more surely in what others
+        have made of it: haze does where noise lay over it.
+
+        Args:
+            still: the probabilities of kinds in what they made.
+        """
+        return {
+            kind: max(found, still.get(kind, 0.0)) if found > PRESENT else found
+            for kind, found in self.probabilities.items()
+        }
+
+    def _tonal(
+        self, trust: Sequence[float], asked: Collection[int], probabilities: Mapping[str, float]
+    ) -> tuple[int | None, dict[str, str]]:
         """The expert that is to change tones, if any; else why it does not, by kinds that were found."""
         left = {}
         for number in sorted(range(len(trust)), key=lambda number: -trust[number]):
@@ -255,7 +275,7 @@ class Chooser:
             kinds = [
                 kind for kind in self.probabilities if self._is_for(number, (kind,)) and kind not in self.wish.skip
             ]
-            sure = [kind for kind in kinds if self.probabilities[kind] >= self.policy.tones.get(kind, (1, 1))[0]]
+            sure = [kind for kind in kinds if probabilities[kind] >= self.policy.tones.get(kind, (1, 1))[0]]
             if any(trust[number] >= self.policy.tones[kind][1] for kind in sure if kind in self.policy.tones):
                 return number, {}
             doubting = "the gate" if sure else "the diagnosis"

@@ -3,7 +3,7 @@
 The network has run when one of these is made; everything here is cheap and may be repeated with other options.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -38,7 +38,7 @@ Box = tuple[slice, slice]
 MIXING = ("strength", "detail", "luminance", "chroma", "faithful", "mask", "feather", "crop", "provenance")
 """The options that decide what is made of a restored picture, not how it is restored."""
 
-_SAID = (*MIXING[:5], "scale", "only", "skip", "passes", "always", "precision", "tile")
+_SAID = (*MIXING[:5], "scale", "only", "skip", "amount", "passes", "always", "precision", "tile", "seed")
 """The options that stand in the provenance of a photograph, where they are not the usual ones."""
 
 
@@ -234,14 +234,19 @@ def _within(box: Box, rows: slice, columns: slice) -> Box:
     )
 
 
+def _told(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "+".join(f"{name}:{part:g}" for name, part in value.items())
+    return "+".join(value) if isinstance(value, tuple) else str(value)
+
+
 def _said(options: RestoreOptions, decision: Decision, model: str) -> dict[str, str]:
     """What the provenance of a photograph says."""
     usual = RestoreOptions()
     told: dict[str, Any] = {"strength": options.strength}
     told |= {name: getattr(options, name) for name in _SAID if getattr(options, name) != getattr(usual, name)}
+    told |= dict(options.control)
     told |= {} if options.mask is None else {"mask": "yes"}
-    words = ", ".join(
-        f"{name}={'+'.join(value) if isinstance(value, tuple) else value}" for name, value in told.items()
-    )
+    words = ", ".join(f"{name}={_told(value)}" for name, value in told.items())
     name = model if model.startswith("hf:") else Path(model).name  # where a file lies is nobody's business
     return {"Software": f"pellucid {__version__}", "Model": name, "Settings": words, "Done": decision.words()}

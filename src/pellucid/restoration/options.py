@@ -6,10 +6,13 @@ Importing it loads no torch: the command line reads it for `--help`.
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from typing import Any, Literal, Self, TypeGuard, get_args
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeGuard, get_args
 
 from pellucid.errors import SettingsError, unknown_name
+
+if TYPE_CHECKING:
+    from pellucid.words.wishes import Wishes
 
 __all__ = ["Engine", "Precision", "RestoreOptions", "check_part", "is_number", "parse_memory"]
 
@@ -49,6 +52,8 @@ class RestoreOptions:
         only: kinds of degradations, or a text with commas between them: a model of experts restores these alone, and
             without asking whether they are there.
         skip: kinds of degradations that a model of experts leaves alone.
+        amount: how much of a kind goes, 0 to 1, by kinds; or texts such as `noise=0.5`. For models of experts.
+        text: what is wanted, in English (`words.wishes`): it says `only`, `skip`, `amount`, `detail` and the like.
         tell: numbers for networks that can be told them (`Contract.numbers`), by name: `sigma`, how much noise there
             is, on the scale 0..255; `ratio`, by how much light is to grow. Or texts such as "sigma=25".
         prompt: what a model that samples is asked to do (`diffusion.prompts`), or that and some controls in short
@@ -135,6 +140,20 @@ class RestoreOptions:
     skip: tuple[str, ...] = field(
         default=(),
         metadata={"help": "Leave these kinds of degradations alone, as in low-light,haze.", "metavar": "KINDS"},
+    )
+    amount: Mapping[str, float] = field(
+        default_factory=dict,
+        metadata={
+            "help": "How much of a kind of degradation goes, 0 to 1, as in noise=0.5; again for more.",
+            "metavar": "KIND=PART",
+        },
+    )
+    text: str | None = field(
+        default=None,
+        metadata={
+            "help": 'What is wanted, in English, as in "remove the noise but keep the grain": says --only, --skip, '
+            "--amount, --detail and the like; what was understood is printed."
+        },
     )
     prompt: str | None = field(
         default=None,
@@ -257,6 +276,7 @@ class RestoreOptions:
         for name in ("only", "skip"):
             object.__setattr__(self, name, _kinds(name, getattr(self, name)))
         object.__setattr__(self, "tell", _told(self.tell))
+        object.__setattr__(self, "amount", _amounts(self.amount))
         object.__setattr__(self, "control", _assignments("control", self.control))
         object.__setattr__(self, "region", _assignments("region", self.region, alone=True))
         if isinstance(self.seed, bool) or not isinstance(self.seed, int) or not 0 <= self.seed < 2**31:
@@ -274,12 +294,27 @@ class RestoreOptions:
 
     @classmethod
     def of(cls, **given: Any) -> Self:
-        """From options by their names. Raises SettingsError for one that there is not, with the near names."""
+        """From options by their names; a text becomes the options that it says.
+
+        Raises SettingsError for one that there is not, with the near names, and for one that the text says, too.
+        """
         known = [one.name for one in fields(cls)]
         for name in given:
             if name not in known:
                 raise SettingsError(unknown_name("option", name, known))
-        return cls(**given)
+        if given.get("text") is None:
+            return cls(**given)
+        from pellucid.words.wishes import wishes_in  # needs torch, which no option does
+
+        return cls(**given).saying(wishes_in(given["text"]))
+
+    def saying(self, wishes: "Wishes") -> Self:
+        """The same with what a text wants. Raises SettingsError where one of these is said already."""
+        usual, told = type(self)(), wishes.options()
+        for name in told:
+            if getattr(self, name) != getattr(usual, name):
+                raise SettingsError(f"the text says {name} as well ({wishes.words()}): say it in one way")
+        return replace(self, **told)
 
 
 def _check_scale(scale: Any) -> None:
@@ -345,6 +380,20 @@ def _told(given: Any) -> dict[str, float]:
             raise SettingsError(f"tell {name}={value}: expected a number that is not negative, such as sigma=25")
         told[str(name).strip()] = number
     return told
+
+
+def _amounts(given: Any) -> dict[str, float]:
+    """Parts by kinds, from such a mapping or from texts; whether there are such kinds, others check."""
+    amounts = {}
+    for kind, value in _assignments("amount", given).items():
+        try:
+            part = math.nan if isinstance(value, bool) else float(value)
+        except (TypeError, ValueError):
+            part = math.nan
+        if not 0 <= part <= 1:
+            raise SettingsError(f"amount {kind}={value}: expected a number in 0..1, such as noise=0.5")
+        amounts[str(kind).strip()] = part
+    return amounts
 
 
 def _assignments(option: str, given: Any, *, alone: bool = False) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from pellucid.models.header import Policy
 from pellucid.networks import Experts
 from pellucid.refinement import Boosted
 from pellucid.restoration.decision import PERHAPS, PRESENT, Action, Chooser, Chosen, Decision, Found, Left, Wish
+from pellucid.restoration.options import RestoreOptions
 from pellucid.restoration.tones import (
     mean_luminance,
     shift_by_clipped_noise,
@@ -98,6 +99,7 @@ class Passes:
         self._done: list[Action] = []
         self._left: tuple[Left, ...] = ()
         self._luminance = 0.0
+        self._sure: Mapping[str, float] = {}
         self._certainties: dict[int, float] = {}
 
     @property
@@ -136,9 +138,11 @@ class Passes:
             if self._may_leave and all(probability < UNLIKELY for probability in probabilities.values()):
                 self._left = (Left("", NOTHING_WRONG),)
                 return None
+            self._sure = probabilities
             self._chosen = self._chooser.first(trust)
         else:
             doubtful = [number for number in self._certainties if self._doubts(number)]
+            self._sure = self._chooser.surer(probabilities)
             self._chosen = self._chooser.next(trust, [*self._asked, *doubtful], probabilities)
         if not self._wish.only and self._least:
             self._chosen = self._convinced(self._chosen, shown) or self._without_doubtful(self._chosen, trust, shown)
@@ -182,6 +186,9 @@ class Passes:
             halo = strength_without_halo(*ends)
             if halo < 1:
                 strength, why = strength * halo, "more would leave halos"
+        asked = self._wish.part(self._kinds_of(self._asked[-1]))
+        if asked < 1:
+            strength, why = strength * asked, why or "as much as is asked for"
         self._note(strength, why)
         if strength < 1:
             after = mapped(lambda one, other: torch.lerp(one, other, strength), before, after)
@@ -332,7 +339,7 @@ class Passes:
         assert self._chooser is not None
         expert, tones = self._asked[-1], self._policy.tones
         sure = self._wish.only or [
-            kind for kind, found in self._chooser.probabilities.items() if kind in tones and found >= tones[kind][0]
+            kind for kind, found in self._sure.items() if kind in tones and found >= tones[kind][0]
         ]
         return any(kind in sure and self._experts.is_for(expert, (kind,)) for kind in kinds)
 
@@ -367,15 +374,16 @@ class Passes:
         )
 
 
-def wish_of(only: tuple[str, ...], skip: tuple[str, ...], model: nn.Module) -> Wish:
+def wish_of(options: RestoreOptions, model: nn.Module) -> Wish:
     """What people want of a model.
 
     Raises:
         SettingsError: a kind that there is not, or a model that cannot choose.
     """
-    wish = Wish(only, skip)
-    if wish and not is_diagnosing(model):
-        raise SettingsError("only and skip are for models of experts that diagnose, such as default; this one is not")
+    wish = Wish(options.only, options.skip, options.amount)
+    if (wish or wish.amount) and not is_diagnosing(model):
+        which = "kinds in a text" if options.text is not None else "only and skip" if wish else "amounts of kinds"
+        raise SettingsError(f"{which} are for models of experts that diagnose, such as default; this one is not")
     return wish
 
 

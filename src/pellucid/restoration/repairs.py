@@ -79,10 +79,14 @@ def repaired(image: Tensor, wish: Wish, visible: tuple[slice, slice]) -> tuple[T
         if why:
             repairs.left.append(Left(kind, why))
             continue
+        before = image
         if impulses is not None and kind == "impulses":
             image = mapped(lambda part, lost: filled(part, lost[0]), image, impulses.mask[None], halo=REACH)
         else:
             image = _REPAIRS[kind](image, visible)
+        part = wish.part((kind,))
+        if part < 1:
+            image = mapped(lambda one, other, part=part: torch.lerp(one, other, part), before, image)
         repairs.done.append(kind)
     named = {one.kind for one in repairs.found}
     repairs.left += [Left(kind, "there is none") for kind in wish.only if kind in MEASURED and kind not in named]

@@ -3,6 +3,7 @@
 import math
 import warnings
 from collections.abc import Callable
+from copy import copy
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -49,6 +50,7 @@ from pellucid.restoration.sampling import sample_in_tiles
 from pellucid.restoration.shortage import Working, attempted
 from pellucid.restoration.tiles import Tiles, over_tiles
 from pellucid.scratch import bands, belongs_on_disk, everywhere, mapped, on_disk, release
+from pellucid.words.wishes import wishes_in
 
 __all__ = ["ENLARGER", "Diagnoser", "Restorer"]
 
@@ -126,7 +128,7 @@ class Restorer:
         self.passes = self.options.passes or self.policy.passes
         check_controls(self.options, self.scale)
         self.diagnoser = diagnoser
-        self.wish = wish_of(self.options.only, self.options.skip, model)
+        self.wish = wish_of(self.options, model)
         if self.diagnoser is None and self.policy.leave_alone and not self.options.always and not is_diagnosing(model):
             self.diagnoser = load_diagnoser()
         if self.diagnoser is not None and self.scale != 1:
@@ -142,13 +144,16 @@ class Restorer:
         lower = wanted in ("auto", "int8") and self.engine != "onnx"
         self.bfloat16 = wanted == "bfloat16" or (lower and fast_bfloat16(self.device))
 
-    def __call__(self, picture: Picture, *, strength: float | None = None, known: Guidance = NOTHING) -> Picture:
+    def __call__(
+        self, picture: Picture, *, strength: float | None = None, text: str | None = None, known: Guidance = NOTHING
+    ) -> Picture:
         """Restores a picture.
 
         Args:
             picture: a path; a PIL image; a numpy array (H, W, 3 or 1), uint8, uint16, or float in [0, 1]; a tensor
                 (B, 3, H, W) in [0, 1]; or a `Photograph`.
             strength: instead of the restorer's own.
+            text: what is wanted, in English, as in "remove the noise but keep the grain" (`pellucid.wishes`).
             known: what the model is told of the picture beside what it sees: words, a seed.
 
         Returns:
@@ -157,7 +162,10 @@ class Restorer:
 
         Raises:
             ImageError: the picture cannot be read or understood, or the new file exists already.
+            SettingsError: a text that is not understood, or says what the restorer's options say.
         """
+        if text is not None:
+            return self.asked_for(text)(picture, strength=strength, known=known)
         if isinstance(picture, str | Path):
             return cast(Picture, type(picture)(self._restored_file(Path(picture), strength, known)))
         options = self.options if strength is None else replace(self.options, strength=strength)
@@ -173,6 +181,19 @@ class Restorer:
         restored = [result for result, _ in results]
         whole = restored[0] if len(restored) == 1 else torch.cat(restored)
         return mixed_picture(picture, whole, decision, options, self.name)
+
+    def asked_for(self, text: str) -> "Restorer":
+        """A restorer of the same model that does what a text wants.
+
+        Raises:
+            SettingsError: the text is not understood, or says what the options say.
+        """
+        other = copy(self)
+        other.options = replace(self.options, text=text).saying(wishes_in(text))
+        if other.options.scale != self.options.scale:
+            raise SettingsError("a text that enlarges is for a new restorer: pellucid.load(..., text=...)")
+        other.wish = wish_of(other.options, self.model)
+        return other
 
     def _every_page(self, photograph: images.Photograph, strength: float | None, known: Guidance) -> images.Photograph:
         pages = replace(photograph, others=(), motion=None), *photograph.others

@@ -1,0 +1,527 @@
+"""What people want of a restoration, from a sentence: which kinds of degradations go, how much of them, what stays.
+
+    wishes_in("remove the noise but keep the grain of the film at half strength")
+    Wishes(only={"noise": 1.0}, detail=0.5)
+
+A sentence is cut into clauses. In each a verb, or what is carried on from the clause before, says what becomes of what
+is named in it: it goes, it stays, it is only described. Which words mean what is data (`words.wish_terms`).
+"""
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import Any, Literal
+
+from pellucid.degradations import KINDS, MEASURED
+from pellucid.errors import SettingsError
+from pellucid.words.reading import language_of
+from pellucid.words.wish_terms import JOINTS, phrases, plain_words
+
+__all__ = ["Wishes", "wishes_in"]
+
+TONAL = ("low-light", "haze", "fading")
+"""Kinds whose end changes the tones of the whole picture."""
+TEXTURE = 0.5
+"""How much of the finest band comes back where people want to keep texture and do not say how much."""
+LIGHTLY = 0.35
+"""What a light touch takes away."""
+VISIBLY = 0.67
+"""What is taken away of something that is to be less."""
+LONGEST = 2000
+"""Letters of a text."""
+
+Fate = Literal["goes", "stays", "described", "opposite"]
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What was understood.
+
+    Attributes:
+        only: kinds that are to go, and how much of each, 0 to 1; empty for whatever is found.
+        skip: kinds that are to stay.
+        part: how much of what is found goes, by kinds, where `only` is empty.
+        strength: how much of all that is done counts, 0 to 1.
+        detail: how much of the finest band comes back, 0 to 1.
+        chroma: how much of what is done to colours counts.
+        scale: by how much the sides grow; None for nothing.
+        notes: what was asked for and is not done, in words.
+    """
+
+    only: Mapping[str, float] = field(default_factory=dict)
+    skip: tuple[str, ...] = ()
+    part: Mapping[str, float] = field(default_factory=dict)
+    strength: float = 1.0
+    detail: float = 0.0
+    chroma: float = 1.0
+    scale: float | None = None
+    notes: tuple[str, ...] = ()
+
+    def options(self) -> dict[str, Any]:
+        """The same as options of a restorer, by name, without those that stay as they are."""
+        parts = {kind: part for kind, part in (self.only or self.part).items() if part < 1}
+        told = {"only": tuple(self.only), "skip": self.skip, "amount": parts, "scale": self.scale}
+        told |= {"strength": self.strength, "detail": self.detail, "chroma": self.chroma}
+        usual = {"strength": 1.0, "detail": 0.0, "chroma": 1.0, "scale": None}
+        return {name: value for name, value in told.items() if (value != usual[name] if name in usual else value)}
+
+    def words(self) -> str:
+        """One line for people."""
+        if self.only:
+            told = ["restore only " + ", ".join(f"{_much(part)}{kind}" for kind, part in self.only.items())]
+        else:
+            some = [f"{_much(part)}{kind}" for kind, part in self.part.items()]
+            told = ["restore whatever is found" + (f", but {', '.join(some)}" if some else "")]
+        told += [f"leave {', '.join(self.skip)} alone"] if self.skip else []
+        told += [f"{self.detail:.0%} of the finest grain stays"] if self.detail else []
+        told += ["colours stay as they are"] if self.chroma == 0 else []
+        told += [f"at strength {self.strength:g}"] if self.strength != 1 else []
+        told += [f"enlarge {self.scale:g} times"] if self.scale is not None else []
+        return "; ".join([*told, *self.notes])
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-able."""
+        return {
+            "words": self.words(),
+            "only": dict(self.only),
+            "skip": list(self.skip),
+            "part": dict(self.part),
+            "strength": self.strength,
+            "detail": self.detail,
+            "chroma": self.chroma,
+            "scale": self.scale,
+            "notes": list(self.notes),
+        }
+
+
+def wishes_in(text: str) -> Wishes:
+    """What a text in English wants of a restoration.
+
+    Raises:
+        SettingsError: it is empty, not English, without a wish that a restoration could grant, or contradicts itself.
+    """
+    if not text.strip():
+        raise SettingsError("text: it is empty; say for example: remove the noise but keep the grain")
+    if len(text) > LONGEST:
+        raise SettingsError(f"text: more than {LONGEST} letters")
+    language = language_of(text)
+    if language is not None:
+        raise SettingsError(f"text {_short(text)!r}: is {language}, and only English is understood")
+    entries: list[_Entry] = []
+    strength, before = 1.0, _Clause(())
+    prior: Fate | None = None
+    for clause in _clauses(text):
+        read = clause.read(before)
+        if read or not clause.parts:
+            entries += read
+            prior = before.fate
+            named = before.entries + read if clause.joint == "nor" else read
+            before = replace(clause, entries=named, fate=clause.settled(before))
+            continue
+        # Nothing is named: it is said of what was named before, or of all.
+        refused = [*clause.parts[0].roles] == ["not"] and len(clause.parts) == 1 and not clause.others  # "noise: no"
+        if (clause.has("keep") or refused) and before.entries and not clause.has("amount") and clause.speaks_of_before:
+            # "no noise may stay"; "noise is okay, blur is not"
+            mirrored = before.joint == "nor" or before.has("not") or (refused and prior == "stays")
+            fate: Fate = "goes" if mirrored else "stays"
+            entries[-len(before.entries) :] = before.entries = [replace(one, fate=fate) for one in before.entries]
+            before.fate = fate
+        elif clause.has("amount") and before.entries and not clause.has("restore"):
+            changed = [replace(one, part=clause.part) for one in before.entries]
+            entries[-len(before.entries) :] = before.entries = changed
+        elif clause.has("amount"):
+            strength = clause.part
+    return _joined(text, entries, strength)
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """One thing that is named, and what becomes of it."""
+
+    what: str
+    """fault, grain, look, colours, tones, all, rest, restore, scale or edit."""
+    value: Any = None
+    fate: Fate = "goes"
+    part: float | None = None
+    alone: bool = False
+    """Whether nothing else is wanted."""
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A phrase of a clause."""
+
+    words: tuple[str, ...]
+    roles: Mapping[str, Any]
+
+
+_CUT = "+"
+"""The joint of a clause that was cut off from the one before, without a sign between them."""
+_POINTING = " it its them they that this those these one ones should must can may be to the there please i me my "
+_THINGS = {"fault", "bad", "wish", "good", "grain", "look", "colours", "tones", "all", "rest"}
+_VERBS = {"remove", "keep", "but", "wish", "add", "less", "more", "make", "not"}
+
+
+@dataclass
+class _Clause:
+    """Phrases between two signs or joining words, and what was made of them."""
+
+    parts: tuple[_Part, ...]
+    joint: str = ""
+    others: tuple[str, ...] = ()
+    """Words that are in no phrase."""
+    entries: list[_Entry] = field(default_factory=list)
+    fate: Fate | None = None
+
+    @property
+    def speaks_of_before(self) -> bool:
+        """Whether it can be about what was named before: it names nothing, known or not."""
+        return self.joint == _CUT or all(f" {word} " in _POINTING for word in self.others)
+
+    def has(self, *roles: str) -> bool:
+        return any(role in part.roles for part in self.parts for role in roles)
+
+    @property
+    def part(self) -> float:
+        """How much, where several words say it the one that is no verb."""
+        said = [part for part in self.parts if "amount" in part.roles]
+        plain = [part for part in said if "remove" not in part.roles] or said
+        return float(plain[-1].roles["amount"])
+
+    def settled(self, before: "_Clause") -> Fate | None:
+        """What becomes of things without a verb in the next clause, where this one is carried on."""
+        return self._fate(before) or (before.fate if self._carries() else None)
+
+    def _carries(self) -> bool:
+        return self.joint not in (".", "!", "?", "because", "since", "")
+
+    def _negated(self, at: int) -> bool:
+        return (self.joint == "nor") != any("not" in part.roles for part in self.parts[:at])
+
+    def _place(self, role: str) -> int | None:
+        return next((at for at, part in enumerate(self.parts) if role in part.roles), None)
+
+    def _fate(self, before: "_Clause") -> Fate | None:
+        """What the verb of the clause says; None where there is none."""
+        if self.has("but", "all but"):
+            # "nothing but the noise", "leave all as it is except the noise", and the other way round
+            words = {word for part in self.parts for word in part.words}
+            all_stays = self.has("keep", "not") or "nothing" in words or before.fate == "stays"
+            return "goes" if all_stays else "stays"
+        keep, remove = self._place("keep"), self._place("remove")
+        if keep is not None:
+            return "goes" if self._negated(keep) else "stays"
+        if remove is not None:
+            return "stays" if self._negated(remove) else "goes"
+        if self.has("less"):
+            return "goes"
+        if self.has("not"):
+            word = next(part.words[0] for part in self.parts if "not" in part.roles)
+            wanted = word in ("no", "without", "zero") or self.has("make")
+            if before.fate == "stays":  # "the snow may stay, but not the noise", "noise is okay, blur is not"
+                wanted = wanted or self.joint == "but" or "not" in self.parts[-1].roles
+            return "goes" if wanted and not self.has("wish") else "stays"
+        if self.has("make", "more", "restore"):
+            return "goes"
+        return "described" if self.has("is") else None
+
+    def read(self, before: "_Clause") -> list[_Entry]:
+        """What is named here, and what becomes of it."""
+        fate = self._fate(before)
+        carried = before.fate if fate is None and self._carries() and not self.has("only") else None
+        if carried == "stays" and self.has("bad") and not self.has("fault", "grain"):
+            carried = "described"
+        if carried == "stays" and "does" in self.others:  # "noise does not bother me, the blur does"
+            carried = None
+        if carried == "stays" and self.has("wish") and self.joint not in ("or", "nor", "and"):
+            carried = None
+        fate = fate or carried or "goes"
+        if fate == "stays" and self.has("not") and self.has("wish") and self.has("amount"):
+            # "do not sharpen too strongly"
+            return [_Entry("fault", part.roles["wish"], "goes", TEXTURE) for part in self.parts if "wish" in part.roles]
+        amount = self.part if self.has("amount") and fate != "described" else None
+        if amount is None and self.has("less"):
+            amount = VISIBLY
+        found = [one for at, part in enumerate(self.parts) if (one := self._named(part, at, fate)) is not None]
+        found = [one if one.what in ("scale", "edit") else replace(one, part=amount) for one in found]
+        if self.has("but", "all but"):
+            found = [one for one in found if one.what != "all"]
+            found += [_Entry("all", None, "stays" if fate == "goes" else "goes")] if self.has("all but") else []
+        found = [replace(one, alone=True) for one in found] if self.has("only") and amount is None else found
+        if fate == "goes" and not found and self.has("restore") and not self.has("not"):
+            found = [_Entry("restore", None, "goes", amount)]
+        return found
+
+    def _named(self, part: _Part, at: int, fate: Fate) -> _Entry | None:
+        roles, stays = part.roles, fate == "stays"
+        if "scale" in roles:
+            return None if self._negated(at) else _Entry("scale", roles["scale"])
+        if "edit" in roles:
+            return None if stays else _Entry("edit", roles["edit"])
+        if "place" in roles or (roles.keys() & {"all"} and fate == "described"):
+            return None
+        if "plastic" in roles:
+            return _Entry("look", None, "stays") if self.has("not") else None
+        if "all" in roles and self.has("make") and not self.has("restore", "remove", "more"):
+            return None  # "make everything blue"
+        for role in ("all", "rest"):
+            if role in roles:
+                return _Entry(role, None, fate)
+        if "grain" in roles:
+            adds = self.has("add") and fate != "described" and not self.has("remove", "not")
+            back = any("back" in one.words for one in self.parts) or "back" in self.others
+            return _Entry("grain", "added" if adds and not back else None, "stays" if adds else fate)
+        if stays and "look" in roles:
+            return _Entry("look", None, fate)
+        if stays and "tones" in roles:
+            return _Entry("tones", None, fate)
+        if "colours" in roles and (stays or not {"good", "fault", "wish"} & roles.keys()):
+            return _Entry("colours", None, fate)
+        if "wish" in roles and not ("them" in self.others and part.words[0] in ("smooth", "clean")):
+            return self._wished(roles["wish"], part, at, fate)
+        if "fault" in roles:
+            plainly_more = any(
+                word in ("more", "increase", "boost", "raise") for one in self.parts for word in one.words
+            )
+            adds = (self.has("add") or plainly_more) and not self.has("remove", "less", "not")
+            if self.has("add") and self.has("not"):  # "without adding noise"
+                return None
+            return _Entry("fault", roles["fault"], "opposite" if adds else fate)
+        if "bad" in roles:
+            later = self.parts[at + 1 :]
+            if roles["bad"] == "colour-cast" and any("fault" in one.roles for one in later):  # "bluish haze"
+                return None
+            made = self.has("make") and not self.has("not", "less", "remove", "wish", "keep")
+            if self.has("not") and self.has("make", "more") and not self.has("keep", "remove"):
+                fate = "goes"
+            return _Entry("fault", roles["bad"], "opposite" if made else fate)
+        if "good" in roles and not stays:
+            dark = self.has("less") and roles["good"] == "low-light"
+            wanted = self.has("more", "add", "make", "restore", "remove", "is", "amount") or fate == "described"
+            return _Entry("fault", roles["good"], "opposite" if dark else "goes") if wanted else None
+        return None
+
+    def _wished(self, kind: str, part: _Part, at: int, fate: Fate) -> _Entry | None:
+        if fate == "described":  # "the sky is bright"
+            return None
+        if part.words == ("sharpening",) and self.has("remove") and fate == "goes":
+            return _Entry("fault", "ringing")
+        unwanted = any(one.words[:3] == ("do", "not", "want") for one in self.parts)
+        if self._negated(at) or unwanted or fate == "stays":
+            adjective = self.has("keep") and not self._negated(at)
+            return None if adjective else _Entry("fault", kind, "stays")
+        return _Entry("fault", kind)
+
+
+def _joined(text: str, entries: Sequence[_Entry], strength: float) -> Wishes:
+    """All that is said, as one."""
+    goes: dict[str, float] = {}
+    stays: dict[str, float | None] = {}
+    notes: list[str] = []
+    everything = exclusive = generic = False
+    if any(one.alone and one.fate == "goes" for one in entries):
+        entries = [one for one in entries if one.fate != "described"]
+    detail, chroma, scale = 0.0, 1.0, None
+    grain: float | None = None
+    kept_grain = False
+    asked: set[str] = set()
+    for one in entries:
+        gone = one.fate in ("goes", "described")
+        part = 1.0 if one.part is None else one.part
+        if one.what == "scale":
+            scale = max(scale or 0.0, float(one.value))
+        elif one.what == "edit":
+            where = f"`pellucid {one.value}`" if " " not in one.value else one.value
+            notes.append(f"what is asked of {where} is not done here")
+        elif one.fate == "opposite":
+            notes.append(f"more {one.value} is not made: a restoration takes away")
+        elif one.what in ("fault", "grain"):
+            kind = "noise" if one.what == "grain" else str(one.value)
+            if gone:
+                goes[kind] = part
+                asked |= {kind} if one.fate == "goes" else set()
+            elif one.what == "grain" and one.value == "added" and "noise" not in goes:
+                notes.append("grain is not added: a restoration takes away")
+            elif one.what == "grain":
+                kept_grain, grain = True, one.part
+            else:
+                stays[kind] = one.part
+        elif one.what == "look" and not gone:
+            detail = TEXTURE if one.part is None else part
+        elif one.what == "colours" and not gone:
+            chroma = 0.0
+        elif one.what == "tones" and not gone:
+            stays |= dict.fromkeys(TONAL)
+        elif one.what in ("all", "rest"):
+            everything, exclusive = everything or gone, exclusive or not gone
+        elif one.what == "restore":
+            generic = True
+            strength = min(strength, part)
+    for kind, kept in list(stays.items()):
+        if kind not in goes and kept is not None and 0 < kept < 1:  # "a quarter of it may stay"
+            goes[kind], asked = 1.0, asked | {kind}
+        if kind in goes and kind not in asked:  # "foggy as it was, leave the fog"
+            del goes[kind]
+        if kind not in goes:
+            continue
+        if kept is not None and 0 < kept < 1:
+            goes[kind] = round(1 - kept, 2)
+        elif kind in TONAL and sum(other in stays for other in TONAL) == len(TONAL):
+            pass  # "brighten it but keep the mood": what is named counts
+        else:
+            raise SettingsError(f"text {_short(text)!r}: {kind} is to go and to stay: that contradicts itself")
+        del stays[kind]
+    if kept_grain and "noise" in goes:
+        detail = 1.0 if grain is None else grain
+    elif kept_grain and grain is not None and grain < 1:
+        detail = grain
+    elif kept_grain:
+        stays["noise"] = None
+        detail = 1.0
+    if everything and not (exclusive and goes):
+        only: dict[str, float] = {}
+    elif goes or not generic:
+        only = goes
+    else:
+        only = {}
+    changed = bool(stays) or detail > 0 or chroma < 1 or scale is not None or strength < 1
+    if not (goes or everything or generic or changed):
+        raise _nothing(text, notes, entries)
+    skip = tuple(kind for kind in (*KINDS, *MEASURED) if kind in stays and kind not in only)
+    less = {} if only else {kind: some for kind, some in goes.items() if some < 1}
+    return Wishes(
+        _ordered(only), () if only else skip, less, strength, detail, chroma, scale, tuple(dict.fromkeys(notes))
+    )
+
+
+def _nothing(text: str, notes: Sequence[str], entries: Sequence[_Entry]) -> SettingsError:
+    if notes:
+        return SettingsError(f"text {_short(text)!r}: {'; '.join(dict.fromkeys(notes))}")
+    if any(one.what in ("all", "rest") for one in entries):
+        return SettingsError(f"text {_short(text)!r}: nothing is to be changed, so there is nothing to restore")
+    known = plain_words()
+    strange = [word for word in re.findall(r"[a-z]{4,}", _plain(text)) if word not in known]
+    why = f" ({', '.join(strange[:4])}: not known)" if strange else ""
+    return SettingsError(
+        f"text {_short(text)!r}: says nothing that a restoration can do{why}; say for example: remove the noise, "
+        "sharpen a little, brighten it"
+    )
+
+
+def _ordered(kinds: Mapping[str, float]) -> dict[str, float]:
+    return {kind: kinds[kind] for kind in (*KINDS, *MEASURED) if kind in kinds}
+
+
+def _much(part: float) -> str:
+    return "" if part == 1 else f"{part:.0%} of the "
+
+
+def _short(text: str) -> str:
+    one = " ".join(text.split())
+    return one if len(one) <= 60 else one[:57] + "..."
+
+
+_CONTRACTED = {"cannot": "can not", "can't": "can not", "won't": "will not", "shan't": "shall not", "%": " percent "}
+_SPELLED = {
+    "color": "colour",
+    "gray": "grey",
+    "artifact": "artefact",
+    "jpg": "jpeg",
+    "center": "centre",
+    "neutralize": "neutralise",
+    "stabilize": "stabilise",
+}
+
+
+def _plain(text: str) -> str:
+    """Small letters, words apart, one spelling."""
+    text = text.lower().replace("’", "'").replace("`", "'")
+    for one, other in _CONTRACTED.items():
+        text = text.replace(one, other)
+    text = re.sub(r"\b(it|that|there|here|he|she|what|this|everything)'s\b", r"\1 is", text)
+    text = re.sub(r"(\w)n't\b", r"\1 not", text)
+    text = re.sub(r"\b(\w+)nt\b", lambda at: f"{at[1]} not" if at[1] in ("do", "does", "is", "did") else at[0], text)
+    for one, other in _SPELLED.items():
+        text = re.sub(rf"{one}", other, text)
+    return re.sub(r"'s\b|'(?!\w)|(?<!\w)'", "", text).replace("-", " ").replace("/", " or ")
+
+
+def _clauses(text: str) -> Iterator[_Clause]:
+    """The clauses of a text, in order."""
+    known, joint = phrases(), ""
+    words = re.findall(r"\d+(?:[.,]\d+)?x?|x\d|[^\W\d_']+|[,;:.!?]", _plain(text))
+    words = [_corrected(word) for word in words]
+    longest, at, parts, others = max(map(len, known)), 0, list[_Part](), list[str]()
+    while at < len(words):
+        number = _number(words, at)
+        if number is not None:
+            parts.append(_Part(("number",), {"amount": number[0]}))
+            at += number[1]
+            continue
+        for length in range(min(longest, len(words) - at), 0, -1):
+            roles = known.get(tuple(words[at : at + length]))
+            if roles is None:
+                continue
+            part = _Part(tuple(words[at : at + length]), dict(roles))
+            if parts and parts[-1].words == ("light",) and {"wish", "fault"} & part.roles.keys():
+                parts[-1] = _Part(("light",), {"amount": LIGHTLY})  # "light denoising"
+            if _begins(part, parts):
+                yield _Clause(tuple(parts), joint, tuple(others))
+                joint, parts, others = _CUT, [], []
+            parts.append(part)
+            at += length
+            break
+        else:
+            if words[at] not in JOINTS:
+                others.append(words[at])
+            else:
+                if parts:
+                    yield _Clause(tuple(parts), joint, tuple(others))
+                    parts, others = [], []
+                    joint = words[at]
+                elif words[at] not in ("and", "or") or joint in ("", ","):
+                    joint = words[at] if joint not in (".", "!", "?") else joint
+            at += 1
+    if parts:
+        yield _Clause(tuple(parts), joint, tuple(others))
+
+
+def _begins(part: _Part, parts: Sequence[_Part]) -> bool:
+    """Whether a phrase begins a clause of its own behind these, since it is another verb and they name something."""
+    if not any(_THINGS & one.roles.keys() for one in parts):
+        return False
+    verb = _VERBS & part.roles.keys()
+    if not verb or (
+        {"fault", "good", "bad", "grain"} & part.roles.keys() and not {"remove", "wish"} & part.roles.keys()
+    ):
+        return False
+    if "wish" in part.roles and not {"remove", "keep"} & part.roles.keys():
+        last = parts[-1].roles
+        return not {"not", "less", "more", "make", "is", "amount", "add"} & last.keys() or "bad" in last
+    return True
+
+
+def _number(words: Sequence[str], at: int) -> tuple[float, int] | None:
+    """A part that is said in figures, and how many words it takes: 30 percent, 0.3."""
+    if not re.fullmatch(r"\d+(?:[.,]\d+)?", words[at]):
+        return None
+    value = float(words[at].replace(",", "."))
+    if at + 1 < len(words) and words[at + 1] == "percent":
+        return min(value / 100, 1.0), 2
+    return (value, 1) if value <= 1 and not words[at].isdigit() else None
+
+
+def _corrected(word: str) -> str:
+    """A word as it is spelled, where it is one letter or two from one of the phrases and from no other."""
+    if len(word) < 5 or not word.isalpha() or word in plain_words():
+        return word
+    turned = [one for one in _long_words() if sorted(one) == sorted(word) and one[0] == word[0]]
+    near = turned or [one for one in difflib.get_close_matches(word, _long_words(), 1, 0.84) if one[0] == word[0]]
+    return near[0] if near else word
+
+
+@cache
+def _long_words() -> tuple[str, ...]:
+    return tuple(sorted({word for phrase in phrases() for word in phrase if len(word) >= 5}))
