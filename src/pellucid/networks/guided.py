@@ -18,6 +18,7 @@ from pellucid.networks.drsformer import DRSformer, SparseBlock
 from pellucid.networks.injection import Side
 from pellucid.networks.matching import BLOCK, find, transferred
 from pellucid.networks.nafnet import NAFBlock, NAFNet
+from pellucid.networks.residual_block import ResidualBlock
 from pellucid.networks.restormer import Restormer, TransposedAttentionBlock
 from pellucid.networks.sfnet import SFNet, Stage
 
@@ -36,20 +37,6 @@ FEWEST = 3
 
 Host = NAFNet | Restormer | SFNet | DRSformer
 """PromptIR is a Restormer."""
-
-
-class ResidualBlock(nn.Module):
-    """Two convolutions with a ReLU between, and the input again."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.first = nn.Conv2d(width, width, 3, padding=1)
-        self.second = nn.Conv2d(width, width, 3, padding=1)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """(B, width, h, w) in and out."""
-        result: Tensor = features + self.second(self.first(features).relu())
-        return result
 
 
 class ReferenceEncoder(nn.Module):

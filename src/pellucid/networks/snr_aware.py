@@ -10,6 +10,7 @@ from pellucid.images.padding import pad_around
 from pellucid.networks.autocast import without_autocast
 from pellucid.networks.contract import Contract, Network
 from pellucid.networks.published import Published, Weights, count
+from pellucid.networks.residual_block import ResidualBlock
 from pellucid.scratch import bands, mapped
 
 __all__ = ["SNRAware", "signal_to_noise"]
@@ -34,20 +35,6 @@ def signal_to_noise(image: Tensor) -> Tensor:
 def _grey(image: Tensor) -> Tensor:
     red, green, blue = (image[:, number : number + 1] * weight for number, weight in enumerate(LUMA))
     return red + green + blue
-
-
-class ResidualBlock(nn.Module):
-    """x + conv(relu(conv(x))), both 3 x 3."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.first = nn.Conv2d(width, width, 3, padding=1)
-        self.second = nn.Conv2d(width, width, 3, padding=1)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """(B, width, h, w) in and out."""
-        refined: Tensor = features + self.second(self.first(features).relu())
-        return refined
 
 
 class TokenBlock(nn.Module):

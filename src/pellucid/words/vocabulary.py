@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pellucid.errors import ModelError, one_line
 
-__all__ = ["LENGTH", "Vocabulary", "split_words"]
+__all__ = ["END", "LENGTH", "PAD", "START", "UNKNOWN", "Vocabulary", "save_tokenizer", "split_words"]
 
 PAD, UNKNOWN, START, END = "<pad>", "<unknown>", "<start>", "<end>"
 LENGTH = 40
@@ -75,26 +75,35 @@ class Vocabulary:
 
     def save(self, folder: Path) -> None:
         """Writes transformers' files of the same tokenizer: `AutoTokenizer.from_pretrained(folder)` reads them."""
-        import tokenizers
-        import transformers
+        from tokenizers import Regex, normalizers
 
-        words = tokenizers.Tokenizer(tokenizers.models.WordLevel(self.numbers, unk_token=UNKNOWN))
-        words.normalizer = tokenizers.normalizers.Sequence(
-            [
-                tokenizers.normalizers.Lowercase(),
-                tokenizers.normalizers.Replace(tokenizers.Regex(r"[^\p{L}]+"), " "),
-            ]
-        )
-        words.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
-        words.post_processor = tokenizers.processors.TemplateProcessing(
-            single=f"{START} $A {END}", special_tokens=[(START, 2), (END, 3)]
-        )
-        fast: Any = transformers.PreTrainedTokenizerFast(
-            tokenizer_object=words,
-            bos_token=START,
-            eos_token=END,
-            unk_token=UNKNOWN,
-            pad_token=PAD,
-            model_max_length=LENGTH,
-        )
-        fast.save_pretrained(folder)
+        letters = [normalizers.Lowercase(), normalizers.Replace(Regex(r"[^\p{L}]+"), " ")]
+        save_tokenizer(folder, self.numbers, normalizers.Sequence(letters))
+
+
+def save_tokenizer(folder: Path, numbers: Mapping[str, int], normalizer: Any) -> None:
+    """Writes transformers' files of a tokenizer of words that stand between spaces.
+
+    Args:
+        folder: to write to.
+        numbers: of each word and of the four signs.
+        normalizer: of `tokenizers`; what it makes of a text is split.
+    """
+    import tokenizers
+    import transformers
+
+    words = tokenizers.Tokenizer(tokenizers.models.WordLevel(dict(numbers), unk_token=UNKNOWN))
+    words.normalizer = normalizer
+    words.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
+    words.post_processor = tokenizers.processors.TemplateProcessing(
+        single=f"{START} $A {END}", special_tokens=[(START, numbers[START]), (END, numbers[END])]
+    )
+    fast: Any = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=words,
+        bos_token=START,
+        eos_token=END,
+        unk_token=UNKNOWN,
+        pad_token=PAD,
+        model_max_length=LENGTH,
+    )
+    fast.save_pretrained(folder)

@@ -6,15 +6,16 @@ jpeg artefacts 40, slight haze", "nothing wrong". Its vocabulary is closed, so t
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from pellucid.degradations import KINDS
 from pellucid.diagnosis.findings import GRADES, grade
+from pellucid.words import vocabulary
+from pellucid.words.vocabulary import END, LENGTH, PAD, START, UNKNOWN
 
-__all__ = ["LENGTH", "VOCABULARY", "caption", "meaning", "save_tokenizer", "tokens"]
+__all__ = ["END", "LENGTH", "PAD", "START", "VOCABULARY", "caption", "meaning", "save_tokenizer", "tokens"]
 
 PHRASES: Mapping[str, Sequence[str]] = {
     "noise": ("noise", "grain", "sensor noise"),
@@ -35,7 +36,6 @@ JOINTS = (" , ", " and ", " + ")
 STEP = 10
 """Severities that are said as a number are rounded to tens."""
 
-PAD, UNKNOWN, START, END = "<pad>", "<unknown>", "<start>", "<end>"
 SPECIAL = (PAD, UNKNOWN, START, END)
 VOCABULARY: tuple[str, ...] = (
     *SPECIAL,
@@ -51,8 +51,6 @@ VOCABULARY: tuple[str, ...] = (
 )
 """Every word of every caption, by its number."""
 NUMBERS = {word: number for number, word in enumerate(VOCABULARY)}
-LENGTH = 40
-"""Tokens of a caption, padded: the longest one, of seven kinds, has fewer."""
 
 
 def caption(severities: Mapping[str, float], generator: torch.Generator) -> str:
@@ -83,7 +81,9 @@ def meaning(severities: Mapping[str, float]) -> int:
 
 
 def tokens(text: str) -> Tensor:
-    """The numbers of a caption's words between start and end, padded to LENGTH; int64 (LENGTH,)."""
+    """The numbers of a caption's words between start and end, padded; int64 (LENGTH,).
+
+    No caption of seven kinds has as many."""
     words = [START, *text.lower().split()[: LENGTH - 2], END]
     numbers = [NUMBERS.get(word, NUMBERS[UNKNOWN]) for word in words]
     return torch.tensor(numbers + [NUMBERS[PAD]] * (LENGTH - len(numbers)))
@@ -91,24 +91,9 @@ def tokens(text: str) -> Tensor:
 
 def save_tokenizer(folder: Path) -> None:
     """Writes transformers' files of the same tokenizer: `AutoTokenizer.from_pretrained(folder)` reads them."""
-    import tokenizers
-    import transformers
+    from tokenizers import normalizers
 
-    words = tokenizers.Tokenizer(tokenizers.models.WordLevel(NUMBERS, unk_token=UNKNOWN))
-    words.normalizer = tokenizers.normalizers.Lowercase()
-    words.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
-    words.post_processor = tokenizers.processors.TemplateProcessing(
-        single=f"{START} $A {END}", special_tokens=[(START, NUMBERS[START]), (END, NUMBERS[END])]
-    )
-    fast: Any = transformers.PreTrainedTokenizerFast(
-        tokenizer_object=words,
-        bos_token=START,
-        eos_token=END,
-        unk_token=UNKNOWN,
-        pad_token=PAD,
-        model_max_length=LENGTH,
-    )
-    fast.save_pretrained(folder)
+    vocabulary.save_tokenizer(folder, NUMBERS, normalizers.Lowercase())
 
 
 def _one_of(choices: Sequence[str], generator: torch.Generator) -> str:
