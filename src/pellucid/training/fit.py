@@ -18,7 +18,7 @@ from pellucid.training.data import DataSettings, split_sources, with_results
 from pellucid.training.loop import Step
 from pellucid.training.objective import build_objective
 from pellucid.training.run import TrainSettings
-from pellucid.training.run_folder import logged_steps, start
+from pellucid.training.run_folder import is_due, logged_steps, start
 from pellucid.training.settings import read_recipe
 from pellucid.training.train import run_of, with_outputs
 from pellucid.training.validation import validate
@@ -109,8 +109,7 @@ def fit(
             start(run, recipe.model_dump(mode="json"), resume=resume)
 
             def scores(step: Step) -> dict[str, Any]:
-                due = out is not None and (step.last or step.number % recipe.train.validate_steps == 0)
-                return validate(run, held_out) if due else {}
+                return validate(run, held_out) if out is not None and is_due(run, step) else {}
 
             for step in logged_steps(run, scores):
                 if show is not None:

@@ -15,7 +15,7 @@ from pellucid.training.loop import Step, optimise
 from pellucid.training.run import Run
 from pellucid.training.settings import read_recipe
 
-__all__ = ["is_main_process", "logged_steps", "start"]
+__all__ = ["is_due", "is_main_process", "logged_steps", "start"]
 
 LOG_STEPS = 50
 """Steps between two lines of the log."""
@@ -79,6 +79,11 @@ def _append(log: Path, line: str) -> None:
             file.write(line)
     except OSError as error:
         raise DataError(f"{log}: cannot be written ({error.strerror})") from error
+
+
+def is_due(run: Run, step: Step) -> bool:
+    """Whether held-out photographs are to be scored after a step: every `train.validate_steps`, and at the end."""
+    return step.last or step.number % run.settings.validate_steps == 0
 
 
 def logged_steps(run: Run, extra: Callable[[Step], dict[str, Any]]) -> Iterator[Step]:

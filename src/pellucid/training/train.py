@@ -40,7 +40,7 @@ from pellucid.training.outputs import Outputs
 from pellucid.training.places import check_places
 from pellucid.training.references import References
 from pellucid.training.run import Run
-from pellucid.training.run_folder import is_main_process, logged_steps, start
+from pellucid.training.run_folder import is_due, is_main_process, logged_steps, start
 from pellucid.training.sentences.train import train_sentences
 from pellucid.training.settings import Recipe
 from pellucid.training.textir.train import train_textir
@@ -100,8 +100,7 @@ def train(
         teach_gate(*to_teach, run.batches.source, recipe.gate, seed=recipe.train.seed, by_cost=settled, show=show)
 
     def scores(step: Step) -> dict[str, Any]:
-        due = step.number % recipe.train.validate_steps == 0 or step.last
-        found = validate(run, held_out) if due else {}
+        found = validate(run, held_out) if is_due(run, step) else {}
         for name, share in found.get("saturated", {}).items() if step.last else ():
             if share > MUCH:
                 warnings.warn(

@@ -27,7 +27,7 @@ from pellucid.training.diffusion.validation import validate_diffusion
 from pellucid.training.loop import Step
 from pellucid.training.places import check_places
 from pellucid.training.run import Run
-from pellucid.training.run_folder import is_main_process, logged_steps, start
+from pellucid.training.run_folder import is_due, is_main_process, logged_steps, start
 from pellucid.training.settings import Recipe
 
 __all__ = ["prepare_diffusion", "train_diffusion"]
@@ -44,8 +44,7 @@ def train_diffusion(recipe: Recipe, folder: Path, *, resume: bool = False) -> It
     start(run, recipe.as_tree(), resume=resume)
 
     def scores(step: Step) -> dict[str, Any]:
-        due = step.number % recipe.train.validate_steps == 0 or step.last
-        return validate_diffusion(run, held_out) if due else {}
+        return validate_diffusion(run, held_out) if is_due(run, step) else {}
 
     yield from logged_steps(run, scores)
     if is_main_process():

@@ -21,7 +21,7 @@ from pellucid.training.editing.inpainting import HoleBatches, InpaintingObjectiv
 from pellucid.training.loop import Step
 from pellucid.training.places import check_places
 from pellucid.training.run import Run
-from pellucid.training.run_folder import is_main_process, logged_steps, start
+from pellucid.training.run_folder import is_due, is_main_process, logged_steps, start
 from pellucid.training.settings import Recipe
 from pellucid.words.encoder import sentence_encoder
 
@@ -45,7 +45,7 @@ def train_editing(recipe: Recipe, folder: Path, *, resume: bool = False) -> Iter
     start(run, recipe.as_tree(), resume=resume)
 
     def scores(step: Step) -> dict[str, Any]:
-        return score(run) if step.number % recipe.train.validate_steps == 0 or step.last else {}
+        return score(run) if is_due(run, step) else {}
 
     yield from logged_steps(run, scores)
     if is_main_process():

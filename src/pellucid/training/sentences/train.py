@@ -22,7 +22,7 @@ from pellucid.training.encoder.train import LARGEST_LOGIT_SCALE, contrastive_los
 from pellucid.training.loop import Step, to_training
 from pellucid.training.places import check_places
 from pellucid.training.run import Run
-from pellucid.training.run_folder import is_main_process, logged_steps, start
+from pellucid.training.run_folder import is_due, is_main_process, logged_steps, start
 from pellucid.training.sentences.batches import (
     SeenBatch,
     SentenceBatch,
@@ -112,7 +112,7 @@ def train_sentences(recipe: Recipe, folder: Path, *, resume: bool = False) -> It
                 save_encoder(learner, settings, vocabulary, folder, {"about": "the tower of text alone has learnt"})
                 read = {key: value.clone() for key, value in learner.text.state_dict().items()}
             learner.text.load_state_dict(read)  # from here on it stays: what pictures are taught is what is kept
-        due = (step.number > settings.text_steps and step.number % recipe.train.validate_steps == 0) or step.last
+        due = is_due(run, step) and (step.number > settings.text_steps or step.last)
         if due:
             learner.eval()
             with run.average.applied():

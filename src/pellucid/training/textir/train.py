@@ -22,7 +22,7 @@ from pellucid.training.loop import Step, to_training
 from pellucid.training.perceptual import Perceptual
 from pellucid.training.places import check_places
 from pellucid.training.run import Run
-from pellucid.training.run_folder import is_main_process, logged_steps, start
+from pellucid.training.run_folder import is_due, is_main_process, logged_steps, start
 from pellucid.training.settings import Recipe
 from pellucid.training.textir.batches import TextIRBatch, TextIRBatches
 from pellucid.training.textir.settings import TextIRSettings
@@ -170,8 +170,7 @@ def train_textir(recipe: Recipe, folder: Path, *, resume: bool = False) -> Itera
     start(run, recipe.as_tree(), resume=resume)
 
     def scores(step: Step) -> dict[str, Any]:
-        due = step.number % recipe.train.validate_steps == 0 or step.last
-        return _validated(run, pair, kept) if due else {}
+        return _validated(run, pair, kept) if is_due(run, step) else {}
 
     yield from logged_steps(run, scores)
     if is_main_process():

@@ -15,7 +15,7 @@ from pellucid.training.data import split_sources
 from pellucid.training.loop import Step
 from pellucid.training.places import check_places
 from pellucid.training.run import Run
-from pellucid.training.run_folder import is_main_process, logged_steps, start
+from pellucid.training.run_folder import is_due, is_main_process, logged_steps, start
 from pellucid.training.settings import Recipe
 from pellucid.training.words.batches import WordsBatch, WordsBatches
 
@@ -56,8 +56,7 @@ def train_words(recipe: Recipe, folder: Path, *, resume: bool = False) -> Iterat
     start(run, recipe.as_tree(), resume=resume)
 
     def scores(step: Step) -> dict[str, Any]:
-        due = step.number % recipe.train.validate_steps == 0 or step.last
-        return _watched(run, held_out) if due else {}
+        return _watched(run, held_out) if is_due(run, step) else {}
 
     yield from logged_steps(run, scores)
     if is_main_process():
