@@ -31,6 +31,7 @@ __all__ = [
     "belongs_on_disk",
     "everywhere",
     "excerpt",
+    "extremes",
     "mapped",
     "on_disk",
     "pooled",
@@ -49,11 +50,17 @@ COPIES = 4
 BAND = 16 << 20
 """Bytes of a band, about."""
 
+CACHED = 1 << 20
+"""Bytes of a part that caches hold, about."""
+
 PART = 256
 """Pixels of a side of the parts by which the finest detail of such an image is judged."""
 
 GLANCE = 4_000_000
 """Pixels of an image that is seen as a whole by a network, where it is larger than the memory."""
+
+GLIMPSE = 8
+"""Rows by which it is seen first whether something holds for all of an image."""
 
 _MAPPINGS: WeakValueDictionary[int, mmap.mmap] = WeakValueDictionary()
 """What is on the disk, by its address."""
@@ -107,7 +114,7 @@ def zeros_beside(tensor: Tensor, *shape: int, dtype: torch.dtype | None = None) 
     return torch.zeros(shape, dtype=dtype, device=tensor.device)
 
 
-def bands(*tensors: Tensor, multiple: int = 1) -> Iterator[slice]:
+def bands(*tensors: Tensor, multiple: int = 1, cached: bool = False) -> Iterator[slice]:
     """Rows of tensors (..., H, W) of one height, part by part: all of them at once, unless one lies on the disk.
 
     What is touched of a band is released before the next, also of what lies beyond it.
@@ -115,19 +122,23 @@ def bands(*tensors: Tensor, multiple: int = 1) -> Iterator[slice]:
     Args:
         tensors: those that are read and written; the first says how many rows there are.
         multiple: each band but the last is a multiple of so many rows.
+        cached: in memory, too, parts that a processor's cache holds: for those who go over each many times.
     """
     height = tensors[0].shape[-2]
-    if not any(on_disk(tensor) for tensor in tensors):
+    stored = any(on_disk(tensor) for tensor in tensors)
+    if not stored and (not cached or tensors[0].device.type != "cpu" or torch.compiler.is_exporting()):
         yield slice(0, height)
         return
     widest = max(tensor.numel() // tensor.shape[-2] * tensor.element_size() for tensor in tensors)
-    rows = max(multiple, BAND // max(widest, 1) // multiple * multiple)
+    rows = max(multiple, (BAND if stored else CACHED) // max(widest, 1) // multiple * multiple)
     for top in range(0, height, rows):
         yield slice(top, min(height, top + rows))
         release(*tensors)
 
 
-def mapped(function: Callable[..., Tensor], *maps: Tensor, halo: int = 0, multiple: int = 1) -> Tensor:
+def mapped(
+    function: Callable[..., Tensor], *maps: Tensor, halo: int = 0, multiple: int = 1, cached: bool = False
+) -> Tensor:
     """The function of whole maps; of maps on the disk computed band by band, with a result on the disk.
 
     Args:
@@ -135,15 +146,17 @@ def mapped(function: Callable[..., Tensor], *maps: Tensor, halo: int = 0, multip
         maps: what it is applied to, of one size.
         halo: that reach.
         multiple: where what is computed hangs on where a row lies in a grid of so many, which divides the reach.
+        cached: see `bands`.
     """
-    if not any(on_disk(one) for one in maps):
-        return function(*maps)
     height, result = maps[0].shape[-2], None
-    for rows in bands(*maps, multiple=multiple):
+    stored = next((one for one in maps if on_disk(one)), maps[0])
+    for rows in bands(*maps, multiple=multiple, cached=cached):
         wide = slice(max(0, rows.start - halo), min(height, rows.stop + halo))
         part = function(*(one[..., wide, :] for one in maps))
+        if wide == slice(0, height) and not on_disk(stored):
+            return part
         if result is None:
-            result = zeros_on_disk(*part.shape[:-2], height, part.shape[-1], dtype=part.dtype)
+            result = zeros_beside(stored, *part.shape[:-2], height, part.shape[-1], dtype=part.dtype)
         result[..., rows, :] = part[..., rows.start - wide.start : rows.stop - wide.start, :]
         release(result)
     assert result is not None
@@ -158,13 +171,24 @@ def shrunk(pool: Callable[[Tensor, int], Tensor], image: Tensor, factor: int) ->
 
 
 def everywhere(test: Callable[..., Tensor], *maps: Tensor) -> bool:
-    """Whether a test, of maps (..., H, W) to truth values, holds at all places."""
+    """Whether a test, of maps (..., H, W) to truth values, holds at all places; each place is tested by itself."""
+    middle = maps[0].shape[-2] // 2
+    if not bool(test(*(one[..., middle : middle + GLIMPSE, :] for one in maps)).all()):
+        return False  # as with most pictures, and most of the time is saved
     return all(bool(test(*(one[..., rows, :] for one in maps)).all()) for rows in bands(*maps))
 
 
-def total(reduce: Callable[..., Tensor], *maps: Tensor) -> Tensor:
-    """The sum over the bands of maps (..., H, W) of what `reduce` gives for each; of one band exactly that."""
-    parts = [reduce(*(one[..., rows, :] for one in maps)) for rows in bands(*maps)]
+def extremes(image: Tensor) -> tuple[float, float]:
+    """The smallest and the largest value of (..., H, W); NaN where one is NaN."""
+    # Not torch.aminmax, which copies an image with its channels last.
+    ends = [(float(part.amin()), float(part.amax())) for part in (image[..., rows, :] for rows in bands(image))]
+    lows, highs = zip(*ends, strict=True)
+    return (math.nan, math.nan) if any(map(math.isnan, highs)) else (min(lows), max(highs))
+
+
+def total(reduce: Callable[..., Tensor], *maps: Tensor, cached: bool = False) -> Tensor:
+    """The sum over the bands (see there) of maps (..., H, W) of what `reduce` gives for each; of one exactly that."""
+    parts = [reduce(*(one[..., rows, :] for one in maps)) for rows in bands(*maps, cached=cached)]
     return parts[0] if len(parts) == 1 else torch.stack(parts).sum(0)
 
 

@@ -15,6 +15,9 @@ __all__ = ["Fringes", "find_fringes"]
 SIDES = (256, 1024)
 """Pixels of the longer side at which it is measured, coarse and then fine."""
 ROUNDS = 2
+HINT = 0.3
+"""Pixels that a colour must be off in the corners when it was looked at coarsely, for it to be looked at finely: where
+it was off by SHIFT at the end, it was by more than this here (80 photographs, half of them with fringes made)."""
 SMALLEST = 128
 """Pixels of a side of pictures that show too little of it."""
 SHIFT = 0.6
@@ -50,22 +53,29 @@ def find_fringes(image: Tensor) -> Fringes | None:
     if min(planes.shape[1:]) < SMALLEST or everywhere(lambda part: part == part[:1], planes):
         return None
     corner = float(torch.tensor(planes.shape[1:], dtype=torch.float32).norm()) / 2
-    found = [_factor(planes[channel], planes[1], corner) for channel in (0, 2)]
+    fine = shrunk(F.avg_pool2d, planes, max(1, round(max(planes.shape[1:]) / SIDES[1])))
+    coarse = F.avg_pool2d(fine, max(1, round(max(fine.shape[1:]) / SIDES[0])))
+    found = [_factor([(size[channel], size[1]) for size in (coarse, fine)], corner) for channel in (0, 2)]
     return Fringes(found[0], found[1], max(map(abs, found)) * corner) if any(found) else None
 
 
-def _factor(colour: Tensor, green: Tensor, corner: float) -> float:
-    """By which part of itself a colour (H, W) is larger than green; 0 where that explains too little."""
-    factor, before, after = 0.0, 0.0, 0.0
-    for side in SIDES:
-        reduced = max(1, round(max(green.shape) / side))
-        small = [shrunk(F.avg_pool2d, plane[None, None], reduced)[0, 0] for plane in (colour, green)]
-        before = _step(*small)[1]
+def _factor(sizes: list[tuple[Tensor, Tensor]], corner: float) -> float:
+    """By which part of itself a colour is larger than green; 0 where that explains too little.
+
+    Args:
+        sizes: a colour and green, (h, w), coarse and fine.
+        corner: pixels from the middle of the picture to its corners.
+    """
+    factor = 0.0
+    for colour, green in sizes:
         for _ in range(ROUNDS):
-            factor += _step(magnified(small[0], 1 / (1 + factor)), small[1])[0]
+            factor += _step(magnified(colour, 1 / (1 + factor)), green)[0]
             if abs(factor) > MOST:
                 return 0.0
-        after = _step(magnified(small[0], 1 / (1 + factor)), small[1])[1]
+        if abs(factor) * corner < HINT:
+            return 0.0
+    colour, green = sizes[-1]
+    before, after = (_step(magnified(colour, 1 / (1 + one)), green)[1] for one in (0.0, factor))
     return factor if abs(factor) * corner > SHIFT and after < (1 - EXPLAINED) * before else 0.0
 
 

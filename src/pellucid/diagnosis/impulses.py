@@ -103,7 +103,7 @@ def _salt_and_pepper(planes: Tensor) -> tuple[float, bool]:
     salt, pepper = (torch.zeros(planes.shape, dtype=torch.bool, device=planes.device) for _ in range(2))
     lonely, extreme = 0, 0
     for channel, plane in enumerate(planes):
-        row, column = (_steps(plane) > APART / 2).nonzero(as_tuple=True)
+        row, column = _strangers(plane).nonzero(as_tuple=True)
         value, around = plane[row, column], _around(plane, row, column, NEAR)
         ordered = around.sort(1).values
         median = (ordered[:, 3] + ordered[:, 4]) / 2
@@ -183,6 +183,16 @@ def _steps(plane: Tensor) -> Tensor:
     wide = F.pad(plane[None, None], (1, 1, 1, 1), mode="reflect")[0, 0]
     cross = wide[:-2, 1:-1] + wide[2:, 1:-1] + wide[1:-1, :-2] + wide[1:-1, 2:]
     return (plane - cross / 4).abs()
+
+
+def _strangers(plane: Tensor) -> Tensor:
+    """Which values of (H, W) are like none of their four nearest neighbours."""
+    wide = F.pad(plane[None, None], (1, 1, 1, 1), mode="reflect")[0, 0]
+    near = (wide[:-2, 1:-1], wide[2:, 1:-1], wide[1:-1, :-2], wide[1:-1, 2:])
+    least = (near[0] - plane).abs_()
+    for one in near[1:]:
+        least = torch.minimum(least, (one - plane).abs_())
+    return least >= ALIKE
 
 
 def _around(plane: Tensor, row: Tensor, column: Tensor, places: list[tuple[int, int]]) -> Tensor:

@@ -72,9 +72,11 @@ def clipped_part(image: Tensor) -> float:
     as bright."""
     planes = image.detach().reshape(1, 3, *image.shape[-2:]).float()
     factor = max(1, max(planes.shape[2:]) // ENOUGH)
-    brightest = shrunk(F.max_pool2d, planes, factor)
     darkest = -shrunk(lambda part, factor: F.max_pool2d(-part.amin(1, keepdim=True), factor), planes, factor)
     clipped = (darkest >= FULL).float()
+    if not clipped.any():
+        return 0.0
+    brightest = shrunk(F.max_pool2d, planes, factor)
     # Specks are glints. What counts is three pixels wide at least.
     clipped = F.max_pool2d(-F.max_pool2d(-clipped, 3, 1, 1), 3, 1, 1)
     part = float(clipped.mean())

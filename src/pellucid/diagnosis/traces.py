@@ -120,7 +120,7 @@ def _second(luma: Tensor) -> Tensor:
     if luma.stride(0) < luma.stride(1):  # turned: its columns are rows of what lies on the disk
         rows = mapped(lambda part: F.pad(_differences(part.mT).mean(0), (1, 1))[:, None], luma.T, halo=1)
         return rows[1:-1, 0].clone()
-    sums = total(lambda part: _differences(part).sum(0), luma)
+    sums = total(lambda part: _differences(part).sum(0), luma, cached=True)
     return sums / luma.shape[0]
 
 
@@ -133,14 +133,16 @@ def _moments(luma: Tensor) -> Tensor:
     found = []
     for scale in SCALES:
         wide = 3 * scale | 1
-        band = mapped(lambda part, s=scale | 1, w=wide: box(part, s) - box(part, w), luma, halo=wide // 2)
+        band = mapped(lambda part, s=scale | 1, w=wide: box(part, s) - box(part, w), luma, halo=wide // 2, cached=True)
         count = band.numel()
         mean = total(torch.sum, band) / count
-        square, cube, fourth = total(lambda part, m=mean: _powers(part - m), band) / count
+        square, cube, fourth = total(lambda part, m=mean: _powers(part - m), band, cached=True) / count
         deviation = square.sqrt() + 1e-4
         outermost = 4 * deviation
         outer = total(
-            lambda part, m=mean, o=outermost: (part - m > o).count_nonzero() - (part - m < -o).count_nonzero(), band
+            lambda part, m=mean, o=outermost: (part - m > o).count_nonzero() - (part - m < -o).count_nonzero(),
+            band,
+            cached=True,
         )
         found += [
             deviation.log10(),

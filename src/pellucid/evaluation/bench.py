@@ -4,6 +4,7 @@ Every measurement is a process of its own, so that its peak is nobody else's; wh
 and convolutions, is measured in the same run.
 """
 
+import math
 import resource
 import statistics
 import sys
@@ -11,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import cache
 from multiprocessing import get_context
 from typing import Any
 
@@ -25,6 +27,9 @@ SMALL = (256, 384)
 """Of the picture that is restored before the clock runs, so that graphs are made and weights are laid out."""
 
 NOISE = 25 / 255
+
+SIDE, LEAVES, RADII = 1024, 6000, (3.0, 256.0)
+"""Of the picture's part: its side, how many discs it shows, and their radii in pixels."""
 
 CONVOLUTION = (64, 256)
 """Channels and side of the maps whose convolution is the peak: 38.7 thousand million operations."""
@@ -178,14 +183,41 @@ def _measured(case: Case) -> Measured:
 
 
 def _picture(height: int, width: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """A picture of slopes, edges and fine lines, without and with noise, (1, 3, height, width); always the same."""
+    """Dead leaves without and with noise, (1, 3, height, width); always the same.
+
+    One megapixel of them is mirrored as often as it takes, so that larger pictures are no harder.
+    """
+    leaves = _leaves()
+    rows, columns = (torch.arange(length) % (2 * SIDE) for length in (height, width))
+    rows, columns = (torch.minimum(places, 2 * SIDE - 1 - places) for places in (rows, columns))
+    clean = leaves[:, rows[:, None], columns][None]
+    noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(1))
+    return clean, noise.mul_(NOISE).add_(clean).clamp_(0, 1).mul_(255).round_().div_(255)
+
+
+@cache
+def _leaves() -> torch.Tensor:
+    """Discs of all sizes that hide each other, (3, SIDE, SIDE), with the edges, the flat parts and the spectrum that
+    photographs have (Lee, Mumford and Huang, "Occlusion models for natural images", IJCV 2001): the density of a radius
+    r goes with the inverse of its cube."""
     generator = torch.Generator().manual_seed(0)
-    coarse = torch.rand(1, 3, max(4, height // 160), max(4, width // 160), generator=generator)
-    smooth = F.interpolate(coarse, (height, width), mode="bicubic", align_corners=False)
-    edges = F.interpolate((coarse > 0.5).float(), (height, width))
-    rows = torch.arange(height)[:, None] * torch.linspace(0.05, 0.6, width)[None]
-    clean = (0.6 * smooth + 0.25 * edges + 0.15 * rows.sin()).clamp(0, 1)
-    return clean, (clean + NOISE * torch.randn(clean.shape, generator=generator)).clamp(0, 1).mul(255).round().div(255)
+    picture = torch.zeros(3, SIDE, SIDE)
+    smallest, largest = RADII
+    part = torch.rand(LEAVES, generator=generator)
+    radii = (smallest**-2 + part * (largest**-2 - smallest**-2)) ** -0.5
+    middles = torch.rand(LEAVES, 2, generator=generator) * SIDE
+    colours = 0.05 + torch.rand(LEAVES, 1, generator=generator) * (
+        0.6 + 0.3 * torch.rand(LEAVES, 3, generator=generator)
+    )
+    for radius, (down, across), colour in zip(radii.tolist(), middles.tolist(), colours, strict=True):
+        top, left = max(0, int(down - radius) - 1), max(0, int(across - radius) - 1)
+        rows = torch.arange(top, min(SIDE, int(down + radius) + 2))[:, None] - down
+        columns = torch.arange(left, min(SIDE, int(across + radius) + 2)) - across
+        shape = (radius + 0.5 - (rows.square() + columns.square()).sqrt()).clamp(0, 1)
+        shade = 1 + 0.25 * (rows * math.cos(radius) + columns * math.sin(radius)) / radius
+        place = picture[:, top : top + shape.shape[0], left : left + shape.shape[1]]
+        place.lerp_((colour[:, None, None] * shade).clamp(0, 1), shape)
+    return picture
 
 
 def _peak() -> int:

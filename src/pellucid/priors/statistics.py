@@ -118,8 +118,13 @@ def luma_of(image: Tensor) -> Tensor:
     Raises ValueError when `image` is not (B, 3, H, W).
     """
     check_image(image)
-    weights = torch.tensor(LUMA, device=image.device).view(1, 3, 1, 1)
-    return mapped(lambda part: (part.float().clamp(0, 1) * weights).sum(1, keepdim=True), image)
+    return mapped(_luma, image)
+
+
+def _luma(image: Tensor) -> Tensor:
+    # One channel at a time: no other copy of the image is made.
+    red, green, blue = (image[:, channel : channel + 1].float().clamp(0, 1) for channel in range(3))
+    return red.mul_(LUMA[0]).add_(green, alpha=LUMA[1]).add_(blue, alpha=LUMA[2])
 
 
 def _quantiles(planes: Tensor, parts: tuple[float, ...]) -> Tensor:

@@ -120,13 +120,14 @@ class Passes:
         assert guidance.vector is not None
         assert guidance.view is not None
         conclusions = self._prior.conclusions(guidance.view)
-        if shows_nothing(shown):
+        plain = shows_nothing(shown)
+        if plain:
             conclusions = {kind: (said if kind == "noise" else (0.0, said[1])) for kind, said in conclusions.items()}
         trust = self._experts.trust(guidance.vector)[0].tolist()
         probabilities = {kind: probability for kind, (probability, _) in conclusions.items()}
         if self._chooser is None:
             self._luminance = mean_luminance(shown)
-            witnessed = {} if shows_nothing(shown) else self._witnessed(conclusions, trust, shown)
+            witnessed = {} if plain else self._witnessed(conclusions, trust, shown)
             probabilities |= {kind: found.probability for kind, found in witnessed.items()}
             found = [
                 witnessed.get(kind, Found(kind, *said))

@@ -49,7 +49,7 @@ from pellucid.restoration.repairs import Repairs, repaired
 from pellucid.restoration.sampling import sample_in_tiles
 from pellucid.restoration.shortage import Working, attempted
 from pellucid.restoration.tiles import Tiles, over_tiles
-from pellucid.scratch import bands, belongs_on_disk, everywhere, mapped, on_disk, release
+from pellucid.scratch import bands, belongs_on_disk, everywhere, extremes, mapped, on_disk, release
 from pellucid.words.wishes import wishes_in
 
 __all__ = ["ENLARGER", "Diagnoser", "Restorer"]
@@ -532,9 +532,11 @@ class Restorer:
         """The result of a pass in [0, 1], without colour where the picture has none."""
         for rows in bands(restored):
             part = restored[..., rows, :]
-            if not part.isfinite().all():
+            low, high = extremes(part)
+            if not math.isfinite(low + high):
                 raise ModelError(f"{type(self.network).__name__}: its output is not finite")
-            part.clamp_(0, 1)
+            if low < 0 or high > 1:
+                part.clamp_(0, 1)
         if everywhere(lambda part: part == part[:, :1], image):
             restored = mapped(lambda part: part.mean(1, keepdim=True), restored).expand(-1, 3, -1, -1)
         return restored
@@ -681,14 +683,8 @@ def _require_memory(height: int, width: int) -> None:
 
 def _is_broken(restored: Tensor, degraded: Tensor) -> bool:
     """Whether a result has values that are not finite, or is black where the picture is not."""
-    brightest = [
-        max(
-            float(one[..., rows, :].amax()) if bool(one[..., rows, :].isfinite().all()) else math.inf
-            for rows in bands(one)
-        )
-        for one in (restored, degraded)
-    ]
-    return math.isinf(brightest[0]) or (brightest[0] <= 0.002 and brightest[1] > 0.02)
+    (darkest, brightest), (_, shown) = (extremes(one) for one in (restored, degraded))
+    return not math.isfinite(darkest + brightest) or (brightest <= 0.002 and shown > 0.02)
 
 
 def _clamped(image: Tensor) -> Tensor:
