@@ -614,7 +614,10 @@ class Restorer:
             return Tiles(max(16, *image.shape[2:]) + multiple, 0, multiple)
         if tile is not None:
             return Tiles.of_side(tile, multiple)
-        return tiles_within(self.memory, self._bytes_per_pixel, multiple, self.device, bfloat16=self.bfloat16)
+        engine = bool(parts_of(self.network))
+        return tiles_within(
+            self.memory, self._bytes_per_pixel, multiple, self.device, bfloat16=self.bfloat16, engine=engine
+        )
 
     def _is_cut(self, image: Tensor) -> bool:
         """Whether the network sees more than one tile of an image."""
