@@ -163,6 +163,21 @@ def test_a_prior_s_vectors_are_kept_and_change_nothing(folders, tmp_path, monkey
             read_recipe(recipe | {"data": recipe["data"] | change}, "mine.yaml")
 
 
+def test_an_oracle_beside_priors_that_are_kept_is_told_of_the_clean_picture(folders, tmp_path):
+    """An ablation gives all its arms one cache."""
+    recipe = boosted_pairs_tree(folders, steps=1)
+    recipe["prior"] = {"name": "oracle:exposure", "cache": str(tmp_path / "vectors")}
+    recipe["data"]["whole"] = None
+    training, _ = prepare(read_recipe(recipe, "test"), tmp_path)
+    batch = training.batches.at(0)
+    means = batch.clean.mean((2, 3))
+    # Pictures that are seen whole tell their own means, in units of 0.15 from 0.45.
+    told = training.module.prior.encode(batch.guidance.view)
+    assert told.shape == (2, 5)
+    assert (told[:, :3] * 0.15 + 0.45 - means).abs().max() < 0.1
+    assert run(recipe, tmp_path / "run").keys() == {1}
+
+
 def test_several_sources_train_one_model(folders, tmp_path):
     """Pairs and degraded photographs in one run: both are seen, each holds its own out, and the card names them."""
     recipe = boosted_pairs_tree(folders, steps=3, validate_steps=3)

@@ -24,9 +24,9 @@ def ablate(
     grid: Annotated[
         list[str] | None,
         typer.Option(
-            help="controls (the default), table-3 (PTG-RM's ablations of R), features (R inside the network), "
-            "colour-matrix (12 numbers in R's stead); of networks that sample: context, entries, adapters (all of "
-            "these if none is given)."
+            help="controls (the default), no-prior (of these the network alone and no prior), table-3 (PTG-RM's "
+            "ablations of R), features (R inside the network), colour-matrix (12 numbers in R's stead); of networks "
+            "that sample: context, entries, adapters (all of these if none is given)."
         ),
     ] = None,
     controls: Annotated[

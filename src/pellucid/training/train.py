@@ -24,7 +24,7 @@ from pellucid.models.refinements import refinement_for
 from pellucid.models.save import save_model
 from pellucid.models.tables import build_network, module_within
 from pellucid.networks import Experts, External, contract_of
-from pellucid.priors import Cached, Prior, Shuffled, feature_maps, shown
+from pellucid.priors import Cached, Oracle, Prior, Shuffled, feature_maps, shown
 from pellucid.refinement import Boosted, ColourMatrix, network_of
 from pellucid.refinement.latent import LatentRefinement
 from pellucid.training.card import card
@@ -231,7 +231,7 @@ def build_module(recipe: Recipe, training: Source | None = None) -> nn.Module:
     try:
         with torch.random.fork_rng():  # or R would begin otherwise after a prior that draws weights to be filled
             prior = find_prior(recipe.prior.name, weights=recipe.prior.weights)
-        if recipe.prior.cache:
+        if recipe.prior.cache and not isinstance(prior, Oracle):  # whose view is made of two pictures, and soon encoded
             prior = Cached(prior, recipe.prior.cache)
         if recipe.prior.shuffled:
             maps = recipe.refinement.settings.get("guidance") == "concatenated-maps"

@@ -42,6 +42,14 @@ def test_the_controls_differ_from_the_recipe_in_one_thing(tree):
     assert arms[NETWORK].refinement is None
 
 
+def test_two_controls_say_what_r_gains_and_what_priors_add(tree):
+    arms = arms_of(tree, grids=["no-prior"], priors=["zeros:5", "statistics"], vary=["train.batch=3"])
+    assert [arm.name for arm in arms] == [BASE, NETWORK, "no prior", "zeros:5", "statistics", "batch=3"]
+    assert [arm.name for arm in arms if arm.prior] == ["zeros:5", "statistics"]
+    everything = {arm.name: arm for arm in arms_of(tree)}
+    assert all(everything[arm.name] == arm for arm in arms[:3])
+
+
 def test_all_arms_begin_alike_and_see_the_same_pixels(tree, tmp_path):
     """Also beside a prior whose building draws random numbers, and for one crop of a photograph seen whole."""
     save_file(SqueezeNet().state_dict(), tmp_path / "squeezenet.safetensors")

@@ -8,8 +8,8 @@ from statistics import fmean
 import pytest
 
 from pellucid.evaluation.rows import Row
-from pellucid.studies.ablation.arms import BASE, NETWORK
-from pellucid.studies.ablation.table import as_csv, results_of, verdict
+from pellucid.studies.ablation.arms import BASE, NETWORK, Arm
+from pellucid.studies.ablation.table import HEADINGS, as_csv, cells, results_of, verdict
 
 
 def rows_of(scores):
@@ -17,7 +17,7 @@ def rows_of(scores):
 
     class FakeRun:
         def __init__(self, arm, seed):
-            self.arm, self.seed = type("Arm", (), {"name": arm, "host": "h"}), seed
+            self.arm, self.seed = Arm(arm, {}, "h", prior=arm.startswith("mobilenet")), seed
 
     runs = {f"{arm} {seed}": FakeRun(arm, seed) for arm, seed in scores}
     rows = [
@@ -89,3 +89,27 @@ def test_the_table_of_values_has_every_comparison():
         assert float(lines[0][f"{name}_p"]) == 2 / 2**8
         assert lines[0][f"{name}_shown"] == "1"
     assert lines[0]["over_random_prior"] == lines[2]["over_network"] == ""
+
+
+def test_another_prior_is_compared_with_the_controls_that_are_its_own_too():
+    control = [20.0 + index for index in range(8)]
+    scores = {
+        (BASE, 0): control,
+        ("no prior", 0): [value - 2 for value in control],
+        ("shuffled prior", 0): control,  # the vectors of the recipe's own prior
+        ("equal parameters", 0): [value + 3 for value in control],
+        ("mobilenet_v2", 0): [value + 1 for value in control],
+        ("width=32", 0): control,
+    }
+    found = {result.arm: result for result in results_of(*rows_of(scores))}
+    assert {one.other: one.mean for one in found["mobilenet_v2"].over_controls} == {
+        "no prior": 3,
+        "equal parameters": -2,
+    }
+    assert found["width=32"].over_controls == ()
+    place = HEADINGS.index("over no prior, dB")
+    ((_, lines),) = cells(list(found.values()))
+    told = {line[0]: line[place] for line in lines}
+    assert told["mobilenet_v2"] == "+3.000 [+3.000, +3.000]*"
+    assert told[BASE].startswith("+2.000")
+    assert told["no prior"] == told["width=32"] == ""

@@ -28,6 +28,8 @@ __all__ = [
     "CONTROLS",
     "GRIDS",
     "NETWORK",
+    "NOTHING",
+    "OF_ANY",
     "RECIPE",
     "STUDENT",
     "Arm",
@@ -47,11 +49,14 @@ BASES = (BASE, RECIPE)
 NETWORK = "network alone"
 STUDENT = "boosted, student"
 """The base arm with its prior distilled into a student."""
-CONTROLS = ("no prior", "shuffled prior", "random prior", "equal parameters")
+NOTHING = "no prior"
+CONTROLS = (NOTHING, "shuffled prior", "random prior", "equal parameters")
 """What a boost must beat for its prior to be the reason."""
+OF_ANY = (NOTHING, "random prior", "equal parameters")
+"""Those of them that are controls of any other prior, too, with the same R."""
 COLOUR = "colour matrix"
 """The humblest refinement of a frozen network, of twelve numbers: what it gains was a matter of exposure."""
-GRIDS = ("controls", "table-3", "features", "colour-matrix")
+GRIDS = ("controls", "no-prior", "table-3", "features", "colour-matrix")
 
 
 @dataclass(frozen=True)
@@ -63,12 +68,14 @@ class Arm:
         tree: its recipe, complete but for the seed.
         host: the recipe that it is a variant of, by name: its rows are compared with one another.
         network: of which only the network counts, because the recipe leaves it as it is: nothing is trained for it.
+        prior: that differs from the recipe in its prior alone, and is compared with the controls `OF_ANY`.
     """
 
     name: str
     tree: Mapping[str, Any]
     host: str
     network: bool = False
+    prior: bool = False
 
     @property
     def seed(self) -> int:
@@ -93,9 +100,10 @@ def arms_of(
 
     Args:
         tree: the recipe, as YAML gives it.
-        grids: "controls" (the network alone, and `CONTROLS`), "table-3" (PTG-RM's ablations of R, those that its prior
-            and its place allow), "features" (R inside the network, at its deepest features), "colour-matrix" (in R's
-            stead a matrix and an offset of colours, by least squares).
+        grids: "controls" (the network alone, and `CONTROLS`), "no-prior" (of these the two that say what R gains and
+            what a prior adds: the network alone, and no prior), "table-3" (PTG-RM's ablations of R, those that its
+            prior and its place allow), "features" (R inside the network, at its deepest features), "colour-matrix" (in
+            R's stead a matrix and an offset of colours, by least squares).
         priors: further priors, each `SPEC` or `SPEC=WEIGHTS_FILE`, or where several read a file, `SPEC={SPEC: FILE,
             SPEC: FILE}`: table 1 of PTG-RM.
         vary: further variants, each `a.b=value,value` (values as YAML), one arm per value; `a=1,2; b=3,4` makes the
@@ -114,8 +122,9 @@ def arms_of(
     guided = _guided(base)
     found = [Arm(BASE, tree, base.name)]
     parts = _Parts()
-    if "controls" in grids:
-        found += _controls(tree, base, parts, guided=guided)
+    if "controls" in grids or "no-prior" in grids:
+        controls = _controls(tree, base, parts, guided=guided)
+        found += controls if "controls" in grids else [arm for arm in controls if arm.name in (NETWORK, NOTHING)]
     if "table-3" in grids:
         variants = [
             variant(f"R {name}", tree, base.name, refinement={"settings": {**base.refinement.settings, **settings}})
@@ -139,7 +148,7 @@ def arms_of(
     for prior in priors:
         name, weights = prior_and_weights(prior)
         given = {"name": name, "weights": weights, "shuffled": False}
-        found.append(variant(name, tree, base.name, prior=given))
+        found.append(replace(variant(name, tree, base.name, prior=given), prior=True))
     found += varied(tree, base.name, vary)
     if guided:
         found = [_with_guide_of_its_prior(arm, base) for arm in found]
@@ -243,7 +252,7 @@ def _controls(tree: Mapping[str, Any], base: Recipe, parts: _Parts, *, guided: b
     }
     return [
         Arm(NETWORK, tree if frozen else alone, base.name, network=frozen),
-        variant("no prior", tree, base.name, prior=nothing),
+        variant(NOTHING, tree, base.name, prior=nothing),
         variant("shuffled prior", tree, base.name, prior={"shuffled": True}),
         variant("random prior", tree, base.name, prior={**plain, "name": f"random:{width}"}),
         variant("equal parameters", tree, base.name, refinement={"name": "ptgrm", "settings": large}, **blind),

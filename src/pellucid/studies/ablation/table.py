@@ -11,7 +11,7 @@ from typing import Any
 from pellucid.evaluation.reports.latex import escaped
 from pellucid.evaluation.rows import Row
 from pellucid.metrics import paired_difference, shown, sign_flip_p
-from pellucid.studies.ablation.arms import BASE, BASES, COLOUR, CONTROLS, NETWORK, RECIPE, STUDENT
+from pellucid.studies.ablation.arms import BASE, BASES, COLOUR, CONTROLS, NETWORK, NOTHING, OF_ANY, RECIPE, STUDENT
 from pellucid.studies.ablation.runs import ArmRun
 from pellucid.version import __version__
 
@@ -58,8 +58,9 @@ class ArmResult:
         psnr_deviation: the standard deviation of the seeds' means, in dB; None for one seed.
         ssim: over photographs and seeds.
         over_network: the gain over the network alone, or None.
-        over_controls: for arms with the recipe's prior (boosted, student): the difference to each control there is;
-            for a recipe whose network samples, as it is: to each other arm.
+        over_controls: for arms with the recipe's prior (boosted, student): the difference to each control there is; for
+            those with another prior: to each that is a control of any; for a recipe whose network samples, as it is: to
+            each other arm.
     """
 
     host: str
@@ -89,13 +90,17 @@ def results_of(rows: Sequence[Row], runs: Mapping[str, ArmRun], parameters: Mapp
         run = runs[row.model]
         arms = groups.setdefault((run.arm.host, *row.column), {})
         arms.setdefault(run.arm.name, {}).setdefault(run.seed, []).append(row)
+    others: dict[str, set[str]] = {}
+    for run in runs.values():
+        others.setdefault(run.arm.host, set()).update([run.arm.name] if run.arm.prior else [])
     added = {(run.arm.host, run.arm.name): parameters[name] for name, run in runs.items()}
     results = []
     for (host, data, condition, protocol), arms in groups.items():
         for arm, by_seed in arms.items():
             means = [fmean(row.psnr for row in of_seed) for of_seed in by_seed.values()]
             network = arms.get(NETWORK) if arm != NETWORK else None
-            controls = [name for name in (*CONTROLS, COLOUR) if name in arms] if arm in (BASE, STUDENT) else []
+            usual = (*CONTROLS, COLOUR) if arm in (BASE, STUDENT) else OF_ANY if arm in others[host] else ()
+            controls = [name for name in usual if name in arms]
             controls = [name for name in arms if name != RECIPE] if arm == RECIPE else controls
             compared = [_compared(by_seed, arms[name], name) for name in controls]
             results.append(
@@ -144,7 +149,15 @@ def as_document(results: Sequence[ArmResult], protocols: Mapping[str, str], made
     }
 
 
-HEADINGS = ("arm", "parameters added", "PSNR dB", "SSIM", "over the network, dB", "the recipe minus it, dB")
+HEADINGS = (
+    "arm",
+    "parameters added",
+    "PSNR dB",
+    "SSIM",
+    "over the network, dB",
+    "over no prior, dB",
+    "the recipe minus it, dB",
+)
 
 
 def cells(results: Sequence[ArmResult]) -> list[tuple[tuple[str, str, str, str], list[list[str]]]]:
@@ -155,6 +168,7 @@ def cells(results: Sequence[ArmResult]) -> list[tuple[tuple[str, str, str, str],
             (other for other in results if other.arm in BASES and _place(other) == _place(result)),
             None,
         )
+        nothing = next((one for one in result.over_controls if one.other == NOTHING), None)
         against = next((one for one in base.over_controls if one.other == result.arm), None) if base else None
         spread = "" if result.psnr_deviation is None else f" ± {result.psnr_deviation:.2f}"
         tables.setdefault(_place(result), []).append(
@@ -164,6 +178,7 @@ def cells(results: Sequence[ArmResult]) -> list[tuple[tuple[str, str, str, str],
                 f"{result.psnr:.2f}{spread}",
                 f"{result.ssim:.4f}",
                 _said(result.over_network),
+                _said(nothing),
                 _said(against),
             ]
         )
