@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from pellucid.losses import LOSSES, absolute, charbonnier, dissimilarity, squared
+from pellucid.losses import LOSSES, absolute, charbonnier, detail, dissimilarity, squared
 from pellucid.metrics import ssim
 
 
@@ -39,3 +39,19 @@ def test_dissimilarity_has_the_gradient_of_small_steps(pair):
 def test_dissimilarity_refuses_images_smaller_than_its_window():
     with pytest.raises(ValueError, match="11 x 11"):
         dissimilarity(torch.rand(1, 3, 10, 30), torch.rand(1, 3, 10, 30))
+
+
+def test_detail_does_not_ask_how_bright_but_what_noise_there_is(pair):
+    clean = 0.2 + 0.5 * pair[1].clamp(0, 1)
+    smallest = 1e-3
+    assert float(detail(clean, clean)) == pytest.approx(smallest, rel=1e-3)
+    assert float(detail(1.4 * clean, clean)) < 0.1 * float(charbonnier(1.4 * clean, clean))
+    noisy = clean + 0.1 * torch.randn(clean.shape)
+    assert float(detail(noisy, clean)) == pytest.approx(float(charbonnier(noisy, clean)), rel=0.1)
+    large, other = torch.rand(1, 1, 80, 80) + 0.1, torch.rand(1, 1, 80, 80) + 0.1
+    means = [torch.nn.functional.avg_pool2d(image[..., 24:57, 24:57], 33).item() for image in (other, large)]
+    at = large[0, 0, 40, 40] * (means[0] + 0.02) / (means[1] + 0.02) - other[0, 0, 40, 40]
+    slope = torch.autograd.functional.jacobian(lambda image: detail(image, other), large)[0, 0, 40, 40]
+    assert float(slope) == pytest.approx(
+        float(at / (at**2 + 1e-6).sqrt()) * (means[0] + 0.02) / (means[1] + 0.02) / 80**2, rel=1e-3
+    )

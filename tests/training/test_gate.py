@@ -16,7 +16,7 @@ from pellucid.networks import Experts
 from pellucid.priors import RandomVectors, Statistics, Zeros
 from pellucid.training.encoder.batches import Labels
 from pellucid.training.encoder.captions import LENGTH
-from pellucid.training.gate import GateSettings, blend_costs, blend_decibels, expert_of, teach_gate
+from pellucid.training.gate import GateSettings, blend_costs, blend_decibels, expert_of, split_output, teach_gate
 from pellucid.training.settings import read_recipe
 from pellucid.training.train import build_module, train
 
@@ -357,3 +357,25 @@ def test_costs_are_found_on_every_so_many_photographs_on_crops_of_a_side(picture
     assert not torch.allclose(by_cost, taught(pictures, examples=10))
     shorter = taught(pictures, by_cost=True, examples=10, cost={"every": 4, "side": 20, "steps": 2})
     assert not torch.allclose(by_cost, shorter, atol=1e-6)
+
+
+def test_a_split_output_shares_what_it_had_by_the_more_probable_kind():
+    """The gate of before is the truth: together the two have what the one had, and the others what they had."""
+    gate = experts(None, ["haze", "low-light"], ["clean"], width=6).gate
+    weights = {name: value.detach() for name, value in gate.state_dict().items()}
+    wider = torch.nn.Sequential(torch.nn.Linear(6, 36), torch.nn.ReLU(), torch.nn.Linear(36, 4))
+    wider.load_state_dict(split_output(weights, 1, 2, 3))
+    vectors = 2 * torch.rand(500, 6) - 1
+    before, after = gate(vectors).softmax(1), wider(vectors).softmax(1)
+    more = vectors[:, 3] - vectors[:, 2]
+    sure = more.abs() > 0.4
+    both = after[:, 1] + after[:, 3]
+    torch.testing.assert_close(both[sure], before[sure, 1], atol=1e-3, rtol=0)
+    assert (both - before[:, 1]).abs().max() < 0.06
+    torch.testing.assert_close(after[sure][:, [0, 2]], before[sure][:, [0, 2]], atol=1e-3, rtol=0)
+    assert (after[more > 0.4, 1] < 1e-3).all()
+    assert (after[more < -0.4, 3] < 1e-3).all()
+    vectors[:, 3] = vectors[:, 2]
+    alike = wider(vectors).softmax(1)
+    torch.testing.assert_close(alike[:, 1], alike[:, 3])
+    torch.testing.assert_close(2 * alike[:, 1], gate(vectors).softmax(1)[:, 1], atol=1e-3, rtol=0)

@@ -1,5 +1,7 @@
 """What is minimised: sums written as text, equation (8), networks' own losses, and vectors that are withheld."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -48,6 +50,20 @@ def test_a_text_is_a_weighted_sum(batch):
     expected = charbonnier(restored, batch.clean) + 0.1 * dissimilarity(restored, batch.clean)
     found = build_objective(recipe("charbonnier + 0.1 ssim"))(network, batch)
     assert found.item() == pytest.approx(expected.item(), rel=1e-6)
+
+
+def test_a_network_that_glances_is_told_what_it_finds_in_the_whole(batch):
+    """Its curves come of the small whole, and their place of the grid; a network that does not glance sees the crop."""
+    network = build_network("light_curves", {"widths": [4], "cells": 2, "side": 8, "tail": []})
+    placed = replace(batch, guidance=batch.guidance.knowing(grid=torch.tensor([[0, 0, 0.5, 0.5]] * 2)))
+    restored = network(batch.degraded, network.look(placed.guidance.view, Guidance(grid=placed.guidance.grid)))
+    found = build_objective(recipe("charbonnier"))(network, placed)
+    assert found.item() == pytest.approx(charbonnier(restored, batch.clean).item(), rel=1e-6)
+    assert found.item() != pytest.approx(charbonnier(network(batch.degraded), batch.clean).item(), rel=1e-5)
+    assert torch.autograd.grad(found, network.rises.weight)[0].abs().max() > 0
+    plain = build_network("iat", {"width": 4, "blocks": 1, "global_width": 8, "heads": 2})
+    expected = charbonnier(plain(batch.degraded), batch.clean).item()
+    assert build_objective(recipe("charbonnier"))(plain, placed).item() == pytest.approx(expected, rel=1e-6)
 
 
 def test_losses_have_options(batch):

@@ -8,6 +8,7 @@ from small_runs import logged, paired_tree, run, tree
 
 from pellucid import images
 from pellucid.data.folders import list_photographs
+from pellucid.guidance import NOTHING, Guidance
 from pellucid.models.file import describe_model
 from pellucid.models.load import load_model
 from pellucid.refinement.spatial import RangeMap
@@ -48,3 +49,26 @@ def test_saturated_weights_of_r_are_counted_and_said(folders, tmp_path, monkeypa
     with pytest.warns(UserWarning, match=r"100% of range_map .* learn no more"):
         run(recipe, tmp_path / "saturated")
     assert logged(tmp_path / "saturated")[-1]["saturated"]["range_map"] == 1.0
+
+
+def test_a_network_that_glances_is_trained_and_scored_with_the_whole_photographs(folders, tmp_path):
+    """Scored by hand: it looks at the whole photograph, and restores the crop at its place there, a sixth from the top
+    and a quarter from the left (conftest.py)."""
+    recipe = paired_tree(folders, average=0.0)
+    recipe["network"] = {"name": "light_curves", "settings": {"widths": [4], "cells": 3, "side": 8, "tail": []}}
+    recipe["data"]["whole"] = str(folders / "whole")
+    run(recipe, tmp_path / "run")
+    network = load_model(tmp_path / "run/model.safetensors").module
+    grid = torch.tensor([[8 / 48, 12 / 48, 40 / 48, 44 / 48]])
+    scores, by_crops = [], []
+    for path in list_photographs(folders / "dark"):
+        if int(path.stem.split("_")[0]) >= 10:
+            dark, clean = (images.read(one).pixels for one in (path, folders / f"clean/{path.stem.split('_')[0]}.png"))
+            with torch.no_grad():
+                found = network.look(images.read(folders / f"whole/{path.name}").pixels, Guidance(grid=grid))
+                for kept, told in ((scores, found), (by_crops, NOTHING)):
+                    error = (network(dark, told).clamp(0, 1) - clean).square().mean()
+                    kept.append(float(-10 * error.log10()))
+    logged_score = logged(tmp_path / "run")[-1]["psnr"]
+    assert logged_score == pytest.approx(sum(scores) / len(scores), abs=2e-3)
+    assert logged_score != pytest.approx(sum(by_crops) / len(by_crops), abs=2e-3)

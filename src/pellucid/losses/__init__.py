@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 
 from torch import Tensor
 
-from pellucid.losses.fidelity import absolute, charbonnier, dissimilarity, squared
+from pellucid.losses.fidelity import absolute, charbonnier, detail, dissimilarity, squared
 from pellucid.losses.sci import implied_illumination, sci
 from pellucid.losses.zero_dce import zero_dce
 
@@ -16,6 +16,7 @@ __all__ = [
     "LOSSES",
     "absolute",
     "charbonnier",
+    "detail",
     "dissimilarity",
     "implied_illumination",
     "sci",
@@ -26,6 +27,7 @@ __all__ = [
 LOSSES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
     "absolute": absolute,
     "charbonnier": charbonnier,
+    "detail": detail,
     "squared": squared,
     "ssim": dissimilarity,
 }

@@ -19,6 +19,7 @@ from pellucid.networks.guided import Guided
 from pellucid.networks.iat import IAT
 from pellucid.networks.identity import Identity
 from pellucid.networks.inpainter import Inpainter
+from pellucid.networks.light_curves import LightCurves
 from pellucid.networks.llformer import LLFormer
 from pellucid.networks.maxim import MAXIM
 from pellucid.networks.mprnet import MPRNet
@@ -60,6 +61,7 @@ __all__ = [
     "Identity",
     "Inpainter",
     "LLFormer",
+    "LightCurves",
     "MPRNet",
     "NAFNet",
     "Network",

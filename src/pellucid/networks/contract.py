@@ -47,6 +47,8 @@ class Contract:
             0..255; `ratio`, by how much light is to grow. What is not told, it estimates or has by its settings.
         reference: whether it can be shown another picture of what it restores, `Guidance.reference`.
         looks: whether it finds something out by itself from the whole picture.
+        glance: where it needs no more of the whole than its means over so many parts along each side: how many.
+            Training, which sees crops, then shows it the whole photographs like that.
         samples: whether it restores in many steps from noise (`SamplingNetwork`).
         experts: whether it asks networks within it, as the prior's vector says (`networks.Experts`).
     """
@@ -60,6 +62,7 @@ class Contract:
     numbers: tuple[str, ...] = ()
     reference: bool = False
     looks: bool = False
+    glance: int | None = None
     samples: bool = False
     experts: bool = False
 

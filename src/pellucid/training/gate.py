@@ -11,7 +11,7 @@ e_i, and its mean squared error is w' C w with C = <e e'>: so C is found once fo
 to make the mean of 10 log10(w' C w), a decibel for a decibel, small.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated
 
 import torch
@@ -37,11 +37,18 @@ __all__ = [
     "blend_decibels",
     "check_gate",
     "expert_of",
+    "split_output",
     "teach_gate",
 ]
 
 CLEAN = "clean"
 """What an expert that is for photographs with which nothing is wrong has among its kinds."""
+
+
+STEEPNESS = 20.0
+"""Of the comparison in `split_output`: what a logit falls by for each unit of the prior's vector."""
+KNEE = 1.386
+"""In logits: two slopes of a half that begin so far on both sides make log(1/2) where two kinds are alike."""
 
 
 class CostSettings(Section):
@@ -230,3 +237,31 @@ def blend_decibels(opened: Tensor, costs: Tensor, floor: float) -> Tensor:
     """
     weights = opened.softmax(1)
     return 10 * torch.log10(torch.einsum("bi,bij,bj->b", weights, costs, weights).clamp_min(0) + floor).mean()
+
+
+def split_output(gate: Mapping[str, Tensor], expert: int, old: int, new: int) -> dict[str, Tensor]:
+    """A gate with one output more, the last, which shares with an expert what that had, by two kinds' probabilities.
+
+    The new logits are l + log σ(t) and l + log σ(-t) of the old one, l, and t = `STEEPNESS` times how much more of the
+    old kind the vector has; log σ by straight lines, which four hidden units compute. So the two have together what the
+    one had, to 3 hundredths where the kinds are about as probable, to a thousandth elsewhere; no other output changes.
+
+    Args:
+        gate: `0.weight` (hidden, width), `0.bias`, `2.weight` (experts, hidden) and `2.bias`, float32.
+        expert: whose output is shared.
+        old: where in the prior's vector the probability of the kind stands that the expert keeps.
+        new: where that of the kind stands that the new one is for.
+    """
+    compare = torch.zeros(4, gate["0.weight"].shape[1])
+    compare[:2, old], compare[:2, new] = -STEEPNESS, STEEPNESS
+    compare[2:] = -compare[:2]
+    knees = torch.tensor([KNEE, -KNEE, KNEE, -KNEE])
+    taken = torch.zeros(len(gate["2.bias"]) + 1, 4)
+    taken[expert, :2] = taken[-1, 2:] = -0.5
+    outputs = torch.cat([gate["2.weight"], gate["2.weight"][expert : expert + 1]])
+    return {
+        "0.weight": torch.cat([gate["0.weight"], compare]),
+        "0.bias": torch.cat([gate["0.bias"], knees]),
+        "2.weight": torch.cat([outputs, taken], 1),
+        "2.bias": torch.cat([gate["2.bias"], gate["2.bias"][expert : expert + 1]]),
+    }

@@ -15,18 +15,19 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 
 from pellucid.data.batches import Batch
 from pellucid.errors import SettingsError, unknown_name
 from pellucid.guidance import NOTHING, Guidance
 from pellucid.losses import LOSSES, implied_illumination, sci, zero_dce
-from pellucid.networks import SCI, Network, ZeroDCE
+from pellucid.networks import SCI, Network, ZeroDCE, contract_of, verbs_of
 from pellucid.refinement import Boosted, Refined
 from pellucid.training.perceptual import Perceptual
 from pellucid.training.settings import Recipe
 
-__all__ = ["TERMS", "Judged", "Objective", "Term", "build_objective"]
+__all__ = ["TERMS", "Judged", "Objective", "Term", "build_objective", "glanced", "looked"]
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ class Objective:
         if traced and batch.guidance.restored is not None:
             raise SettingsError("train.loss: looks at what the network computes on its way, and it is not run")
         if not isinstance(plain, Boosted):
-            known = Guidance(scale=batch.guidance.scale, reference=batch.guidance.reference)
+            known = looked(plain, batch.guidance)
             told = () if known == NOTHING else (known,)
             restored, trace = (
                 module(batch.degraded, *told, trace=True) if traced else (module(batch.degraded, *told), None)
@@ -155,6 +156,20 @@ class Objective:
                     f"train.loss: a loss of this sum looks at the {term.trace_name} of {term.trace_of.__name__}; "
                     f"{type(network).__name__} has none such"
                 )
+
+
+def glanced(side: int, photograph: Tensor, clean: Tensor | None = None) -> Tensor:
+    """What a network of that `Contract.glance` is shown of a whole photograph (1, 3, H, W): (1, 3, side, side)."""
+    return F.adaptive_avg_pool2d(photograph, side)
+
+
+def looked(network: nn.Module, guidance: Guidance) -> Guidance:
+    """What a network that is not boosted is told of its crops, with what it finds out by itself of the whole pictures,
+    where a batch has them small (`Contract.glance`)."""
+    known = Guidance(scale=guidance.scale, reference=guidance.reference)
+    if guidance.view is None or contract_of(network).glance is None:
+        return known
+    return verbs_of(network).look(guidance.view, known.knowing(grid=guidance.grid))
 
 
 def build_objective(recipe: Recipe) -> Objective:

@@ -35,7 +35,7 @@ from pellucid.training.encoder.train import train_encoder
 from pellucid.training.gate import check_gate, teach_gate
 from pellucid.training.least_squares import solve_colour_matrix
 from pellucid.training.loop import Step
-from pellucid.training.objective import Objective, build_objective
+from pellucid.training.objective import Objective, build_objective, glanced
 from pellucid.training.outputs import Outputs
 from pellucid.training.places import check_places
 from pellucid.training.references import References
@@ -200,7 +200,12 @@ def run_of(module: nn.Module, objective: Objective, recipe: Recipe, training: So
         raise SettingsError(f"data.scales: this network does not enlarge by {', '.join(map(str, sorted(unknown)))}")
     if contract_of(module).scale != 1 and not data.scales:
         raise SettingsError("data.scales: a network that enlarges needs to know how small its pictures are made")
-    view = partial(shown, module.prior) if isinstance(module, Boosted) else None
+    glance = contract_of(module).glance
+    view: Callable[[Tensor, Tensor | None], Tensor] | None = None
+    if isinstance(module, Boosted):
+        view = partial(shown, module.prior)
+    elif glance is not None:
+        view = partial(glanced, glance)
     prior_input: PriorInput | None = data.view if view is not None else "whole" if data.degrade_whole else None
     reference = None if recipe.reference is None else References(recipe.reference)
     batches = Batches(

@@ -18,6 +18,7 @@ from pellucid.networks import contract_of
 from pellucid.priors import shown
 from pellucid.refinement import Boosted
 from pellucid.training.loop import to_training
+from pellucid.training.objective import glanced, looked
 from pellucid.training.run import Run
 
 __all__ = ["EDGE", "MASKS", "MUCH", "validate"]
@@ -98,7 +99,10 @@ def _restored(run: Run, example: Sample, other: Sample) -> dict[str, Tensor]:
     degraded = example.degraded[None].to(device)
     if not isinstance(module, Boosted):
         padded, scale = pad_to_multiple(degraded, contract_of(module).multiple), example.scale
-        told = Guidance(scale=None if scale == 1 else scale)
+        glance = contract_of(module).glance
+        view = None if glance is None or example.seen is None else glanced(glance, example.seen[None]).to(device)
+        grid = None if view is None else example.grid[None].to(device)
+        told = looked(module, Guidance(scale=None if scale == 1 else scale, view=view, grid=grid))
         if isinstance(run.batches, DataBatches) and run.batches.reference is not None:
             reference = run.batches.reference(example, other, torch.Generator().manual_seed(0))
             told = told.knowing(reference=reference[None].to(device))
