@@ -80,6 +80,8 @@ class _Parts:
     damage: str = ""
     refused: str = ""
     """Why the picture cannot be read, though nothing is wrong with it."""
+    multiplied: bool = False
+    """Whether the samples of the colours are multiplied by their alpha."""
     luma_chroma: bool = False
     """Whether the samples are luma and chroma that libvips gives as they are."""
 
@@ -215,6 +217,10 @@ def _photograph(shown: pyvips.Image, parts: _Parts, name: str, *, linear: bool, 
         alpha = mapped(lambda part: part.nan_to_num(1).clamp(0, 1), stored)
         if bits == 32 and bool(total(lambda one, other: (one != other).count_nonzero(), alpha, stored)):
             parts.lost.append("alpha outside 0 to 1")
+        if parts.multiplied:
+            for rows in bands(pixels, alpha):
+                part = pixels[..., rows, :]
+                part.div_(alpha[..., rows, :].clamp_min(1e-6)).clamp_(0, 1)
     others = [colours + index for index in range(len(extra)) if index != place]
     beyond = _tamed(pixels, alpha, floats=bits == 32, linear=linear)
     return Photograph(
@@ -500,8 +506,9 @@ def _find_in_heif(data: bytes) -> _Parts:
         metadata = replace(metadata, colour=colour_of_cicp(found.cicp))
         if metadata.colour is None:
             lost.append(f"colours with the numbers {found.cicp} of H.273, which are not known")
-    coding = Coding(lossless=found.lossless, depth=found.depth, sampling=found.sampling)
-    return _Parts(metadata, coding, lost=lost, pages=found.pictures)
+    numbers = found.cicp if found.icc else None
+    coding = Coding(lossless=found.lossless, depth=found.depth, sampling=found.sampling, numbers=numbers)
+    return _Parts(metadata, coding, lost=lost, pages=found.pictures, multiplied=found.multiplied)
 
 
 def _find_in_gif(data: bytes) -> _Parts:

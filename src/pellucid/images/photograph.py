@@ -73,6 +73,8 @@ class Coding:
     sampling: str = ""
     """Of the chroma: `4:4:4`, `4:2:2`, `4:2:0`, or empty where it is not known."""
     progressive: bool = False
+    numbers: tuple[int, int, int, int] | None = None
+    """The numbers of H.273 that an AVIF or HEIF file has beside an ICC profile, which counts."""
     extra: tuple[int, ...] = ()
     """What the channels beside the colours of a TIFF file are, in their order: 0 not said, 1 alpha by which the colours
     are multiplied, 2 alpha."""
