@@ -153,7 +153,8 @@ def _light(curve: bytes, values: NDArray[np.float64]) -> NDArray[np.float64] | N
         if len(table) != count:
             return None
         if count < 2:
-            return values ** (table[0] / 256 if count else 1.0)
+            power: NDArray[np.float64] = values ** (table[0] / 256 if count else 1.0)
+            return power
         return np.interp(values, np.linspace(0, 1, count), table / 65535)
     if curve[:4] == b"para" and len(curve) >= 12:
         (kind,) = struct.unpack_from(">H", curve, 8)
@@ -169,7 +170,10 @@ def _light(curve: bytes, values: NDArray[np.float64]) -> NDArray[np.float64] | N
             4: (a, d, e, f),
         }[kind]
         slope = c if kind > 2 else 0.0
-        return np.where(values >= low, np.maximum(a * values + b, 0) ** gamma + add, slope * values + rest)
+        light: NDArray[np.float64] = np.where(
+            values >= low, np.maximum(a * values + b, 0) ** gamma + add, slope * values + rest
+        )
+        return light
     return None
 
 

@@ -29,7 +29,16 @@ from pellucid.images.tiff_samples import tiff_samples, tifffile_unpacks
 from pellucid.images.turning import turned_planes
 from pellucid.images.values import check_samples, light_of, planes_of_samples, values_of
 from pellucid.images.webp import parts_of_webp
-from pellucid.images.xmp import joined_xmp, mentions_further, orientation_in, resized_item, turned_xmp, without_further
+from pellucid.images.xmp import (
+    joined_xmp,
+    mentions_further,
+    orientation_in,
+    resized_item,
+    turned_depth,
+    turned_xmp,
+    without_further,
+    without_thumbnails,
+)
 from pellucid.scratch import bands, belongs_on_disk, mapped, on_disk, release, total, zeros_on_disk
 
 __all__ = ["decode", "format_of"]
@@ -352,7 +361,9 @@ def _upright(metadata: Metadata, parts: _Parts, width: int, height: int) -> Meta
     exif = turned(tidied(metadata.exif), parts.orientation, width, height)
     if metadata.exif and not exif:
         parts.lost.append("damaged EXIF")
-    xmp = turned_xmp(metadata.xmp, parts.orientation, width, height)
+    xmp = without_thumbnails(turned_xmp(metadata.xmp, parts.orientation, width, height))
+    if parts.orientation > 1:
+        xmp = turned_depth(xmp, lambda picture: _turned_picture(picture, parts.orientation))
     pieces = []
     for piece in metadata.pieces:
         if parts.orientation > 1 and piece.data.startswith(b"\xff\xd8"):
@@ -365,13 +376,22 @@ def _upright(metadata: Metadata, parts: _Parts, width: int, height: int) -> Meta
 
 def _turned_piece(piece: Piece, orientation: int) -> Piece:
     """A further picture, turned like the first one; as it was where it cannot be read."""
+    picture = piece.data[: piece.size]
+    turned = _turned_picture(picture, orientation)
+    return piece if turned is picture else replaced(piece, with_segments_of(turned, picture))
+
+
+def _turned_picture(data: bytes, orientation: int) -> bytes:
+    """A JPEG or PNG file turned upright; as it was where it cannot be read."""
+    png = data.startswith(b"\x89PNG")
     try:
-        image = pyvips.Image.jpegload_buffer(piece.data[: piece.size]).copy_memory()
+        image = (pyvips.Image.pngload_buffer if png else pyvips.Image.jpegload_buffer)(data).copy_memory()
         image.set_type(pyvips.GValue.gint_type, "orientation", orientation)
-        coded = bytes(image.autorot().jpegsave_buffer(Q=95, subsample_mode="off", keep="none"))
+        if png:
+            return bytes(image.autorot().pngsave_buffer(keep="none"))
+        return bytes(image.autorot().jpegsave_buffer(Q=95, subsample_mode="off", keep="none"))
     except pyvips.Error:
-        return piece
-    return replaced(piece, with_segments_of(coded, piece.data[: piece.size]))
+        return data
 
 
 def _fitting_profile(metadata: Metadata, grey: bool, lost: list[str]) -> tuple[Metadata, bool]:
@@ -402,6 +422,7 @@ def _find_in_jpeg(data: Content) -> _Parts:
         comments=found.comments,
         segments=found.segments,
         pieces=found.pieces,
+        listing=found.listing,
         dpi=found.density,
     )
     coding = Coding(tables=found.tables, sampling=found.sampling, progressive=found.progressive)

@@ -253,6 +253,7 @@ def _jpeg(job: _Job) -> Encoded:
         comments=comments,
         segments=metadata.segments,
         pieces=metadata.pieces,
+        listing=metadata.listing,
     )
 
     def joined(coded: bytes, scan: int = 0) -> tuple[bytes, bytes]:

@@ -102,14 +102,16 @@ def _of_whole_bytes(array: NDArray[Any], bits: int) -> NDArray[Any]:
     if bits in (8, 16):
         return array
     most = 255 if bits < 8 else 65535
-    return np.rint(array * (most / (2**bits - 1))).astype(np.uint8 if bits < 8 else np.uint16)
+    whole: NDArray[Any] = np.rint(array * (most / (2**bits - 1))).astype(np.uint8 if bits < 8 else np.uint16)
+    return whole
 
 
 def _of_palette(array: NDArray[Any], colours: NDArray[Any]) -> NDArray[Any]:
     """The colours of 8 bits that the samples are numbers of; grey where all of them are."""
     table = (colours >> 8).astype(np.uint8).T
     grey = bool((table == table[:, :1]).all())
-    return table[array[..., 0]][..., :1] if grey else table[array[..., 0]]
+    shown: NDArray[Any] = table[array[..., 0]]
+    return shown[..., :1] if grey else shown
 
 
 def _of_luma_and_chroma(array: NDArray[Any], name: str) -> NDArray[Any]:
