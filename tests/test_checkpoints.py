@@ -2,9 +2,12 @@
 
 import argparse
 import os
-from collections import Counter, defaultdict
+import zipfile
+from collections import Counter, defaultdict, deque
 from datetime import datetime
-from pathlib import Path
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path, PureWindowsPath
 from types import SimpleNamespace
 
 import numpy as np
@@ -47,6 +50,20 @@ WRAPPED = {
     "a diary": {"params": WEIGHTS, "log": defaultdict(list, {"psnr": [1]}), "at": datetime(2024, 5, 6)},
     "settings": {"g_ema": WEIGHTS, "args": SimpleNamespace(lr=0.1), "seen": {1, 2}, "count": Counter("ab")},
     "a score among the tensors": {**WEIGHTS, "epoch": 4},
+    "an average beside the last step": {"net_g": prefixed("x."), "net_g_ema": WEIGHTS},
+    "an average under its prefix": {"state_dict": {**prefixed("generator."), **prefixed("generator_ema.")}},
+    "an average of ema-pytorch": {
+        **prefixed("online_model."),
+        **prefixed("ema_model.module."),
+        "initted": torch.tensor(True),
+        "step": torch.tensor(9),
+    },
+    "all sorts of plain data": {
+        "model": WEIGHTS,
+        "log": deque([Decimal("0.1"), Fraction(1, 3), frozenset("ab"), slice(1, 2), np.complex64(1j), np.str_("x")]),
+        "from": PureWindowsPath("C:/weights"),
+        "names": np.array(["a", 1], dtype=object),
+    },
 }
 
 
@@ -106,6 +123,7 @@ def test_no_code_is_run(tmp_path, monkeypatch, extra):
         (b'{"error":"Repository not found"}', "error message of a server"),
         (b"", "is empty"),
         (b"\x1f\x8b\x08\0\0", "packed archive"),
+        (b"\xef\xbb\xbf<!doctype html>", "a web page"),
         (b"PK\x03\x04 damaged", "not a readable weights file"),
         (b"\x80\x02}q\0.", "not a readable weights file"),
     ],
@@ -115,6 +133,30 @@ def test_what_is_no_weights_is_said(tmp_path, content, reason):
     with pytest.raises(ModelError, match=reason) as caught:
         read_weights(tmp_path / "w.pth")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+def test_archives_that_hold_no_tensors_of_torch(tmp_path):
+    with zipfile.ZipFile(tmp_path / "w.pth", "w") as archive:
+        archive.writestr("inner/model.pth", b"weights")
+    with pytest.raises(ModelError, match="a packed archive; unpack it first"):
+        read_weights(tmp_path / "w.pth")
+    torch.jit.trace(network().eval(), torch.zeros(1, 3, 8, 8)).save(tmp_path / "w.pth")
+    with pytest.raises(ModelError, match="a TorchScript archive"):
+        read_weights(tmp_path / "w.pth")
+
+
+def test_paths_of_newer_pythons_and_other_systems(tmp_path):
+    """Python 3.13 and Windows call them by names that are not known here."""
+    for name in ("pathlib._local.PosixPath", "pathlib.WindowsPath", "pathlib._local.WindowsPath"):
+        module, _, kind = name.rpartition(".")
+        torch.save({"model": WEIGHTS, "at": Path("a")}, tmp_path / "a.pth")
+        old, new = b"cpathlib\nPosixPath\n", f"c{module}\n{kind}\n".encode()
+        with zipfile.ZipFile(tmp_path / "a.pth") as before, zipfile.ZipFile(tmp_path / "b.pth", "w") as after:
+            for one in before.namelist():
+                after.writestr(one, before.read(one).replace(old, new))
+        assert new in (tmp_path / "b.pth").read_bytes()
+        assert read_weights(tmp_path / "b.pth").keys() == WEIGHTS.keys()
 
 
 def test_an_unknown_file_lists_its_top_keys(tmp_path):

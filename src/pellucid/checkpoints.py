@@ -2,10 +2,13 @@
 
 import argparse
 import re
+import zipfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
-from pathlib import Path, PosixPath, PurePosixPath
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path, PosixPath, PurePosixPath, PureWindowsPath
 from types import SimpleNamespace
 from typing import Any
 
@@ -24,11 +27,18 @@ _WRAPPINGS: tuple[str, ...] = (
     "state_dict_ema",
     "model_ema",
     "ema",
+    "ema_model",
+    "ema_params",
+    "net_g_ema",
+    "netG_ema",
+    "generator_ema",
+    "g_ema",
     "params",
     "state_dict",
 )
 _WRAPPINGS += ("model_state_dict", "network_state_dict", "model_state", "weights", "generator", "netG", "net_g")
-_WRAPPINGS += ("G", "net", "network", "model", "module", "g_ema", "params_g", "gen", "model_G", "netG_state_dict")
+_WRAPPINGS += ("G", "net", "network", "model", "module", "params_g", "gen", "model_G", "netG_state_dict")
+_WRAPPINGS += ("net_state_dict", "generator_state_dict", "network_g", "model_dict", "state")
 # What wrappers put before every name: torch.compile, DataParallel, Lightning, a GAN's generator.
 _PREFIXES: tuple[str, ...] = (
     "_orig_mod.",
@@ -42,7 +52,9 @@ _PREFIXES: tuple[str, ...] = (
     "params_ema.",
     "params.",
 )
-_PREFIXES += ("state_dict.", "ema.", "ema_model.")
+_PREFIXES += ("state_dict.", "ema.", "ema_model.", "model_ema.", "generator_ema.", "net_g_ema.")
+# Averages of the weights that lie beside those of the last step, under names of their own.
+_AVERAGES: tuple[str, ...] = ("ema_model.", "model_ema.", "generator_ema.", "net_g_ema.", "params_ema.")
 # What lies beside a network in one dictionary: the other half of a GAN, networks of losses, counters.
 _COMPANIONS: tuple[str, ...] = (
     "netD.",
@@ -64,15 +76,53 @@ def _plain_dictionary(*_: object) -> dict[Any, Any]:
     return {}
 
 
+def _plain_list(*_: object) -> list[Any]:
+    """In the stead of a queue, likewise."""
+    return []
+
+
+_PATHS = ((PosixPath, "PosixPath"), (PurePosixPath, "PurePosixPath"), (PureWindowsPath, "WindowsPath"))
+
 # Beside tensors, scripts save their settings and best scores: plain data, which run no code when they are read.
 _multiarray: Any = np._core.multiarray  # type: ignore[attr-defined]  # where NumPy makes its scalars and arrays again
 _HARMLESS: list[Any] = [argparse.Namespace, SimpleNamespace, PosixPath, PurePosixPath, np.dtype, np.ndarray]
 _HARMLESS += [(_plain_dictionary, "collections.defaultdict"), Counter, datetime, timedelta, list, dict, set, int, float]
+_HARMLESS += [
+    (_plain_list, "collections.deque"),
+    frozenset,
+    slice,
+    Decimal,
+    Fraction,
+    (PureWindowsPath, "pathlib.WindowsPath"),
+    PureWindowsPath,
+]
+_HARMLESS += [(kind, f"pathlib._local.{name}") for kind, name in _PATHS]  # as Python 3.13 calls them
 _HARMLESS += [_multiarray.scalar, _multiarray._reconstruct]
 _HARMLESS += [(_multiarray.scalar, "numpy.core.multiarray.scalar")]
 _HARMLESS += [(_multiarray._reconstruct, "numpy.core.multiarray._reconstruct")]
 _HARMLESS += [
-    type(np.dtype(kind)) for kind in ("?", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8", "S1", "U1")
+    type(np.dtype(kind))
+    for kind in (
+        "?",
+        "i1",
+        "i2",
+        "i4",
+        "i8",
+        "u1",
+        "u2",
+        "u4",
+        "u8",
+        "f2",
+        "f4",
+        "f8",
+        "c8",
+        "c16",
+        "S1",
+        "U1",
+        "O",
+        "M8",
+        "m8",
+    )
 ]
 
 
@@ -94,7 +144,7 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
             head = file.read(1024)
     except OSError as error:
         raise ModelError(f"{path}: cannot be read ({error.strerror})") from error
-    if text := _no_weights(head):
+    if text := _no_weights(head) or _archived(path):
         raise ModelError(f"{path}: {text}")
     try:
         if path.suffix.lower() == ".safetensors" or _is_safetensors(head):
@@ -169,6 +219,10 @@ def _unwrapped(found: Any, path: Path) -> dict[str, Tensor]:
 
 def _without_prefixes(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     """The tensors by their names in the network itself."""
+    for beginning in _AVERAGES:
+        average = {key: value for key, value in weights.items() if key.startswith(beginning)}
+        if len(average) > len(weights) / 3:  # as many as there are in the network
+            weights = average
     own = {key: value for key, value in weights.items() if not key.startswith(_COMPANIONS)}
     if own and len(own) < len(weights) and next(_common(own), None):  # the rest is all of one network
         weights = own
@@ -186,7 +240,7 @@ def _common(weights: Mapping[str, Tensor]) -> Iterator[str]:
 
 def _no_weights(head: bytes) -> str:
     """What a file is, by its first bytes, where it surely holds no weights."""
-    start = head.lstrip().lower()
+    start = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     if not head:
         return "not a readable weights file, for it is empty"
     if start.startswith(b"version https://git-lfs"):
@@ -198,6 +252,18 @@ def _no_weights(head: bytes) -> str:
     if head.startswith((b"\x1f\x8b", b"7z\xbc\xaf", b"Rar!")):
         return "a packed archive; unpack it first"
     return ""
+
+
+def _archived(path: Path) -> str:
+    """What a ZIP file is that torch has not written for its tensors; empty for any other file."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError):
+        return ""
+    if any(name.endswith("/constants.pkl") for name in names):
+        return "a TorchScript archive, which is code; save the network's state_dict() instead"
+    return "" if any(name.endswith("data.pkl") for name in names) else "a packed archive; unpack it first"
 
 
 def _is_safetensors(head: bytes) -> bool:

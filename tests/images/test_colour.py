@@ -1,7 +1,10 @@
 """Colours that are no ICC profile: what a colour-managed viewer shows stays the same, by littleCMS and by avifdec."""
 
 import io
+import shutil
 import struct
+import subprocess
+import zlib
 
 import numpy as np
 import pytest
@@ -13,6 +16,7 @@ from pellucid.images import Photograph, read, write
 from pellucid.images.colour import (
     ADOBE_RGB,
     Colour,
+    agrees,
     colour_of_cicp,
     grey_from_rgb,
     is_linear,
@@ -236,3 +240,67 @@ def test_primaries_and_curve_of_tiff_become_a_profile(tmp_path):
         shown = np.asarray(rendered(picture)).mean((0, 1))
     assert np.abs(shown - seen(flat()[0, 0] / 255, lambda v: v**1.5, P3)).max() < 2
     np.testing.assert_array_equal(integers(read(tmp_path / "b.png").pixels), flat())
+
+
+@pytest.mark.parametrize("sampling", ["420", "422", "444"])
+def test_the_chroma_of_avif_is_never_made_coarser(tmp_path, sampling):
+    encoded_avif(tmp_path, "-y", sampling)
+    assert unchanged_avif(tmp_path)["Format"] == {"420": "YUV420"}.get(sampling, "YUV444")
+
+
+def encoded_avif(folder, *options, mode="RGB"):
+    """a.png and a.avif, by avifenc."""
+    if shutil.which("avifenc") is None:
+        pytest.skip("avifenc is not installed: apt-get install libavif-bin")
+    array = smooth(48, 64)
+    if mode == "RGBA":
+        array = np.concatenate([array, 40 + array[..., 1:2] // 2], -1)
+    Image.fromarray(array).save(folder / "a.png")
+    command = ["avifenc", "-s", "9", "--min", "0", "--max", "4", *options, folder / "a.png", folder / "a.avif"]
+    subprocess.run(command, check=True, capture_output=True)
+
+
+def unchanged_avif(folder):
+    """What avifdec says of a.avif, read and written again."""
+    assert write(read(folder / "a.avif"), folder / "b.avif") == ()
+    return avif_facts(folder / "b.avif")
+
+
+def test_alpha_that_avif_has_multiplied_in_is_taken_out(tmp_path):
+    encoded_avif(tmp_path, "-p", mode="RGBA")
+    facts = avif_facts(tmp_path / "a.avif")
+    assert facts["Alpha"] == "Premultiplied"
+    write(read(tmp_path / "a.avif"), tmp_path / "b.png")
+    with Image.open(tmp_path / "a.png") as before, Image.open(tmp_path / "b.png") as after:
+        difference = np.abs(np.asarray(before).astype(int) - np.asarray(after))
+    assert difference.mean() < 2
+
+
+def test_numbers_of_avif_beside_a_profile_stay(tmp_path):
+    (tmp_path / "p3.icc").write_bytes(p3())
+    encoded_avif(tmp_path, "--cicp", "9/16/9", "-d", "10", "--icc", str(tmp_path / "p3.icc"))
+    facts = unchanged_avif(tmp_path)
+    assert (facts["Color Primaries"], facts["Transfer Char."]) == ("9", "16")
+    assert facts["ICC Profile"].startswith("Present")
+    lost = write(read(tmp_path / "a.avif"), tmp_path / "b.png")
+    assert lost == ("the numbers of PQ (the ICC profile beside them is kept)",)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".tif", ".webp", ".avif"])
+def test_of_numbers_and_a_profile_in_png_the_numbers_count(tmp_path, suffix):
+    """Here they contradict each other: the profile is that of sRGB, the numbers are those of Display P3."""
+    srgb, numbers = profile_of(Colour(), grey=False), b"cICP" + bytes((12, 13, 0, 1))
+    profile = b"iCCP" + b"icc\0\0" + zlib.compress(srgb)
+    chunks = [(part[:4], part[4:]) for part in (numbers, profile)]
+    (tmp_path / "a.png").write_bytes(png_with(flat(), *chunks))
+    write(read(tmp_path / "a.png"), tmp_path / f"b{suffix}", quality=100)
+    if suffix == ".avif":
+        facts = avif_facts(tmp_path / "b.avif")
+        assert (facts["Color Primaries"], facts["ICC Profile"]) == ("12", "Absent")
+    else:
+        with Image.open(tmp_path / f"b{suffix}") as picture:
+            truth = seen(flat()[0, 0] / 255, srgb_light, P3)
+            assert np.abs(np.asarray(rendered(picture)).mean((0, 1)) - truth).max() < 3
+    for agreeing in (p3(), profile_of(colour_of_cicp((12, 13, 0, 1)), grey=False)):
+        assert agrees(agreeing, colour_of_cicp((12, 13, 0, 1)))
+        assert not agrees(agreeing, Colour())

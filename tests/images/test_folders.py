@@ -59,7 +59,7 @@ def test_few_names_are_one_line(tmp_path):
     assert few_names([tmp_path / str(index) for index in range(10)]).endswith("7 and 2 more")
 
 
-@pytest.mark.parametrize("suffix", [".jfif", ".jpe", ".JPE"])
+@pytest.mark.parametrize("suffix", [".jfif", ".jpe", ".JPE", ".mpo", ".jps", ".jif", ".pjpeg"])
 def test_other_suffixes_of_jpeg(tmp_path, suffix):
     write(Photograph(torch.rand(1, 3, 9, 8)), tmp_path / f"a{suffix}")
     assert read(tmp_path / f"a{suffix}").format == "jpeg"

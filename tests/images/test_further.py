@@ -243,3 +243,77 @@ def test_a_gain_map_in_no_list_and_a_video_behind_it_are_told_apart(tmp_path):
     length = next(int(row["Item"]["Length"]) for row in sizes if row["Item"]["Semantic"] == "GainMap")
     with Image.open(io.BytesIO(data[-len(VIDEO) - length : -len(VIDEO)])) as turned:
         assert turned.size == (12, 20)
+
+
+def test_room_in_front_of_a_gain_map_stays(tmp_path):
+    """Where no list tells of it: the container says how much room there is."""
+    room, picture = bytes(37), gain_map()
+    items = ITEM % (b"Primary", b"image/jpeg", b' Item:Padding="37"')
+    items += ITEM % (b"GainMap", b"image/jpeg", b' Item:Length="%d"' % len(picture))
+    xmp = b"http://ns.adobe.com/xap/1.0/\0" + RDF % (b'hdrgm:Version="1.0"', items)
+    (tmp_path / "a.jpg").write_bytes(jpeg_with(smooth(), (0xE1, xmp), behind=room + picture))
+    photograph = read(tmp_path / "a.jpg")
+    assert photograph.metadata.piece_words() == ["gain map"]
+    assert write(photograph, tmp_path / "b.jpg") == ()
+    assert (tmp_path / "b.jpg").read_bytes().endswith(b"\xff\xd9" + room + picture)
+
+
+def test_lengths_that_stand_in_elements_change_with_a_turned_gain_map(tmp_path):
+    picture = gain_map()
+    item = (
+        b'<rdf:li rdf:parseType="Resource"><C:Item rdf:parseType="Resource"><I:Semantic>%s</I:Semantic>'
+        b"<I:Length>%d</I:Length></C:Item></rdf:li>"
+    )
+    xmp = (
+        b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+        b'<rdf:Description rdf:about="" xmlns:C="http://ns.google.com/photos/1.0/container/" '
+        b'xmlns:I="http://ns.google.com/photos/1.0/container/item/"><C:Directory><rdf:Seq>'
+        + item % (b"Primary", 0)
+        + item % (b"GainMap", len(picture))
+        + b"</rdf:Seq></C:Directory></rdf:Description></rdf:RDF></x:xmpmeta>"
+    )
+    (tmp_path / "a.jpg").write_bytes(with_pictures(picture, kinds=[0], xmp=xmp, exif=camera_exif("<", 6)))
+    write(read(tmp_path / "a.jpg"), tmp_path / "b.jpg")
+    turned = second(tmp_path / "b.jpg")
+    assert len(turned) != len(picture)
+    assert b"<I:Length>%d</I:Length>" % len(turned) in (tmp_path / "b.jpg").read_bytes()
+    assert b"<I:Length>0</I:Length>" in (tmp_path / "b.jpg").read_bytes()
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("stale", [False, True])
+def test_what_a_list_of_pictures_says_of_them_stays(tmp_path, order, stale):
+    """A pair of views says which depends on which, and how far they are apart."""
+    views = [jpeg(smooth()[::2, ::2]), jpeg(smooth() // 2)] if stale else [jpeg(smooth() // 2)]
+    kinds = [0x010002, 0x40020002] if stale else [0x40020002]
+    first = (0xA0020002, (len(views) + 1, 0))
+
+    def block(primary, at):
+        entries, begin = struct.pack(order + "LLLHH", first[0], primary, 0, *first[1]), primary
+        for kind, view in zip(kinds, views, strict=True):
+            entries += struct.pack(order + "LLLHH", kind, len(view), max(begin - at, 0), 0, 0)
+            begin += len(view)
+        rows = struct.pack(order + "HHHL4s", 4, 0xB000, 7, 4, b"0100")
+        rows += struct.pack(order + "HHLL", 0xB001, 4, 1, len(views) + 1)
+        rows += struct.pack(order + "HHLL", 0xB002, 7, len(entries), 62) + struct.pack(order + "HHLL", 0xB004, 4, 1, 9)
+        own = 62 + len(entries)
+        below = struct.pack(order + "HHHLHH", 2, 0xB101, 3, 1, 7, 0)
+        below += struct.pack(order + "HHLLLLL", 0xB206, 5, 1, own + 30, 0, 630, 10)
+        head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(order + "L", 8)
+        return b"MPF\0" + head + rows + struct.pack(order + "L", own) + entries + below
+
+    size = 4 + len(block(0, 0))
+    segment = (0xE2, block(len(jpeg_with(smooth(), quality=95)) + size, 20 + 8))
+    (tmp_path / "a.jpg").write_bytes(jpeg_with(smooth(), segment, behind=b"".join(views), quality=95))
+    before = exiftool(tmp_path / "a.jpg")
+    assert before["MPF0:BaselineLength"] == 63
+    assert write(read(tmp_path / "a.jpg"), tmp_path / "b.jpg", quality=80) == ()
+    after = exiftool(tmp_path / "b.jpg")
+    for name in ("MPF0:BaselineLength", "MPF0:MPImageNumber", "MPF0:TotalFrames"):
+        assert before.get(name) == after.get(name)
+    for name in ("MPImageFlags", "MPImageType"):
+        assert before[f"MPImage1:{name}"] == after[f"MPImage1:{name}"]
+        assert before[f"MPImage{len(views) + 1}:{name}"] == after[f"MPImage2:{name}"]
+    assert after["MPImage1:DependentImage1EntryNumber"] == 2
+    start, length = after["MPImage2:MPImageStart"], after["MPImage2:MPImageLength"]
+    assert (tmp_path / "b.jpg").read_bytes()[start : start + length] == views[-1]

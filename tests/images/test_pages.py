@@ -10,7 +10,7 @@ import tifffile
 from PIL import Image
 
 from pellucid.images import read, write
-from support.pictures import camera_exif, exiftool, noise, p3, smooth
+from support.pictures import camera_exif, exiftool, integers, noise, p3, smooth
 
 DURATIONS = [100, 250, 1500]
 
@@ -135,9 +135,18 @@ def test_exif_of_later_pages_of_a_tiff_can_be_read(tmp_path):
 def test_a_picture_that_is_not_part_of_its_animation(tmp_path):
     animated(tmp_path / "a.png", default_image=True)
     with Image.open(tmp_path / "a.png") as picture:
-        assert picture.n_frames == 3
+        assert picture.n_frames == 3  # of which Pillow counts the first, which is none, as one
+        shown = np.asarray(picture.convert("RGB"))
+    first = read(tmp_path / "a.png")
+    np.testing.assert_array_equal(integers(first.pixels), shown)
+    assert first.lost == ("the other 2 of its 3 pictures",)
     photograph = read(tmp_path / "a.png", every_page=True)
-    assert len(photograph.others) + 1 == photograph.pages
+    assert len(photograph.others) + 1 == photograph.pages == 2
+    assert again(photograph).others
+    lost = write(photograph, tmp_path / "b.png")
+    assert lost == ("the picture that is shown where frames are not known",)
+    with Image.open(tmp_path / "b.png") as picture:
+        assert picture.n_frames == 2
 
 
 def test_frames_that_say_where_no_picture_is_are_damage(tmp_path):
@@ -167,7 +176,7 @@ def test_a_bomb_of_frames_is_refused(tmp_path):
     count = struct.pack(">LL", 10000, 0)
     chunk = struct.pack(">L", 8) + b"acTL" + count + struct.pack(">L", zlib.crc32(b"acTL" + count))
     (tmp_path / "a.png").write_bytes(data[:33] + chunk + data[33:])
-    with pytest.raises(ImageError, match="claims 10000 pictures of 4000 x 4000"):
+    with pytest.raises(ImageError, match="claims 10001 pictures of 4000 x 4000"):
         read(tmp_path / "a.png", every_page=True)
 
 

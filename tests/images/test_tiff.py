@@ -1,6 +1,7 @@
 """TIFF as it is written here: byte orders, BigTIFF, EXIF with its maker notes; by tifffile and exiftool."""
 
 import struct
+import subprocess
 
 import numpy as np
 import pytest
@@ -205,3 +206,20 @@ def test_channels_beside_the_colours_stay_what_and_where_they_were(tmp_path, pho
         assert tuple(file.pages[0].extrasamples) == extra
         tolerance = 1e-6 if dtype == np.float32 and 1 in extra else 0
         np.testing.assert_allclose(file.pages[0].asarray(), array, atol=tolerance, rtol=0)
+
+
+@pytest.mark.parametrize("source", [".jpg", ".tif"])
+def test_every_tag_of_the_first_table_goes_into_tiff_or_is_named(tmp_path, source):
+    """TIFF/EP, DNG and Camera Raw put into it what EXIF has elsewhere."""
+    tags = {"SecurityClassification": "T", "ImageHistory": "cropped", "UniqueCameraModel": "EOS", "Lens": "50 mm"}
+    Image.fromarray(smooth()).save(tmp_path / f"a{source}", icc_profile=p3())
+    options = [f"-IFD0:{name}={value}" for name, value in tags.items()]
+    options += ["-IFD0:WhitePoint=0.3127 0.329", "-IFD0:ImageNumber=7", "-IFD0:ProfileName=strange"]
+    exiftool(tmp_path / f"a{source}")  # skips where it is not installed
+    subprocess.run(["exiftool", "-q", "-overwrite_original", *options, tmp_path / f"a{source}"], check=True)
+    before = exiftool(tmp_path / f"a{source}")
+    lost = write(read(tmp_path / f"a{source}"), tmp_path / "b.tif")
+    after = exiftool(tmp_path / "b.tif")
+    for name in (*tags, "WhitePoint", "ImageNumber"):
+        assert before[f"IFD0:{name}"] == after[f"IFD0:{name}"]
+    assert [word.partition(" ")[2] for word in lost] == (["tags 50936"] if "IFD0:ProfileName" in before else [])

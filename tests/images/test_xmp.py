@@ -1,12 +1,17 @@
 """Places in the picture that turn with it, against the eight orientations of Pillow."""
 
+import base64
+import io
+import re
+
 import numpy as np
 import pytest
+import torch
 from PIL import Image, ImageOps
 
 from pellucid.images import read, write
 from pellucid.images.xmp import turned_xmp
-from support.pictures import exiftool, jpeg_with
+from support.pictures import exiftool, jpeg_with, smooth
 
 HEAD = (
     b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
@@ -136,3 +141,87 @@ def test_subjects_in_xmp_and_regions_of_iptc_turn_too(tmp_path, orientation):
     assert float(circle["RbRx"]) * width == pytest.approx(9, abs=1e-3)
     (vertex,) = polygon["RbVertices"]
     assert (float(vertex["RbX"]), float(vertex["RbY"])) == pytest.approx((x * width, y * height))
+
+
+def depth_map(array, kind):
+    file = io.BytesIO()
+    Image.fromarray(array).save(file, kind)
+    return base64.b64encode(file.getvalue())
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+@pytest.mark.parametrize("orientation", [1, 2, 6, 7])
+def test_a_depth_map_turns_with_its_picture(tmp_path, kind, orientation):
+    truth = np.zeros((16, 24), np.uint8)
+    truth[:8, :8] = 200
+    xmp = (
+        b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+        b'<rdf:Description rdf:about="" xmlns:GDepth="http://ns.google.com/photos/1.0/depthmap/" '
+        b'GDepth:Mime="image/%s" GDepth:Data="%s"/></rdf:RDF></x:xmpmeta>'
+        % (kind.lower().encode(), depth_map(truth, kind))
+    )
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    segments = [(0xE1, exif.tobytes()), (0xE1, b"http://ns.adobe.com/xap/1.0/\0" + xmp)]
+    (tmp_path / "a.jpg").write_bytes(jpeg_with(smooth(), *segments))
+    write(read(tmp_path / "a.jpg"), tmp_path / "b.jpg")
+    (data,) = re.findall(rb'GDepth:Data="([^"]*)"', (tmp_path / "b.jpg").read_bytes())
+    with Image.open(io.BytesIO(base64.b64decode(data))) as picture:
+        expected = Image.fromarray(truth)
+        expected.getexif()[0x0112] = orientation
+        expected = np.asarray(ImageOps.exif_transpose(expected))
+        assert np.abs(np.asarray(picture).astype(int) - expected).max() < (20 if kind == "JPEG" else 1)
+    part = read(tmp_path / "a.jpg").part(slice(0, 20), slice(0, 20))
+    assert "places in the whole picture (it is a part of it)" in write(part, tmp_path / "c.jpg")
+    assert b"GDepth:" not in (tmp_path / "c.jpg").read_bytes()
+
+
+def test_places_in_pixels_grow_with_the_picture(tmp_path):
+    """Those in parts of the picture stay."""
+    head = (
+        '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+        '<rdf:Description rdf:about="" xmlns:mwg-rs="http://www.metadataworkinggroup.com/schemas/regions/" '
+        'xmlns:stArea="http://ns.adobe.com/xmp/sType/Area#" '
+        'xmlns:stDim="http://ns.adobe.com/xap/1.0/sType/Dimensions#" '
+        'xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" xmlns:exif="http://ns.adobe.com/exif/1.0/">'
+        '<mwg-rs:Regions rdf:parseType="Resource">'
+        '<mwg-rs:AppliedToDimensions stDim:w="53" stDim:h="37" stDim:unit="pixel"/>'
+        "<mwg-rs:RegionList><rdf:Bag>"
+    )
+    region = (
+        '<rdf:li rdf:parseType="Resource"><mwg-rs:Area stArea:x="{0}" stArea:y="{0}" stArea:w="{0}" stArea:h="{0}" '
+        'stArea:unit="{1}"/></rdf:li>'
+    )
+    tail = (
+        "</rdf:Bag></mwg-rs:RegionList></mwg-rs:Regions><Iptc4xmpExt:ImageRegion><rdf:Bag>"
+        '<rdf:li rdf:parseType="Resource"><Iptc4xmpExt:RegionBoundary Iptc4xmpExt:rbShape="rectangle" '
+        'Iptc4xmpExt:rbUnit="pixel" Iptc4xmpExt:rbX="10" Iptc4xmpExt:rbY="10" Iptc4xmpExt:rbW="8" Iptc4xmpExt:rbH="6"/>'
+        "</rdf:li></rdf:Bag></Iptc4xmpExt:ImageRegion><exif:SubjectArea><rdf:Seq><rdf:li>20</rdf:li><rdf:li>10</rdf:li>"
+        "<rdf:li>8</rdf:li><rdf:li>6</rdf:li></rdf:Seq></exif:SubjectArea></rdf:Description></rdf:RDF></x:xmpmeta>"
+    )
+    xmp = head + region.format("0.25", "normalized") + region.format("12", "pixel") + tail
+    (tmp_path / "a.jpg").write_bytes(jpeg_with(smooth(), (0xE1, b"http://ns.adobe.com/xap/1.0/\0" + xmp.encode())))
+    photograph = read(tmp_path / "a.jpg")
+    write(photograph.with_pixels(torch.zeros(1, 3, 74, 159)), tmp_path / "b.jpg")
+    found = exiftool(tmp_path / "b.jpg")
+    sides = found["XMP-mwg-rs:RegionAppliedToDimensionsW"], found["XMP-mwg-rs:RegionAppliedToDimensionsH"]
+    assert sides == (159, 74)
+    assert found["XMP-mwg-rs:RegionAreaX"] == [0.25, 36]
+    assert found["XMP-mwg-rs:RegionAreaH"] == [0.25, 24]
+    names = ("X", "Y", "W", "H")
+    assert [found[f"XMP-iptcExt:ImageRegionBoundary{name}"] for name in names] == [30, 20, 24, 12]
+    assert found["XMP-exif:SubjectArea"] == [60, 20, 24, 12]
+
+
+def test_thumbnails_do_not_live_on(tmp_path):
+    xmp = (
+        b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+        b'<rdf:Description rdf:about="" xmlns:xmp="http://ns.adobe.com/xap/1.0/" '
+        b'xmlns:xmpGImg="http://ns.adobe.com/xap/1.0/g/img/" xmp:Rating="3"><xmp:Thumbnails><rdf:Alt>'
+        b'<rdf:li rdf:parseType="Resource"><xmpGImg:image>U1RBTEU=</xmpGImg:image></rdf:li></rdf:Alt></xmp:Thumbnails>'
+        b"</rdf:Description></rdf:RDF></x:xmpmeta>"
+    )
+    (tmp_path / "a.jpg").write_bytes(jpeg_with(smooth(), (0xE1, b"http://ns.adobe.com/xap/1.0/\0" + xmp)))
+    write(read(tmp_path / "a.jpg"), tmp_path / "b.jpg")
+    assert b"U1RBTEU=" not in (tmp_path / "b.jpg").read_bytes()
+    assert exiftool(tmp_path / "b.jpg")["XMP-xmp:Rating"] == 3

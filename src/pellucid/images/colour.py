@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 __all__ = [
     "ADOBE_RGB",
     "Colour",
+    "agrees",
     "colour_of_cicp",
     "colour_of_png",
     "grey_from_rgb",
@@ -123,6 +124,57 @@ def profile_of(colour: Colour, *, grey: bool) -> bytes:
     if colour.cicp is not None:
         tags[b"cicp"] = b"cicp" + bytes(4) + bytes((*colour.cicp[:2], 0, 1))
     return _profile(b"RGB ", tags)
+
+
+def agrees(icc: bytes, colour: Colour) -> bool:
+    """Whether a profile of a matrix and curves says, nearly, what the colours say."""
+    tags = _tags(icc)
+    names = [(name + b"XYZ", name + b"TRC") for name in (b"r", b"g", b"b")]
+    if b"A2B0" in tags or any(tag not in tags for pair in names for tag in pair):
+        return False
+    places = np.linspace(0, 1, 33)
+    expected = _light(_curve(colour.transfer), places)
+    columns = _matrix(colour.chromaticities)
+    for index, (primary, curve) in enumerate(names):
+        column = np.frombuffer(tags[primary][8:20], ">i4") / 65536
+        light = _light(tags[curve], places)
+        if len(column) < 3 or light is None or expected is None:
+            return False
+        if np.abs(column - columns[:, index]).max() > 0.003 or np.abs(light - expected).max() > 0.005:
+            return False
+    return True
+
+
+def _light(curve: bytes, values: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    """The light that a curve of a profile makes of values, 0 to 1; None where it is none."""
+    if curve[:4] == b"curv" and len(curve) >= 12:
+        (count,) = struct.unpack_from(">L", curve, 8)
+        table = np.frombuffer(curve[12 : 12 + 2 * count], ">u2").astype(np.float64)
+        if len(table) != count:
+            return None
+        if count < 2:
+            power: NDArray[np.float64] = values ** (table[0] / 256 if count else 1.0)
+            return power
+        return np.interp(values, np.linspace(0, 1, count), table / 65535)
+    if curve[:4] == b"para" and len(curve) >= 12:
+        (kind,) = struct.unpack_from(">H", curve, 8)
+        numbers = (np.frombuffer(curve[12 : 12 + 4 * (len(curve) // 4 - 3)], ">i4") / 65536).tolist()
+        if kind > 4 or len(numbers) < (1, 3, 4, 5, 7)[kind]:
+            return None
+        gamma, a, b, c, d, e, f = (*numbers, *(0.0,) * 7)[:7]
+        a, low, add, rest = {
+            0: (1.0, 0.0, 0.0, 0.0),
+            1: (a, -b / a if a else 0.0, 0.0, 0.0),
+            2: (a, -b / a if a else 0.0, c, c),
+            3: (a, d, 0.0, 0.0),
+            4: (a, d, e, f),
+        }[kind]
+        slope = c if kind > 2 else 0.0
+        light: NDArray[np.float64] = np.where(
+            values >= low, np.maximum(a * values + b, 0) ** gamma + add, slope * values + rest
+        )
+        return light
+    return None
 
 
 def is_linear(icc: bytes, colour: Colour | None) -> bool:

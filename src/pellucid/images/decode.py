@@ -24,11 +24,21 @@ from pellucid.images.jxl import parts_of_jxl
 from pellucid.images.large_file import Content, LargeFile
 from pellucid.images.photograph import Beyond, Coding, Metadata, Photograph
 from pellucid.images.png import parts_of_png
-from pellucid.images.tiff import parts_of_tiff
+from pellucid.images.tiff import TiffParts, parts_of_tiff
+from pellucid.images.tiff_samples import tiff_samples, tifffile_unpacks
 from pellucid.images.turning import turned_planes
 from pellucid.images.values import check_samples, light_of, planes_of_samples, values_of
 from pellucid.images.webp import parts_of_webp
-from pellucid.images.xmp import joined_xmp, mentions_further, orientation_in, resized_item, turned_xmp, without_further
+from pellucid.images.xmp import (
+    joined_xmp,
+    mentions_further,
+    orientation_in,
+    resized_item,
+    turned_depth,
+    turned_xmp,
+    without_further,
+    without_thumbnails,
+)
 from pellucid.scratch import bands, belongs_on_disk, mapped, on_disk, release, total, zeros_on_disk
 
 __all__ = ["decode", "format_of"]
@@ -77,10 +87,12 @@ class _Parts:
     by_tifffile: tuple[int, int] | None = None
     """Page and branch, where libvips cannot read the samples."""
     damage: str = ""
+    refused: str = ""
+    """Why the picture cannot be read, though nothing is wrong with it."""
+    multiplied: bool = False
+    """Whether the samples of the colours are multiplied by their alpha."""
     luma_chroma: bool = False
     """Whether the samples are luma and chroma that libvips gives as they are."""
-    lab: bool = False
-    """Whether the samples are L*a*b* of 8 bits, which libvips refuses."""
 
 
 def format_of(data: Content, name: str, suffix: str = "") -> str:
@@ -107,7 +119,7 @@ def decode(data: Content, kind: str, name: str, memory: int | None = None) -> Ph
     values that cannot be read.
     """
     parts = _STREAMED[kind](data) if kind in _STREAMED else _FINDERS[kind](bytes(data))
-    image = _load(data, kind, name, parts)
+    image = _load(data, kind, name, parts, memory)
     size = image.width * image.height * image.bands * (4 if image.format in ("float", "uint", "int") else 2)
     if size > _MOST_BYTES + _MOST_RATIO * len(data):
         raise ImageError(f"{name}: claims {image.width} x {image.height} pixels, in a file of {len(data)} bytes")
@@ -139,16 +151,18 @@ def decode(data: Content, kind: str, name: str, memory: int | None = None) -> Ph
     )
 
 
-def _load(data: Content, kind: str, name: str, parts: _Parts) -> pyvips.Image:
+def _load(data: Content, kind: str, name: str, parts: _Parts, memory: int | None) -> pyvips.Image:
     """The picture as libvips holds it."""
     _, loader = _FORMATS[kind]
     if parts.damage:
         raise ImageError(f"{name}: truncated or damaged {kind} ({parts.damage})")
+    if parts.refused:
+        raise ImageError(f"{name}: {parts.refused}")
     if kind == "bmp":
         return load_bitmap(bytes(data), name)
     if parts.by_tifffile is not None:
-        image = _vips(extras.tiff_samples(bytes(data), name, *parts.by_tifffile))
-        return _from_lab(image) if parts.lab else image
+        samples = tiff_samples(data, name, *parts.by_tifffile, memory)
+        return _with_profile(_vips(samples.array, samples.meaning), parts.metadata.icc)
     if loader is None:
         array, words = extras.LOADERS[kind](bytes(data), name)
         parts.lost += words
@@ -166,20 +180,22 @@ def _from_luma_chroma(image: pyvips.Image, name: str) -> pyvips.Image:
     return ((image - [0, 128, 128]).recomb(matrix)).rint().cast("uchar").copy(interpretation="srgb")
 
 
-def _from_lab(image: pyvips.Image) -> pyvips.Image:
-    """CIE L*a*b* of 8 bits, as TIFF stores it: lightness from 0 to 255, colours with a sign."""
-    lightness, *colours = image.bandsplit()
-    parts = [lightness * (100 / 255), *((one > 127).ifthenelse(one - 256, one) for one in colours[:2])]
-    return parts[0].bandjoin(parts[1:]).cast("float").copy(interpretation="lab")
-
-
-def _vips(array: NDArray[Any]) -> pyvips.Image:
-    """An array (H, W, C) as a picture of libvips."""
+def _vips(array: NDArray[Any], meaning: str = "colours") -> pyvips.Image:
+    """An array (H, W, C) as a picture of libvips: grey or RGB, `inks` of CMYK, or `lab`."""
     height, width, bands = array.shape
     number = {"uint8": "uchar", "uint16": "ushort", "float32": "float"}[array.dtype.name]
     grey, colour = {"uchar": ("b-w", "srgb"), "ushort": ("grey16", "rgb16"), "float": ("b-w", "scrgb")}[number]
     image = pyvips.Image.new_from_memory(np.ascontiguousarray(array), width, height, bands, number)
-    return image.copy(interpretation=grey if bands < 3 else colour)
+    kinds = {"inks": "cmyk", "lab": "lab"}
+    return image.copy(interpretation=kinds.get(meaning, grey if bands < 3 else colour))
+
+
+def _with_profile(image: pyvips.Image, icc: bytes) -> pyvips.Image:
+    """A picture with its ICC profile, where it has one."""
+    if icc:
+        image = image.copy()
+        image.set_type(pyvips.GValue.blob_type, "icc-profile-data", icc)
+    return image
 
 
 def _photograph(shown: pyvips.Image, parts: _Parts, name: str, *, linear: bool, disk: bool) -> Photograph:
@@ -210,6 +226,10 @@ def _photograph(shown: pyvips.Image, parts: _Parts, name: str, *, linear: bool, 
         alpha = mapped(lambda part: part.nan_to_num(1).clamp(0, 1), stored)
         if bits == 32 and bool(total(lambda one, other: (one != other).count_nonzero(), alpha, stored)):
             parts.lost.append("alpha outside 0 to 1")
+        if parts.multiplied:
+            for rows in bands(pixels, alpha):
+                part = pixels[..., rows, :]
+                part.div_(alpha[..., rows, :].clamp_min(1e-6)).clamp_(0, 1)
     others = [colours + index for index in range(len(extra)) if index != place]
     beyond = _tamed(pixels, alpha, floats=bits == 32, linear=linear)
     return Photograph(
@@ -296,9 +316,14 @@ def _less(values: Tensor, others: Tensor) -> Tensor | None:
 
 
 def _as_rgb(image: pyvips.Image) -> pyvips.Image:
-    """`image` itself where it is grey or RGB, else converted to sRGB."""
-    if image.interpretation == "cmyk":
-        return image.icc_transform(
+    """`image` itself where it is grey or RGB, else converted to sRGB; channels beside the colours stay as they are."""
+    inks = image.interpretation == "cmyk"
+    if not inks and image.interpretation not in ("lab", "labq", "labs", "lch", "xyz", "yxy"):
+        return image
+    count = 4 if inks else 3
+    colours = image[:count].copy(interpretation=image.interpretation) if image.bands > count else image
+    if inks:
+        colours = colours.icc_transform(
             "srgb",
             embedded=True,
             input_profile="cmyk",
@@ -306,9 +331,9 @@ def _as_rgb(image: pyvips.Image) -> pyvips.Image:
             black_point_compensation=True,
             depth=8 if image.format == "uchar" else 16,
         )
-    if image.interpretation in ("lab", "labq", "labs", "lch", "xyz", "yxy"):
-        return image.colourspace("rgb16")
-    return image
+    else:
+        colours = colours.colourspace("rgb16")
+    return colours.bandjoin(image[count:].cast(colours.format)) if image.bands > count else colours
 
 
 def _completed(image: pyvips.Image, metadata: Metadata, kind: str) -> Metadata:
@@ -336,7 +361,9 @@ def _upright(metadata: Metadata, parts: _Parts, width: int, height: int) -> Meta
     exif = turned(tidied(metadata.exif), parts.orientation, width, height)
     if metadata.exif and not exif:
         parts.lost.append("damaged EXIF")
-    xmp = turned_xmp(metadata.xmp, parts.orientation, width, height)
+    xmp = without_thumbnails(turned_xmp(metadata.xmp, parts.orientation, width, height))
+    if parts.orientation > 1:
+        xmp = turned_depth(xmp, lambda picture: _turned_picture(picture, parts.orientation))
     pieces = []
     for piece in metadata.pieces:
         if parts.orientation > 1 and piece.data.startswith(b"\xff\xd8"):
@@ -349,13 +376,22 @@ def _upright(metadata: Metadata, parts: _Parts, width: int, height: int) -> Meta
 
 def _turned_piece(piece: Piece, orientation: int) -> Piece:
     """A further picture, turned like the first one; as it was where it cannot be read."""
+    picture = piece.data[: piece.size]
+    turned = _turned_picture(picture, orientation)
+    return piece if turned is picture else replaced(piece, with_segments_of(turned, picture))
+
+
+def _turned_picture(data: bytes, orientation: int) -> bytes:
+    """A JPEG or PNG file turned upright; as it was where it cannot be read."""
+    png = data.startswith(b"\x89PNG")
     try:
-        image = pyvips.Image.jpegload_buffer(piece.data[: piece.size]).copy_memory()
+        image = (pyvips.Image.pngload_buffer if png else pyvips.Image.jpegload_buffer)(data).copy_memory()
         image.set_type(pyvips.GValue.gint_type, "orientation", orientation)
-        coded = bytes(image.autorot().jpegsave_buffer(Q=95, subsample_mode="off", keep="none"))
+        if png:
+            return bytes(image.autorot().pngsave_buffer(keep="none"))
+        return bytes(image.autorot().jpegsave_buffer(Q=95, subsample_mode="off", keep="none"))
     except pyvips.Error:
-        return piece
-    return replaced(piece, with_segments_of(coded, piece.data[: piece.size]))
+        return data
 
 
 def _fitting_profile(metadata: Metadata, grey: bool, lost: list[str]) -> tuple[Metadata, bool]:
@@ -386,6 +422,7 @@ def _find_in_jpeg(data: Content) -> _Parts:
         comments=found.comments,
         segments=found.segments,
         pieces=found.pieces,
+        listing=found.listing,
         dpi=found.density,
     )
     coding = Coding(tables=found.tables, sampling=found.sampling, progressive=found.progressive)
@@ -418,6 +455,7 @@ def _find_in_tiff(data: Content) -> _Parts:
         exif=found.exif,
         xmp=found.xmp,
         iptc=found.iptc,
+        icc=found.icc,
         dpi=found.dpi,
         resources=found.resources,
         colour=found.colour,
@@ -433,18 +471,41 @@ def _find_in_tiff(data: Content) -> _Parts:
         options,
     )
     parts.damage = found.damage
+    parts.refused = _refused(found)
     parts.luma_chroma = found.photometric == 6 and found.compression not in (6, 7)
     unknown = found.compression not in _KNOWN_TO_LIBVIPS
     # Of grey channels one after the other libvips takes later rows for earlier ones; colours that are multiplied by
     # their alpha it does not round.
     apart = found.planar and found.photometric in (0, 1) and bool(found.extra)
-    rounded = 1 in found.extra and (len(found.extra) > 1 or extras.tifffile_unpacks(found.compression))
-    parts.lab = found.photometric == 8 and found.samples == (8, 1) and not found.extra
-    if apart or unknown or rounded or parts.lab or found.samples in ((64, 3), (32, 1)):
+    rounded = 1 in found.extra and (len(found.extra) > 1 or tifffile_unpacks(found.compression))
+    # Halves of a float one channel after the other it takes for something else, and it knows little of L*a*b*.
+    halves = found.planar and found.samples == (16, 3)
+    plain = found.samples != (8, 1) and not found.extra and not found.planar
+    lab = found.photometric == 9 or (found.photometric == 8 and not plain)
+    apart |= found.planar and (found.tiled or parts.luma_chroma)
+    packed = (
+        found.samples[1] == 1
+        and found.samples[0] not in (1, 8, 16)
+        and not (found.photometric in (0, 1, 3) and found.samples[0] in (2, 4) and not found.extra)
+    )
+    floats = found.samples[1] == 3 and found.samples[0] not in (16, 32)
+    if apart or unknown or rounded or halves or lab or packed or floats:
         parts.by_tifffile = (found.page, found.branch)
+        parts.luma_chroma = False
         words = {(64, 3): "64-bit floating values (32 bits are kept)", (32, 1): "32-bit integers (16 bits are kept)"}
         parts.lost += [words[found.samples]] if found.samples in words else []
     return parts
+
+
+def _refused(found: TiffParts) -> str:
+    """Why libvips or tifffile would take a TIFF for what it is not; empty where they know it."""
+    if found.photometric in (32803, 34892):
+        return "holds what a sensor measured, not yet a picture; camera raw files need their own suffix, such as .dng"
+    if found.photometric not in (0, 1, 2, 3, 5, 6, 8, 9, 32844, 32845):
+        return f"cannot read a TIFF of the photometric interpretation {found.photometric}"
+    if found.photometric == 5 and found.inks != 4:
+        return f"cannot read a picture of {found.inks} inks; convert it to RGB or CMYK"
+    return ""
 
 
 def _find_in_webp(data: bytes) -> _Parts:
@@ -466,8 +527,9 @@ def _find_in_heif(data: bytes) -> _Parts:
         metadata = replace(metadata, colour=colour_of_cicp(found.cicp))
         if metadata.colour is None:
             lost.append(f"colours with the numbers {found.cicp} of H.273, which are not known")
-    coding = Coding(lossless=found.lossless, depth=found.depth, sampling=found.sampling)
-    return _Parts(metadata, coding, lost=lost, pages=found.pictures)
+    numbers = found.cicp if found.icc else None
+    coding = Coding(lossless=found.lossless, depth=found.depth, sampling=found.sampling, numbers=numbers)
+    return _Parts(metadata, coding, lost=lost, pages=found.pictures, multiplied=found.multiplied)
 
 
 def _find_in_gif(data: bytes) -> _Parts:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
 from pellucid.images.bitmap import save_bitmap
-from pellucid.images.colour import profile_of, rgb_from_grey, with_srgb_curve
+from pellucid.images.colour import agrees, profile_of, rgb_from_grey, with_srgb_curve
 from pellucid.images.exif import fitted, sized, with_resolution
 from pellucid.images.isobmff import into_heif
 from pellucid.images.jpeg import MOST_EXIF, MOST_XMP, JpegParts, into_jpeg
@@ -36,6 +36,8 @@ _MOST_BITS = {"bmp": 8, "jpeg": 8, "png": 16, "tiff": 32, "webp": 8, "avif": 16}
 _LEAST_QUALITY = 90
 """Of JPEG, where the photograph was one: what the restoration has brought back should not be coded away again."""
 _QUALITY = 95
+_BRIGHTER = {16: "PQ", 18: "HLG"}
+"""Transfers, by the numbers of H.273, whose brightest value is brighter than white."""
 _COPIES = 4
 """Of all samples, that libraries hold which code a picture as a whole, about."""
 _LUMA = np.array(
@@ -131,15 +133,14 @@ def encode(photograph: Photograph, kind: str, quality: int | None) -> Encoded:
 def _for_screens(photograph: Photograph, kind: str) -> Photograph:
     """A photograph that holds light as one that holds the values of its pixels, with the same look."""
     metadata, words = photograph.metadata, photograph.beyond_words()
-    if metadata.icc:
-        metadata = replace(metadata, icc=with_srgb_curve(metadata.icc))
-    elif metadata.colour is not None:
+    if metadata.colour is not None:
         cicp = metadata.colour.cicp
         colour = replace(metadata.colour, transfer="srgb", cicp=cicp and (cicp[0], 13, cicp[2], cicp[3]))
-        if kind == "avif" and cicp:
-            metadata = replace(metadata, colour=colour)
-        else:
+        metadata = replace(metadata, colour=colour)
+        if not metadata.icc and not (kind == "avif" and cicp):
             metadata = replace(metadata, icc=profile_of(colour, grey=photograph.grey and kind == "jpeg"))
+    elif metadata.icc:
+        metadata = replace(metadata, icc=with_srgb_curve(metadata.icc))
     return replace(photograph, metadata=metadata, linear=False, beyond=None, lost=tuple(words))
 
 
@@ -171,6 +172,14 @@ def _with_profile(metadata: Metadata, photograph: Photograph, kind: str, lost: l
         or (kind in ("png", "avif") and colour is not None and colour.cicp is not None and not icc)
         or (kind == "jpeg" and photograph.format == "jpeg")
     )
+    if colour is not None and colour.cicp is not None and icc and not native:  # in PNG the numbers count
+        if kind == "avif":
+            return replace(metadata, icc=b"")
+        if not colour.is_hdr and not agrees(icc, colour):
+            icc = profile_of(colour, grey=grey)
+    numbers = photograph.coding.numbers if colour is None and kind != "avif" else colour and icc and colour.cicp
+    if numbers and not native and numbers[1] in _BRIGHTER:
+        lost.append(f"the numbers of {_BRIGHTER[numbers[1]]} (the ICC profile beside them is kept)")
     if kind == "png" and photograph.format != "png" and native and colour is not None:
         # Beside the numbers, which count: many programs do not know them yet.
         icc = icc or (b"" if colour.is_hdr or colour.is_srgb else profile_of(colour, grey=grey))
@@ -244,6 +253,7 @@ def _jpeg(job: _Job) -> Encoded:
         comments=comments,
         segments=metadata.segments,
         pieces=metadata.pieces,
+        listing=metadata.listing,
     )
 
     def joined(coded: bytes, scan: int = 0) -> tuple[bytes, bytes]:
@@ -357,7 +367,7 @@ def _avif(job: _Job) -> Encoded:
         whole = job.samples.whole[..., : job.channels]
         scaled = np.rint(whole * ((2**depth - 1) / 65535)).astype(np.uint16) << (16 - depth)
         image = job.picture_of(scaled)
-    subsampled = follows and coding.sampling in ("4:2:0", "4:2:2") and not lossless
+    subsampled = follows and coding.sampling == "4:2:0" and not lossless  # 4:2:2 becomes 4:4:4: libvips has no other
     saved = bytes(
         image.heifsave_buffer(
             Q=job.quality or _QUALITY,
@@ -369,7 +379,7 @@ def _avif(job: _Job) -> Encoded:
         )
     )
     colour = metadata.colour
-    cicp = colour.cicp if colour is not None and not metadata.icc else None
+    cicp = colour.cicp if colour is not None and not metadata.icc else coding.numbers if follows else None
     return into_heif(saved, metadata.exif, metadata.xmp, cicp), []
 
 

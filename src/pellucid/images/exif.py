@@ -39,10 +39,24 @@ EXIF_TABLE, GPS_TABLE, INTEROPERABILITY_TABLE, MAKER_NOTE = 0x8769, 0x8825, 0xA0
 _DESCRIPTION = 270
 _GEOGRAPHIC = {33550, 33922, 34264, 34735, 34736, 34737, 42112, 42113}
 DESCRIPTIVE = {269, _DESCRIPTION, 271, 272, 285, 305, 306, 315, 316, 337, 18246, 18249, 33432, *range(40091, 40096)}
+DESCRIPTIVE |= {
+    33434,
+    33437,
+    34850,
+    34852,
+    *range(34855, 34861),
+    *range(34864, 34870),
+    36867,
+    36868,
+    *range(36880, 36883),
+}
+DESCRIPTIVE |= {*range(37377, 37388), *range(37393, 37399), 37520, 37521, 37522}  # TIFF/EP has them in its first table
+DESCRIPTIVE |= {18247, 18248, 50708, 50709, 50735, 50736, 65000, 65001, 65002, *range(65100, 65113)}
 DESCRIPTIVE |= _GEOGRAPHIC
 """What the first table of a TIFF file says about the photograph, not about how its pixels lie: names of document and
 page, description, maker, model, software, date, artist, computer, ratings, copyright, the title, comment, author,
-keywords and subject of Windows, and where on Earth it lies (GeoTIFF, GDAL)."""
+keywords and subject of Windows, exposure, history, camera and lens as TIFF/EP, DNG and Camera Raw say them, and where
+on Earth it lies (GeoTIFF, GDAL)."""
 
 _ORIENTATION, _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 0x0112, 0x011A, 0x011B, 0x0128
 _THUMBNAIL_START, _THUMBNAIL_SIZE = 0x0201, 0x0202

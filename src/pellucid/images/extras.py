@@ -1,14 +1,11 @@
-"""Formats and samples that libvips' wheel cannot read, by the packages that can; those of an extra are imported when
-needed.
+"""Formats that libvips' wheel cannot read, by the packages of extras, which are imported when needed.
 
 - HEIC by pi-heif (libheif and libde265, no encoder): 8 to 12 bits.
 - JPEG XL by imagecodecs (libjxl).
 - Camera raw files by rawpy (LibRaw): developed to 16 bits in sRGB, with the white balance of the camera.
-- 64-bit floating and 32-bit integer samples of TIFF by tifffile.
 """
 
 from collections.abc import Callable, Mapping
-from importlib.util import find_spec
 from io import BytesIO
 from typing import Any
 
@@ -17,10 +14,10 @@ from numpy.typing import NDArray
 
 from pellucid.errors import ImageError, MissingExtraError, one_line
 
-__all__ = ["LOADERS", "tiff_samples", "tifffile_unpacks", "without_brotli"]
+__all__ = ["LOADERS", "without_brotli"]
 
 Samples = tuple[NDArray[Any], list[str]]
-"""(H, W, C) of uint8, uint16 or float32, upright but for TIFF; and what is lost by reading, in words."""
+"""(H, W, C) of uint8, uint16 or float32, upright; and what is lost by reading, in words."""
 
 
 def _heic(data: bytes, name: str) -> Samples:
@@ -84,48 +81,6 @@ def _raw(data: bytes, name: str) -> Samples:
 
 LOADERS: Mapping[str, Callable[[bytes, str], Samples]] = {"heic": _heic, "jxl": _jxl, "raw": _raw}
 """Readers of the formats that need an extra, by the format's name."""
-
-
-def tifffile_unpacks(compression: int) -> bool:
-    """Whether tifffile can undo a compression of TIFF: the simplest ones by itself, the others with imagecodecs."""
-    return compression in (1, 8, 32773, 32946) or find_spec("imagecodecs") is not None
-
-
-def tiff_samples(data: bytes, name: str, page: int, branch: int) -> NDArray[Any]:
-    """The samples of a TIFF page as (H, W, C), floats as float32, integers of 32 bits as 16; alpha no longer
-    associated."""
-    import tifffile
-
-    try:
-        with tifffile.TiffFile(BytesIO(data)) as file:
-            found: Any = file.pages[page]
-            found = found if branch < 0 else found.pages[branch]
-            array: NDArray[Any] = found.asarray()
-            if array.ndim == 3 and found.planarconfig == tifffile.PLANARCONFIG.SEPARATE:
-                array = np.moveaxis(array, 0, -1)
-            associated = [
-                index for index, kind in enumerate(found.extrasamples) if kind == tifffile.EXTRASAMPLE.ASSOCALPHA
-            ]
-            count, inverted = len(found.extrasamples), found.photometric == tifffile.PHOTOMETRIC.MINISWHITE
-    except (ValueError, KeyError, IndexError, OSError, TypeError, tifffile.TiffFileError) as error:
-        raise ImageError(f"{name}: truncated, damaged or of an unknown sort of tiff ({one_line(error)})") from error
-    array = array[..., None] if array.ndim == 2 else array
-    if array.ndim != 3:
-        raise ImageError(f"{name}: cannot read samples of shape {array.shape}")
-    if array.dtype.kind == "f":
-        array = array.astype(np.float32)
-    elif array.dtype.itemsize == 4:
-        array = np.rint(array / (2**32 - 1) * 65535).astype(np.uint16)
-    array = ~array if inverted and array.dtype.kind == "u" else array
-    if associated:
-        colours = array.shape[2] - count
-        most = 1 if array.dtype.kind == "f" else np.iinfo(array.dtype).max
-        alpha = array[..., colours + associated[0]].astype(np.float64)[..., None] / most
-        free = array[..., :colours] / np.where(alpha > 0, alpha, 1)
-        array[..., :colours] = np.where(
-            alpha > 0, free if array.dtype.kind == "f" else np.rint(np.minimum(free, most)), 0
-        )
-    return array
 
 
 def _missing(name: str, package: str, extra: str) -> ImageError:

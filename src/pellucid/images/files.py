@@ -22,13 +22,21 @@ from pellucid.images.values import check_pixels
 __all__ = ["SUFFIXES", "read", "supported", "write", "write_change"]
 
 SUFFIXES: Mapping[str, str] = {
+    ".apng": "png",
     ".avif": "avif",
     ".bmp": "bmp",
+    ".btf": "tiff",
+    ".dib": "bmp",
     ".jfif": "jpeg",
+    ".jif": "jpeg",
     ".jpe": "jpeg",
     ".jpeg": "jpeg",
     ".jpg": "jpeg",
+    ".jps": "jpeg",
+    ".mpo": "jpeg",
+    ".pjpeg": "jpeg",
     ".png": "png",
+    ".tf8": "tiff",
     ".tif": "tiff",
     ".tiff": "tiff",
     ".webp": "webp",

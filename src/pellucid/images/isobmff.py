@@ -33,6 +33,8 @@ class HeifParts:
     sampling: str = ""
     lossless: bool = False
     """Whether the colours are stored without a change to luma and chroma, as lossless coding needs."""
+    multiplied: bool = False
+    """Whether the colours are multiplied by their alpha."""
     unread: tuple[str, ...] = ()
     pictures: int = 1
 
@@ -80,6 +82,7 @@ def _describe(data: bytes, meta: _Meta, found: HeifParts) -> None:
             found.depth = max(body[5:])
     found.lossless = found.cicp is not None and found.cicp[2] == 0 and found.sampling == "4:4:4"
     hidden = {item for kind, item, _ in meta.references if kind in (b"thmb", b"auxl")}
+    found.multiplied = any(kind == b"prem" and item == meta.primary for kind, item, _ in meta.references)
     words = []
     for kind, item, linked in meta.references:
         if kind == b"auxl":

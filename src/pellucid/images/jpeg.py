@@ -15,8 +15,8 @@ from itertools import pairwise
 
 from pellucid.images.exif import tidied
 from pellucid.images.large_file import Content
+from pellucid.images.mpf import Entry, PictureList, listed_pictures, picture_list
 from pellucid.images.photoshop import resources_with_iptc, sorted_resources
-from pellucid.images.tiff_tables import Structure
 
 __all__ = [
     "MOST_EXIF",
@@ -31,7 +31,8 @@ __all__ = [
 ]
 
 _EXIF, _XMP, _LONG_XMP = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"http://ns.adobe.com/xmp/extension/\0"
-_ICC, _MPF, _PHOTOSHOP, _GAIN = b"ICC_PROFILE\0", b"MPF\0", b"Photoshop 3.0\0", b"urn:iso:std:iso:ts:21496:-1\0"
+_ICC, _MPF, _PHOTOSHOP = b"ICC_PROFILE\0", b"MPF\0", b"Photoshop 3.0\0"
+_GAIN_MAPS = (b"hdr-gain-map", b"hdrgm:", b"urn:iso:std:iso:ts:21496:-1", b"aux:hdrgainmap")
 MOST_IN_SEGMENT = 65533
 MOST_EXIF = MOST_IN_SEGMENT - len(_EXIF)
 MOST_XMP = MOST_IN_SEGMENT - len(_XMP)
@@ -49,10 +50,12 @@ class Piece:
     """In words: `gain map`, `second picture`, `video of a motion photo`, ..."""
     data: bytes
     """All its bytes, and those up to the next piece."""
-    mpf: int | None = None
-    """Its attributes in the list of pictures (MPF), where it is in it."""
+    entry: Entry | None = None
+    """What the list of pictures (MPF) says of it, where it is in it."""
     size: int = 0
     """Its bytes without those up to the next piece."""
+    room: bytes = b""
+    """Zeros in front of it."""
 
 
 @dataclass
@@ -70,6 +73,8 @@ class JpegParts:
     segments: tuple[tuple[int, bytes], ...] = ()
     """Other application segments: marker and body."""
     pieces: tuple[Piece, ...] = ()
+    listing: PictureList = field(default_factory=PictureList)
+    """What the list of pictures says beside their places."""
     unread: tuple[str, ...] = ()
     tables: tuple[tuple[int, ...], ...] = ()
     """The quantisation tables that the components use, in the order of rows."""
@@ -128,7 +133,8 @@ def parts_of_jpeg(data: Content) -> JpegParts:
     if guid and guid[1] in long_xmp:
         found.long_xmp = _joined(long_xmp[guid[1]])
     found.iptc, found.resources = sorted_resources(photoshop)
-    found.pieces = tuple(_pieces(data, end, mpf, mpf_at, found.xmp))
+    found.listing, listed = listed_pictures(mpf, mpf_at)
+    found.pieces = tuple(_pieces(data, end, listed, found.xmp))
     found.comments, found.segments = tuple(comments), tuple(segments)
     found.unread = tuple(dict.fromkeys(unread))
     return found
@@ -212,13 +218,12 @@ def into_jpeg(
     head += [_segment(marker, body) for marker, body in parts.segments]
     head += [_segment(0xFE, body[:MOST_IN_SEGMENT]) for body in parts.comments]
     coded = _without_applications(saved)
-    listed = [piece for piece in parts.pieces if piece.mpf is not None]
-    if listed:
+    if any(piece.entry is not None for piece in parts.pieces):
         before = 2 + sum(map(len, head))
-        size = len(_mpf(parts.pieces, 0, 0))
+        size = len(_mpf(parts, 0, 0))
         primary = before + size + len(coded) - 2 + scan
-        head.append(_mpf(parts.pieces, primary, before + 4 + 4))
-    return b"".join([b"\xff\xd8", *head, coded[2:]]), b"".join(piece.data for piece in parts.pieces)
+        head.append(_mpf(parts, primary, before + 4 + 4))
+    return b"".join([b"\xff\xd8", *head, coded[2:]]), b"".join(piece.room + piece.data for piece in parts.pieces)
 
 
 def with_segments_of(picture: bytes, original: bytes) -> bytes:
@@ -290,45 +295,44 @@ def _frame(body: bytes) -> tuple[str, list[int]]:
     return sampling, [component[2] for component in components]
 
 
-def _pieces(data: Content, end: int, mpf: bytes, mpf_at: int, xmp: bytes) -> Iterator[Piece]:
+def _pieces(data: Content, end: int, entries: list[tuple[int, int, Entry]], xmp: bytes) -> Iterator[Piece]:
     """What lies behind `end`, cut where the list of pictures and the videos say; stale large thumbnails are left
     out."""
     if len(data) - end < 4 or not data[end:].strip(b"\0"):
         return
-    listed = sorted(entry for entry in _listed(mpf, mpf_at) if end <= entry[0] < len(data))
+    listed = sorted((one for one in entries if end <= one[0] < len(data)), key=lambda one: one[:2])
     stops = [begin for begin, _, _ in listed[1:]] + [len(data)]
     pictures = {  # some writers count the sizes from the first picture on
-        begin: (min(size, stop - begin), kind) for (begin, size, kind), stop in zip(listed, stops, strict=False)
+        begin: (min(size, stop - begin), entry) for (begin, size, entry), stop in zip(listed, stops, strict=False)
     }
     cuts = {end, len(data), *pictures, *(begin + size for begin, (size, _) in pictures.items())}
     at = end
+    if not listed:  # room may be left in front of a picture
+        head = data[end : end + _AT_ONCE]
+        at += len(head) - len(head.lstrip(b"\0"))
+        cuts.add(at)
     while data.startswith(b"\xff\xd8\xff", at):  # pictures that are in no list, one behind the other
         at += next((begin for marker, begin, _ in jpeg_segments(data[at:]) if marker == 0xD9), len(data))
         cuts.add(min(at, len(data)))
+    room = b""
     for begin, stop in pairwise(sorted(cuts)):
-        size, kind = pictures.get(begin, (stop - begin, None))
+        size, entry = pictures.get(begin, (stop - begin, None))
         whole = data[begin:stop]
-        if kind is not None and kind & 0xFFFFFF in _STALE:
+        if entry is not None and entry.kind & 0xFFFFFF in _STALE:
             continue
-        yield Piece(_named(whole[:size], kind, xmp), whole, kind, size)
+        if not whole.strip(b"\0") and stop < len(data):
+            room = whole
+            continue
+        yield Piece(_named(whole[:size], entry, xmp), whole, entry, size, room)
+        room = b""
 
 
-def _listed(mpf: bytes, at: int) -> Iterator[tuple[int, int, int]]:
-    """The further pictures of an MPF block that begins at `at` in the file: begin, size, attributes."""
-    with suppress(struct.error):
-        structure = Structure(mpf)
-        entries = {tag: (where, count) for tag, _, count, where in structure.entries(structure.first)}
-        where, count = entries.get(0xB002, (0, 0))
-        for number in range(1, count // 16):
-            kind, size, offset = struct.unpack_from(structure.order + "LLL", mpf, where + 16 * number)
-            yield at + offset, size, kind
-
-
-def _named(piece: bytes, kind: int | None, xmp: bytes) -> str:
+def _named(piece: bytes, entry: Entry | None, xmp: bytes) -> str:
     """What a piece is, in words."""
     if piece.startswith(b"\xff\xd8"):
         head = piece[:70000]
-        if b"hdr-gain-map" in head or b"hdrgm:" in head or _GAIN[:-1] in head or (kind or 0) & 0xFFFFFF == 0x050000:
+        kind = 0 if entry is None else entry.kind & 0xFFFFFF
+        if kind == 0x050000 or any(word in head for word in _GAIN_MAPS):
             return "gain map"
         if b"hdrgm:" in xmp and b"GainMap" in xmp:
             return "gain map"
@@ -338,17 +342,15 @@ def _named(piece: bytes, kind: int | None, xmp: bytes) -> str:
     return "data behind the picture"
 
 
-def _mpf(pieces: tuple[Piece, ...], primary: int, at: int) -> bytes:
+def _mpf(parts: JpegParts, primary: int, at: int) -> bytes:
     """The segment that lists the pictures of a file; the first has `primary` bytes, the list begins at `at`."""
-    entries, begin = [struct.pack("<LLLHH", 0x030000, primary, 0, 0, 0)], primary
-    for piece in pieces:
-        if piece.mpf is not None:
-            entries.append(struct.pack("<LLLHH", piece.mpf, piece.size, max(begin - at, 0), 0, 0))
+    pictures, begin = [], primary
+    for piece in parts.pieces:
+        begin += len(piece.room)
+        if piece.entry is not None:
+            pictures.append((begin, piece.size, piece.entry))
         begin += len(piece.data)
-    rows = struct.pack("<H", 3)
-    rows += struct.pack("<HHL4s", 0xB000, 7, 4, b"0100") + struct.pack("<HHLL", 0xB001, 4, 1, len(entries))
-    rows += struct.pack("<HHLLL", 0xB002, 7, 16 * len(entries), 8 + 2 + 3 * 12 + 4, 0)
-    return _segment(0xE2, _MPF + b"II*\0" + struct.pack("<L", 8) + rows + b"".join(entries))
+    return _segment(0xE2, _MPF + picture_list(parts.listing, pictures, primary, at))
 
 
 def replaced(piece: Piece, picture: bytes) -> Piece:

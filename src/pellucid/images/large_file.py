@@ -22,7 +22,7 @@ class LargeFile:
     """
 
     def __init__(self, file: IO[bytes]) -> None:
-        self._file, self._size = file, os.fstat(file.fileno()).st_size
+        self.file, self._size = file, os.fstat(file.fileno()).st_size
         self._sources: list[pyvips.SourceCustom] = []
 
     def __len__(self) -> int:
@@ -32,8 +32,8 @@ class LargeFile:
         if not isinstance(where, slice):
             return self[where : where + 1][0]
         start, stop, _ = where.indices(self._size)
-        self._file.seek(start)
-        return self._file.read(max(0, stop - start))
+        self.file.seek(start)
+        return self.file.read(max(0, stop - start))
 
     def __bytes__(self) -> bytes:
         whole: bytes = self[:]

@@ -48,6 +48,8 @@ def decode_pages(data: bytes, kind: str, name: str) -> Photograph:
         raise ImageError(f"{name}: claims {first.pages} pictures of {width} x {height}, in a file of {len(data)} bytes")
     pages, motion = _READERS[kind](data, name, first)
     said = tuple(word for word in first.lost if not word.startswith(_WORD))
+    if kind == "png" and first.pages > len(pages):
+        said += ("the picture that is shown where frames are not known",)
     first, *others = (replace(page, lost=(), pages=len(pages)) for page in pages)
     return replace(first, others=tuple(others), motion=motion, lost=said)
 

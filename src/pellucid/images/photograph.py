@@ -11,8 +11,9 @@ from pellucid.images.alpha import resized
 from pellucid.images.colour import Colour
 from pellucid.images.exif import grown, moved
 from pellucid.images.jpeg import Piece
+from pellucid.images.mpf import PictureList
 from pellucid.images.values import check_pixels
-from pellucid.images.xmp import without_further, without_regions
+from pellucid.images.xmp import grown_xmp, without_further, without_regions
 from pellucid.scratch import mapped
 
 __all__ = ["Beyond", "Coding", "Metadata", "Motion", "Photograph"]
@@ -42,6 +43,8 @@ class Metadata:
     """Application segments of a JPEG file that are not known, by their markers."""
     pieces: tuple[Piece, ...] = ()
     """What lies behind the picture in a JPEG file: a gain map, a second picture, the video of a motion photo."""
+    listing: PictureList = field(default_factory=PictureList)
+    """What the list of the pictures in a JPEG file says beside their places."""
     colour: Colour | None = None
     """What the colours mean, where the file says it in another way than by an ICC profile."""
 
@@ -73,6 +76,8 @@ class Coding:
     sampling: str = ""
     """Of the chroma: `4:4:4`, `4:2:2`, `4:2:0`, or empty where it is not known."""
     progressive: bool = False
+    numbers: tuple[int, int, int, int] | None = None
+    """The numbers of H.273 that an AVIF or HEIF file has beside an ICC profile, which counts."""
     extra: tuple[int, ...] = ()
     """What the channels beside the colours of a TIFF file are, in their order: 0 not said, 1 alpha by which the colours
     are multiplied, 2 alpha."""
@@ -131,12 +136,14 @@ class Photograph:
         height, width = pixels.shape[-2:]
         if pixels.shape[-2:] == self.pixels.shape[-2:]:
             return replace(self, pixels=pixels)
+        across, down = width / self.pixels.shape[3], height / self.pixels.shape[2]
         return replace(
             self,
             pixels=pixels,
             metadata=replace(
                 self.metadata,
-                exif=grown(self.metadata.exif, width / self.pixels.shape[3], height / self.pixels.shape[2]),
+                exif=grown(self.metadata.exif, across, down),
+                xmp=grown_xmp(self.metadata.xmp, across, down),
             ),
             alpha=None if self.alpha is None else resized(self.alpha, height, width),
             planes=None if self.planes is None else resized(self.planes, height, width),
@@ -156,7 +163,7 @@ class Photograph:
         words = self.metadata.piece_words()
         alone = without_further(self.metadata.xmp)
         xmp = without_regions(alone)
-        words += ["regions of faces (it is a part of the picture)"] if xmp != alone else []
+        words += ["places in the whole picture (it is a part of it)"] if xmp != alone else []
         return replace(
             self,
             pixels=mapped(Tensor.clone, self.pixels[..., rows, columns]),

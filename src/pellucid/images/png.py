@@ -51,6 +51,9 @@ class PngParts:
     chunks: bytes = b""
     """Texts, tags of the colour, and small facts such as the time of the last change, as they lie in the file."""
     frames: int = 1
+    """How many pictures it has, one that is no frame included."""
+    still: bool = False
+    """Whether the first picture is no frame, but what programs show that know no frames."""
     dpi: tuple[float, float] | None = None
     unread: tuple[str, ...] = ()
     """Names of chunks that cannot stay true."""
@@ -60,6 +63,7 @@ def parts_of_png(data: Content) -> PngParts:
     """What is in a PNG file; a chunk that is damaged is left out."""
     found, unread = PngParts(), []
     raw: dict[str, bytes] = {}
+    animated, before = False, True  # whether nothing of a picture has come yet
     for name, body, whole in chunks_of(data):
         if name == b"eXIf":
             found.exif = body.removeprefix(b"Exif\0\0")
@@ -69,7 +73,9 @@ def parts_of_png(data: Content) -> PngParts:
             across, down = struct.unpack_from(">LL", body)
             found.dpi = (across * 0.0254, down * 0.0254)
         elif name == b"acTL" and len(body) >= 8:
-            found.frames = max(1, struct.unpack_from(">L", body)[0])
+            found.frames, animated = max(1, struct.unpack_from(">L", body)[0]), True
+        elif name in (b"fcTL", b"IDAT") and before:
+            before, found.still = False, animated and name == b"IDAT"
         elif name in (b"tEXt", b"zTXt", b"iTXt"):
             keyword = body.split(b"\0", 1)[0]
             if keyword == b"XML:com.adobe.xmp":
@@ -106,6 +112,7 @@ def parts_of_png(data: Content) -> PngParts:
             iptc, others = sorted_resources(profile)
             found.iptc, found.resources = found.iptc or iptc, found.resources or others
     found.unread = tuple(dict.fromkeys(unread))
+    found.frames += found.still
     return found
 
 
@@ -141,13 +148,14 @@ def text_profile(kind: bytes, profile: bytes) -> bytes:
 
 
 def chunks_of(data: Content, at: int = 8, *, pixels: bool = False) -> Iterator[tuple[bytes, bytes, bytes]]:
-    """Each chunk (name, body, all of its bytes) whose checksum is right, from `at` on; those of pixels where asked
-    for."""
+    """Each chunk (name, body, all of its bytes) whose checksum is right, from `at` on; those of pixels only with their
+    names, where they are not asked for."""
     while at + 12 <= len(data):
         size, name = struct.unpack(">L4s", data[at : at + 8])
         if at + 12 + size > len(data):
             return
         if name in (b"IDAT", b"fdAT") and not pixels:
+            yield name, b"", b""
             at += 12 + size
             continue
         whole = data[at : at + 12 + size]

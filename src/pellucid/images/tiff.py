@@ -51,6 +51,8 @@ _LAYOUT = {
     338,
 }
 _LAYOUT |= {*range(339, 348), *range(512, 533), 32781, 32932, 32995, 32996, 32997, 32998, 34016, 34022, 40965, 50341}
+_LAYOUT |= {50674, 59932, 59933}  # of the compression LERC, and room that Windows leaves
+_LIGHT = {318, 319}  # white and primaries, which an ICC profile says, too
 _ELSEWHERE = {_XMP, _IPTC, _PHOTOSHOP, _ICC, EXIF_TABLE, GPS_TABLE}
 _STRIP = 2**18  # bytes of pixels in a strip, about
 _BAND = 2**24  # bytes of pixels that are in memory at once, about
@@ -75,6 +77,7 @@ class TiffParts:
     exif: bytes = b""
     xmp: bytes = b""
     iptc: bytes = b""
+    icc: bytes = b""
     resources: bytes = b""
     extra: tuple[int, ...] = ()
     """What the channels beside the colours are: 0 not said, 1 associated alpha, 2 alpha."""
@@ -84,6 +87,9 @@ class TiffParts:
     """Bits of a sample, and its format: 1 unsigned, 2 signed, 3 floating."""
     planar: bool = False
     """Whether each channel lies by itself."""
+    tiled: bool = False
+    inks: int = 0
+    """How many inks, where the picture is one of inks."""
     compression: int = 1
     photometric: int = 2
     damage: str = ""
@@ -114,7 +120,8 @@ def parts_of_tiff(data: Content) -> TiffParts:
             )
     except struct.error:
         tables = ExifTables(structure.order)
-    said = {tag: entry for tag, entry in tables.first.items() if tag in DESCRIPTIVE}
+    kept = DESCRIPTIVE if found.photometric > 2 else DESCRIPTIVE | _LIGHT  # others are converted
+    said = {tag: entry for tag, entry in tables.first.items() if tag in kept}
     if said.get(_DESCRIPTION, (0, 0, b""))[2].startswith((b'{"shape"', b"ImageJ=")):
         del said[_DESCRIPTION]  # a program's own description of how the pixels lie
     if _ORIENTATION in tables.first:
@@ -178,7 +185,10 @@ def tiff_file(
     height, width, channels = samples.shape
     itemsize, floating = samples.dtype.itemsize, samples.dtype.kind == "f"
     rows = max(1, _STRIP // (width * channels * itemsize))
-    first: Table = {tag: entry for tag, entry in tables.first.items() if tag in DESCRIPTIVE}
+    kept = DESCRIPTIVE | _LIGHT if icc else DESCRIPTIVE
+    first: Table = {tag: entry for tag, entry in tables.first.items() if tag in kept}
+    strange = sorted(tables.first.keys() - DESCRIPTIVE - _LAYOUT - _ELSEWHERE)
+    lost += [f"EXIF tags {', '.join(map(str, strange))}"] if strange else []
     first |= {_ORIENTATION: packed(3, 1)} if _ORIENTATION in tables.first else {}
     shape = {tag: tables.first.get(tag, (5, 1, ratio(1))) for tag in (282, 283)}
     first |= {
@@ -286,7 +296,10 @@ def _describe(first: Table, found: TiffParts) -> None:
     found.iptc = first.get(_IPTC, (7, 0, b""))[2]
     found.compression = (numbers(first.get(_COMPRESSION, packed(3, 1))) or [1])[0]
     found.planar = (numbers(first.get(284, packed(3, 1))) or [1])[0] == 2
+    found.tiled = 324 in first
     found.photometric = (numbers(first.get(_PHOTOMETRIC, packed(3, 2))) or [2])[0]
+    found.inks = samples - len(found.extra) if found.photometric == 5 else 0
+    found.icc = first.get(_ICC, (7, 0, b""))[2]
     found.colour = _colour(first)
     inner, found.resources = sorted_resources(first.get(_PHOTOSHOP, (1, 0, b""))[2])
     if found.iptc and found.iptc[0] != 0x1C and found.iptc[3:4] == b"\x1c":  # written as numbers of four bytes

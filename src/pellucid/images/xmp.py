@@ -5,6 +5,7 @@ the prefix that the packet declares for the namespace. The specifications: Adobe
 regions: Metadata Working Group, Guidelines 2.0, and Microsoft's People Tagging.
 """
 
+import base64
 import re
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -12,16 +13,19 @@ from functools import partial
 from pellucid.images.turning import turned_point
 
 __all__ = [
+    "grown_xmp",
     "joined_xmp",
     "mentions_further",
     "orientation_in",
     "resized_item",
     "sized_xmp",
     "split_xmp",
+    "turned_depth",
     "turned_xmp",
     "with_guid",
     "without_further",
     "without_regions",
+    "without_thumbnails",
 ]
 
 _TIFF, _EXIF = (b"http://ns.adobe.com/tiff/1.0/", b"tiff"), (b"http://ns.adobe.com/exif/1.0/", b"exif")
@@ -37,6 +41,11 @@ _NOTE = (b"http://ns.adobe.com/xmp/note/", b"xmpNote")
 _CAMERA = (b"http://ns.google.com/photos/1.0/camera/", b"GCamera")
 _CONTAINER = (b"http://ns.google.com/photos/1.0/container/", b"Container")
 _ITEM = (b"http://ns.google.com/photos/1.0/container/item/", b"Item")
+_DEPTH, _PANORAMA = (
+    (b"http://ns.google.com/photos/1.0/depthmap/", b"GDepth"),
+    (b"http://ns.google.com/photos/1.0/panorama/", b"GPano"),
+)
+_BASIC = (b"http://ns.adobe.com/xap/1.0/", b"xmp")
 _GAIN_MAP = (b"http://ns.adobe.com/hdr-gain-map/1.0/", b"hdrgm")
 
 Name = tuple[bytes, bytes]
@@ -68,6 +77,49 @@ def turned_xmp(xmp: bytes, orientation: int, width: int, height: int) -> bytes:
         xmp = _exchanged(xmp, _TIFF, b"ImageWidth", b"ImageLength")
         xmp = _exchanged(xmp, _EXIF, b"PixelXDimension", b"PixelYDimension")
     return xmp
+
+
+def turned_depth(xmp: bytes, turn: Callable[[bytes], bytes]) -> bytes:
+    """`xmp` whose depth map, a picture of its own, is turned by `turn`; as it was where it holds none."""
+
+    def turned(text: bytes) -> bytes:
+        try:
+            return base64.b64encode(turn(base64.b64decode(text, validate=True)))
+        except ValueError:
+            return text
+
+    for name in (b"Data", b"Confidence"):
+        xmp = _changed(xmp, _DEPTH, name, turned)
+    return xmp
+
+
+def grown_xmp(xmp: bytes, across: float, down: float) -> bytes:
+    """`xmp` of a picture that is so many times as wide and as high: places that are told in pixels."""
+
+    def scaled(space: Name, wide: tuple[bytes, ...], high: tuple[bytes, ...], structure: bytes) -> bytes:
+        for names, factor in ((wide, across), (high, down)):
+            for name in names:
+                structure = _changed(structure, space, name, partial(_times, factor))
+        return structure
+
+    for name in _prefixes(xmp, _REGIONS):
+        for prefix in _prefixes(xmp, _AREA):
+            area = partial(scaled, (_AREA[0], prefix), (b"x", b"w", b"d"), (b"y", b"h"))
+            xmp = _structures(xmp, name + b":Area", partial(_if_in_pixels, (_AREA[0], prefix), b"unit", area))
+        for prefix in _prefixes(xmp, _DIMENSIONS):
+            sides = partial(scaled, (_DIMENSIONS[0], prefix), (b"w",), (b"h",))
+            xmp = _structures(xmp, name + b":AppliedToDimensions", sides)
+    for prefix in _prefixes(xmp, _EXTENSION):
+        space = (_EXTENSION[0], prefix)
+        corner = partial(scaled, space, (b"rbX", b"rbW", b"rbRx"), (b"rbY", b"rbH"))
+        xmp = _structures(xmp, prefix + b":RegionBoundary", partial(_if_in_pixels, space, b"rbUnit", corner))
+    for prefix in _prefixes(xmp, _EXIF):
+        for name in (b":SubjectArea", b":SubjectLocation"):
+            xmp = _structures(xmp, prefix + name, partial(_scaled_subject, across, down))
+    wide, high = (
+        tuple(name + side + b"Pixels" for name in (b"FullPano", b"CroppedAreaImage")) for side in (b"Width", b"Height")
+    )
+    return scaled(_PANORAMA, (*wide, b"CroppedAreaLeftPixels"), (*high, b"CroppedAreaTopPixels"), xmp)
 
 
 def orientation_in(xmp: bytes) -> int:
@@ -102,19 +154,34 @@ def without_further(xmp: bytes) -> bytes:
 
 
 def without_regions(xmp: bytes) -> bytes:
-    """`xmp` without the places of faces and subjects in the picture."""
+    """`xmp` without what is true of the whole picture alone: places of faces and subjects, a depth map, a panorama."""
     lists = ((_REGIONS, b"Regions"), (_PEOPLE_LIST, b"RegionInfo"), (_EXTENSION, b"ImageRegion"))
     for space, name in (*lists, (_EXIF, b"SubjectArea"), (_EXIF, b"SubjectLocation")):
         for prefix in _prefixes(xmp, space):
             xmp = _structures(xmp, prefix + b":" + name, lambda _: b"")
+    for space in (_DEPTH, _PANORAMA):
+        for prefix in _prefixes(xmp, space):
+            xmp = _without(xmp, prefix, rb"\w+")
+    return xmp
+
+
+def without_thumbnails(xmp: bytes) -> bytes:
+    """`xmp` without the little pictures of what is no longer there."""
+    for prefix in _prefixes(xmp, _BASIC):
+        xmp = _structures(xmp, prefix + b":Thumbnails", lambda _: b"")
     return xmp
 
 
 def resized_item(xmp: bytes, semantic: bytes, size: int) -> bytes:
     """`xmp` with another length, in bytes, of the item of that meaning in Google's container."""
     for prefix in _prefixes(xmp, _ITEM):
-        item = re.compile(rb"<[\w:-]+\s[^<>]*\b%s:Semantic=[\"']%s[\"'][^<>]*>" % (prefix, semantic))
-        xmp = item.sub(lambda found: _changed(found[0], _ITEM, b"Length", lambda _: b"%d" % size), xmp)
+        space = (_ITEM[0], prefix)
+
+        def resized(item: bytes, space: Name = space) -> bytes:
+            fits = next(_values(item, space, b"Semantic"), b"") == semantic
+            return _changed(item, space, b"Length", lambda _: b"%d" % size) if fits else item
+
+        xmp = _structures(xmp, b"rdf:li", resized)
     return xmp
 
 
@@ -299,6 +366,30 @@ def _turned_subject(orientation: int, width: int, height: int, subject: bytes) -
     x, y = (round(value) for value in turned_point(x, y, orientation, width, height))
     told = iter((x, y, *(sizes[::-1] if orientation > 4 else sizes)))
     return re.sub(item, lambda found: b"%s%d%s" % (found[1], max(next(told), 0), found[3]), subject)
+
+
+def _if_in_pixels(space: Name, unit: bytes, change: Callable[[bytes], bytes], structure: bytes) -> bytes:
+    """A structure, changed where it says that its numbers are pixels."""
+    return change(structure) if next(_values(structure, space, unit), b"") == b"pixel" else structure
+
+
+def _times(factor: float, text: bytes) -> bytes:
+    """A number in a text, so many times; whole where it was."""
+    try:
+        value = float(text) * factor
+    except ValueError:
+        return text
+    return b"%d" % round(value) if text.isdigit() else _number(value)
+
+
+def _scaled_subject(across: float, down: float, subject: bytes) -> bytes:
+    """A list of x, y, and a diameter or a width and a height."""
+    item = re.compile(rb"(<rdf:li\b[^<>]*>\s*)(\d+)(\s*</rdf:li\s*>)")
+    count = len(item.findall(subject))
+    if not 2 <= count <= 4:
+        return subject
+    factors = iter((across, down, *((across, down) if count == 4 else (max(across, down),))))
+    return item.sub(lambda found: found[1] + _times(next(factors), found[2]) + found[3], subject)
 
 
 def _number(value: float) -> bytes:
