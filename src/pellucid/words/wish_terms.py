@@ -9,7 +9,7 @@ from functools import cache
 
 from pellucid.words.sentences import KIND_ADJECTIVES, KIND_WORDS
 
-__all__ = ["JOINTS", "Role", "phrases", "plain_words"]
+__all__ = ["JOINTS", "MENDED_VERBS", "NEAR_WORDS", "Role", "phrases", "plain_words"]
 
 Role = str
 """fault: a noun for what is wrong. bad: an adjective for it. wish: a verb or comparative that asks for its end. good: a
@@ -18,13 +18,15 @@ more, less, make, is, restore, picture, edit, scale: how it is asked for. add: f
 
 _FAULTS: Mapping[str, str] = {
     "noise": (
-        "noise, speckle, speckles, specks, sensor noise, iso noise, high iso, colour noise, chroma noise, "
-        "luminance noise, graininess, static, blotches, mottling, noisiness"
+        "noise, speckle, speckles, specks, sensor noise, iso noise, high iso, colour noise, chroma noise, luminance "
+        "noise, graininess, static, blotches, mottling, noisiness, like sand, like sandpaper, like gravel, luma "
+        "noise, shot noise, read noise, thermal noise, photon noise, colour speckles, grit"
     ),
     "impulses": (
-        "salt and pepper, salt and pepper noise, impulse noise, dead pixels, hot pixels, stuck pixels, lost "
-        "pixels, pixels are stuck, are stuck, stuck, broken pixels, bright pixels, black and white dots, white "
-        "dots, black dots, white pixels, black pixels"
+        "salt and pepper, salt and pepper noise, impulse noise, dead pixels, hot pixels, stuck pixels, lost pixels, "
+        "pixels are stuck, are stuck, stuck, broken pixels, bright pixels, black and white dots, white dots, black "
+        "dots, white pixels, black pixels, bright dots, coloured dots, dead pixel, hot pixel, stuck pixel, lone "
+        "pixels, coloured pixels"
     ),
     "blur": (
         "blur, blurs, blurring, blurriness, motion blur, camera shake, shake, shaking, camera movement, motion, "
@@ -33,9 +35,10 @@ _FAULTS: Mapping[str, str] = {
         "focus, focus problem, gaussian blur, motion streaks"
     ),
     "rain": (
-        "rain, rain streaks, streaks, raindrops, drops, droplets, drizzle, downpour, rainfall, rain drops, showers"
+        "rain, rain streaks, streaks, raindrops, drops, droplets, drizzle, downpour, rainfall, rain drops, showers, "
+        "let it rain"
     ),
-    "snow": "snow, snowflakes, snow flakes, flakes, snowfall, falling snow, blizzard, sleet",
+    "snow": "snow, snowflakes, snow flakes, flakes, snowfall, falling snow, blizzard, sleet, let it snow",
     "haze": "haze, fog, mist, smog, smoke, haziness, veil, murk, milkiness, milk, fogginess, vapour, cloudiness",
     "low-light": (
         "darkness, underexposure, low light, shadows, gloom, dimness, too little light, bad lighting, poor "
@@ -47,32 +50,33 @@ _FAULTS: Mapping[str, str] = {
         "artefacts, jpeg blocking, jpeg noise, jpeg damage, compression blocks, compression noise"
     ),
     "low-resolution": (
-        "low resolution, pixelation, jaggies, jagged edges, aliasing, staircase, stair steps, low res, pixel "
-        "look, poor resolution, loss of resolution"
+        "low resolution, pixelation, jaggies, jagged edges, aliasing, staircase, stair steps, low res, pixel look, "
+        "poor resolution, loss of resolution"
     ),
     "ringing": (
         "ringing, halos, halo, haloes, oversharpening, over sharpening, sharpening halos, ghosting, sharpening "
         "artefacts, white outlines, white edges, edge halos, outlines, ghost edges"
     ),
     "colour-cast": (
-        "colour cast, cast, tint, colour tint, white balance, wrong colours, wrong white balance, yellow cast, "
-        "blue cast, green cast, orange cast, red cast, yellow tint, blue tint, green tint, orange tint, red tint, "
+        "colour cast, cast, tint, colour tint, white balance, wrong colours, wrong white balance, yellow cast, blue "
+        "cast, green cast, orange cast, red cast, yellow tint, blue tint, green tint, orange tint, red tint, "
         "magenta tint, magenta cast, pink tint, colour balance, yellowing, off colours, strange colours, wrong "
         "colour, bad colours, colour shift, odd colours, orange light, yellow light, blue light, tungsten light, "
-        "green light"
+        "green light, colour temperature, wrong temperature"
     ),
-    "fading": "fading, faded colours, fade, bleaching, lost contrast",
+    "fading": "fading, faded colours, fade, bleaching, lost contrast, no contrast, low contrast, poor contrast",
     "clipping": (
-        "overexposure, blown highlights, blown out highlights, clipped highlights, burnt highlights, over "
-        "exposure, highlights, glare"
+        "overexposure, blown highlights, blown out highlights, clipped highlights, burnt highlights, over exposure, "
+        "highlights, glare"
     ),
     "aberration": (
         "chromatic aberration, chromatic aberrations, colour fringes, colour fringing, purple fringes, purple "
-        "fringing, fringes, fringing, coloured edges, coloured fringes, aberration"
+        "fringing, fringes, fringing, coloured edges, coloured fringes, aberration, fringe, coloured outlines, "
+        "lateral colour, purple edges, green edges"
     ),
     "banding": (
-        "visible steps, steps in the gradient, banding, bands, posterisation, posterization, gradient steps, "
-        "colour bands, colour steps, stripes"
+        "visible steps, steps in the gradient, banding, bands, posterisation, posterization, gradient steps, colour "
+        "bands, colour steps, stripes, contour lines, tonal steps, stepping"
     ),
 }
 _BAD: Mapping[str, str] = {
@@ -86,28 +90,32 @@ _BAD: Mapping[str, str] = {
     "snow": "snowy, snowed on, snowing, snowed, it snows",
     "haze": "hazy, foggy, fogged, fogged up, misty, murky, milky, smoky, cloudy, smoggy, veiled",
     "low-light": (
-        "dark, underexposed, dim, gloomy, under exposed, badly lit, poorly lit, black, darker, shadowy, not "
-        "bright enough, dimly lit, underlit"
+        "dark, underexposed, dim, gloomy, under exposed, badly lit, poorly lit, black, darker, shadowy, not bright "
+        "enough, dimly lit, underlit, backlit, pitch black, pitch dark, hardly anything visible, barely visible, "
+        "hardly visible, can not see anything, can hardly see, can barely see, hardly see, barely see"
     ),
-    "jpeg": "blocky, compressed, overcompressed, over compressed, jpeggy, jpegged",
-    "low-resolution": "pixelated, pixelly, pixely, low res, jagged, tiny, pixellated, lowres, low resolution",
+    "jpeg": "blocky, compressed, overcompressed, over compressed, jpeggy, jpegged, squashed, squeezed",
+    "low-resolution": (
+        "pixelated, pixelly, pixely, low res, jagged, tiny, pixellated, lowres, low resolution, thumbnail, too few "
+        "pixels, too small"
+    ),
     "ringing": "oversharpened, over sharpened, too sharp, sharpened too much",
     "colour-cast": (
         "yellowish, bluish, greenish, reddish, orangey, tinted, too yellow, too blue, too green, too red, too "
         "orange, too warm, too cold, too cool, yellowed, too pink, too magenta, off colour, discoloured, gone "
-        "magenta, gone yellow, gone blue, gone green, gone orange, gone pink, magenta, turned yellow, looks "
-        "green, looks blue, looks yellow, looks orange, looks red, looks pink, look green, look yellow, look "
-        "orange, look blue, look red, colours are off, colours are wrong, colour is off, colour is wrong, colours "
-        "look off, colours look wrong, turned magenta, turned orange, gone red, turned red"
+        "magenta, gone yellow, gone blue, gone green, gone orange, gone pink, magenta, turned yellow, looks green, "
+        "looks blue, looks yellow, looks orange, looks red, looks pink, look green, look yellow, look orange, look "
+        "blue, look red, colours are off, colours are wrong, colour is off, colour is wrong, colours look off, "
+        "colours look wrong, turned magenta, turned orange, gone red, turned red"
     ),
-    "fading": "faded, washed out, pale, bleached, washed",
+    "fading": "faded, washed out, pale, bleached, washed, flat, dull, drab, lifeless, pallid, contrastless",
     "clipping": "overexposed, blown out, too bright, burnt out, over exposed",
     "banding": "banded, posterised, posterized, stripy",
 }
 _WISHES: Mapping[str, str] = {
     "noise": (
-        "denoise, denoising, noise reduction, noise removal, de noise, degrain, despeckle, smooth, smoother, "
-        "smooth out, denoised, smoothed, cleaner, clean up the noise, smoothing"
+        "denoise, denoising, noise reduction, noise removal, de noise, degrain, despeckle, smooth, smoother, smooth "
+        "out, denoised, smoothed, cleaner, clean up the noise, smoothing"
     ),
     "blur": (
         "sharpen, sharper, sharpened, sharpening, deblur, unblur, de blur, refocus, crisper, crisp, sharp, in "
@@ -117,14 +125,15 @@ _WISHES: Mapping[str, str] = {
     "rain": "derain, dry, stop the rain, stop raining",
     "snow": "desnow, stop the snow",
     "haze": (
-        "dehaze, dehazing, unfog, unhaze, defogging, defog, de haze, clear the air, clear air, demist, see "
-        "through, dehazed, clear the view, defogged"
+        "dehaze, dehazing, unfog, unhaze, defogging, defog, de haze, clear the air, clear air, demist, see through, "
+        "dehazed, clear the view, defogged"
     ),
     "low-light": (
-        "brighten, brighter, lighten, lighter, light up, brightened, illuminate, bright, lit, expose, brighten "
-        "up, lighten up, brightening, open up the shadows, lift the shadows, raise the shadows, raise shadows, "
-        "lift shadows, open shadows, open up shadows, daylight, see in the dark, out of the dark, out of the "
-        "darkness, out of the shadows, turn on the light, turn up the light, lighting up, light it up"
+        "brighten, brighter, lighten, lighter, light up, brightened, illuminate, bright, lit, expose, brighten up, "
+        "lighten up, brightening, open up the shadows, lift the shadows, raise the shadows, raise shadows, lift "
+        "shadows, open shadows, open up shadows, daylight, see in the dark, out of the dark, out of the darkness, "
+        "out of the shadows, turn on the light, turn up the light, lighting up, light it up, night into day, let "
+        "there be light"
     ),
     "jpeg": "deblock, dejpeg, de block, deartefact, decompress, undo the compression",
     "low-resolution": (
@@ -133,11 +142,11 @@ _WISHES: Mapping[str, str] = {
     ),
     "ringing": "dering",
     "colour-cast": (
-        "white balance it, neutral whites, neutral, neutral tones, neutral white, neutral colours, natural "
-        "colours, neutralise, neutralize, colour correct, correct colours, balance the colours, colour "
-        "correction, correct the colours, fix the colours, fix colours, colours right, right colours, true "
-        "colours, balance colours, fix its colours, repair the colours, less yellow, less blue, less green, less red, "
-        "less orange, less pink, less magenta"
+        "white balance it, neutral whites, neutral, neutral tones, neutral white, neutral colours, natural colours, "
+        "neutralise, neutralize, colour correct, correct colours, balance the colours, colour correction, correct "
+        "the colours, fix the colours, fix colours, colours right, right colours, true colours, balance colours, "
+        "fix its colours, repair the colours, less yellow, less blue, less green, less red, less orange, less pink, "
+        "less magenta"
     ),
     "fading": (
         "unfade, bring back the colours, restore the colours, bring the colours back, revive the colours, refresh "
@@ -158,10 +167,10 @@ _PARTS: Mapping[float, str] = {
     0.25: "a quarter, one quarter, a fourth",
     0.33: "a third, one third",
     0.35: (
-        "a little, a bit, a little bit, slightly, a touch, gently, lightly, subtly, mildly, softly, a tad, a "
-        "hint, some, gentle, subtle, mild, a trace, a small amount, careful, carefully, just enough, weakly, "
-        "weak, small, minor, slight, a dash, a shade, little, bit, faint, minimally, faintly, a tiny bit, tiny "
-        "bit, a wee bit, a smidge, a pinch, delicately, light touch, restrained"
+        "a little, a bit, a little bit, slightly, a touch, gently, lightly, subtly, mildly, softly, a tad, a hint, "
+        "some, gentle, subtle, mild, a trace, a small amount, careful, carefully, just enough, weakly, weak, small, "
+        "minor, slight, a dash, a shade, little, bit, faint, minimally, faintly, a tiny bit, tiny bit, a wee bit, a "
+        "smidge, a pinch, delicately, light touch, restrained, go easy, easy does it"
     ),
     0.5: (
         "half, halfway, by half, partly, partially, moderately, medium, in part, somewhat, not too much, not so "
@@ -169,8 +178,8 @@ _PARTS: Mapping[float, str] = {
         "entirely, not all, not fully, not everything, fifty percent, not too far, not too aggressively, not too "
         "hard, not go too far, natural looking, natural, faithful, realistic, true to the original, close to the "
         "original, believable, naturally, not all of, not go overboard, moderate, to some extent, tone down, "
-        "soften, ease, not exaggerate, not too heavily, half strength, half way, without overdoing, not overly, "
-        "not by much, not much"
+        "soften, ease, not exaggerate, not too heavily, half strength, half way, without overdoing, not overly, not "
+        "by much, not much"
     ),
     0.67: "two thirds, reduce, reducing, reduced, lessen, lower, tame, calm, decrease, quieten, diminish, cut down",
     0.75: "three quarters",
@@ -194,29 +203,29 @@ _OTHERS: Mapping[str, str] = {
         "mood, night, night look, shadows, brightness levels, highlights, ambience, moodiness"
     ),
     "remove": (
-        "remove, get rid of, rid, take away, take out, take off, delete, clean up, clean, cleaned, eliminate, "
-        "fix, fixed, repair, correct, cure, undo, suppress, kill, lose, clear, clear up, clear away, wipe, wipe "
-        "out, wipe away, strip, drop, lift, cut, filter, filter out, deal with, handle, address, erase, removed, "
-        "gone, go away, removal, removing, clean away, fight, tackle, counter, attack, cut out, fix up, take care "
-        "of, solve, sort out, do something about, reverse, banish, minimise, minimize, compensate, scrub, purge, "
-        "free, freed, hide, mask, bother, bothers, hate, annoys, annoying, ruins, ruined, spoils, spoiled, "
-        "disturbs, distracting, destroy, reduction, work on, improve on, neutralise, straighten out, iron out, "
-        "put an end to, end, stop, reduce, reducing, reduced, lessen, lower, tame, calm, decrease, tone down, "
-        "soften, ease, quieten, diminish, losing, aggressive on, hard on, strong on, tough on, aggressive with, "
-        "ruthless with, heavy on, touch, touching, change, changing, alter, altering, harm, harming, affect, "
-        "affecting, damage, damaging, hurt, hurting, mess with, modify, modifying, kills, take, do not want, do "
-        "not like, unwanted, too much, cut down, shake off, polish away, dissolve, cut through, see past, blow "
-        "away, take down, bring down"
+        "remove, get rid of, rid, take away, take out, take off, delete, clean up, clean, cleaned, eliminate, fix, "
+        "fixed, repair, correct, cure, undo, suppress, kill, lose, clear, clear up, clear away, wipe, wipe out, "
+        "wipe away, strip, drop, lift, cut, filter, filter out, deal with, handle, address, erase, removed, gone, "
+        "go away, removal, removing, clean away, fight, tackle, counter, attack, cut out, fix up, take care of, "
+        "solve, sort out, do something about, reverse, banish, minimise, minimize, compensate, scrub, purge, free, "
+        "freed, hide, mask, bother, bothers, hate, annoys, annoying, ruins, ruined, spoils, spoiled, disturbs, "
+        "distracting, destroy, reduction, work on, improve on, neutralise, straighten out, iron out, put an end to, "
+        "end, stop, reduce, reducing, reduced, lessen, lower, tame, calm, decrease, tone down, soften, ease, "
+        "quieten, diminish, losing, aggressive on, hard on, strong on, tough on, aggressive with, ruthless with, "
+        "heavy on, touch, touching, change, changing, alter, altering, harm, harming, affect, affecting, damage, "
+        "damaging, hurt, hurting, mess with, modify, modifying, kills, take, do not want, do not like, unwanted, "
+        "too much, cut down, shake off, polish away, dissolve, cut through, see past, blow away, take down, bring "
+        "down"
     ),
     "keep": (
-        "keep, keeping, leave, leaving, preserve, preserving, retain, retaining, spare, sparing, ignore, "
-        "ignoring, maintain, respect, save, hands off, stays, stay, remain, remains, kept, untouched, alone, as "
-        "it is, as they are, as is, be left, left, hold on to, let be, i like, i love, is fine, are fine, is ok, "
-        "is okay, is good, is nice, is intentional, is meant, are meant, is wanted, is part of, should be there, "
-        "belongs, belong, safe, intact, unchanged, protect, protecting, are intentional, is lovely, is "
-        "deliberate, are nice, is beautiful, fine with, not bother, not mind, never mind, not care about, does "
-        "not bother, do not mind, happy with, is charming, same, the same, careful with, gentle with, go easy on, "
-        "easy on, mindful of, be kind to, is great, is perfect"
+        "keep, keeping, leave, leaving, preserve, preserving, retain, retaining, spare, sparing, ignore, ignoring, "
+        "maintain, respect, save, hands off, stays, stay, remain, remains, kept, untouched, alone, as it is, as "
+        "they are, as is, be left, left, hold on to, let be, i like, i love, is fine, are fine, is ok, is okay, is "
+        "good, is nice, is intentional, is meant, are meant, is wanted, is part of, should be there, belongs, "
+        "belong, safe, intact, unchanged, protect, protecting, are intentional, is lovely, is deliberate, are nice, "
+        "is beautiful, fine with, not bother, not mind, never mind, not care about, does not bother, do not mind, "
+        "happy with, is charming, same, the same, careful with, gentle with, go easy on, easy on, mindful of, be "
+        "kind to, is great, is perfect, let it snow, let it rain"
     ),
     "not": (
         "not, never, no, without, none, nothing of, neither, avoid, avoiding, refrain from, instead of, rather "
@@ -234,7 +243,8 @@ _OTHERS: Mapping[str, str] = {
     "place": (
         "not only, not just, bright enough, sharp enough, clear enough, in the shadows, in shadows, in the night, "
         "at night, night shot, night photo, night scene, night picture, dark regions, in the dark regions, dark "
-        "corners, dark areas, in the dark parts, in dark areas, in the dark areas"
+        "corners, dark areas, in the dark parts, in dark areas, in the dark areas, shadows are, shadows have, "
+        "shadows look"
     ),
     "all but": (
         "all but, all except, everything but, everything except, anything but, anything except, nothing but, "
@@ -243,12 +253,12 @@ _OTHERS: Mapping[str, str] = {
     "all": (
         "everything, all faults, all defects, all problems, whatever is wrong, all of the faults, all damage, "
         "anything wrong, all issues, whatever you find, all the faults, all the defects, all the problems, any "
-        "defects, any faults, every fault, every defect, whatever it needs, anything, what is wrong, all flaws, "
-        "all the flaws, all degradation, all degradations, whatever is broken, everything wrong"
+        "defects, any faults, every fault, every defect, whatever it needs, anything, what is wrong, all flaws, all "
+        "the flaws, all degradation, all degradations, whatever is broken, everything wrong"
     ),
     "rest": (
-        "everything else, anything else, the rest, all else, other things, the others, the other things, all "
-        "other things, others, whatever else, rest, all the rest, other"
+        "everything else, anything else, the rest, all else, other things, the others, the other things, all other "
+        "things, others, whatever else, rest, all the rest, other"
     ),
     "more": (
         "more, increase, boost, improve, raise, better, bring out, enhance, higher, needs, need, lacks, lacking, "
@@ -274,11 +284,13 @@ _OTHERS: Mapping[str, str] = {
         "up, work your magic, magic, do your thing, do your job, professional, amazing, stunning, wonderful, "
         "gorgeous, lovely, save, make it look good, make it look better, nicer, look good, best, do your best, "
         "beautify, renovate, revive, cleanup, tidy, tidy up, help, perfect, optimise, optimize, auto, as good as "
-        "new, restoration, enhancement, good, great, freshen up, beautiful, beautiful again, pretty again, shine"
+        "new, restoration, enhancement, good, great, freshen up, beautiful, beautiful again, pretty again, shine, "
+        "whatever you think, whatever is necessary, whatever is needed, what is necessary, what is needed, what you "
+        "can"
     ),
     "picture": (
-        "picture, photo, photograph, image, shot, scan, snapshot, it, this, everything in it, pic, portrait, "
-        "print, negative, slide, photos, pictures, images, scene, frame, old photo"
+        "picture, photo, photograph, image, shot, scan, snapshot, it, this, everything in it, pic, portrait, print, "
+        "negative, slide, photos, pictures, images, scene, frame, old photo"
     ),
 }
 _EDITS: Mapping[str, str] = {
@@ -286,8 +298,8 @@ _EDITS: Mapping[str, str] = {
     "inpaint": (
         "scratch, scratches, tear, tears, crack, cracks, crease, creases, stain, stains, dust, watermark, remove "
         "the person, remove the man, remove the woman, remove the people, remove people, fill the hole, hole, "
-        "holes, inpaint, text overlay, red eyes, red eye, power lines, tourists, logo, date stamp, torn, "
-        "scratched, cracked"
+        "holes, inpaint, text overlay, red eyes, red eye, power lines, tourists, logo, date stamp, torn, scratched, "
+        "cracked"
     ),
     "an image editor": (
         "crop, rotate, straighten, flip, resize, shrink, smaller, sepia, black and white, vignette, remove the "
@@ -296,17 +308,18 @@ _EDITS: Mapping[str, str] = {
     ),
 }
 _SCALES: Mapping[float, str] = {
+    0.0: (
+        "enlarge, enlarged, bigger, larger, upscale, upsample, upscaled, upscaling, enlargement, magnify, increase "
+        "the size, blow it up, blow up, poster size, print size, enlarging, scale up"
+    ),
     2.0: (
-        "enlarge, enlarged, bigger, larger, upscale, upsample, upscaled, upscaling, enlargement, twice as large, "
-        "twice as big, twice the size, double the size, twice its size, double size, magnify, double the "
-        "resolution, twice the resolution, increase the size, blow it up, blow up, 2x, x2, poster size, print "
-        "size, double its size, doubled, enlarging"
+        "twice as large, twice as big, twice the size, double the size, twice its size, double size, double the "
+        "resolution, twice the resolution, double its size, doubled, twice"
     ),
-    3.0: (
-        "three times as large, three times as big, triple the size, three times the size, 3x, x3, triple, three times"
-    ),
-    4.0: "four times as large, four times as big, four times the size, quadruple, 4x, x4, four times",
+    3.0: "triple the size, triple, triple its size",
+    4.0: "quadruple, quadruple the size",
 }
+"""Factors of the sides; 0 where no number is said. Numbers in figures are read by `words.wishes`."""
 
 JOINTS = (
     *",;:.!?", "but", "and", "then", "while", "although", "though", "however", "yet", "or", "plus", "also", "nor",
@@ -327,6 +340,28 @@ _PLAIN = (
     "together trees try two under until up us use very want was way we wedding well were what when which who "
     "whole why will window wish with woman would you your yourself "
 )
+
+
+_NEAR = (
+    "while senior shows contract greek remaining broke sleep showed share spoke shirt sweet revolution shape write "
+    "stock struck banks demand shock shoot movements cloud wished shower burst remote sharing stops turner writes "
+    "sheet flames lightning ranging snake brings burns slept banned stranger failing binding clouds filling banking "
+    "stake swear bitter shane blank speaks shaft swift streams strikes shame bonds brands slowed halls tilted stack "
+    "resolved errors tonnes branded raids locks ghosts shark boring butter spear strangers stems drain strips edged "
+    "tunes stoke demise blows wasted brock strangely starr bending rails daring supper norse famed railing branding "
+    "forged greet hangs slowing groom clapped shear messed shale chrome blurted raided handy reins granny bonding "
+    "broker shaping tremble binds bonded brink banning sleek strangled superb greed misses strides banging messing "
+    "banged trough bends raiding peppers halves batter banda snuck missy swearing searing jagger lighted fated "
+    "shave jogged ruining bangs regaining clapping square shadow "
+)
+NEAR_WORDS = frozenset(_NEAR.split())
+"""Common words that are a letter from one that matters, and mean something else: they are no slips."""
+
+MENDED_VERBS = (
+    "remove", "removal", "reduce", "reduction", "repair", "restore", "increase", "preserve", "colours", "brightness",
+    "sharpness", "contrast", "texture", "slightly", "strength", "enlarge", "upscale",
+)  # fmt: skip
+"""What else is mended where it is mistyped."""
 
 
 @cache

@@ -7,17 +7,16 @@ A sentence is cut into clauses. In each a verb, or what is carried on from the c
 is named in it: it goes, it stays, it is only described. Which words mean what is data (`words.wish_terms`).
 """
 
-import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
 from typing import Any, Literal
 
 from pellucid.degradations import KINDS, MEASURED
 from pellucid.errors import SettingsError
 from pellucid.words.reading import language_of
 from pellucid.words.wish_terms import JOINTS, phrases, plain_words
+from pellucid.words.wish_words import number_at, plain, words_of
 
 __all__ = ["Wishes", "wishes_in"]
 
@@ -29,6 +28,10 @@ LIGHTLY = 0.35
 """What a light touch takes away."""
 VISIBLY = 0.67
 """What is taken away of something that is to be less."""
+POOR = ("low", "bad", "poor", "weak", "off", "terrible", "awful", "wrong", "short")
+"""What is said of what is missing."""
+LARGER = 2.0
+"""By how much the sides grow where people do not say how much."""
 LONGEST = 2000
 """Letters of a text."""
 
@@ -299,8 +302,10 @@ class _Clause:
             return _Entry("fault", roles["bad"], "opposite" if made else fate)
         if "good" in roles and not stays:
             dark = self.has("less") and roles["good"] == "low-light"
-            wanted = self.has("more", "add", "make", "restore", "remove", "is", "amount") or fate == "described"
-            return _Entry("fault", roles["good"], "opposite" if dark else "goes") if wanted else None
+            if self.has("more", "add", "make", "restore", "remove", "amount"):
+                return _Entry("fault", roles["good"], "opposite" if dark else "goes")
+            poor = any(word in POOR for word in self.others)  # "the light was bad"
+            return _Entry("fault", roles["good"], "described") if poor else None
         return None
 
     def _wished(self, kind: str, part: _Part, at: int, fate: Fate) -> _Entry | None:
@@ -356,6 +361,7 @@ def _joined(text: str, entries: Sequence[_Entry], strength: float) -> Wishes:
             stays |= dict.fromkeys(TONAL)
         elif one.what in ("all", "rest"):
             everything, exclusive = everything or gone, exclusive or not gone
+            strength = min(strength, part) if gone and one.what == "all" else strength
         elif one.what == "restore":
             generic = True
             strength = min(strength, part)
@@ -373,13 +379,15 @@ def _joined(text: str, entries: Sequence[_Entry], strength: float) -> Wishes:
         else:
             raise SettingsError(f"text {_short(text)!r}: {kind} is to go and to stay: that contradicts itself")
         del stays[kind]
+    if scale is not None:
+        scale = scale or LARGER
+        goes.pop("low-resolution", None)  # the larger picture is what was meant by it
     if kept_grain and "noise" in goes:
         detail = 1.0 if grain is None else grain
     elif kept_grain and grain is not None and grain < 1:
         detail = grain
-    elif kept_grain:
+    elif kept_grain:  # what nobody takes does not have to come back: that would undo the end of other faults
         stays["noise"] = None
-        detail = 1.0
     if everything and not (exclusive and goes):
         only: dict[str, float] = {}
     elif goes or not generic:
@@ -402,7 +410,7 @@ def _nothing(text: str, notes: Sequence[str], entries: Sequence[_Entry]) -> Sett
     if any(one.what in ("all", "rest") for one in entries):
         return SettingsError(f"text {_short(text)!r}: nothing is to be changed, so there is nothing to restore")
     known = plain_words()
-    strange = [word for word in re.findall(r"[a-z]{4,}", _plain(text)) if word not in known]
+    strange = [word for word in re.findall(r"[a-z]{4,}", plain(text)) if word not in known]
     why = f" ({', '.join(strange[:4])}: not known)" if strange else ""
     return SettingsError(
         f"text {_short(text)!r}: says nothing that a restoration can do{why}; say for example: remove the noise, "
@@ -423,46 +431,24 @@ def _short(text: str) -> str:
     return one if len(one) <= 60 else one[:57] + "..."
 
 
-_CONTRACTED = {"cannot": "can not", "can't": "can not", "won't": "will not", "shan't": "shall not", "%": " percent "}
-_SPELLED = {
-    "color": "colour",
-    "gray": "grey",
-    "artifact": "artefact",
-    "jpg": "jpeg",
-    "center": "centre",
-    "neutralize": "neutralise",
-    "stabilize": "stabilise",
-}
-
-
-def _plain(text: str) -> str:
-    """Small letters, words apart, one spelling."""
-    text = text.lower().replace("’", "'").replace("`", "'")
-    for one, other in _CONTRACTED.items():
-        text = text.replace(one, other)
-    text = re.sub(r"\b(it|that|there|here|he|she|what|this|everything)'s\b", r"\1 is", text)
-    text = re.sub(r"(\w)n't\b", r"\1 not", text)
-    text = re.sub(r"\b(\w+)nt\b", lambda at: f"{at[1]} not" if at[1] in ("do", "does", "is", "did") else at[0], text)
-    for one, other in _SPELLED.items():
-        text = re.sub(rf"{one}", other, text)
-    return re.sub(r"'s\b|'(?!\w)|(?<!\w)'", "", text).replace("-", " ").replace("/", " or ")
-
-
 def _clauses(text: str) -> Iterator[_Clause]:
     """The clauses of a text, in order."""
     known, joint = phrases(), ""
-    words = re.findall(r"\d+(?:[.,]\d+)?x?|x\d|[^\W\d_']+|[,;:.!?]", _plain(text))
-    words = [_corrected(word) for word in words]
+    words = words_of(text)
     longest, at, parts, others = max(map(len, known)), 0, list[_Part](), list[str]()
     while at < len(words):
-        number = _number(words, at)
+        if words[at][0] == "×":
+            parts.append(_Part((words[at],), {"scale": float(words[at][1:])}))
+            at += 1
+            continue
+        number = number_at(words, at)
         if number is not None:
             parts.append(_Part(("number",), {"amount": number[0]}))
             at += number[1]
             continue
         for length in range(min(longest, len(words) - at), 0, -1):
             roles = known.get(tuple(words[at : at + length]))
-            if roles is None:
+            if roles is None or (length > 1 and _ends_with_but(words, at, length)):
                 continue
             part = _Part(tuple(words[at : at + length]), dict(roles))
             if parts and parts[-1].words == ("light",) and {"wish", "fault"} & part.roles.keys():
@@ -488,11 +474,21 @@ def _clauses(text: str) -> Iterator[_Clause]:
         yield _Clause(tuple(parts), joint, tuple(others))
 
 
+def _ends_with_but(words: Sequence[str], at: int, length: int) -> bool:
+    """Whether the "but" at the end of a phrase joins two clauses: "fix it all but leave the fog"."""
+    verbs = {"keep", "not", "leave", "do", "without", "only", "preserve", "at"}
+    return (
+        words[at + length - 1] == "but" and words[at + length : at + length + 1] != [] and words[at + length] in verbs
+    )
+
+
 def _begins(part: _Part, parts: Sequence[_Part]) -> bool:
     """Whether a phrase begins a clause of its own behind these, since it is another verb and they name something."""
     if not any(_THINGS & one.roles.keys() for one in parts):
         return False
     verb = _VERBS & part.roles.keys()
+    if "keep" in verb and "all" in parts[-1].roles and any("but" in one.roles for one in parts):
+        return False  # "except for the darkness everything is fine"
     if not verb or (
         {"fault", "good", "bad", "grain"} & part.roles.keys() and not {"remove", "wish"} & part.roles.keys()
     ):
@@ -501,27 +497,3 @@ def _begins(part: _Part, parts: Sequence[_Part]) -> bool:
         last = parts[-1].roles
         return not {"not", "less", "more", "make", "is", "amount", "add"} & last.keys() or "bad" in last
     return True
-
-
-def _number(words: Sequence[str], at: int) -> tuple[float, int] | None:
-    """A part that is said in figures, and how many words it takes: 30 percent, 0.3."""
-    if not re.fullmatch(r"\d+(?:[.,]\d+)?", words[at]):
-        return None
-    value = float(words[at].replace(",", "."))
-    if at + 1 < len(words) and words[at + 1] == "percent":
-        return min(value / 100, 1.0), 2
-    return (value, 1) if value <= 1 and not words[at].isdigit() else None
-
-
-def _corrected(word: str) -> str:
-    """A word as it is spelled, where it is one letter or two from one of the phrases and from no other."""
-    if len(word) < 5 or not word.isalpha() or word in plain_words():
-        return word
-    turned = [one for one in _long_words() if sorted(one) == sorted(word) and one[0] == word[0]]
-    near = turned or [one for one in difflib.get_close_matches(word, _long_words(), 1, 0.84) if one[0] == word[0]]
-    return near[0] if near else word
-
-
-@cache
-def _long_words() -> tuple[str, ...]:
-    return tuple(sorted({word for phrase in phrases() for word in phrase if len(word) >= 5}))
