@@ -1,6 +1,6 @@
 """Requests in English beside what a reader has to understand of them, and whether it did.
 
-`tests/words/requests-*.txt` say how what is expected is written. They speak of what becomes of each kind of degradation,
+`tests/words/requests-*.txt` say how what is expected is written: what becomes of each kind of degradation,
 not of how a reader says so: `only` of one kind and `skip` of all others are the same.
 """
 

@@ -158,9 +158,9 @@ _WISHES: Mapping[str, str] = {
 _GOODS: Mapping[str, str] = {
     "blur": "sharpness, focus, crispness, definition, acutance, detail, details",
     "low-light": "light, brightness, exposure, lighting, illumination",
-    "haze": "visibility, clarity, contrast",
+    "haze": "visibility, clarity",
     "low-resolution": "resolution, pixel count",
-    "fading": "vividness, colour depth, saturation",
+    "fading": "vividness, colour depth, saturation, contrast",
 }
 _PARTS: Mapping[float, str] = {
     0.1: "barely, hardly, ever so slightly, the tiniest bit",

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from pellucid.degradations import KINDS, MEASURED
 from pellucid.errors import SettingsError
+from pellucid.words.likely_kinds import EVERYTHING, likely_kind
 from pellucid.words.reading import language_of
 from pellucid.words.wish_terms import JOINTS, phrases, plain_words
 from pellucid.words.wish_words import number_at, plain, words_of
@@ -115,7 +116,8 @@ def wishes_in(text: str) -> Wishes:
     entries: list[_Entry] = []
     strength, before = 1.0, _Clause(())
     prior: Fate | None = None
-    for clause in _clauses(text):
+    clauses = list(_clauses(text))
+    for clause in clauses:
         read = clause.read(before)
         if read or not clause.parts:
             entries += read
@@ -136,7 +138,19 @@ def wishes_in(text: str) -> Wishes:
             entries[-len(before.entries) :] = before.entries = changed
         elif clause.has("amount"):
             strength = clause.part
+    if not entries and strength == 1:
+        entries = _guessed(text, clauses)
     return _joined(text, entries, strength)
+
+
+def _guessed(text: str, clauses: "Sequence[_Clause]") -> "list[_Entry]":
+    """What a text most likely speaks of that names nothing that a rule knows; empty where the opposite may be meant."""
+    if any(clause.has("keep", "add") or (clause.has("not") and clause.has("remove", "wish")) for clause in clauses):
+        return []
+    kind = likely_kind([word for word in words_of(text) if word.isalpha()])
+    if kind is None:
+        return []
+    return [_Entry("restore") if kind == EVERYTHING else _Entry("fault", kind), _Entry("guess")]
 
 
 @dataclass(frozen=True)
@@ -144,7 +158,7 @@ class _Entry:
     """One thing that is named, and what becomes of it."""
 
     what: str
-    """fault, grain, look, colours, tones, all, rest, restore, scale or edit."""
+    """fault, grain, look, colours, tones, all, rest, restore, scale, edit or guess."""
     value: Any = None
     fate: Fate = "goes"
     part: float | None = None
@@ -259,6 +273,8 @@ class _Clause:
 
     def _named(self, part: _Part, at: int, fate: Fate) -> _Entry | None:
         roles, stays = part.roles, fate == "stays"
+        if "contrast" in part.words and any({"fault", "bad"} & one.roles.keys() for one in self.parts[at + 1 :]):
+            return None  # "low contrast due to haze"
         if "scale" in roles:
             return None if self._negated(at) else _Entry("scale", roles["scale"])
         if "edit" in roles:
@@ -337,6 +353,8 @@ def _joined(text: str, entries: Sequence[_Entry], strength: float) -> Wishes:
         part = 1.0 if one.part is None else one.part
         if one.what == "scale":
             scale = max(scale or 0.0, float(one.value))
+        elif one.what == "guess":
+            notes.append("this is a guess, for its words are not known")
         elif one.what == "edit":
             where = f"`pellucid {one.value}`" if " " not in one.value else one.value
             notes.append(f"what is asked of {where} is not done here")
