@@ -46,7 +46,7 @@ def _fits(wishes: Wishes | str, reading: str, lenient: bool) -> bool:
     named = {kind for item in items for kind in _kinds(item)}
     rest = float("everything" in reading)
     others = {round(_gone(wishes, kind), 2) for kind in EVERY if kind not in named}
-    size = any(re.fullmatch(r"x\d*", item) for item in items)
+    size = any(re.fullmatch(r"x[\d.]*", item) for item in items)
     detail = any(item.startswith("detail") for item in items)
     right = lenient or others == {rest} or "everything~" in reading
     right = right and (size or wishes.scale is None) and (lenient or detail or wishes.detail == 0)
@@ -78,9 +78,9 @@ def _holds(wishes: Wishes, item: str, lenient: bool) -> bool:
         return _gone(wishes, item[1:]) == 0
     if name == "detail":
         return _within(wishes.detail, amount or "any", lenient)
-    if re.fullmatch(r"x\d*", item):
+    if re.fullmatch(r"x[\d.]*", item):
         wanted = item[1:]
-        larger = wishes.scale is not None and (not wanted or wishes.scale == int(wanted))
+        larger = wishes.scale is not None and (not wanted or wishes.scale == float(wanted))
         return larger or (not wanted and _gone(wishes, "low-resolution") > 0)
     if name == "everything":
         return not wishes.only and _within(wishes.strength, amount, lenient)

@@ -55,14 +55,16 @@ _FAULTS: Mapping[str, str] = {
     ),
     "ringing": (
         "ringing, halos, halo, haloes, oversharpening, over sharpening, sharpening halos, ghosting, sharpening "
-        "artefacts, white outlines, white edges, edge halos, outlines, ghost edges"
+        "artefacts, white outlines, white edges, edge halos, outlines, ghost edges, ringing artefacts, ringing "
+        "artefact, from sharpening, by sharpening, due to sharpening"
     ),
     "colour-cast": (
         "colour cast, cast, tint, colour tint, white balance, wrong colours, wrong white balance, yellow cast, blue "
         "cast, green cast, orange cast, red cast, yellow tint, blue tint, green tint, orange tint, red tint, "
         "magenta tint, magenta cast, pink tint, colour balance, yellowing, off colours, strange colours, wrong "
         "colour, bad colours, colour shift, odd colours, orange light, yellow light, blue light, tungsten light, "
-        "green light, colour temperature, wrong temperature"
+        "green light, colour temperature, wrong temperature, yellow look, blue look, green look, orange look, red "
+        "look"
     ),
     "fading": "fading, faded colours, fade, bleaching, lost contrast, no contrast, low contrast, poor contrast",
     "clipping": (
@@ -108,7 +110,10 @@ _BAD: Mapping[str, str] = {
         "blue, look red, colours are off, colours are wrong, colour is off, colour is wrong, colours look off, "
         "colours look wrong, turned magenta, turned orange, gone red, turned red"
     ),
-    "fading": "faded, washed out, pale, bleached, washed, flat, dull, drab, lifeless, pallid, contrastless",
+    "fading": (
+        "faded, washed out, pale, bleached, washed, flat, dull, drab, lifeless, pallid, contrastless, look dead, "
+        "looks dead, look tired, look dull"
+    ),
     "clipping": "overexposed, blown out, too bright, burnt out, over exposed",
     "banding": "banded, posterised, posterized, stripy",
 }
@@ -170,7 +175,8 @@ _PARTS: Mapping[float, str] = {
         "a little, a bit, a little bit, slightly, a touch, gently, lightly, subtly, mildly, softly, a tad, a hint, "
         "some, gentle, subtle, mild, a trace, a small amount, careful, carefully, just enough, weakly, weak, small, "
         "minor, slight, a dash, a shade, little, bit, faint, minimally, faintly, a tiny bit, tiny bit, a wee bit, a "
-        "smidge, a pinch, delicately, light touch, restrained, go easy, easy does it"
+        "smidge, a pinch, delicately, light touch, restrained, go easy, easy does it, touch of, a touch of, gentle "
+        "touch, light touch of, hint of, notch"
     ),
     0.5: (
         "half, halfway, by half, partly, partially, moderately, medium, in part, somewhat, not too much, not so "
@@ -188,7 +194,7 @@ _PARTS: Mapping[float, str] = {
         "quite some, quite a lot of, quite a bit of, strongly, fully, completely, entirely, totally, wholly, "
         "heavily, aggressively, thoroughly, a lot, lots, much, really, as much as possible, full, every bit, "
         "strong, radically, hard, very, absolutely, maximum, full strength, as far as possible, properly, max, to "
-        "the max, all of it, considerably, significantly, drastically"
+        "the max, all of it, considerably, significantly, drastically, strong dose, heavy dose, big dose"
     ),
 }
 _OTHERS: Mapping[str, str] = {
@@ -220,12 +226,13 @@ _OTHERS: Mapping[str, str] = {
     "keep": (
         "keep, keeping, leave, leaving, preserve, preserving, retain, retaining, spare, sparing, ignore, ignoring, "
         "maintain, respect, save, hands off, stays, stay, remain, remains, kept, untouched, alone, as it is, as "
-        "they are, as is, be left, left, hold on to, let be, i like, i love, is fine, are fine, is ok, is okay, is "
-        "good, is nice, is intentional, is meant, are meant, is wanted, is part of, should be there, belongs, "
-        "belong, safe, intact, unchanged, protect, protecting, are intentional, is lovely, is deliberate, are nice, "
-        "is beautiful, fine with, not bother, not mind, never mind, not care about, does not bother, do not mind, "
+        "they are, as is, be left, hold on to, let be, i like, i love, is fine, are fine, is ok, is okay, is good, "
+        "is nice, is intentional, is meant, are meant, is wanted, is part of, should be there, belongs, belong, "
+        "safe, intact, unchanged, protect, protecting, are intentional, is lovely, is deliberate, are nice, is "
+        "beautiful, fine with, not bother, not mind, never mind, not care about, does not bother, do not mind, "
         "happy with, is charming, same, the same, careful with, gentle with, go easy on, easy on, mindful of, be "
-        "kind to, is great, is perfect, let it snow, let it rain"
+        "kind to, is great, is perfect, let it snow, let it rain, left alone, left untouched, left as, not need to "
+        "go, not have to go, not need to be, not have to be, need not be, need not go"
     ),
     "not": (
         "not, never, no, without, none, nothing of, neither, avoid, avoiding, refrain from, instead of, rather "
@@ -265,7 +272,7 @@ _OTHERS: Mapping[str, str] = {
         "lack, missing, not enough, too little, recover, regain, gain, get, want, give, restore, give me, bring "
         "back, pull up, push, turn up, strengthen, wants, crank up, up, add, adding, adjust"
     ),
-    "less": "less, fewer, weaker, not so, not as, not that, not quite so",
+    "less": "less, fewer, weaker, not so, not as, not that, not quite so, down",
     "add": (
         "add, worse, worsen, put back, bring back, adding, put, introduce, apply, simulate, give it, give me, "
         "overlay, sprinkle, create"

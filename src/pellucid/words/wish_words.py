@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 
 from pellucid.words.wish_terms import MENDED_VERBS, NEAR_WORDS, phrases, plain_words
@@ -12,7 +12,16 @@ __all__ = ["number_at", "plain", "words_of"]
 NOISY = 800
 """ISO from which its number is said because of the noise."""
 
-_CONTRACTED = {"cannot": "can not", "can't": "can not", "won't": "will not", "shan't": "shall not", "%": " percent "}
+_CONTRACTED = {
+    "cannot": "can not",
+    "can't": "can not",
+    "won't": "will not",
+    "shan't": "shall not",
+    "%": " percent ",
+    "½": " half ",
+    "¼": " 0.25 ",
+    "¾": " 0.75 ",
+}
 _SPELLED = {
     "color": "colour",
     "gray": "grey",
@@ -27,44 +36,43 @@ _SPELLED = {
 def plain(text: str) -> str:
     """Small letters, words apart, one spelling."""
     text = text.lower().replace("’", "'").replace("`", "'")
+    text = re.sub(r"\b([1-9])/([2-9])\b", lambda at: f"{int(at[1]) / int(at[2]):.2f}", text)
     for one, other in _CONTRACTED.items():
         text = text.replace(one, other)
     text = re.sub(r"\b(it|that|there|here|he|she|what|this|everything)'s\b", r"\1 is", text)
     text = re.sub(r"(\w)n't\b", r"\1 not", text)
     text = re.sub(r"\b(\w+)nt\b", lambda at: f"{at[1]} not" if at[1] in ("do", "does", "is", "did") else at[0], text)
+    text = re.sub(r"\bleft(?= *(?:[,.;:!?]|$|in\b|over\b))", "remains", text)
     for one, other in _SPELLED.items():
         text = re.sub(rf"{one}", other, text)
     return re.sub(r"'s\b|'(?!\w)|(?<!\w)'", "", text).replace("-", " ").replace("/", " or ")
 
 
 _TIMES = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8}
-_LARGER = r"(?:enlarge|upscal|upsampl|magnif|blow|scale|increase the size|resize|bigger|larger)\w*"
-
-
-def _sized(text: str) -> str:
-    """A text in which numbers that say how much larger are written as ×3; and high ISO numbers in words."""
-    number = r"(\d+(?:\.\d+)?)"
-    for word, value in _TIMES.items():
-        text = re.sub(rf"\b{word}(?= (?:times|fold)\b)", str(value), text)
-    text = re.sub(
-        rf"\b{number} ?(?:x|×)(?![^\W\d])|(?<![^\W\d])(?:x|×) ?{number}", lambda at: f" ×{at[1] or at[2]} ", text
-    )
-    text = re.sub(rf"\b{number} (?:times|fold) (?=as (?:large|big)|the |its |bigger|larger)", r" ×\1 ", text)
-    text = re.sub(rf"({_LARGER}[a-z ]*?) {number} (?:times|fold)\b", r"\1 ×\2 ", text)
-    text = re.sub(
-        rf"({_LARGER}[a-z ]*?) (?:to|by)(?: a)?(?: factor)?(?: of)? {number}(?! *[.\d%]|  ?percent)", r"\1 ×\2 ", text
-    )
-    text = re.sub(
-        rf"({_LARGER}[a-z ]*?) (to|by) {number}  ?percent",
-        lambda at: f"{at[1]} ×{float(at[3]) / 100 + (at[2] == 'by'):g} ",
-        text,
-    )
-    return re.sub(r"\biso ?(\d+)\b", lambda at: "high iso" if int(at[1]) >= NOISY else "", text)
+_NUMBER, _PERCENT = r"(\d+(?:\.\d+)?)", r"(\d+)  ?percent"
+_LARGER = r"((?:enlarge|upscal|upsampl|magnif|blow|scale|increase the size|resize|bigger|larger)[a-z ]*?)"
+_LESS = r"\b((?:reduc|decreas|lower|lessen)[a-z ]*? to)"
+_NUMBERS: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (
+    (rf"\b({'|'.join(_TIMES)})(?= (?:times|fold)\b)", lambda at: f"{_TIMES[at[1]]}"),
+    (rf"\b{_NUMBER} ?[x×](?![^\W\d])", lambda at: f" ×{at[1]} "),
+    (rf"(?<![^\W\d])[x×] ?{_NUMBER}", lambda at: f" ×{at[1]} "),
+    (rf"\b{_NUMBER} (?:times|fold) (?=as (?:large|big)|the |its |bigger|larger)", lambda at: f" ×{at[1]} "),
+    (rf"{_LARGER} {_NUMBER} (?:times|fold)\b", lambda at: f"{at[1]} ×{at[2]} "),
+    (rf"{_LARGER} to {_PERCENT}", lambda at: f"{at[1]} ×{int(at[2]) / 100:g} "),
+    (rf"{_LARGER} by {_PERCENT}", lambda at: f"{at[1]} ×{int(at[2]) / 100 + 1:g} "),
+    (rf"{_LARGER} (?:to|by)(?: a)?(?: factor of)? {_NUMBER}(?![.\d])(?!  ?percent)", lambda at: f"{at[1]} ×{at[2]} "),
+    (rf"{_LESS} {_PERCENT}", lambda at: f"{at[1]} {max(100 - int(at[2]), 0)} percent"),
+    (r"\biso ?(\d+)\b", lambda at: "high iso" if int(at[1]) >= NOISY else ""),
+)
+"""Numbers that say more than a part: factors of the sides become ×3, what is left becomes what goes, ISO a word."""
 
 
 def words_of(text: str) -> list[str]:
     """Words, numbers, signs between clauses, and factors of the sides such as ×3, in order."""
-    words = re.findall(r"×?\d+(?:[.,]\d+)?|[^\W\d_']+|[,;:.!?]", _sized(plain(text)))
+    text = plain(text)
+    for pattern, written in _NUMBERS:
+        text = re.sub(pattern, written, text)
+    words = re.findall(r"×?\d+(?:[.,]\d+)?|[^\W\d_']+|[,;:.!?]", text)
     return [_mended(word) for word in words]
 
 

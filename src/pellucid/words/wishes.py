@@ -246,6 +246,9 @@ class _Clause:
 
     def read(self, before: "_Clause") -> list[_Entry]:
         """What is named here, and what becomes of it."""
+        spared = self.has("remove", "wish", "keep", "less")
+        if self.joint == _CUT and "without" in self.parts[0].words and before.entries and not spared:
+            return []  # "remove the noise without blurring the hair" warns of what is not to come
         fate = self._fate(before)
         carried = before.fate if fate is None and self._carries() and not self.has("only") else None
         if carried == "stays" and self.has("bad") and not self.has("fault", "grain"):
@@ -285,6 +288,8 @@ class _Clause:
             return _Entry("look", None, "stays") if self.has("not") else None
         if "all" in roles and self.has("make") and not self.has("restore", "remove", "more"):
             return None  # "make everything blue"
+        if "all" in roles and self.has("bad") and not self.has("restore", "remove", "keep", "not", "but", "all but"):
+            return None  # "everything looks yellow"
         for role in ("all", "rest"):
             if role in roles:
                 return _Entry(role, None, fate)
@@ -294,7 +299,7 @@ class _Clause:
             return _Entry("grain", "added" if adds and not back else None, "stays" if adds else fate)
         if stays and "look" in roles:
             return _Entry("look", None, fate)
-        if stays and "tones" in roles:
+        if stays and "tones" in roles and not {"fault", "bad"} & roles.keys():
             return _Entry("tones", None, fate)
         if "colours" in roles and (stays or not {"good", "fault", "wish"} & roles.keys()):
             return _Entry("colours", None, fate)
@@ -305,6 +310,7 @@ class _Clause:
                 word in ("more", "increase", "boost", "raise") for one in self.parts for word in one.words
             )
             adds = (self.has("add") or plainly_more) and not self.has("remove", "less", "not")
+            adds = adds and roles["fault"] != "fading"  # "bring back the faded colours"
             if self.has("add") and self.has("not"):  # "without adding noise"
                 return None
             return _Entry("fault", roles["fault"], "opposite" if adds else fate)
@@ -505,7 +511,9 @@ def _begins(part: _Part, parts: Sequence[_Part]) -> bool:
     if not any(_THINGS & one.roles.keys() for one in parts):
         return False
     verb = _VERBS & part.roles.keys()
-    if "keep" in verb and "all" in parts[-1].roles and any("but" in one.roles for one in parts):
+    if part.words in (("up",), ("down",)):
+        return False  # "sharpness up, noise down"
+    if "keep" in verb and {"all", "picture"} & parts[-1].roles.keys() and any("but" in one.roles for one in parts):
         return False  # "except for the darkness everything is fine"
     if not verb or (
         {"fault", "good", "bad", "grain"} & part.roles.keys() and not {"remove", "wish"} & part.roles.keys()
