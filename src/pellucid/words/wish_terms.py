@@ -9,7 +9,7 @@ from functools import cache
 
 from pellucid.words.sentences import KIND_ADJECTIVES, KIND_WORDS
 
-__all__ = ["JOINTS", "MENDED_VERBS", "NEAR_WORDS", "Role", "phrases", "plain_words"]
+__all__ = ["FILLERS", "JOINTS", "MENDED_VERBS", "NEAR_WORDS", "Role", "phrases", "plain_words"]
 
 Role = str
 """fault: a noun for what is wrong. bad: an adjective for it. wish: a verb or comparative that asks for its end. good: a
@@ -26,20 +26,23 @@ _FAULTS: Mapping[str, str] = {
         "salt and pepper, salt and pepper noise, impulse noise, dead pixels, hot pixels, stuck pixels, lost pixels, "
         "pixels are stuck, are stuck, stuck, broken pixels, bright pixels, black and white dots, white dots, black "
         "dots, white pixels, black pixels, bright dots, coloured dots, dead pixel, hot pixel, stuck pixel, lone "
-        "pixels, coloured pixels"
+        "pixels, coloured pixels, dead sensor pixels, hot sensor pixels, red dots, blue dots, green dots"
     ),
     "blur": (
         "blur, blurs, blurring, blurriness, motion blur, camera shake, shake, shaking, camera movement, motion, "
         "movement, softness, fuzziness, unsharpness, defocus, focus error, missed focus, wobble, smear, smearing, "
         "lens blur, hand shake, trembling, trembled, shook, my hands, moved, hand held, handheld, jitter, missing "
-        "focus, focus problem, gaussian blur, motion streaks"
+        "focus, focus problem, gaussian blur, motion streaks, autofocus, focus missed, back focus, front focus"
     ),
     "rain": (
         "rain, rain streaks, streaks, raindrops, drops, droplets, drizzle, downpour, rainfall, rain drops, showers, "
         "let it rain"
     ),
-    "snow": "snow, snowflakes, snow flakes, flakes, snowfall, falling snow, blizzard, sleet, let it snow",
-    "haze": "haze, fog, mist, smog, smoke, haziness, veil, murk, milkiness, milk, fogginess, vapour, cloudiness",
+    "snow": "snow, snowflakes, snow flakes, flakes, snowfall, falling snow, blizzard, sleet, let it snow, flurries",
+    "haze": (
+        "haze, fog, mist, smog, smoke, haziness, veil, murk, milkiness, milk, fogginess, vapour, cloudiness, "
+        "veiling glare, pollution, steam"
+    ),
     "low-light": (
         "darkness, underexposure, low light, shadows, gloom, dimness, too little light, bad lighting, poor "
         "lighting, poor light, bad light, under exposure"
@@ -64,9 +67,13 @@ _FAULTS: Mapping[str, str] = {
         "magenta tint, magenta cast, pink tint, colour balance, yellowing, off colours, strange colours, wrong "
         "colour, bad colours, colour shift, odd colours, orange light, yellow light, blue light, tungsten light, "
         "green light, colour temperature, wrong temperature, yellow look, blue look, green look, orange look, red "
-        "look"
+        "look, tinge, yellow tinge, tungsten, neon light, neon lights, fluorescent light, fluorescent, skin tones, "
+        "skin colour"
     ),
-    "fading": "fading, faded colours, fade, bleaching, lost contrast, no contrast, low contrast, poor contrast",
+    "fading": (
+        "fading, faded colours, fade, bleaching, lost contrast, no contrast, low contrast, poor contrast, lost "
+        "colour, lost its colour, lost its colours, lost their colour, lost all colour, lost its contrast"
+    ),
     "clipping": (
         "overexposure, blown highlights, blown out highlights, clipped highlights, burnt highlights, over exposure, "
         "highlights, glare"
@@ -74,7 +81,7 @@ _FAULTS: Mapping[str, str] = {
     "aberration": (
         "chromatic aberration, chromatic aberrations, colour fringes, colour fringing, purple fringes, purple "
         "fringing, fringes, fringing, coloured edges, coloured fringes, aberration, fringe, coloured outlines, "
-        "lateral colour, purple edges, green edges"
+        "lateral colour, purple edges, green edges, ca, lateral ca, fringed edges"
     ),
     "banding": (
         "visible steps, steps in the gradient, banding, bands, posterisation, posterization, gradient steps, colour "
@@ -86,7 +93,7 @@ _BAD: Mapping[str, str] = {
     "blur": (
         "blurry, blurred, unsharp, out of focus, shaky, shaken, fuzzy, soft, unfocused, not sharp, not in focus, "
         "smeared, smeary, smudged, not crisp, motion blurred, wobbly, not focused, misfocused, defocused, mushy, "
-        "smudgy, woolly, smushed, mush"
+        "smudgy, woolly, smushed, mush, not steady, unsteady, illegible, unreadable"
     ),
     "rain": "rainy, rained on, streaky, raining, rained, it rains",
     "snow": "snowy, snowed on, snowing, snowed, it snows",
@@ -108,7 +115,8 @@ _BAD: Mapping[str, str] = {
         "magenta, gone yellow, gone blue, gone green, gone orange, gone pink, magenta, turned yellow, looks green, "
         "looks blue, looks yellow, looks orange, looks red, looks pink, look green, look yellow, look orange, look "
         "blue, look red, colours are off, colours are wrong, colour is off, colour is wrong, colours look off, "
-        "colours look wrong, turned magenta, turned orange, gone red, turned red"
+        "colours look wrong, turned magenta, turned orange, gone red, turned red, turned pink, turned green, turned "
+        "blue, turned purple, too purple, too brown, looks purple, look purple"
     ),
     "fading": (
         "faded, washed out, pale, bleached, washed, flat, dull, drab, lifeless, pallid, contrastless, look dead, "
@@ -138,7 +146,7 @@ _WISHES: Mapping[str, str] = {
         "lighten up, brightening, open up the shadows, lift the shadows, raise the shadows, raise shadows, lift "
         "shadows, open shadows, open up shadows, daylight, see in the dark, out of the dark, out of the darkness, "
         "out of the shadows, turn on the light, turn up the light, lighting up, light it up, night into day, let "
-        "there be light"
+        "there be light, turn up the lights, turn on the lights, more lights"
     ),
     "jpeg": "deblock, dejpeg, de block, deartefact, decompress, undo the compression",
     "low-resolution": (
@@ -158,14 +166,14 @@ _WISHES: Mapping[str, str] = {
         "the colours, restore colours, revive, colours back"
     ),
     "aberration": "defringe",
-    "banding": "deband, smooth gradients",
+    "banding": "deband, smooth gradients, smooth the gradient, smooth the gradients, smooth gradient",
 }
 _GOODS: Mapping[str, str] = {
     "blur": "sharpness, focus, crispness, definition, acutance, detail, details",
     "low-light": "light, brightness, exposure, lighting, illumination",
     "haze": "visibility, clarity",
     "low-resolution": "resolution, pixel count",
-    "fading": "vividness, colour depth, saturation, contrast",
+    "fading": "vividness, colour depth, saturation, contrast, punch, vibrancy",
 }
 _PARTS: Mapping[float, str] = {
     0.1: "barely, hardly, ever so slightly, the tiniest bit",
@@ -284,7 +292,7 @@ _OTHERS: Mapping[str, str] = {
     "is": (
         "is, are, was, were, looks, look, seems, appears, there, has, have, got, came out, turned out, suffers, "
         "full of, has got, came, moved, shook, trembled, trembling, my hands, rained, snowed, suffers from, there "
-        "is, there are, there was, covered, taken"
+        "is, there are, there was, covered, taken, can not see, could not see, hard to see"
     ),
     "restore": (
         "restore, improve, enhance, repair, fix, clean up, clean, better, rescue, polish, refresh, retouch, touch "
@@ -293,7 +301,7 @@ _OTHERS: Mapping[str, str] = {
         "beautify, renovate, revive, cleanup, tidy, tidy up, help, perfect, optimise, optimize, auto, as good as "
         "new, restoration, enhancement, good, great, freshen up, beautiful, beautiful again, pretty again, shine, "
         "whatever you think, whatever is necessary, whatever is needed, what is necessary, what is needed, what you "
-        "can"
+        "can, look new, look like new, like new, make it pop"
     ),
     "picture": (
         "picture, photo, photograph, image, shot, scan, snapshot, it, this, everything in it, pic, portrait, print, "
@@ -311,7 +319,7 @@ _EDITS: Mapping[str, str] = {
     "an image editor": (
         "crop, rotate, straighten, flip, resize, shrink, smaller, sepia, black and white, vignette, remove the "
         "background, blur the background, cut out the subject, frame it, caption it, hdr, bokeh, warmer, cooler, "
-        "more vivid, cartoon, painting"
+        "more vivid, cartoon, painting, darken, darkening, paint"
     ),
 }
 _SCALES: Mapping[float, str] = {
@@ -361,7 +369,7 @@ _NEAR = (
     "banged trough bends raiding peppers halves batter banda snuck missy swearing searing jagger lighted fated "
     "shave jogged ruining bangs regaining clapping square shadow "
 )
-NEAR_WORDS = frozenset(_NEAR.split())
+NEAR_WORDS = frozenset((_NEAR + "showing").split())
 """Common words that are a letter from one that matters, and mean something else: they are no slips."""
 
 MENDED_VERBS = (
@@ -371,10 +379,14 @@ MENDED_VERBS = (
 """What else is mended where it is mistyped."""
 
 
+FILLERS = frozenset(_PLAIN.split())
+"""Words of plain English that ask for nothing."""
+
+
 @cache
 def plain_words() -> frozenset[str]:
     """Words of plain English that ask for nothing, and those of all phrases."""
-    return frozenset(_PLAIN.split()) | {word for phrase in phrases() for word in phrase}
+    return FILLERS | {word for phrase in phrases() for word in phrase}
 
 
 @cache

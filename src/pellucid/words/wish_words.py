@@ -42,10 +42,15 @@ def plain(text: str) -> str:
     text = re.sub(r"\b(it|that|there|here|he|she|what|this|everything)'s\b", r"\1 is", text)
     text = re.sub(r"(\w)n't\b", r"\1 not", text)
     text = re.sub(r"\b(\w+)nt\b", lambda at: f"{at[1]} not" if at[1] in ("do", "does", "is", "did") else at[0], text)
+    text = re.sub(r"\bas much ((?:\w+ ){1,3})as (?:possible|you can)", r"all \1", text)
+    text = re.sub(
+        r"\bwith ((?:[^,;.]*)\b(?:detail|grain|texture)s?) (?:kept|preserved|retained|intact)", r", keep \1", text
+    )
+    text = re.sub(r"(?:^|(?<=[\s,;]))([+-])(?=[a-z])", lambda at: " more " if at[1] == "+" else " remove ", text)
     text = re.sub(r"\bleft(?= *(?:[,.;:!?]|$|in\b|over\b))", "remains", text)
     for one, other in _SPELLED.items():
         text = re.sub(rf"{one}", other, text)
-    return re.sub(r"'s\b|'(?!\w)|(?<!\w)'", "", text).replace("-", " ").replace("/", " or ")
+    return re.sub(r"'s\b|'(?!\w)|(?<!\w)'", "", text).replace("-", " ").replace("/", " or ").replace(">", " ")
 
 
 _TIMES = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8}
@@ -58,6 +63,7 @@ _NUMBERS: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (
     (rf"(?<![^\W\d])[x×] ?{_NUMBER}", lambda at: f" ×{at[1]} "),
     (rf"\b{_NUMBER} (?:times|fold) (?=as (?:large|big)|the |its |bigger|larger)", lambda at: f" ×{at[1]} "),
     (rf"{_LARGER} {_NUMBER} (?:times|fold)\b", lambda at: f"{at[1]} ×{at[2]} "),
+    (rf"{_LARGER} by half\b", lambda at: f"{at[1]} ×1.5 "),
     (rf"{_LARGER} to {_PERCENT}", lambda at: f"{at[1]} ×{int(at[2]) / 100:g} "),
     (rf"{_LARGER} by {_PERCENT}", lambda at: f"{at[1]} ×{int(at[2]) / 100 + 1:g} "),
     (rf"{_LARGER} (?:to|by)(?: a)?(?: factor of)? {_NUMBER}(?![.\d])(?!  ?percent)", lambda at: f"{at[1]} ×{at[2]} "),

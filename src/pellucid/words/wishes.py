@@ -16,7 +16,7 @@ from pellucid.degradations import KINDS, MEASURED
 from pellucid.errors import SettingsError
 from pellucid.words.likely_kinds import EVERYTHING, likely_kind
 from pellucid.words.reading import language_of
-from pellucid.words.wish_terms import JOINTS, phrases, plain_words
+from pellucid.words.wish_terms import FILLERS, JOINTS, phrases, plain_words
 from pellucid.words.wish_words import number_at, plain, words_of
 
 __all__ = ["Wishes", "wishes_in"]
@@ -29,6 +29,8 @@ LIGHTLY = 0.35
 """What a light touch takes away."""
 VISIBLY = 0.67
 """What is taken away of something that is to be less."""
+LACKING = ("hardly", "barely")
+"""Words before what is missing: "hardly any light"."""
 POOR = ("low", "bad", "poor", "weak", "off", "terrible", "awful", "wrong", "short")
 """What is said of what is missing."""
 LARGER = 2.0
@@ -125,6 +127,9 @@ def wishes_in(text: str) -> Wishes:
             named = before.entries + read if clause.joint == "nor" else read
             before = replace(clause, entries=named, fate=clause.settled(before))
             continue
+        if clause.has("good", "look", "colours", "tones") and not clause.has("keep", "remove", "amount"):
+            before = replace(clause, entries=[])  # "noise gone, sharpness untouched"
+            continue
         # Nothing is named: it is said of what was named before, or of all.
         refused = [*clause.parts[0].roles] == ["not"] and len(clause.parts) == 1 and not clause.others  # "noise: no"
         if (clause.has("keep") or refused) and before.entries and not clause.has("amount") and clause.speaks_of_before:
@@ -133,6 +138,11 @@ def wishes_in(text: str) -> Wishes:
             fate: Fate = "goes" if mirrored else "stays"
             entries[-len(before.entries) :] = before.entries = [replace(one, fate=fate) for one in before.entries]
             before.fate = fate
+        elif clause.has("remove") and before.entries and before.entries[-1].fate == "stays" and clause.speaks_of_before:
+            # "don't sharpen the noise, remove it"
+            del entries[-len(before.entries) :]
+            before.entries = [replace(before.entries[-1], fate="goes")]
+            entries += before.entries
         elif clause.has("amount") and before.entries and not clause.has("restore"):
             changed = [replace(one, part=clause.part) for one in before.entries]
             entries[-len(before.entries) :] = before.entries = changed
@@ -147,7 +157,7 @@ def _guessed(text: str, clauses: "Sequence[_Clause]") -> "list[_Entry]":
     """What a text most likely speaks of that names nothing that a rule knows; empty where the opposite may be meant."""
     if any(clause.has("keep", "add") or (clause.has("not") and clause.has("remove", "wish")) for clause in clauses):
         return []
-    kind = likely_kind([word for word in words_of(text) if word.isalpha()])
+    kind = likely_kind([word for word in words_of(text) if word.isalpha() and word not in FILLERS])
     if kind is None:
         return []
     return [_Entry("restore") if kind == EVERYTHING else _Entry("fault", kind), _Entry("guess")]
@@ -265,7 +275,10 @@ class _Clause:
         if amount is None and self.has("less"):
             amount = VISIBLY
         found = [one for at, part in enumerate(self.parts) if (one := self._named(part, at, fate)) is not None]
-        found = [one if one.what in ("scale", "edit") else replace(one, part=amount) for one in found]
+        found = [
+            one if one.what in ("scale", "edit") or one.fate == "described" else replace(one, part=amount)
+            for one in found
+        ]
         if self.has("but", "all but"):
             found = [one for one in found if one.what != "all"]
             found += [_Entry("all", None, "stays" if fate == "goes" else "goes")] if self.has("all but") else []
@@ -314,7 +327,7 @@ class _Clause:
             if self.has("add") and self.has("not"):  # "without adding noise"
                 return None
             return _Entry("fault", roles["fault"], "opposite" if adds else fate)
-        if "bad" in roles:
+        if "bad" in roles and not self.has("edit"):
             later = self.parts[at + 1 :]
             if roles["bad"] == "colour-cast" and any("fault" in one.roles for one in later):  # "bluish haze"
                 return None
@@ -324,6 +337,8 @@ class _Clause:
             return _Entry("fault", roles["bad"], "opposite" if made else fate)
         if "good" in roles and not stays:
             dark = self.has("less") and roles["good"] == "low-light"
+            if any(one.words[0] in LACKING for one in self.parts):
+                return _Entry("fault", roles["good"], "described")
             if self.has("more", "add", "make", "restore", "remove", "amount"):
                 return _Entry("fault", roles["good"], "opposite" if dark else "goes")
             poor = any(word in POOR for word in self.others)  # "the light was bad"
@@ -333,6 +348,8 @@ class _Clause:
     def _wished(self, kind: str, part: _Part, at: int, fate: Fate) -> _Entry | None:
         if fate == "described":  # "the sky is bright"
             return None
+        if at and self.parts[at - 1].words == ("less",) and not part.words[0].endswith("er"):  # "less sharp"
+            return _Entry("fault", "ringing") if part.words == ("sharpening",) else _Entry("fault", kind, "opposite")
         if part.words == ("sharpening",) and self.has("remove") and fate == "goes":
             return _Entry("fault", "ringing")
         unwanted = any(one.words[:3] == ("do", "not", "want") for one in self.parts)
@@ -484,7 +501,9 @@ def _clauses(text: str) -> Iterator[_Clause]:
             at += length
             break
         else:
-            if words[at] not in JOINTS:
+            if words[at] == ":" and parts and not any(_THINGS & one.roles.keys() for one in parts):
+                pass  # "keep: the grain"
+            elif words[at] not in JOINTS:
                 others.append(words[at])
             else:
                 if parts:
@@ -500,10 +519,11 @@ def _clauses(text: str) -> Iterator[_Clause]:
 
 def _ends_with_but(words: Sequence[str], at: int, length: int) -> bool:
     """Whether the "but" at the end of a phrase joins two clauses: "fix it all but leave the fog"."""
-    verbs = {"keep", "not", "leave", "do", "without", "only", "preserve", "at"}
-    return (
-        words[at + length - 1] == "but" and words[at + length : at + length + 1] != [] and words[at + length] in verbs
-    )
+    if words[at + length - 1] != "but" or at + length == len(words):
+        return False
+    follows = words[at + length]
+    roles = {role for role, _ in phrases().get((follows,), ())}
+    return follows in ("do", "at") or follows.isdigit() or bool(roles & {"keep", "not", "only", "amount"})
 
 
 def _begins(part: _Part, parts: Sequence[_Part]) -> bool:
