@@ -17,17 +17,25 @@ LOOKS = ("vivid", "muted", "colourless", "warm", "cool", "night", "sunset", "day
 FOREIGN = {
     "German": "der die das und ein eine einen mit ohne ist nicht himmel grün grüne grünes blau blauer blaue rot "
     "rote roter gelb gelbe weiß schwarz braun wiese gras feld oben unten mach mache bitte haut wasser "
-    "entferne für auf im",
+    "entferne entfernen für auf im rauschen unschärfe schärfer heller dunkel dem vom",
     "French": "le la les un une et avec sans est pas ciel bleu bleue vert verte rouge jaune blanc noir marron "
-    "herbe champ haut bas fais rends du des dans sur pelouse mer soleil",
+    "herbe champ haut bas fais rends du des dans sur pelouse mer soleil bruit flou enlève enlever supprime photo "
+    "trop pluie neige brouillard",
     "Spanish": "el los las una con sin es no cielo azul verde rojo roja amarillo blanco negro hierba campo "
-    "arriba abajo haz del en sobre mar sol y césped",
+    "arriba abajo haz del en sobre mar sol y césped ruido quita quitar elimina eliminar foto lluvia niebla nieve más",
     "Italian": "il lo gli una con senza è non cielo blu azzurro verde rosso rossa giallo bianco nero erba campo "
-    "sopra sotto rendi della del prato mare sole e",
+    "sopra sotto rendi della del prato mare sole e rumore rimuovi togli sfocatura foto dalla dal pioggia nebbia più",
     "Portuguese": "o os uma com sem não céu azul verde vermelho amarelo branco preto grama campo acima abaixo mar "
-    "do da no relva",
+    "do da no relva ruído remova remover imagem foto chuva mais",
     "Dutch": "de het een en met zonder is niet hemel lucht blauw blauwe groen groene rood rode geel wit zwart "
-    "gras veld boven onder maak",
+    "gras veld boven onder maak ruis verwijder scherper foto uit alsjeblieft",
+    "Swedish": "och en ett av från bilden bild bruset brus bort skärpa inte gör himmel blå grön gul vit svart",
+    "Norwegian or Danish": "og et fra bildet billedet støy støj fjern fjerne skarpere ikke gjør gør himmel blå grønn "
+    "grøn",
+    "Polish": "proszę usuń usunąć szum ze z zdjęcia zdjęcie rozmycie niebo niebieskie trawa zielona nie bez",
+    "Czech": "prosím odstraň šum z fotky rozmazání nebe modré tráva zelená bez není",
+    "Turkish": "lütfen fotoğraf fotoğraftan gürültüyü gürültü kaldır bulanıklığı gökyüzü mavi yeşil bir",
+    "Finnish": "poista kohina kuvasta kiitos terävämpi taivas sininen vihreä ja ei",
 }
 """Words by which another language shows; those that are English as well do not count."""
 

@@ -9,7 +9,7 @@ from functools import cache
 
 from pellucid.words.sentences import KIND_ADJECTIVES, KIND_WORDS
 
-__all__ = ["JOINTS", "Role", "phrases", "plain_words"]
+__all__ = ["FILLERS", "JOINTS", "MENDED_VERBS", "NEAR_WORDS", "Role", "phrases", "plain_words"]
 
 Role = str
 """fault: a noun for what is wrong. bad: an adjective for it. wish: a verb or comparative that asks for its end. good: a
@@ -18,25 +18,31 @@ more, less, make, is, restore, picture, edit, scale: how it is asked for. add: f
 
 _FAULTS: Mapping[str, str] = {
     "noise": (
-        "noise, speckle, speckles, specks, sensor noise, iso noise, high iso, colour noise, chroma noise, "
-        "luminance noise, graininess, static, blotches, mottling, noisiness"
+        "noise, speckle, speckles, specks, sensor noise, iso noise, high iso, colour noise, chroma noise, luminance "
+        "noise, graininess, static, blotches, mottling, noisiness, like sand, like sandpaper, like gravel, luma "
+        "noise, shot noise, read noise, thermal noise, photon noise, colour speckles, grit"
     ),
     "impulses": (
-        "salt and pepper, salt and pepper noise, impulse noise, dead pixels, hot pixels, stuck pixels, lost "
-        "pixels, pixels are stuck, are stuck, stuck, broken pixels, bright pixels, black and white dots, white "
-        "dots, black dots, white pixels, black pixels"
+        "salt and pepper, salt and pepper noise, impulse noise, dead pixels, hot pixels, stuck pixels, lost pixels, "
+        "pixels are stuck, are stuck, stuck, broken pixels, bright pixels, black and white dots, white dots, black "
+        "dots, white pixels, black pixels, bright dots, coloured dots, dead pixel, hot pixel, stuck pixel, lone "
+        "pixels, coloured pixels, dead sensor pixels, hot sensor pixels, red dots, blue dots, green dots"
     ),
     "blur": (
         "blur, blurs, blurring, blurriness, motion blur, camera shake, shake, shaking, camera movement, motion, "
         "movement, softness, fuzziness, unsharpness, defocus, focus error, missed focus, wobble, smear, smearing, "
         "lens blur, hand shake, trembling, trembled, shook, my hands, moved, hand held, handheld, jitter, missing "
-        "focus, focus problem, gaussian blur, motion streaks"
+        "focus, focus problem, gaussian blur, motion streaks, autofocus, focus missed, back focus, front focus"
     ),
     "rain": (
-        "rain, rain streaks, streaks, raindrops, drops, droplets, drizzle, downpour, rainfall, rain drops, showers"
+        "rain, rain streaks, streaks, raindrops, drops, droplets, drizzle, downpour, rainfall, rain drops, showers, "
+        "let it rain"
     ),
-    "snow": "snow, snowflakes, snow flakes, flakes, snowfall, falling snow, blizzard, sleet",
-    "haze": "haze, fog, mist, smog, smoke, haziness, veil, murk, milkiness, milk, fogginess, vapour, cloudiness",
+    "snow": "snow, snowflakes, snow flakes, flakes, snowfall, falling snow, blizzard, sleet, let it snow, flurries",
+    "haze": (
+        "haze, fog, mist, smog, smoke, haziness, veil, murk, milkiness, milk, fogginess, vapour, cloudiness, "
+        "veiling glare, pollution, steam"
+    ),
     "low-light": (
         "darkness, underexposure, low light, shadows, gloom, dimness, too little light, bad lighting, poor "
         "lighting, poor light, bad light, under exposure"
@@ -47,32 +53,39 @@ _FAULTS: Mapping[str, str] = {
         "artefacts, jpeg blocking, jpeg noise, jpeg damage, compression blocks, compression noise"
     ),
     "low-resolution": (
-        "low resolution, pixelation, jaggies, jagged edges, aliasing, staircase, stair steps, low res, pixel "
-        "look, poor resolution, loss of resolution"
+        "low resolution, pixelation, jaggies, jagged edges, aliasing, staircase, stair steps, low res, pixel look, "
+        "poor resolution, loss of resolution"
     ),
     "ringing": (
         "ringing, halos, halo, haloes, oversharpening, over sharpening, sharpening halos, ghosting, sharpening "
-        "artefacts, white outlines, white edges, edge halos, outlines, ghost edges"
+        "artefacts, white outlines, white edges, edge halos, outlines, ghost edges, ringing artefacts, ringing "
+        "artefact, from sharpening, by sharpening, due to sharpening"
     ),
     "colour-cast": (
-        "colour cast, cast, tint, colour tint, white balance, wrong colours, wrong white balance, yellow cast, "
-        "blue cast, green cast, orange cast, red cast, yellow tint, blue tint, green tint, orange tint, red tint, "
+        "colour cast, cast, tint, colour tint, white balance, wrong colours, wrong white balance, yellow cast, blue "
+        "cast, green cast, orange cast, red cast, yellow tint, blue tint, green tint, orange tint, red tint, "
         "magenta tint, magenta cast, pink tint, colour balance, yellowing, off colours, strange colours, wrong "
         "colour, bad colours, colour shift, odd colours, orange light, yellow light, blue light, tungsten light, "
-        "green light"
+        "green light, colour temperature, wrong temperature, yellow look, blue look, green look, orange look, red "
+        "look, tinge, yellow tinge, tungsten, neon light, neon lights, fluorescent light, fluorescent, skin tones, "
+        "skin colour"
     ),
-    "fading": "fading, faded colours, fade, bleaching, lost contrast",
+    "fading": (
+        "fading, faded colours, fade, bleaching, lost contrast, no contrast, low contrast, poor contrast, lost "
+        "colour, lost its colour, lost its colours, lost their colour, lost all colour, lost its contrast"
+    ),
     "clipping": (
-        "overexposure, blown highlights, blown out highlights, clipped highlights, burnt highlights, over "
-        "exposure, highlights, glare"
+        "overexposure, blown highlights, blown out highlights, clipped highlights, burnt highlights, over exposure, "
+        "highlights, glare"
     ),
     "aberration": (
         "chromatic aberration, chromatic aberrations, colour fringes, colour fringing, purple fringes, purple "
-        "fringing, fringes, fringing, coloured edges, coloured fringes, aberration"
+        "fringing, fringes, fringing, coloured edges, coloured fringes, aberration, fringe, coloured outlines, "
+        "lateral colour, purple edges, green edges, ca, lateral ca, fringed edges"
     ),
     "banding": (
-        "visible steps, steps in the gradient, banding, bands, posterisation, posterization, gradient steps, "
-        "colour bands, colour steps, stripes"
+        "visible steps, steps in the gradient, banding, bands, posterisation, posterization, gradient steps, colour "
+        "bands, colour steps, stripes, contour lines, tonal steps, stepping"
     ),
 }
 _BAD: Mapping[str, str] = {
@@ -80,34 +93,42 @@ _BAD: Mapping[str, str] = {
     "blur": (
         "blurry, blurred, unsharp, out of focus, shaky, shaken, fuzzy, soft, unfocused, not sharp, not in focus, "
         "smeared, smeary, smudged, not crisp, motion blurred, wobbly, not focused, misfocused, defocused, mushy, "
-        "smudgy, woolly, smushed, mush"
+        "smudgy, woolly, smushed, mush, not steady, unsteady, illegible, unreadable"
     ),
     "rain": "rainy, rained on, streaky, raining, rained, it rains",
     "snow": "snowy, snowed on, snowing, snowed, it snows",
     "haze": "hazy, foggy, fogged, fogged up, misty, murky, milky, smoky, cloudy, smoggy, veiled",
     "low-light": (
-        "dark, underexposed, dim, gloomy, under exposed, badly lit, poorly lit, black, darker, shadowy, not "
-        "bright enough, dimly lit, underlit"
+        "dark, underexposed, dim, gloomy, under exposed, badly lit, poorly lit, black, darker, shadowy, not bright "
+        "enough, dimly lit, underlit, backlit, pitch black, pitch dark, hardly anything visible, barely visible, "
+        "hardly visible, can not see anything, can hardly see, can barely see, hardly see, barely see"
     ),
-    "jpeg": "blocky, compressed, overcompressed, over compressed, jpeggy, jpegged",
-    "low-resolution": "pixelated, pixelly, pixely, low res, jagged, tiny, pixellated, lowres, low resolution",
+    "jpeg": "blocky, compressed, overcompressed, over compressed, jpeggy, jpegged, squashed, squeezed",
+    "low-resolution": (
+        "pixelated, pixelly, pixely, low res, jagged, tiny, pixellated, lowres, low resolution, thumbnail, too few "
+        "pixels, too small"
+    ),
     "ringing": "oversharpened, over sharpened, too sharp, sharpened too much",
     "colour-cast": (
         "yellowish, bluish, greenish, reddish, orangey, tinted, too yellow, too blue, too green, too red, too "
         "orange, too warm, too cold, too cool, yellowed, too pink, too magenta, off colour, discoloured, gone "
-        "magenta, gone yellow, gone blue, gone green, gone orange, gone pink, magenta, turned yellow, looks "
-        "green, looks blue, looks yellow, looks orange, looks red, looks pink, look green, look yellow, look "
-        "orange, look blue, look red, colours are off, colours are wrong, colour is off, colour is wrong, colours "
-        "look off, colours look wrong, turned magenta, turned orange, gone red, turned red"
+        "magenta, gone yellow, gone blue, gone green, gone orange, gone pink, magenta, turned yellow, looks green, "
+        "looks blue, looks yellow, looks orange, looks red, looks pink, look green, look yellow, look orange, look "
+        "blue, look red, colours are off, colours are wrong, colour is off, colour is wrong, colours look off, "
+        "colours look wrong, turned magenta, turned orange, gone red, turned red, turned pink, turned green, turned "
+        "blue, turned purple, too purple, too brown, looks purple, look purple"
     ),
-    "fading": "faded, washed out, pale, bleached, washed",
+    "fading": (
+        "faded, washed out, pale, bleached, washed, flat, dull, drab, lifeless, pallid, contrastless, look dead, "
+        "looks dead, look tired, look dull"
+    ),
     "clipping": "overexposed, blown out, too bright, burnt out, over exposed",
     "banding": "banded, posterised, posterized, stripy",
 }
 _WISHES: Mapping[str, str] = {
     "noise": (
-        "denoise, denoising, noise reduction, noise removal, de noise, degrain, despeckle, smooth, smoother, "
-        "smooth out, denoised, smoothed, cleaner, clean up the noise, smoothing"
+        "denoise, denoising, noise reduction, noise removal, de noise, degrain, despeckle, smooth, smoother, smooth "
+        "out, denoised, smoothed, cleaner, clean up the noise, smoothing"
     ),
     "blur": (
         "sharpen, sharper, sharpened, sharpening, deblur, unblur, de blur, refocus, crisper, crisp, sharp, in "
@@ -117,14 +138,15 @@ _WISHES: Mapping[str, str] = {
     "rain": "derain, dry, stop the rain, stop raining",
     "snow": "desnow, stop the snow",
     "haze": (
-        "dehaze, dehazing, unfog, unhaze, defogging, defog, de haze, clear the air, clear air, demist, see "
-        "through, dehazed, clear the view, defogged"
+        "dehaze, dehazing, unfog, unhaze, defogging, defog, de haze, clear the air, clear air, demist, see through, "
+        "dehazed, clear the view, defogged"
     ),
     "low-light": (
-        "brighten, brighter, lighten, lighter, light up, brightened, illuminate, bright, lit, expose, brighten "
-        "up, lighten up, brightening, open up the shadows, lift the shadows, raise the shadows, raise shadows, "
-        "lift shadows, open shadows, open up shadows, daylight, see in the dark, out of the dark, out of the "
-        "darkness, out of the shadows, turn on the light, turn up the light, lighting up, light it up"
+        "brighten, brighter, lighten, lighter, light up, brightened, illuminate, bright, lit, expose, brighten up, "
+        "lighten up, brightening, open up the shadows, lift the shadows, raise the shadows, raise shadows, lift "
+        "shadows, open shadows, open up shadows, daylight, see in the dark, out of the dark, out of the darkness, "
+        "out of the shadows, turn on the light, turn up the light, lighting up, light it up, night into day, let "
+        "there be light, turn up the lights, turn on the lights, more lights"
     ),
     "jpeg": "deblock, dejpeg, de block, deartefact, decompress, undo the compression",
     "low-resolution": (
@@ -133,35 +155,36 @@ _WISHES: Mapping[str, str] = {
     ),
     "ringing": "dering",
     "colour-cast": (
-        "white balance it, neutral whites, neutral, neutral tones, neutral white, neutral colours, natural "
-        "colours, neutralise, neutralize, colour correct, correct colours, balance the colours, colour "
-        "correction, correct the colours, fix the colours, fix colours, colours right, right colours, true "
-        "colours, balance colours, fix its colours, repair the colours, less yellow, less blue, less green, less red, "
-        "less orange, less pink, less magenta"
+        "white balance it, neutral whites, neutral, neutral tones, neutral white, neutral colours, natural colours, "
+        "neutralise, neutralize, colour correct, correct colours, balance the colours, colour correction, correct "
+        "the colours, fix the colours, fix colours, colours right, right colours, true colours, balance colours, "
+        "fix its colours, repair the colours, less yellow, less blue, less green, less red, less orange, less pink, "
+        "less magenta"
     ),
     "fading": (
         "unfade, bring back the colours, restore the colours, bring the colours back, revive the colours, refresh "
         "the colours, restore colours, revive, colours back"
     ),
     "aberration": "defringe",
-    "banding": "deband, smooth gradients",
+    "banding": "deband, smooth gradients, smooth the gradient, smooth the gradients, smooth gradient",
 }
 _GOODS: Mapping[str, str] = {
     "blur": "sharpness, focus, crispness, definition, acutance, detail, details",
     "low-light": "light, brightness, exposure, lighting, illumination",
-    "haze": "visibility, clarity, contrast",
+    "haze": "visibility, clarity",
     "low-resolution": "resolution, pixel count",
-    "fading": "vividness, colour depth, saturation",
+    "fading": "vividness, colour depth, saturation, contrast, punch, vibrancy",
 }
 _PARTS: Mapping[float, str] = {
     0.1: "barely, hardly, ever so slightly, the tiniest bit",
     0.25: "a quarter, one quarter, a fourth",
     0.33: "a third, one third",
     0.35: (
-        "a little, a bit, a little bit, slightly, a touch, gently, lightly, subtly, mildly, softly, a tad, a "
-        "hint, some, gentle, subtle, mild, a trace, a small amount, careful, carefully, just enough, weakly, "
-        "weak, small, minor, slight, a dash, a shade, little, bit, faint, minimally, faintly, a tiny bit, tiny "
-        "bit, a wee bit, a smidge, a pinch, delicately, light touch, restrained"
+        "a little, a bit, a little bit, slightly, a touch, gently, lightly, subtly, mildly, softly, a tad, a hint, "
+        "some, gentle, subtle, mild, a trace, a small amount, careful, carefully, just enough, weakly, weak, small, "
+        "minor, slight, a dash, a shade, little, bit, faint, minimally, faintly, a tiny bit, tiny bit, a wee bit, a "
+        "smidge, a pinch, delicately, light touch, restrained, go easy, easy does it, touch of, a touch of, gentle "
+        "touch, light touch of, hint of, notch"
     ),
     0.5: (
         "half, halfway, by half, partly, partially, moderately, medium, in part, somewhat, not too much, not so "
@@ -169,8 +192,8 @@ _PARTS: Mapping[float, str] = {
         "entirely, not all, not fully, not everything, fifty percent, not too far, not too aggressively, not too "
         "hard, not go too far, natural looking, natural, faithful, realistic, true to the original, close to the "
         "original, believable, naturally, not all of, not go overboard, moderate, to some extent, tone down, "
-        "soften, ease, not exaggerate, not too heavily, half strength, half way, without overdoing, not overly, "
-        "not by much, not much"
+        "soften, ease, not exaggerate, not too heavily, half strength, half way, without overdoing, not overly, not "
+        "by much, not much"
     ),
     0.67: "two thirds, reduce, reducing, reduced, lessen, lower, tame, calm, decrease, quieten, diminish, cut down",
     0.75: "three quarters",
@@ -179,7 +202,7 @@ _PARTS: Mapping[float, str] = {
         "quite some, quite a lot of, quite a bit of, strongly, fully, completely, entirely, totally, wholly, "
         "heavily, aggressively, thoroughly, a lot, lots, much, really, as much as possible, full, every bit, "
         "strong, radically, hard, very, absolutely, maximum, full strength, as far as possible, properly, max, to "
-        "the max, all of it, considerably, significantly, drastically"
+        "the max, all of it, considerably, significantly, drastically, strong dose, heavy dose, big dose"
     ),
 }
 _OTHERS: Mapping[str, str] = {
@@ -194,29 +217,30 @@ _OTHERS: Mapping[str, str] = {
         "mood, night, night look, shadows, brightness levels, highlights, ambience, moodiness"
     ),
     "remove": (
-        "remove, get rid of, rid, take away, take out, take off, delete, clean up, clean, cleaned, eliminate, "
-        "fix, fixed, repair, correct, cure, undo, suppress, kill, lose, clear, clear up, clear away, wipe, wipe "
-        "out, wipe away, strip, drop, lift, cut, filter, filter out, deal with, handle, address, erase, removed, "
-        "gone, go away, removal, removing, clean away, fight, tackle, counter, attack, cut out, fix up, take care "
-        "of, solve, sort out, do something about, reverse, banish, minimise, minimize, compensate, scrub, purge, "
-        "free, freed, hide, mask, bother, bothers, hate, annoys, annoying, ruins, ruined, spoils, spoiled, "
-        "disturbs, distracting, destroy, reduction, work on, improve on, neutralise, straighten out, iron out, "
-        "put an end to, end, stop, reduce, reducing, reduced, lessen, lower, tame, calm, decrease, tone down, "
-        "soften, ease, quieten, diminish, losing, aggressive on, hard on, strong on, tough on, aggressive with, "
-        "ruthless with, heavy on, touch, touching, change, changing, alter, altering, harm, harming, affect, "
-        "affecting, damage, damaging, hurt, hurting, mess with, modify, modifying, kills, take, do not want, do "
-        "not like, unwanted, too much, cut down, shake off, polish away, dissolve, cut through, see past, blow "
-        "away, take down, bring down"
+        "remove, get rid of, rid, take away, take out, take off, delete, clean up, clean, cleaned, eliminate, fix, "
+        "fixed, repair, correct, cure, undo, suppress, kill, lose, clear, clear up, clear away, wipe, wipe out, "
+        "wipe away, strip, drop, lift, cut, filter, filter out, deal with, handle, address, erase, removed, gone, "
+        "go away, removal, removing, clean away, fight, tackle, counter, attack, cut out, fix up, take care of, "
+        "solve, sort out, do something about, reverse, banish, minimise, minimize, compensate, scrub, purge, free, "
+        "freed, hide, mask, bother, bothers, hate, annoys, annoying, ruins, ruined, spoils, spoiled, disturbs, "
+        "distracting, destroy, reduction, work on, improve on, neutralise, straighten out, iron out, put an end to, "
+        "end, stop, reduce, reducing, reduced, lessen, lower, tame, calm, decrease, tone down, soften, ease, "
+        "quieten, diminish, losing, aggressive on, hard on, strong on, tough on, aggressive with, ruthless with, "
+        "heavy on, touch, touching, change, changing, alter, altering, harm, harming, affect, affecting, damage, "
+        "damaging, hurt, hurting, mess with, modify, modifying, kills, take, do not want, do not like, unwanted, "
+        "too much, cut down, shake off, polish away, dissolve, cut through, see past, blow away, take down, bring "
+        "down"
     ),
     "keep": (
-        "keep, keeping, leave, leaving, preserve, preserving, retain, retaining, spare, sparing, ignore, "
-        "ignoring, maintain, respect, save, hands off, stays, stay, remain, remains, kept, untouched, alone, as "
-        "it is, as they are, as is, be left, left, hold on to, let be, i like, i love, is fine, are fine, is ok, "
-        "is okay, is good, is nice, is intentional, is meant, are meant, is wanted, is part of, should be there, "
-        "belongs, belong, safe, intact, unchanged, protect, protecting, are intentional, is lovely, is "
-        "deliberate, are nice, is beautiful, fine with, not bother, not mind, never mind, not care about, does "
-        "not bother, do not mind, happy with, is charming, same, the same, careful with, gentle with, go easy on, "
-        "easy on, mindful of, be kind to, is great, is perfect"
+        "keep, keeping, leave, leaving, preserve, preserving, retain, retaining, spare, sparing, ignore, ignoring, "
+        "maintain, respect, save, hands off, stays, stay, remain, remains, kept, untouched, alone, as it is, as "
+        "they are, as is, be left, hold on to, let be, i like, i love, is fine, are fine, is ok, is okay, is good, "
+        "is nice, is intentional, is meant, are meant, is wanted, is part of, should be there, belongs, belong, "
+        "safe, intact, unchanged, protect, protecting, are intentional, is lovely, is deliberate, are nice, is "
+        "beautiful, fine with, not bother, not mind, never mind, not care about, does not bother, do not mind, "
+        "happy with, is charming, same, the same, careful with, gentle with, go easy on, easy on, mindful of, be "
+        "kind to, is great, is perfect, let it snow, let it rain, left alone, left untouched, left as, not need to "
+        "go, not have to go, not need to be, not have to be, need not be, need not go"
     ),
     "not": (
         "not, never, no, without, none, nothing of, neither, avoid, avoiding, refrain from, instead of, rather "
@@ -234,7 +258,8 @@ _OTHERS: Mapping[str, str] = {
     "place": (
         "not only, not just, bright enough, sharp enough, clear enough, in the shadows, in shadows, in the night, "
         "at night, night shot, night photo, night scene, night picture, dark regions, in the dark regions, dark "
-        "corners, dark areas, in the dark parts, in dark areas, in the dark areas"
+        "corners, dark areas, in the dark parts, in dark areas, in the dark areas, shadows are, shadows have, "
+        "shadows look"
     ),
     "all but": (
         "all but, all except, everything but, everything except, anything but, anything except, nothing but, "
@@ -243,19 +268,19 @@ _OTHERS: Mapping[str, str] = {
     "all": (
         "everything, all faults, all defects, all problems, whatever is wrong, all of the faults, all damage, "
         "anything wrong, all issues, whatever you find, all the faults, all the defects, all the problems, any "
-        "defects, any faults, every fault, every defect, whatever it needs, anything, what is wrong, all flaws, "
-        "all the flaws, all degradation, all degradations, whatever is broken, everything wrong"
+        "defects, any faults, every fault, every defect, whatever it needs, anything, what is wrong, all flaws, all "
+        "the flaws, all degradation, all degradations, whatever is broken, everything wrong"
     ),
     "rest": (
-        "everything else, anything else, the rest, all else, other things, the others, the other things, all "
-        "other things, others, whatever else, rest, all the rest, other"
+        "everything else, anything else, the rest, all else, other things, the others, the other things, all other "
+        "things, others, whatever else, rest, all the rest, other"
     ),
     "more": (
         "more, increase, boost, improve, raise, better, bring out, enhance, higher, needs, need, lacks, lacking, "
         "lack, missing, not enough, too little, recover, regain, gain, get, want, give, restore, give me, bring "
         "back, pull up, push, turn up, strengthen, wants, crank up, up, add, adding, adjust"
     ),
-    "less": "less, fewer, weaker, not so, not as, not that, not quite so",
+    "less": "less, fewer, weaker, not so, not as, not that, not quite so, down",
     "add": (
         "add, worse, worsen, put back, bring back, adding, put, introduce, apply, simulate, give it, give me, "
         "overlay, sprinkle, create"
@@ -267,18 +292,20 @@ _OTHERS: Mapping[str, str] = {
     "is": (
         "is, are, was, were, looks, look, seems, appears, there, has, have, got, came out, turned out, suffers, "
         "full of, has got, came, moved, shook, trembled, trembling, my hands, rained, snowed, suffers from, there "
-        "is, there are, there was, covered, taken"
+        "is, there are, there was, covered, taken, can not see, could not see, hard to see"
     ),
     "restore": (
         "restore, improve, enhance, repair, fix, clean up, clean, better, rescue, polish, refresh, retouch, touch "
         "up, work your magic, magic, do your thing, do your job, professional, amazing, stunning, wonderful, "
         "gorgeous, lovely, save, make it look good, make it look better, nicer, look good, best, do your best, "
         "beautify, renovate, revive, cleanup, tidy, tidy up, help, perfect, optimise, optimize, auto, as good as "
-        "new, restoration, enhancement, good, great, freshen up, beautiful, beautiful again, pretty again, shine"
+        "new, restoration, enhancement, good, great, freshen up, beautiful, beautiful again, pretty again, shine, "
+        "whatever you think, whatever is necessary, whatever is needed, what is necessary, what is needed, what you "
+        "can, look new, look like new, like new, make it pop"
     ),
     "picture": (
-        "picture, photo, photograph, image, shot, scan, snapshot, it, this, everything in it, pic, portrait, "
-        "print, negative, slide, photos, pictures, images, scene, frame, old photo"
+        "picture, photo, photograph, image, shot, scan, snapshot, it, this, everything in it, pic, portrait, print, "
+        "negative, slide, photos, pictures, images, scene, frame, old photo"
     ),
 }
 _EDITS: Mapping[str, str] = {
@@ -286,27 +313,28 @@ _EDITS: Mapping[str, str] = {
     "inpaint": (
         "scratch, scratches, tear, tears, crack, cracks, crease, creases, stain, stains, dust, watermark, remove "
         "the person, remove the man, remove the woman, remove the people, remove people, fill the hole, hole, "
-        "holes, inpaint, text overlay, red eyes, red eye, power lines, tourists, logo, date stamp, torn, "
-        "scratched, cracked"
+        "holes, inpaint, text overlay, red eyes, red eye, power lines, tourists, logo, date stamp, torn, scratched, "
+        "cracked"
     ),
     "an image editor": (
         "crop, rotate, straighten, flip, resize, shrink, smaller, sepia, black and white, vignette, remove the "
         "background, blur the background, cut out the subject, frame it, caption it, hdr, bokeh, warmer, cooler, "
-        "more vivid, cartoon, painting"
+        "more vivid, cartoon, painting, darken, darkening, paint"
     ),
 }
 _SCALES: Mapping[float, str] = {
+    0.0: (
+        "enlarge, enlarged, bigger, larger, upscale, upsample, upscaled, upscaling, enlargement, magnify, increase "
+        "the size, blow it up, blow up, poster size, print size, enlarging, scale up"
+    ),
     2.0: (
-        "enlarge, enlarged, bigger, larger, upscale, upsample, upscaled, upscaling, enlargement, twice as large, "
-        "twice as big, twice the size, double the size, twice its size, double size, magnify, double the "
-        "resolution, twice the resolution, increase the size, blow it up, blow up, 2x, x2, poster size, print "
-        "size, double its size, doubled, enlarging"
+        "twice as large, twice as big, twice the size, double the size, twice its size, double size, double the "
+        "resolution, twice the resolution, double its size, doubled, twice"
     ),
-    3.0: (
-        "three times as large, three times as big, triple the size, three times the size, 3x, x3, triple, three times"
-    ),
-    4.0: "four times as large, four times as big, four times the size, quadruple, 4x, x4, four times",
+    3.0: "triple the size, triple, triple its size",
+    4.0: "quadruple, quadruple the size",
 }
+"""Factors of the sides; 0 where no number is said. Numbers in figures are read by `words.wishes`."""
 
 JOINTS = (
     *",;:.!?", "but", "and", "then", "while", "although", "though", "however", "yet", "or", "plus", "also", "nor",
@@ -329,10 +357,36 @@ _PLAIN = (
 )
 
 
+_NEAR = (
+    "while senior shows contract greek remaining broke sleep showed share spoke shirt sweet revolution shape write "
+    "stock struck banks demand shock shoot movements cloud wished shower burst remote sharing stops turner writes "
+    "sheet flames lightning ranging snake brings burns slept banned stranger failing binding clouds filling banking "
+    "stake swear bitter shane blank speaks shaft swift streams strikes shame bonds brands slowed halls tilted stack "
+    "resolved errors tonnes branded raids locks ghosts shark boring butter spear strangers stems drain strips edged "
+    "tunes stoke demise blows wasted brock strangely starr bending rails daring supper norse famed railing branding "
+    "forged greet hangs slowing groom clapped shear messed shale chrome blurted raided handy reins granny bonding "
+    "broker shaping tremble binds bonded brink banning sleek strangled superb greed misses strides banging messing "
+    "banged trough bends raiding peppers halves batter banda snuck missy swearing searing jagger lighted fated "
+    "shave jogged ruining bangs regaining clapping square shadow "
+)
+NEAR_WORDS = frozenset((_NEAR + "showing").split())
+"""Common words that are a letter from one that matters, and mean something else: they are no slips."""
+
+MENDED_VERBS = (
+    "remove", "removal", "reduce", "reduction", "repair", "restore", "increase", "preserve", "colours", "brightness",
+    "sharpness", "contrast", "texture", "slightly", "strength", "enlarge", "upscale",
+)  # fmt: skip
+"""What else is mended where it is mistyped."""
+
+
+FILLERS = frozenset(_PLAIN.split())
+"""Words of plain English that ask for nothing."""
+
+
 @cache
 def plain_words() -> frozenset[str]:
     """Words of plain English that ask for nothing, and those of all phrases."""
-    return frozenset(_PLAIN.split()) | {word for phrase in phrases() for word in phrase}
+    return FILLERS | {word for phrase in phrases() for word in phrase}
 
 
 @cache

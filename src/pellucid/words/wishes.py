@@ -7,17 +7,17 @@ A sentence is cut into clauses. In each a verb, or what is carried on from the c
 is named in it: it goes, it stays, it is only described. Which words mean what is data (`words.wish_terms`).
 """
 
-import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
 from typing import Any, Literal
 
 from pellucid.degradations import KINDS, MEASURED
 from pellucid.errors import SettingsError
+from pellucid.words.likely_kinds import EVERYTHING, likely_kind
 from pellucid.words.reading import language_of
-from pellucid.words.wish_terms import JOINTS, phrases, plain_words
+from pellucid.words.wish_terms import FILLERS, JOINTS, phrases, plain_words
+from pellucid.words.wish_words import number_at, plain, words_of
 
 __all__ = ["Wishes", "wishes_in"]
 
@@ -29,6 +29,12 @@ LIGHTLY = 0.35
 """What a light touch takes away."""
 VISIBLY = 0.67
 """What is taken away of something that is to be less."""
+LACKING = ("hardly", "barely")
+"""Words before what is missing: "hardly any light"."""
+POOR = ("low", "bad", "poor", "weak", "off", "terrible", "awful", "wrong", "short")
+"""What is said of what is missing."""
+LARGER = 2.0
+"""By how much the sides grow where people do not say how much."""
 LONGEST = 2000
 """Letters of a text."""
 
@@ -112,13 +118,17 @@ def wishes_in(text: str) -> Wishes:
     entries: list[_Entry] = []
     strength, before = 1.0, _Clause(())
     prior: Fate | None = None
-    for clause in _clauses(text):
+    clauses = list(_clauses(text))
+    for clause in clauses:
         read = clause.read(before)
         if read or not clause.parts:
             entries += read
             prior = before.fate
             named = before.entries + read if clause.joint == "nor" else read
             before = replace(clause, entries=named, fate=clause.settled(before))
+            continue
+        if clause.has("good", "look", "colours", "tones") and not clause.has("keep", "remove", "amount"):
+            before = replace(clause, entries=[])  # "noise gone, sharpness untouched"
             continue
         # Nothing is named: it is said of what was named before, or of all.
         refused = [*clause.parts[0].roles] == ["not"] and len(clause.parts) == 1 and not clause.others  # "noise: no"
@@ -128,12 +138,29 @@ def wishes_in(text: str) -> Wishes:
             fate: Fate = "goes" if mirrored else "stays"
             entries[-len(before.entries) :] = before.entries = [replace(one, fate=fate) for one in before.entries]
             before.fate = fate
+        elif clause.has("remove") and before.entries and before.entries[-1].fate == "stays" and clause.speaks_of_before:
+            # "don't sharpen the noise, remove it"
+            del entries[-len(before.entries) :]
+            before.entries = [replace(before.entries[-1], fate="goes")]
+            entries += before.entries
         elif clause.has("amount") and before.entries and not clause.has("restore"):
             changed = [replace(one, part=clause.part) for one in before.entries]
             entries[-len(before.entries) :] = before.entries = changed
         elif clause.has("amount"):
             strength = clause.part
+    if not entries and strength == 1:
+        entries = _guessed(text, clauses)
     return _joined(text, entries, strength)
+
+
+def _guessed(text: str, clauses: "Sequence[_Clause]") -> "list[_Entry]":
+    """What a text most likely speaks of that names nothing that a rule knows; empty where the opposite may be meant."""
+    if any(clause.has("keep", "add") or (clause.has("not") and clause.has("remove", "wish")) for clause in clauses):
+        return []
+    kind = likely_kind([word for word in words_of(text) if word.isalpha() and word not in FILLERS])
+    if kind is None:
+        return []
+    return [_Entry("restore") if kind == EVERYTHING else _Entry("fault", kind), _Entry("guess")]
 
 
 @dataclass(frozen=True)
@@ -141,7 +168,7 @@ class _Entry:
     """One thing that is named, and what becomes of it."""
 
     what: str
-    """fault, grain, look, colours, tones, all, rest, restore, scale or edit."""
+    """fault, grain, look, colours, tones, all, rest, restore, scale, edit or guess."""
     value: Any = None
     fate: Fate = "goes"
     part: float | None = None
@@ -229,6 +256,9 @@ class _Clause:
 
     def read(self, before: "_Clause") -> list[_Entry]:
         """What is named here, and what becomes of it."""
+        spared = self.has("remove", "wish", "keep", "less")
+        if self.joint == _CUT and "without" in self.parts[0].words and before.entries and not spared:
+            return []  # "remove the noise without blurring the hair" warns of what is not to come
         fate = self._fate(before)
         carried = before.fate if fate is None and self._carries() and not self.has("only") else None
         if carried == "stays" and self.has("bad") and not self.has("fault", "grain"):
@@ -245,7 +275,10 @@ class _Clause:
         if amount is None and self.has("less"):
             amount = VISIBLY
         found = [one for at, part in enumerate(self.parts) if (one := self._named(part, at, fate)) is not None]
-        found = [one if one.what in ("scale", "edit") else replace(one, part=amount) for one in found]
+        found = [
+            one if one.what in ("scale", "edit") or one.fate == "described" else replace(one, part=amount)
+            for one in found
+        ]
         if self.has("but", "all but"):
             found = [one for one in found if one.what != "all"]
             found += [_Entry("all", None, "stays" if fate == "goes" else "goes")] if self.has("all but") else []
@@ -256,6 +289,8 @@ class _Clause:
 
     def _named(self, part: _Part, at: int, fate: Fate) -> _Entry | None:
         roles, stays = part.roles, fate == "stays"
+        if "contrast" in part.words and any({"fault", "bad"} & one.roles.keys() for one in self.parts[at + 1 :]):
+            return None  # "low contrast due to haze"
         if "scale" in roles:
             return None if self._negated(at) else _Entry("scale", roles["scale"])
         if "edit" in roles:
@@ -266,6 +301,8 @@ class _Clause:
             return _Entry("look", None, "stays") if self.has("not") else None
         if "all" in roles and self.has("make") and not self.has("restore", "remove", "more"):
             return None  # "make everything blue"
+        if "all" in roles and self.has("bad") and not self.has("restore", "remove", "keep", "not", "but", "all but"):
+            return None  # "everything looks yellow"
         for role in ("all", "rest"):
             if role in roles:
                 return _Entry(role, None, fate)
@@ -275,7 +312,7 @@ class _Clause:
             return _Entry("grain", "added" if adds and not back else None, "stays" if adds else fate)
         if stays and "look" in roles:
             return _Entry("look", None, fate)
-        if stays and "tones" in roles:
+        if stays and "tones" in roles and not {"fault", "bad"} & roles.keys():
             return _Entry("tones", None, fate)
         if "colours" in roles and (stays or not {"good", "fault", "wish"} & roles.keys()):
             return _Entry("colours", None, fate)
@@ -286,10 +323,11 @@ class _Clause:
                 word in ("more", "increase", "boost", "raise") for one in self.parts for word in one.words
             )
             adds = (self.has("add") or plainly_more) and not self.has("remove", "less", "not")
+            adds = adds and roles["fault"] != "fading"  # "bring back the faded colours"
             if self.has("add") and self.has("not"):  # "without adding noise"
                 return None
             return _Entry("fault", roles["fault"], "opposite" if adds else fate)
-        if "bad" in roles:
+        if "bad" in roles and not self.has("edit"):
             later = self.parts[at + 1 :]
             if roles["bad"] == "colour-cast" and any("fault" in one.roles for one in later):  # "bluish haze"
                 return None
@@ -299,13 +337,19 @@ class _Clause:
             return _Entry("fault", roles["bad"], "opposite" if made else fate)
         if "good" in roles and not stays:
             dark = self.has("less") and roles["good"] == "low-light"
-            wanted = self.has("more", "add", "make", "restore", "remove", "is", "amount") or fate == "described"
-            return _Entry("fault", roles["good"], "opposite" if dark else "goes") if wanted else None
+            if any(one.words[0] in LACKING for one in self.parts):
+                return _Entry("fault", roles["good"], "described")
+            if self.has("more", "add", "make", "restore", "remove", "amount"):
+                return _Entry("fault", roles["good"], "opposite" if dark else "goes")
+            poor = any(word in POOR for word in self.others)  # "the light was bad"
+            return _Entry("fault", roles["good"], "described") if poor else None
         return None
 
     def _wished(self, kind: str, part: _Part, at: int, fate: Fate) -> _Entry | None:
         if fate == "described":  # "the sky is bright"
             return None
+        if at and self.parts[at - 1].words == ("less",) and not part.words[0].endswith("er"):  # "less sharp"
+            return _Entry("fault", "ringing") if part.words == ("sharpening",) else _Entry("fault", kind, "opposite")
         if part.words == ("sharpening",) and self.has("remove") and fate == "goes":
             return _Entry("fault", "ringing")
         unwanted = any(one.words[:3] == ("do", "not", "want") for one in self.parts)
@@ -332,6 +376,8 @@ def _joined(text: str, entries: Sequence[_Entry], strength: float) -> Wishes:
         part = 1.0 if one.part is None else one.part
         if one.what == "scale":
             scale = max(scale or 0.0, float(one.value))
+        elif one.what == "guess":
+            notes.append("this is a guess, for its words are not known")
         elif one.what == "edit":
             where = f"`pellucid {one.value}`" if " " not in one.value else one.value
             notes.append(f"what is asked of {where} is not done here")
@@ -356,6 +402,7 @@ def _joined(text: str, entries: Sequence[_Entry], strength: float) -> Wishes:
             stays |= dict.fromkeys(TONAL)
         elif one.what in ("all", "rest"):
             everything, exclusive = everything or gone, exclusive or not gone
+            strength = min(strength, part) if gone and one.what == "all" else strength
         elif one.what == "restore":
             generic = True
             strength = min(strength, part)
@@ -373,13 +420,15 @@ def _joined(text: str, entries: Sequence[_Entry], strength: float) -> Wishes:
         else:
             raise SettingsError(f"text {_short(text)!r}: {kind} is to go and to stay: that contradicts itself")
         del stays[kind]
+    if scale is not None:
+        scale = scale or LARGER
+        goes.pop("low-resolution", None)  # the larger picture is what was meant by it
     if kept_grain and "noise" in goes:
         detail = 1.0 if grain is None else grain
     elif kept_grain and grain is not None and grain < 1:
         detail = grain
-    elif kept_grain:
+    elif kept_grain:  # what nobody takes does not have to come back: that would undo the end of other faults
         stays["noise"] = None
-        detail = 1.0
     if everything and not (exclusive and goes):
         only: dict[str, float] = {}
     elif goes or not generic:
@@ -402,7 +451,7 @@ def _nothing(text: str, notes: Sequence[str], entries: Sequence[_Entry]) -> Sett
     if any(one.what in ("all", "rest") for one in entries):
         return SettingsError(f"text {_short(text)!r}: nothing is to be changed, so there is nothing to restore")
     known = plain_words()
-    strange = [word for word in re.findall(r"[a-z]{4,}", _plain(text)) if word not in known]
+    strange = [word for word in re.findall(r"[a-z]{4,}", plain(text)) if word not in known]
     why = f" ({', '.join(strange[:4])}: not known)" if strange else ""
     return SettingsError(
         f"text {_short(text)!r}: says nothing that a restoration can do{why}; say for example: remove the noise, "
@@ -423,46 +472,24 @@ def _short(text: str) -> str:
     return one if len(one) <= 60 else one[:57] + "..."
 
 
-_CONTRACTED = {"cannot": "can not", "can't": "can not", "won't": "will not", "shan't": "shall not", "%": " percent "}
-_SPELLED = {
-    "color": "colour",
-    "gray": "grey",
-    "artifact": "artefact",
-    "jpg": "jpeg",
-    "center": "centre",
-    "neutralize": "neutralise",
-    "stabilize": "stabilise",
-}
-
-
-def _plain(text: str) -> str:
-    """Small letters, words apart, one spelling."""
-    text = text.lower().replace("’", "'").replace("`", "'")
-    for one, other in _CONTRACTED.items():
-        text = text.replace(one, other)
-    text = re.sub(r"\b(it|that|there|here|he|she|what|this|everything)'s\b", r"\1 is", text)
-    text = re.sub(r"(\w)n't\b", r"\1 not", text)
-    text = re.sub(r"\b(\w+)nt\b", lambda at: f"{at[1]} not" if at[1] in ("do", "does", "is", "did") else at[0], text)
-    for one, other in _SPELLED.items():
-        text = re.sub(rf"{one}", other, text)
-    return re.sub(r"'s\b|'(?!\w)|(?<!\w)'", "", text).replace("-", " ").replace("/", " or ")
-
-
 def _clauses(text: str) -> Iterator[_Clause]:
     """The clauses of a text, in order."""
     known, joint = phrases(), ""
-    words = re.findall(r"\d+(?:[.,]\d+)?x?|x\d|[^\W\d_']+|[,;:.!?]", _plain(text))
-    words = [_corrected(word) for word in words]
+    words = words_of(text)
     longest, at, parts, others = max(map(len, known)), 0, list[_Part](), list[str]()
     while at < len(words):
-        number = _number(words, at)
+        if words[at][0] == "×":
+            parts.append(_Part((words[at],), {"scale": float(words[at][1:])}))
+            at += 1
+            continue
+        number = number_at(words, at)
         if number is not None:
             parts.append(_Part(("number",), {"amount": number[0]}))
             at += number[1]
             continue
         for length in range(min(longest, len(words) - at), 0, -1):
             roles = known.get(tuple(words[at : at + length]))
-            if roles is None:
+            if roles is None or (length > 1 and _ends_with_but(words, at, length)):
                 continue
             part = _Part(tuple(words[at : at + length]), dict(roles))
             if parts and parts[-1].words == ("light",) and {"wish", "fault"} & part.roles.keys():
@@ -474,7 +501,9 @@ def _clauses(text: str) -> Iterator[_Clause]:
             at += length
             break
         else:
-            if words[at] not in JOINTS:
+            if words[at] == ":" and parts and not any(_THINGS & one.roles.keys() for one in parts):
+                pass  # "keep: the grain"
+            elif words[at] not in JOINTS:
                 others.append(words[at])
             else:
                 if parts:
@@ -488,11 +517,24 @@ def _clauses(text: str) -> Iterator[_Clause]:
         yield _Clause(tuple(parts), joint, tuple(others))
 
 
+def _ends_with_but(words: Sequence[str], at: int, length: int) -> bool:
+    """Whether the "but" at the end of a phrase joins two clauses: "fix it all but leave the fog"."""
+    if words[at + length - 1] != "but" or at + length == len(words):
+        return False
+    follows = words[at + length]
+    roles = {role for role, _ in phrases().get((follows,), ())}
+    return follows in ("do", "at") or follows.isdigit() or bool(roles & {"keep", "not", "only", "amount"})
+
+
 def _begins(part: _Part, parts: Sequence[_Part]) -> bool:
     """Whether a phrase begins a clause of its own behind these, since it is another verb and they name something."""
     if not any(_THINGS & one.roles.keys() for one in parts):
         return False
     verb = _VERBS & part.roles.keys()
+    if part.words in (("up",), ("down",)):
+        return False  # "sharpness up, noise down"
+    if "keep" in verb and {"all", "picture"} & parts[-1].roles.keys() and any("but" in one.roles for one in parts):
+        return False  # "except for the darkness everything is fine"
     if not verb or (
         {"fault", "good", "bad", "grain"} & part.roles.keys() and not {"remove", "wish"} & part.roles.keys()
     ):
@@ -501,27 +543,3 @@ def _begins(part: _Part, parts: Sequence[_Part]) -> bool:
         last = parts[-1].roles
         return not {"not", "less", "more", "make", "is", "amount", "add"} & last.keys() or "bad" in last
     return True
-
-
-def _number(words: Sequence[str], at: int) -> tuple[float, int] | None:
-    """A part that is said in figures, and how many words it takes: 30 percent, 0.3."""
-    if not re.fullmatch(r"\d+(?:[.,]\d+)?", words[at]):
-        return None
-    value = float(words[at].replace(",", "."))
-    if at + 1 < len(words) and words[at + 1] == "percent":
-        return min(value / 100, 1.0), 2
-    return (value, 1) if value <= 1 and not words[at].isdigit() else None
-
-
-def _corrected(word: str) -> str:
-    """A word as it is spelled, where it is one letter or two from one of the phrases and from no other."""
-    if len(word) < 5 or not word.isalpha() or word in plain_words():
-        return word
-    turned = [one for one in _long_words() if sorted(one) == sorted(word) and one[0] == word[0]]
-    near = turned or [one for one in difflib.get_close_matches(word, _long_words(), 1, 0.84) if one[0] == word[0]]
-    return near[0] if near else word
-
-
-@cache
-def _long_words() -> tuple[str, ...]:
-    return tuple(sorted({word for phrase in phrases() for word in phrase if len(word) >= 5}))
