@@ -331,6 +331,8 @@ def before_and_after(degraded: Tensor, restored: Tensor, gap: int = 8) -> Tensor
 
 def _require_writable(job: Job) -> None:
     if not images.supported(job.target):
+        if not job.source.exists():
+            raise ImageError(f"{name_of(job.source)}: cannot be read: No such file or directory")
         known = ", ".join(sorted(images.SUFFIXES))
         raise ImageError(
             f"{name_of(job.source)}: cannot be written as {job.target.suffix}, only as {known}; --format png does"

@@ -101,7 +101,11 @@ def plan(
         targets = [(inputs[0], out, Path(inputs[0].name))]
     else:
         if out.exists() and not out.is_dir():
-            raise SettingsError(f"{name_of(out)}: is a file; several photographs need a folder to go to")
+            several = len(inputs) > 1 or inputs[0].is_dir()
+            why = (
+                "several photographs need a folder to go to" if several else "a photograph needs the suffix of a format"
+            )
+            raise SettingsError(f"{name_of(out)}: is a file; {why}")
         targets = _distinct(
             (path, layout(path, inside, number), inside)
             for number, (path, inside) in enumerate(_targets(inputs, layout, recursive), start=1)
