@@ -14,6 +14,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from pellucid.errors import ImageError
 from pellucid.images import Metadata, Photograph, read, write
+from pellucid.images.png import chunk
 from support.pictures import (
     IPTC,
     XMP,
@@ -265,3 +266,20 @@ def test_texts_that_are_elsewhere_too_are_not_lost(tmp_path):
     chunks = ((b"tEXt", b"Artist\0Zoe the Great"), (b"tEXt", b"Title\0Dusk"), (b"eXIf", exif.tobytes()[6:]))
     (tmp_path / "a.png").write_bytes(png_with(smooth(), *chunks))
     assert write(read(tmp_path / "a.png"), tmp_path / "a.webp") == ("PNG texts (Title)",)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_background_and_the_shape_of_pixels_of_png_stay(tmp_path, channels):
+    ground = (b"bKGD", struct.pack(f">{channels}H", *range(7, 7 + channels)))
+    array = smooth() if channels == 3 else smooth()[..., 0]
+    (tmp_path / "a.png").write_bytes(png_with(array, ground, (b"pHYs", struct.pack(">LLB", 2, 1, 0))))
+    assert write(read(tmp_path / "a.png"), tmp_path / "b.png") == ()
+    before, after = exiftool(tmp_path / "a.png"), exiftool(tmp_path / "b.png")
+    for name in ("PNG:BackgroundColor", "PNG-pHYs:PixelsPerUnitX", "PNG-pHYs:PixelUnits"):
+        assert before[name] == after[name]
+    palette = Image.fromarray(smooth()).quantize(16)
+    palette.save(tmp_path / "p.png")
+    data = (tmp_path / "p.png").read_bytes()
+    at = data.index(b"IDAT") - 4
+    (tmp_path / "p.png").write_bytes(data[:at] + chunk(b"bKGD", b"\3") + data[at:])
+    assert write(read(tmp_path / "p.png"), tmp_path / "q.png") == ("PNG chunk bKGD",)
