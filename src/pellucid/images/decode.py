@@ -23,6 +23,7 @@ from pellucid.images.jpeg import Piece, parts_of_jpeg, replaced, with_segments_o
 from pellucid.images.jxl import parts_of_jxl
 from pellucid.images.large_file import Content, LargeFile
 from pellucid.images.photograph import Beyond, Coding, Metadata, Photograph
+from pellucid.images.photoshop import without_preview
 from pellucid.images.png import parts_of_png
 from pellucid.images.tiff import TiffParts, parts_of_tiff
 from pellucid.images.tiff_samples import tiff_samples, tifffile_unpacks
@@ -371,7 +372,7 @@ def _upright(metadata: Metadata, parts: _Parts, width: int, height: int) -> Meta
             if piece.kind == "gain map":
                 xmp = resized_item(xmp, b"GainMap", piece.size)
         pieces.append(piece)
-    return replace(metadata, exif=exif, xmp=xmp, pieces=tuple(pieces))
+    return replace(metadata, exif=exif, xmp=xmp, iptc=without_preview(metadata.iptc), pieces=tuple(pieces))
 
 
 def _turned_piece(piece: Piece, orientation: int) -> Piece:
