@@ -25,6 +25,7 @@ from pellucid.images.large_file import Content, LargeFile
 from pellucid.images.photograph import Beyond, Coding, Metadata, Photograph
 from pellucid.images.photoshop import without_preview
 from pellucid.images.png import parts_of_png
+from pellucid.images.raw import parts_of_raw
 from pellucid.images.tiff import TiffParts, parts_of_tiff
 from pellucid.images.tiff_samples import tiff_samples, tifffile_unpacks
 from pellucid.images.turning import turned_planes
@@ -543,9 +544,9 @@ def _find_in_bmp(data: bytes) -> _Parts:
 
 
 def _find_in_raw(data: bytes) -> _Parts:
-    found = parts_of_tiff(data)
+    found = parts_of_raw(data)
     metadata = Metadata(exif=found.exif, xmp=found.xmp, iptc=found.iptc)
-    return _Parts(metadata, pages=1, lost=[] if found.exif else ["EXIF"])  # LibRaw turns the picture upright
+    return _Parts(metadata, pages=1, lost=list(found.unread))  # LibRaw turns the picture upright
 
 
 def _find_in_jxl(data: bytes) -> _Parts:
