@@ -91,6 +91,8 @@ class _Parts:
     damage: str = ""
     refused: str = ""
     """Why the picture cannot be read, though nothing is wrong with it."""
+    turned: int = 1
+    """The orientation that the reader of the pixels has made 1 already; places in the picture have yet to turn."""
     multiplied: bool = False
     """Whether the samples of the colours are multiplied by their alpha."""
     luma_chroma: bool = False
@@ -360,12 +362,16 @@ def _completed(image: pyvips.Image, metadata: Metadata, kind: str) -> Metadata:
 
 def _upright(metadata: Metadata, parts: _Parts, width: int, height: int) -> Metadata:
     """The metadata made true for upright pixels without a thumbnail; the picture lay `width` x `height`."""
-    exif = turned(tidied(metadata.exif), parts.orientation, width, height)
+    orientation = parts.orientation
+    if parts.turned > 1 and parts.turned == (orientation_of(metadata.exif) or orientation_in(metadata.xmp)):
+        orientation = parts.turned  # else nobody knows whether its places are of the picture before or after
+        width, height = (height, width) if orientation > 4 else (width, height)
+    exif = turned(tidied(metadata.exif), orientation, width, height)
     if metadata.exif and not exif:
         parts.lost.append("damaged EXIF")
-    xmp = without_thumbnails(turned_xmp(metadata.xmp, parts.orientation, width, height))
-    if parts.orientation > 1:
-        xmp = turned_depth(xmp, lambda picture: _turned_picture(picture, parts.orientation))
+    xmp = without_thumbnails(turned_xmp(metadata.xmp, orientation, width, height))
+    if orientation > 1:
+        xmp = turned_depth(xmp, lambda picture: _turned_picture(picture, orientation))
     pieces = []
     for piece in metadata.pieces:
         if parts.orientation > 1 and piece.data.startswith(b"\xff\xd8"):
@@ -531,7 +537,9 @@ def _find_in_heif(data: bytes) -> _Parts:
             lost.append(f"colours with the numbers {found.cicp} of H.273, which are not known")
     numbers = found.cicp if found.icc else None
     coding = Coding(lossless=found.lossless, depth=found.depth, sampling=found.sampling, numbers=numbers)
-    return _Parts(metadata, coding, lost=lost, pages=found.pictures, multiplied=found.multiplied)
+    return _Parts(
+        metadata, coding, turned=found.orientation, lost=lost, pages=found.pictures, multiplied=found.multiplied
+    )
 
 
 def _find_in_gif(data: bytes) -> _Parts:
@@ -552,7 +560,7 @@ def _find_in_raw(data: bytes) -> _Parts:
 def _find_in_jxl(data: bytes) -> _Parts:
     found = parts_of_jxl(data, extras.without_brotli)
     metadata = Metadata(exif=found.exif, xmp=found.xmp, colour=found.colour)
-    return _Parts(metadata, Coding(), lost=list(found.unread), pages=1)  # libjxl turns the picture upright
+    return _Parts(metadata, Coding(), turned=found.orientation, lost=list(found.unread), pages=1)
 
 
 # The first need not be in memory as a whole.
