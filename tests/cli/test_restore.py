@@ -124,6 +124,19 @@ def test_wrong_usage_is_one_line_and_writes_nothing(run, model, tmp_path, argume
     assert sorted(tmp_path.rglob("*")) == before
 
 
+def test_names_that_no_disk_takes_fail_alone(run, model, tmp_path):
+    picture(tmp_path / "a.png")
+    long = tmp_path / f"{'x' * 300}.png"
+    status, out, err = run("restore", tmp_path / "a.png", long, "-o", tmp_path / "out", "--model", model)
+    assert (status, (tmp_path / "out/a.png").is_file()) == (1, True)
+    assert err == f"pellucid: {long}: cannot be read: File name too long\n"
+    for out in (long, long / "a.png", long / "folder"):
+        status, _, err = run("restore", tmp_path / "a.png", "-o", out, "--model", model)
+        assert status == 1
+        assert err.endswith(("File name too long\n", "(File name too long)\n"))
+        assert len(err.splitlines()) == 1
+
+
 def test_every_photograph_has_a_line_that_says_what_was_done(run, model, tmp_path):
     picture(tmp_path / "in/a.png")
     picture(tmp_path / "in/b.png")
