@@ -137,3 +137,13 @@ def test_a_photograph_that_nothing_is_wrong_with_is_copied_byte_for_byte(tmp_pat
     assert torch.equal(images.read(other.target).pixels, images.read(source).pixels)
     (again,) = restore_files(restorer, plan([source], tmp_path / "out"), overwrite=False)
     assert again.status == "skipped"
+
+
+def test_a_file_without_a_suffix_is_no_place_for_a_photograph(tmp_path):
+    picture(tmp_path / "a.png")
+    (tmp_path / "out").touch()
+    with pytest.raises(SettingsError, match="needs the suffix of a format"):
+        plan([tmp_path / "a.png"], tmp_path / "out")
+    picture(tmp_path / "b.png")
+    with pytest.raises(SettingsError, match="need a folder"):
+        plan([tmp_path / "a.png", tmp_path / "b.png"], tmp_path / "out")

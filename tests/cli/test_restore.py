@@ -101,6 +101,10 @@ def test_modes_are_kept(run, model, tmp_path, mode):
         (["{dir}/a.png", "-o", "{dir}/out.png", "--strength", "2"], 2, "strength"),
         (["{dir}/a.png", "{dir}/twin/a.png", "-o", "{dir}/out"], 1, "would be written twice"),
         (["{dir}/a.png"], 2, "--out"),
+        (["{dir}/a.png", "-o", "{dir}/out.png", "--nothing"], 2, "--nothing"),
+        (["{dir}/a.png", "-o", "{dir}/out.png", "--quality", "0"], 2, "--quality"),
+        (["{dir}/a.png", "-o", "{dir}/out.png", "--only", " "], 2, "kinds of degradations"),
+        (["{dir}/missing", "-o", "{dir}/out"], 1, "missing: cannot be read: No such file"),
     ],
 )
 def test_wrong_usage_is_one_line_and_writes_nothing(run, model, tmp_path, arguments, status, message):
@@ -114,9 +118,23 @@ def test_wrong_usage_is_one_line_and_writes_nothing(run, model, tmp_path, argume
         arguments += ["--model", str(model)]
     ended, out, err = run("restore", *arguments)
     assert ended == status
-    assert message in " ".join(err.replace("│", " ").split())
+    assert message in err
+    assert len(err.splitlines()) == 1
     assert out in ("", "0 restored, 1 failed\n")
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_names_that_no_disk_takes_fail_alone(run, model, tmp_path):
+    picture(tmp_path / "a.png")
+    long = tmp_path / f"{'x' * 300}.png"
+    status, out, err = run("restore", tmp_path / "a.png", long, "-o", tmp_path / "out", "--model", model)
+    assert (status, (tmp_path / "out/a.png").is_file()) == (1, True)
+    assert err == f"pellucid: {long}: cannot be read: File name too long\n"
+    for out in (long, long / "a.png", long / "folder"):
+        status, _, err = run("restore", tmp_path / "a.png", "-o", out, "--model", model)
+        assert status == 1
+        assert err.endswith(("File name too long\n", "(File name too long)\n"))
+        assert len(err.splitlines()) == 1
 
 
 def test_every_photograph_has_a_line_that_says_what_was_done(run, model, tmp_path):

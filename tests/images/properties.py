@@ -1,6 +1,8 @@
 """What files hold, a small file for each, and whether it is in another file: the rows of docs/files.md, and of their
 test."""
 
+import base64
+import io
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -107,6 +109,36 @@ def regions(path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     jpeg(path, (0xE1, exif.tobytes()), (0xE1, b"http://ns.adobe.com/xap/1.0/\0" + ATTRIBUTES % 6))
+
+
+def depth(path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    array = np.zeros((16, 24), np.uint8)
+    array[:8, :8] = 200
+    file = io.BytesIO()
+    Image.fromarray(array).save(file, "PNG")
+    xmp = (
+        b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+        b'<rdf:Description rdf:about="" xmlns:GDepth="http://ns.google.com/photos/1.0/depthmap/" '
+        b'GDepth:Mime="image/png" GDepth:Data="%s"/></rdf:RDF></x:xmpmeta>' % base64.b64encode(file.getvalue())
+    )
+    jpeg(path, (0xE1, exif.tobytes()), (0xE1, b"http://ns.adobe.com/xap/1.0/\0" + xmp))
+
+
+def depth_found(target: Path, _: Path) -> str:
+    data = str(exiftool(target, "-b").get("XMP-GDepth:DepthImage", "")).removeprefix("base64:")
+    if not data:
+        return ""
+    with Image.open(io.BytesIO(base64.b64decode(data))) as picture:
+        array = np.asarray(picture)
+    return "kept" if array.shape == (24, 16) and array[2, 13] == 200 and array[2, 2] == 0 else ""
+
+
+def history(path: Path) -> None:
+    exif = Image.Exif()
+    exif[37395], exif[50708], exif[65002] = "cropped", "Canon EOS 5D", "50 mm"
+    jpeg(path, (0xE1, exif.tobytes()))
 
 
 def texts(path: Path) -> None:
@@ -294,6 +326,13 @@ PROPERTIES = [
     ),
     Property("maker notes that hold offsets", ".jpg", canon, tags(Canon__OwnerName="A Photographer")),
     Property("regions of faces, turned with the picture", ".jpg", regions, tags(XMP_mwg_rs__RegionAreaX=0.75)),
+    Property("depth map in XMP, turned with the picture", ".jpg", depth, depth_found),
+    Property(
+        "history, model and lens as TIFF/EP, DNG and Camera Raw say them",
+        ".jpg",
+        history,
+        tags(IFD0__ImageHistory="cropped", IFD0__UniqueCameraModel="Canon EOS 5D", IFD0__Lens="50 mm"),
+    ),
     Property(
         "XMP longer than 64 kB",
         ".png",

@@ -14,6 +14,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from pellucid.errors import ImageError
 from pellucid.images import Metadata, Photograph, read, write
+from pellucid.images.png import chunk
 from support.pictures import (
     IPTC,
     XMP,
@@ -265,3 +266,33 @@ def test_texts_that_are_elsewhere_too_are_not_lost(tmp_path):
     chunks = ((b"tEXt", b"Artist\0Zoe the Great"), (b"tEXt", b"Title\0Dusk"), (b"eXIf", exif.tobytes()[6:]))
     (tmp_path / "a.png").write_bytes(png_with(smooth(), *chunks))
     assert write(read(tmp_path / "a.png"), tmp_path / "a.webp") == ("PNG texts (Title)",)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_background_and_the_shape_of_pixels_of_png_stay(tmp_path, channels):
+    ground = (b"bKGD", struct.pack(f">{channels}H", *range(7, 7 + channels)))
+    array = smooth() if channels == 3 else smooth()[..., 0]
+    (tmp_path / "a.png").write_bytes(png_with(array, ground, (b"pHYs", struct.pack(">LLB", 2, 1, 0))))
+    assert write(read(tmp_path / "a.png"), tmp_path / "b.png") == ()
+    before, after = exiftool(tmp_path / "a.png"), exiftool(tmp_path / "b.png")
+    for name in ("PNG:BackgroundColor", "PNG-pHYs:PixelsPerUnitX", "PNG-pHYs:PixelUnits"):
+        assert before[name] == after[name]
+    palette = Image.fromarray(smooth()).quantize(16)
+    palette.save(tmp_path / "p.png")
+    data = (tmp_path / "p.png").read_bytes()
+    at = data.index(b"IDAT") - 4
+    (tmp_path / "p.png").write_bytes(data[:at] + chunk(b"bKGD", b"\3") + data[at:])
+    assert write(read(tmp_path / "p.png"), tmp_path / "q.png") == ("PNG chunk bKGD",)
+
+
+def test_the_little_picture_in_iptc_does_not_live_on(tmp_path):
+    long = b"\x1c\x02\xca\x80\x04" + struct.pack(">L", 40000) + b"STALE" * 8000
+    records = IPTC[:10] + b"\x1c\x02\xc8\0\2\0\x0b" + long + IPTC[10:]
+    block = b"8BIM\x04\x04\0\0" + struct.pack(">L", len(records)) + records
+    (tmp_path / "a.jpg").write_bytes(jpeg_with(smooth(), (0xED, b"Photoshop 3.0\0" + block)))
+    before = exiftool(tmp_path / "a.jpg")
+    assert "IPTC:ObjectPreviewData" in before
+    assert write(read(tmp_path / "a.jpg"), tmp_path / "b.jpg") == ()
+    assert b"STALE" not in (tmp_path / "b.jpg").read_bytes()
+    expected = {name: value for name, value in before.items() if name.startswith("IPTC") and "Preview" not in name}
+    assert expected.items() <= exiftool(tmp_path / "b.jpg").items()

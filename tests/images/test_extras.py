@@ -2,6 +2,7 @@
 here."""
 
 import builtins
+import io
 import shutil
 import struct
 import subprocess
@@ -13,7 +14,8 @@ import torch
 from PIL import Image
 
 from pellucid.errors import ImageError
-from pellucid.images import Photograph, read, write
+from pellucid.images import Metadata, Photograph, read, write
+from pellucid.images.raw import parts_of_raw
 from support.pictures import camera_exif, exiftool, integers, p3, rendered, said, smooth
 
 
@@ -166,3 +168,51 @@ def test_a_missing_extra_is_named(tmp_path, monkeypatch, name, start, extra):
             read(tmp_path / name)
     with pytest.raises(ImageError, match=rf"{name}: "):  # damaged, and no traceback
         read(tmp_path / name)
+
+
+def box(name, body):
+    return struct.pack(">L", len(body) + 8) + name + body
+
+
+def table_of(*entries):
+    """A TIFF structure of one table with texts in it, as a box of CR3 has it."""
+    rows, tail = struct.pack("<H", len(entries)), b""
+    begin = 8 + 2 + 12 * len(entries) + 4
+    for tag, text in entries:
+        rows += struct.pack("<HHLL", tag, 2, len(text), begin + len(tail))
+        tail += text + b"\0" * (len(text) % 2)
+    return b"II*\0" + struct.pack("<L", 8) + rows + bytes(4) + tail
+
+
+def test_what_raw_files_say_is_found_in_every_container(tmp_path):
+    """Without one of a camera: the containers alone, around tables that exiftool then reads in a JPEG."""
+    first = table_of((271, b"Canon\0"), (272, b"EOS R\0"))
+    camera, place = table_of((0x9003, b"2024:05:06 07:08:09\0")), table_of((29, b"2024:05:06\0\0"))
+    canon = bytes.fromhex("85c0b687820f11e08111f4ce462b6a48")
+    canon += box(b"CMT1", first) + box(b"CMT2", camera) + box(b"CMT3", first) + box(b"CMT4", place)
+    xmp = bytes.fromhex("be7acfcb97a942e89c71999491e3afac") + b"<x/>"
+    cr3 = box(b"ftyp", b"crx \0\0\0\1crx isom") + box(b"moov", box(b"uuid", canon) + box(b"trak", b"x"))
+    cr3 += box(b"uuid", xmp) + box(b"mdat", bytes(50))
+    file = io.BytesIO()
+    exif = Image.Exif()
+    exif[271], exif[272] = "Canon", "EOS R"
+    exif.get_ifd(0x8769)[0x9003] = "2024:05:06 07:08:09"
+    Image.fromarray(smooth()).save(file, "JPEG", exif=exif)
+    raf = b"FUJIFILMCCD-RAW 0201".ljust(84, b"\0") + struct.pack(">LL", 200, len(file.getvalue()))
+    raf = raf.ljust(200, b"\0") + file.getvalue() + bytes(50)
+    block = exif.tobytes()[6:] if exif.tobytes().startswith(b"Exif") else exif.tobytes()
+    like = {name: start + block[4:] for name, start in (("orf", b"IIRO"), ("rw2", b"IIU\0"))}
+    if block[:2] == b"MM":
+        like = {"orf": b"MMOR" + block[4:]}
+    for name, data in ({"cr3": cr3, "raf": raf} | like).items():
+        found = parts_of_raw(data)
+        assert found.unread == ()
+        assert found.xmp == (b"<x/>" if name == "cr3" else b"")
+        write(Photograph(torch.rand(1, 3, 9, 8), metadata=Metadata(exif=found.exif)), tmp_path / "a.jpg")
+        told = exiftool(tmp_path / "a.jpg")
+        assert (told["IFD0:Make"], told["IFD0:Model"]) == ("Canon", "EOS R"), name
+        assert told["ExifIFD:DateTimeOriginal"] == "2024:05:06 07:08:09"
+        assert name != "cr3" or told["GPS:GPSDateStamp"] == "2024:05:06"
+    for cut in range(0, len(cr3), 7):
+        assert parts_of_raw(cr3[:cut]).exif[:2] in (b"", b"II")
+    assert parts_of_raw(b"FUJIFILMCCD-RAW").unread == ("EXIF",)

@@ -3,6 +3,8 @@
 import base64
 import io
 import re
+import shutil
+import subprocess
 
 import numpy as np
 import pytest
@@ -225,3 +227,39 @@ def test_thumbnails_do_not_live_on(tmp_path):
     write(read(tmp_path / "a.jpg"), tmp_path / "b.jpg")
     assert b"U1RBTEU=" not in (tmp_path / "b.jpg").read_bytes()
     assert exiftool(tmp_path / "b.jpg")["XMP-xmp:Rating"] == 3
+
+
+@pytest.mark.parametrize("suffix", [".avif", ".jxl"])
+@pytest.mark.parametrize("orientation", [3, 6, 8])
+def test_places_turn_where_the_container_turns_the_picture(tmp_path, suffix, orientation):
+    """AVIF, HEIF and JPEG XL tell the orientation beside EXIF, and their readers turn the pixels."""
+    if suffix == ".jxl":
+        pytest.importorskip("imagecodecs")
+    tool = {".avif": "avifenc", ".jxl": "cjxl"}[suffix]
+    if shutil.which(tool) is None:
+        pytest.skip(
+            f"{tool} is not installed: apt-get install {'libavif-bin' if suffix == '.avif' else 'libjxl-tools'}"
+        )
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    exif.get_ifd(0x8769)[0x9214] = (18, 15, 18, 6)
+    segments = [(0xE1, exif.tobytes()), (0xE1, b"http://ns.adobe.com/xap/1.0/\0" + ATTRIBUTES % orientation)]
+    (tmp_path / "a.jpg").write_bytes(jpeg_with(smooth(60, 90), *segments, quality=100, subsampling=0))
+    if suffix == ".jxl":
+        command = ["cjxl", tmp_path / "a.jpg", tmp_path / "a.jxl"]
+        subprocess.run(command, check=True, capture_output=True)
+    else:
+        Image.fromarray(smooth(60, 90)).save(tmp_path / "a.png")
+        angle = {3: "2", 6: "3", 8: "1"}[orientation]
+        command = ["avifenc", "--irot", angle, tmp_path / "a.png", tmp_path / "a.avif"]
+        subprocess.run(command, check=True, capture_output=True)
+        command = ["exiftool", "-q", "-overwrite_original", "-tagsfromfile", tmp_path / "a.jpg", "-all:all"]
+        subprocess.run([*command, tmp_path / "a.avif"], check=True)
+    write(read(tmp_path / "a.jpg"), tmp_path / "b.jpg")
+    write(read(tmp_path / f"a{suffix}"), tmp_path / "c.jpg")
+    expected, found = exiftool(tmp_path / "b.jpg"), exiftool(tmp_path / "c.jpg")
+    names = [f"XMP-mwg-rs:RegionArea{name}" for name in "XYWH"]
+    names += ["XMP-MP:RegionRectangle", "ExifIFD:SubjectArea", "IFD0:Orientation"]
+    assert {name: found[name] for name in names} == {name: expected[name] for name in names}
+    with Image.open(tmp_path / "b.jpg") as one, Image.open(tmp_path / "c.jpg") as other:
+        assert one.size == other.size

@@ -155,7 +155,7 @@ def foresee(jobs: Sequence[Job], **how: Any) -> Iterator[FileResult]:
     desk = Desk("restored", **how)
     for job in jobs:
         try:
-            if not job.source.is_file():
+            if not os.path.isfile(job.source):
                 raise ImageError(f"{name_of(job.source)}: cannot be read: no such file")
             yield desk.decided(_Work(job)) or FileResult(job.source, job.target, "planned", compared=job.compared)
         except PellucidError as error:
@@ -215,7 +215,7 @@ class Desk:
         if self.full:
             return _skipped(job, f"not tried: {self.full}")
         _require_writable(job)
-        exists = job.target.is_file()
+        exists = os.path.isfile(job.target)
         work.replaces = exists or self.overwrite
         if self.manifest is None:
             return _skipped(job, EXISTS) if exists and not self.overwrite else None
@@ -231,7 +231,7 @@ class Desk:
             return FileResult(job.source, job.target, "quarantined", reason=words)
         size = job.target.stat().st_size if exists else None
         made = size is not None and size == past.left and not past.begun
-        compared = job.compared is None or job.compared.is_file()
+        compared = job.compared is None or os.path.isfile(job.compared)
         if same and past.error is None and made and compared:
             return _skipped(job, "done, as the manifest says")
         if exists and size and not made and not past.begun and not self.overwrite:
@@ -242,7 +242,7 @@ class Desk:
         """Runs behind: writes what was changed, and says in the manifest what became of it."""
         if work.result is None and self.full:
             work.result = _skipped(work.job, f"not tried: {self.full}")
-        if work.result is None and not work.replaces and work.job.target.exists():
+        if work.result is None and not work.replaces and os.path.exists(work.job.target):
             # By another run, or under a name that this disk takes for the same.
             work.result = _skipped(work.job, EXISTS)
         result = work.result or self._written(work)
@@ -331,6 +331,8 @@ def before_and_after(degraded: Tensor, restored: Tensor, gap: int = 8) -> Tensor
 
 def _require_writable(job: Job) -> None:
     if not images.supported(job.target):
+        if not os.path.exists(job.source):
+            raise ImageError(f"{name_of(job.source)}: cannot be read: No such file or directory")
         known = ", ".join(sorted(images.SUFFIXES))
         raise ImageError(
             f"{name_of(job.source)}: cannot be written as {job.target.suffix}, only as {known}; --format png does"

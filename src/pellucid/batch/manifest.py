@@ -247,7 +247,7 @@ def manifest_for(out: Path, given: Path | None = None, *, wanted: bool = False) 
     Returns:
         None where nobody wants one, and none is in the folder of `out`.
     """
-    folder = out.parent if images.supported(out) and not out.is_dir() else out
+    folder = out.parent if images.supported(out) and not os.path.isdir(out) else out
     if given is not None:
-        return given / MANIFEST if given.is_dir() or same_file(given, folder) else given
-    return folder / MANIFEST if wanted or (folder / MANIFEST).is_file() else None
+        return given / MANIFEST if os.path.isdir(given) or same_file(given, folder) else given
+    return folder / MANIFEST if wanted or os.path.isfile(folder / MANIFEST) else None

@@ -1,5 +1,6 @@
 """Which file becomes which, before anything is read: nothing is written over an input, and nothing twice."""
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -90,7 +91,7 @@ def plan(
         ImageError: something to be written is one of the inputs.
     """
     ending, layout = _suffix(suffix), Layout(out, suffix, template)
-    if len(inputs) == 1 and not inputs[0].is_dir() and out.suffix and not _is_folder(out):
+    if len(inputs) == 1 and not os.path.isdir(inputs[0]) and out.suffix and not os.path.isdir(out):
         if template is not None:
             raise SettingsError(f"{name_of(out)}: is a file; --name names files in a folder")
         if not images.supported(out):
@@ -100,8 +101,12 @@ def plan(
             raise SettingsError(f"{name_of(out)}: its suffix is not that of the format {suffix!r}")
         targets = [(inputs[0], out, Path(inputs[0].name))]
     else:
-        if out.exists() and not out.is_dir():
-            raise SettingsError(f"{name_of(out)}: is a file; several photographs need a folder to go to")
+        if os.path.exists(out) and not os.path.isdir(out):
+            several = len(inputs) > 1 or os.path.isdir(inputs[0])
+            why = (
+                "several photographs need a folder to go to" if several else "a photograph needs the suffix of a format"
+            )
+            raise SettingsError(f"{name_of(out)}: is a file; {why}")
         targets = _distinct(
             (path, layout(path, inside, number), inside)
             for number, (path, inside) in enumerate(_targets(inputs, layout, recursive), start=1)
@@ -119,7 +124,7 @@ def _targets(inputs: Sequence[Path], layout: Layout, recursive: bool) -> Iterato
     """Each file, and where it lies below what was given."""
     out = real(layout.out)
     for source in inputs:
-        if not source.is_dir():
+        if not os.path.isdir(source):  # which a name too long for this disk is not, either
             yield source, Path(source.name)
             continue
         found = list(images.in_folder(source, recursive=recursive).photographs)
@@ -193,13 +198,6 @@ def real(path: Path) -> Path:
         return path.resolve()
     except (OSError, RuntimeError):
         return path.absolute()
-
-
-def _is_folder(path: Path) -> bool:
-    try:
-        return path.is_dir()
-    except OSError:
-        return False
 
 
 def _suffix(name: str | None) -> str | None:

@@ -5,6 +5,7 @@ import sys
 import warnings
 
 import typer
+from typer.exceptions import TyperException
 
 from pellucid.cli import (
     ablate,
@@ -86,11 +87,19 @@ def main() -> None:
     """Runs the command line; a failure is one line on stderr, never a traceback (PELLUCID_TRACEBACK=1 shows it)."""
     warnings.showwarning = _show_warning  # type: ignore[assignment]
     try:
-        app()
-    except SystemExit as end:
-        if end.code == 130:
+        status = app(standalone_mode=False)  # else a wrong option is told in four lines
+        if status == 130:
             sys.stderr.write("pellucid: stopped\n")
-        raise
+        sys.exit(status)
+    except (typer.Abort, KeyboardInterrupt):
+        sys.stderr.write("pellucid: stopped\n")
+        sys.exit(130)
+    except TyperException as error:
+        said = getattr(error, "format_message", None)
+        message = str(said() if said else error).strip()
+        whole = message.startswith("Usage:")  # the help that a call without anything asks for
+        sys.stderr.write(f"{message}\n" if whole else f"pellucid: {message.splitlines()[0]} (--help says more)\n")
+        sys.exit(2)
     except PellucidError as error:
         sys.stderr.write(f"pellucid: {error}\n")
         sys.exit(2 if isinstance(error, SettingsError) else 1)

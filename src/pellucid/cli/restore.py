@@ -1,5 +1,6 @@
 """`pellucid restore`."""
 
+import os
 import sys
 from collections.abc import Generator, Sequence
 from contextlib import nullcontext
@@ -370,15 +371,15 @@ def _refuse_contradictions(
         if settle is not None:
             raise SettingsError("--settle says when a file that comes is complete, and needs --watch")
         return
-    if len(inputs) != 1 or not inputs[0].is_dir():
+    if len(inputs) != 1 or not os.path.isdir(inputs[0]):
         raise SettingsError("--watch watches one folder: give one INPUT that is a folder")
     if dry_run:
         raise SettingsError("--watch waits for what nobody knows yet, so --dry-run cannot say what becomes of it")
     if name is not None and "{number" in name:
         raise SettingsError("--watch: photographs come one by one and have no {number}; take {stem} for --name")
-    if out.exists() and not out.is_dir():
+    if os.path.exists(out) and not os.path.isdir(out):
         raise SettingsError(f"{out}: is a file; --watch needs a folder to write to")
-    if name is None and format is None and out.exists() and out.samefile(inputs[0]):
+    if name is None and format is None and os.path.exists(out) and out.samefile(inputs[0]):
         raise SettingsError(
             "--watch: the outputs would be the inputs; choose another --out, or other names with --name"
         )

@@ -23,7 +23,9 @@ from pellucid.images.jpeg import Piece, parts_of_jpeg, replaced, with_segments_o
 from pellucid.images.jxl import parts_of_jxl
 from pellucid.images.large_file import Content, LargeFile
 from pellucid.images.photograph import Beyond, Coding, Metadata, Photograph
+from pellucid.images.photoshop import without_preview
 from pellucid.images.png import parts_of_png
+from pellucid.images.raw import parts_of_raw
 from pellucid.images.tiff import TiffParts, parts_of_tiff
 from pellucid.images.tiff_samples import tiff_samples, tifffile_unpacks
 from pellucid.images.turning import turned_planes
@@ -89,6 +91,8 @@ class _Parts:
     damage: str = ""
     refused: str = ""
     """Why the picture cannot be read, though nothing is wrong with it."""
+    turned: int = 1
+    """The orientation that the reader of the pixels has made 1 already; places in the picture have yet to turn."""
     multiplied: bool = False
     """Whether the samples of the colours are multiplied by their alpha."""
     luma_chroma: bool = False
@@ -358,12 +362,16 @@ def _completed(image: pyvips.Image, metadata: Metadata, kind: str) -> Metadata:
 
 def _upright(metadata: Metadata, parts: _Parts, width: int, height: int) -> Metadata:
     """The metadata made true for upright pixels without a thumbnail; the picture lay `width` x `height`."""
-    exif = turned(tidied(metadata.exif), parts.orientation, width, height)
+    orientation = parts.orientation
+    if parts.turned > 1 and parts.turned == (orientation_of(metadata.exif) or orientation_in(metadata.xmp)):
+        orientation = parts.turned  # else nobody knows whether its places are of the picture before or after
+        width, height = (height, width) if orientation > 4 else (width, height)
+    exif = turned(tidied(metadata.exif), orientation, width, height)
     if metadata.exif and not exif:
         parts.lost.append("damaged EXIF")
-    xmp = without_thumbnails(turned_xmp(metadata.xmp, parts.orientation, width, height))
-    if parts.orientation > 1:
-        xmp = turned_depth(xmp, lambda picture: _turned_picture(picture, parts.orientation))
+    xmp = without_thumbnails(turned_xmp(metadata.xmp, orientation, width, height))
+    if orientation > 1:
+        xmp = turned_depth(xmp, lambda picture: _turned_picture(picture, orientation))
     pieces = []
     for piece in metadata.pieces:
         if parts.orientation > 1 and piece.data.startswith(b"\xff\xd8"):
@@ -371,7 +379,7 @@ def _upright(metadata: Metadata, parts: _Parts, width: int, height: int) -> Meta
             if piece.kind == "gain map":
                 xmp = resized_item(xmp, b"GainMap", piece.size)
         pieces.append(piece)
-    return replace(metadata, exif=exif, xmp=xmp, pieces=tuple(pieces))
+    return replace(metadata, exif=exif, xmp=xmp, iptc=without_preview(metadata.iptc), pieces=tuple(pieces))
 
 
 def _turned_piece(piece: Piece, orientation: int) -> Piece:
@@ -529,7 +537,9 @@ def _find_in_heif(data: bytes) -> _Parts:
             lost.append(f"colours with the numbers {found.cicp} of H.273, which are not known")
     numbers = found.cicp if found.icc else None
     coding = Coding(lossless=found.lossless, depth=found.depth, sampling=found.sampling, numbers=numbers)
-    return _Parts(metadata, coding, lost=lost, pages=found.pictures, multiplied=found.multiplied)
+    return _Parts(
+        metadata, coding, turned=found.orientation, lost=lost, pages=found.pictures, multiplied=found.multiplied
+    )
 
 
 def _find_in_gif(data: bytes) -> _Parts:
@@ -542,15 +552,15 @@ def _find_in_bmp(data: bytes) -> _Parts:
 
 
 def _find_in_raw(data: bytes) -> _Parts:
-    found = parts_of_tiff(data)
+    found = parts_of_raw(data)
     metadata = Metadata(exif=found.exif, xmp=found.xmp, iptc=found.iptc)
-    return _Parts(metadata, pages=1, lost=[] if found.exif else ["EXIF"])  # LibRaw turns the picture upright
+    return _Parts(metadata, pages=1, lost=list(found.unread))  # LibRaw turns the picture upright
 
 
 def _find_in_jxl(data: bytes) -> _Parts:
     found = parts_of_jxl(data, extras.without_brotli)
     metadata = Metadata(exif=found.exif, xmp=found.xmp, colour=found.colour)
-    return _Parts(metadata, Coding(), lost=list(found.unread), pages=1)  # libjxl turns the picture upright
+    return _Parts(metadata, Coding(), turned=found.orientation, lost=list(found.unread), pages=1)
 
 
 # The first need not be in memory as a whole.

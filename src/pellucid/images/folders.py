@@ -62,7 +62,8 @@ def in_folder(folder: str | os.PathLike[str], *, recursive: bool = False) -> Fol
 
 def passed_over(inputs: Sequence[Path], *, recursive: bool = False) -> list[Path]:
     """What is passed over in those of the inputs that are folders."""
-    return [path for folder in inputs if folder.is_dir() for path in in_folder(folder, recursive=recursive).passed_over]
+    folders = [path for path in inputs if os.path.isdir(path)]
+    return [path for folder in folders for path in in_folder(folder, recursive=recursive).passed_over]
 
 
 def few_names(paths: Sequence[Path], most: int = 8) -> str:

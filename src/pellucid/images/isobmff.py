@@ -33,6 +33,8 @@ class HeifParts:
     sampling: str = ""
     lossless: bool = False
     """Whether the colours are stored without a change to luma and chroma, as lossless coding needs."""
+    orientation: int = 1
+    """How the picture, as it is coded, has to be turned, by the numbers of EXIF."""
     multiplied: bool = False
     """Whether the colours are multiplied by their alpha."""
     unread: tuple[str, ...] = ()
@@ -78,6 +80,8 @@ def _describe(data: bytes, meta: _Meta, found: HeifParts) -> None:
         elif kind == b"av1C":
             found.depth = 8 + 2 * (body[2] >> 6 & 1) + 2 * (body[2] >> 5 & 1)
             found.sampling = {0: "4:4:4", 0b10: "4:2:2", 0b11: "4:2:0"}.get(body[2] >> 2 & 3, "")
+        elif kind == b"irot" and body:
+            found.orientation = {1: 8, 2: 3, 3: 6}.get(body[0] & 3, 1)
         elif kind == b"pixi" and not found.depth:
             found.depth = max(body[5:])
     found.lossless = found.cicp is not None and found.cicp[2] == 0 and found.sampling == "4:4:4"

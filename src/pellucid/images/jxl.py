@@ -21,6 +21,8 @@ class JxlParts:
     exif: bytes = b""
     xmp: bytes = b""
     colour: Colour | None = None
+    orientation: int = 1
+    """How the picture, as it is coded, has to be turned, by the numbers of EXIF."""
     unread: tuple[str, ...] = ()
 
 
@@ -72,19 +74,19 @@ def parts_of_jxl(data: bytes, unpacked: Callable[[bytes], bytes]) -> JxlParts:
             elif name == b"jumb":
                 unread.append("content credentials (C2PA)")
             at += max(size, 8)
-    found.colour, words = _colour(_Bits(codestream[2:4096]))
+    found.colour, words = _colour(_Bits(codestream[2:4096]), found)
     found.unread = tuple(dict.fromkeys([*unread, *words]))
     return found
 
 
-def _colour(bits: _Bits) -> tuple[Colour | None, list[str]]:
-    """What the header of a codestream says of the colours."""
+def _colour(bits: _Bits, found: JxlParts) -> tuple[Colour | None, list[str]]:
+    """What the header of a codestream says of the colours; and how the picture is to be turned, into `found`."""
     words: list[str] = []
     _skip_size(bits)
     if bits.take(1):
         return None, words  # all as usual: sRGB
     if bits.take(1):
-        bits.take(3)
+        found.orientation = 1 + bits.take(3)
         if bits.take(1):
             _skip_size(bits)
         if bits.take(1):

@@ -1,19 +1,21 @@
 """The image resources of Photoshop (8BIM), in which JPEG, TIFF and PNG files keep IPTC, clipping paths, the copyright
-flag.
+flag; and the records of IPTC.
 
-The specification: Adobe Photoshop File Formats Specification, "Image resource blocks".
+The specifications: Adobe Photoshop File Formats Specification, "Image resource blocks"; IPTC-NAA Information
+Interchange Model, version 4.
 """
 
 import struct
 from collections.abc import Iterator
 from contextlib import suppress
 
-__all__ = ["resources_with_iptc", "sorted_resources"]
+__all__ = ["resources_with_iptc", "sorted_resources", "without_preview"]
 
 _SIGNATURES = (b"8BIM", b"PHUT", b"AgHg", b"DCSR", b"MeSa")
 _IPTC, _ICC, _EXIF, _EXIF_TOO, _XMP = 0x0404, 0x040F, 0x0422, 0x0423, 0x0424
 _THUMBNAILS = (0x0409, 0x040C)
 _RESOLUTION = 0x03ED
+_PREVIEW = ((2, 200), (2, 201), (2, 202))  # its format, its version, itself
 
 
 def sorted_resources(block: bytes) -> tuple[bytes, bytes]:
@@ -28,6 +30,22 @@ def sorted_resources(block: bytes) -> tuple[bytes, bytes]:
         elif number not in (*_THUMBNAILS, _ICC, _EXIF, _EXIF_TOO, _XMP, _RESOLUTION):
             others += whole
     return iptc, others
+
+
+def without_preview(iptc: bytes) -> bytes:
+    """The records of IPTC without the little picture of what is no longer there; as they are where they are damaged."""
+    kept, at = [], 0
+    while at + 5 <= len(iptc) and iptc[at] == 0x1C:
+        record, number, size = struct.unpack_from(">BBH", iptc, at + 1)
+        begin = at + 5
+        if size & 0x8000:  # so many bytes tell the size
+            size, begin = int.from_bytes(iptc[begin : begin + (size & 0x7FFF)], "big"), begin + (size & 0x7FFF)
+        if begin + size > len(iptc):
+            return iptc
+        if (record, number) not in _PREVIEW:
+            kept.append(iptc[at : begin + size])
+        at = begin + size
+    return b"".join([*kept, iptc[at:]])
 
 
 def resources_with_iptc(others: bytes, iptc: bytes) -> bytes:

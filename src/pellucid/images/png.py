@@ -29,7 +29,6 @@ _MADE_ANEW = {
     b"iCCP",
     b"pHYs",
     b"sBIT",
-    b"bKGD",
     b"hIST",
     b"sPLT",
     b"iDOT",
@@ -64,14 +63,22 @@ def parts_of_png(data: Content) -> PngParts:
     found, unread = PngParts(), []
     raw: dict[str, bytes] = {}
     animated, before = False, True  # whether nothing of a picture has come yet
+    plain = False  # whether samples come back as they are, without a palette
     for name, body, whole in chunks_of(data):
         if name == b"eXIf":
             found.exif = body.removeprefix(b"Exif\0\0")
         elif name == b"iCCP":
             found.icc = _unpacked(body.partition(b"\0")[2][1:])
-        elif name == b"pHYs" and len(body) == 9 and body[8] == 1:
+        elif name == b"IHDR" and len(body) == 13:
+            plain = body[8] >= 8 and body[9] != 3
+        elif name == b"pHYs" and len(body) == 9:
             across, down = struct.unpack_from(">LL", body)
-            found.dpi = (across * 0.0254, down * 0.0254)
+            if body[8] == 1:
+                found.dpi = (across * 0.0254, down * 0.0254)
+            elif across != down:
+                found.chunks += whole  # how the sides of a pixel are to each other
+        elif name == b"bKGD" and plain:
+            found.chunks += whole
         elif name == b"acTL" and len(body) >= 8:
             found.frames, animated = max(1, struct.unpack_from(">L", body)[0]), True
         elif name in (b"fcTL", b"IDAT") and before:

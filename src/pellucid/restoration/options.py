@@ -365,7 +365,10 @@ def _kinds(option: str, given: Any) -> tuple[str, ...]:
     kinds = given.split(",") if isinstance(given, str) else given
     if not isinstance(kinds, list | tuple | set | frozenset) or not all(isinstance(kind, str) for kind in kinds):
         raise SettingsError(f"{option} must be kinds of degradations such as noise,jpeg, got {given!r}")
-    return tuple(dict.fromkeys(kind.strip() for kind in kinds if kind.strip()))
+    found = tuple(dict.fromkeys(kind.strip() for kind in kinds if kind.strip()))
+    if isinstance(given, str) and not found:
+        raise SettingsError(f"{option} must be kinds of degradations such as noise,jpeg, got {given!r}")
+    return found
 
 
 def _told(given: Any) -> dict[str, float]:
