@@ -9,7 +9,7 @@ from functools import cache
 
 from pellucid.words.sentences import KIND_ADJECTIVES, KIND_WORDS
 
-__all__ = ["FILLERS", "JOINTS", "MENDED_VERBS", "NEAR_WORDS", "Role", "phrases", "plain_words"]
+__all__ = ["JOINTS", "MENDED_VERBS", "NEAR_WORDS", "Role", "phrases", "plain_words"]
 
 Role = str
 """fault: a noun for what is wrong. bad: an adjective for it. wish: a verb or comparative that asks for its end. good: a
@@ -20,7 +20,8 @@ _FAULTS: Mapping[str, str] = {
     "noise": (
         "noise, speckle, speckles, specks, sensor noise, iso noise, high iso, colour noise, chroma noise, luminance "
         "noise, graininess, static, blotches, mottling, noisiness, like sand, like sandpaper, like gravel, luma "
-        "noise, shot noise, read noise, thermal noise, photon noise, colour speckles, grit"
+        "noise, shot noise, read noise, thermal noise, photon noise, colour speckles, grit, dots, spots, tiny dots, "
+        "tiny spots, small dots, small spots, tiny speckles"
     ),
     "impulses": (
         "salt and pepper, salt and pepper noise, impulse noise, dead pixels, hot pixels, stuck pixels, lost pixels, "
@@ -59,7 +60,7 @@ _FAULTS: Mapping[str, str] = {
     "ringing": (
         "ringing, halos, halo, haloes, oversharpening, over sharpening, sharpening halos, ghosting, sharpening "
         "artefacts, white outlines, white edges, edge halos, outlines, ghost edges, ringing artefacts, ringing "
-        "artefact, from sharpening, by sharpening, due to sharpening"
+        "artefact, from sharpening, by sharpening, due to sharpening, the sharpening looks"
     ),
     "colour-cast": (
         "colour cast, cast, tint, colour tint, white balance, wrong colours, wrong white balance, yellow cast, blue "
@@ -72,7 +73,8 @@ _FAULTS: Mapping[str, str] = {
     ),
     "fading": (
         "fading, faded colours, fade, bleaching, lost contrast, no contrast, low contrast, poor contrast, lost "
-        "colour, lost its colour, lost its colours, lost their colour, lost all colour, lost its contrast"
+        "colour, lost its colour, lost its colours, lost their colour, lost all colour, lost its contrast, lost all "
+        "its contrast, lost all contrast"
     ),
     "clipping": (
         "overexposure, blown highlights, blown out highlights, clipped highlights, burnt highlights, over exposure, "
@@ -163,7 +165,9 @@ _WISHES: Mapping[str, str] = {
     ),
     "fading": (
         "unfade, bring back the colours, restore the colours, bring the colours back, revive the colours, refresh "
-        "the colours, restore colours, revive, colours back"
+        "the colours, restore colours, revive, colours back, improve the colours, enhance the colours, improve "
+        "colours, enhance colours, boost the colours, better colours, richer colours, vivid colours, stronger "
+        "colours"
     ),
     "aberration": "defringe",
     "banding": "deband, smooth gradients, smooth the gradient, smooth the gradients, smooth gradient",
@@ -301,7 +305,8 @@ _OTHERS: Mapping[str, str] = {
         "beautify, renovate, revive, cleanup, tidy, tidy up, help, perfect, optimise, optimize, auto, as good as "
         "new, restoration, enhancement, good, great, freshen up, beautiful, beautiful again, pretty again, shine, "
         "whatever you think, whatever is necessary, whatever is needed, what is necessary, what is needed, what you "
-        "can, look new, look like new, like new, make it pop"
+        "can, look new, look like new, like new, make it pop, clearer, dslr, award winning, like a photographer, as "
+        "a photographer, mess, messed up, quality, overhaul"
     ),
     "picture": (
         "picture, photo, photograph, image, shot, scan, snapshot, it, this, everything in it, pic, portrait, print, "
@@ -325,7 +330,8 @@ _EDITS: Mapping[str, str] = {
 _SCALES: Mapping[float, str] = {
     0.0: (
         "enlarge, enlarged, bigger, larger, upscale, upsample, upscaled, upscaling, enlargement, magnify, increase "
-        "the size, blow it up, blow up, poster size, print size, enlarging, scale up"
+        "the size, blow it up, blow up, poster size, print size, enlarging, scale up, enhance the size, lacking "
+        "size, larger size, too little"
     ),
     2.0: (
         "twice as large, twice as big, twice the size, double the size, twice its size, double size, double the "
@@ -367,9 +373,13 @@ _NEAR = (
     "forged greet hangs slowing groom clapped shear messed shale chrome blurted raided handy reins granny bonding "
     "broker shaping tremble binds bonded brink banning sleek strangled superb greed misses strides banging messing "
     "banged trough bends raiding peppers halves batter banda snuck missy swearing searing jagger lighted fated "
-    "shave jogged ruining bangs regaining clapping square shadow "
+    "shave jogged ruining bangs regaining clapping square shadow showing total course tried sports fingers lives "
+    "steel theme finger stayed shall smell stream stick nights grave boots genre links shots stopping likes steal "
+    "patch frost graves lanes clare liner brows scots tires stall denise neural tuned loops thorough soothing blush "
+    "fridge sensory temperate theirs linen literal talon slots proton richter fronts steak barley timed soaking "
+    "skaters tingle riches magnate sargent gravely tiled hardy browne sharpe shady stairs "
 )
-NEAR_WORDS = frozenset((_NEAR + "showing").split())
+NEAR_WORDS = frozenset(_NEAR.split())
 """Common words that are a letter from one that matters, and mean something else: they are no slips."""
 
 MENDED_VERBS = (
@@ -379,14 +389,10 @@ MENDED_VERBS = (
 """What else is mended where it is mistyped."""
 
 
-FILLERS = frozenset(_PLAIN.split())
-"""Words of plain English that ask for nothing."""
-
-
 @cache
 def plain_words() -> frozenset[str]:
     """Words of plain English that ask for nothing, and those of all phrases."""
-    return FILLERS | {word for phrase in phrases() for word in phrase}
+    return frozenset(_PLAIN.split()) | {word for phrase in phrases() for word in phrase}
 
 
 @cache
