@@ -1,12 +1,12 @@
 """How many requests that were written without sight of the rules are understood, and that wrong ones are refused."""
 
 import pytest
-from support.requests import requests_of, understood
 
 from pellucid.errors import SettingsError
 from pellucid.words.wish_terms import NEAR_WORDS, phrases
 from pellucid.words.wish_words import words_of
 from pellucid.words.wishes import wishes_in
+from support.requests import requests_of, understood
 
 
 @pytest.mark.parametrize(("name", "floor"), [("requests-sealed.txt", 86), ("requests-develop.txt", 108)])
@@ -87,7 +87,8 @@ def test_how_much_goes(text, part):
 @pytest.mark.parametrize(
     ("typed", "word"),
     [
-        ("nosie", "noise"), ("noize", "noise"), ("blury", "blurry"), ("remvoe", "remove"), ("compresion", "compression"),
+        ("nosie", "noise"), ("noize", "noise"), ("blury", "blurry"), ("remvoe", "remove"),
+        ("compresion", "compression"),
         ("shows", "shows"), ("square", "square"), ("shots", "shots"), ("white", "white"), ("house", "house"),
     ],
 )  # fmt: skip
