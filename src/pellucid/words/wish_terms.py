@@ -51,7 +51,8 @@ _FAULTS: Mapping[str, str] = {
     "jpeg": (
         "jpeg, jpegs, jpeg artefacts, jpeg artefact, compression artefacts, artefacts, artefact, compression, "
         "blocks, blockiness, blocking, squares, jpeg blocks, jpeg compression, mosquito noise, macroblocks, block "
-        "artefacts, jpeg blocking, jpeg noise, jpeg damage, compression blocks, compression noise"
+        "artefacts, jpeg blocking, jpeg noise, jpeg damage, compression blocks, compression noise, little squares, "
+        "small squares, tiny squares, little blocks"
     ),
     "low-resolution": (
         "low resolution, pixelation, jaggies, jagged edges, aliasing, staircase, stair steps, low res, pixel look, "
@@ -206,7 +207,8 @@ _PARTS: Mapping[float, str] = {
         "quite some, quite a lot of, quite a bit of, strongly, fully, completely, entirely, totally, wholly, "
         "heavily, aggressively, thoroughly, a lot, lots, much, really, as much as possible, full, every bit, "
         "strong, radically, hard, very, absolutely, maximum, full strength, as far as possible, properly, max, to "
-        "the max, all of it, considerably, significantly, drastically, strong dose, heavy dose, big dose"
+        "the max, all of it, considerably, significantly, drastically, strong dose, heavy dose, big dose, do not "
+        "hold back, not hold back, not hold back on, no holding back"
     ),
 }
 _OTHERS: Mapping[str, str] = {
@@ -233,7 +235,7 @@ _OTHERS: Mapping[str, str] = {
         "heavy on, touch, touching, change, changing, alter, altering, harm, harming, affect, affecting, damage, "
         "damaging, hurt, hurting, mess with, modify, modifying, kills, take, do not want, do not like, unwanted, "
         "too much, cut down, shake off, polish away, dissolve, cut through, see past, blow away, take down, bring "
-        "down"
+        "down, what about, how about"
     ),
     "keep": (
         "keep, keeping, leave, leaving, preserve, preserving, retain, retaining, spare, sparing, ignore, ignoring, "
@@ -244,7 +246,7 @@ _OTHERS: Mapping[str, str] = {
         "beautiful, fine with, not bother, not mind, never mind, not care about, does not bother, do not mind, "
         "happy with, is charming, same, the same, careful with, gentle with, go easy on, easy on, mindful of, be "
         "kind to, is great, is perfect, let it snow, let it rain, left alone, left untouched, left as, not need to "
-        "go, not have to go, not need to be, not have to be, need not be, need not go"
+        "go, not have to go, not need to be, not have to be, need not be, need not go, nothing against"
     ),
     "not": (
         "not, never, no, without, none, nothing of, neither, avoid, avoiding, refrain from, instead of, rather "
@@ -306,7 +308,7 @@ _OTHERS: Mapping[str, str] = {
         "new, restoration, enhancement, good, great, freshen up, beautiful, beautiful again, pretty again, shine, "
         "whatever you think, whatever is necessary, whatever is needed, what is necessary, what is needed, what you "
         "can, look new, look like new, like new, make it pop, clearer, dslr, award winning, like a photographer, as "
-        "a photographer, mess, messed up, quality, overhaul"
+        "a photographer, mess, messed up, quality, overhaul, look nice"
     ),
     "picture": (
         "picture, photo, photograph, image, shot, scan, snapshot, it, this, everything in it, pic, portrait, print, "

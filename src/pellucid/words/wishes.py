@@ -232,12 +232,16 @@ class _Clause:
         if keep is not None:
             return "goes" if self._negated(keep) else "stays"
         if remove is not None:
-            return "stays" if self._negated(remove) else "goes"
+            unwanted = self.parts[remove].words[:3] == ("do", "not", "want")
+            removed = any(
+                "remove" in part.roles for part in self.parts[remove + 1 :]
+            )  # "do not want the noise removed"
+            return "stays" if self._negated(remove) or (unwanted and removed) else "goes"
         if self.has("less"):
             return "goes"
         if self.has("not"):
             word = next(part.words[0] for part in self.parts if "not" in part.roles)
-            wanted = word in ("no", "without", "zero") or self.has("make")
+            wanted = word in ("no", "without", "zero", "neither") or self.has("make")
             if before.fate == "stays":  # "the snow may stay, but not the noise", "noise is okay, blur is not"
                 wanted = wanted or self.joint == "but" or "not" in self.parts[-1].roles
             return "goes" if wanted and not self.has("wish") else "stays"
@@ -526,6 +530,8 @@ def _begins(part: _Part, parts: Sequence[_Part]) -> bool:
     verb = _VERBS & part.roles.keys()
     if part.words in (("up",), ("down",)):
         return False  # "sharpness up, noise down"
+    if "remove" in verb and any(one.words[:3] == ("do", "not", "want") for one in parts):
+        return False  # "I do not want the noise removed"
     if "keep" in verb and {"all", "picture"} & parts[-1].roles.keys() and any("but" in one.roles for one in parts):
         return False  # "except for the darkness everything is fine"
     if not verb or (
