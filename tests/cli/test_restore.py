@@ -208,6 +208,18 @@ def test_a_model_that_keeps_the_size_restores_before_it_is_enlarged(run, model, 
     assert opened(tmp_path / "b.png").size == (60, 40)
 
 
+def test_a_wish_for_size_alone_is_the_option(run, tmp_path):
+    """The model that enlarges, as with --scale, and nothing is restored before."""
+    source = picture(tmp_path / "a.png")
+    by_words, by_option = tmp_path / "words.png", tmp_path / "option.png"
+    assert run("restore", source, "-o", by_words, "--text", "make it twice as large")[0] == 0
+    assert run("restore", source, "-o", by_option, "--scale", 2)[0] == 0
+    assert np.array_equal(np.asarray(Image.open(by_words)), np.asarray(Image.open(by_option)))
+    status, _, err = run("restore", source, "-o", tmp_path / "c.png", "--text", "enlarge it 20 times")
+    assert (status, err.count("\n")) == (2, 1)
+    assert "above 1 and up to 8" in err
+
+
 @pytest.mark.parametrize("scale", [0, 1, 100, -4])
 def test_scales_that_cannot_be_are_refused(run, tmp_path, scale):
     status, _, err = run("restore", picture(tmp_path / "a.png"), "-o", tmp_path / "b.png", "--scale", scale)
@@ -227,6 +239,12 @@ def test_wishes_in_words(run, model, tmp_path):
     run("restore", tmp_path / "a.png", "-o", tmp_path / "d.png", "--model", model, "--strength", "0.5")
     assert (tmp_path / "c.png").read_bytes() == (tmp_path / "b.png").read_bytes()
     assert np.array_equal(np.asarray(Image.open(tmp_path / "d.png")), np.asarray(Image.open(tmp_path / "b.png")))
+    status, out, _ = run("restore", tmp_path / "a.png", "-o", tmp_path / "e.png", *words, "--dry-run", "--json")
+    told = json.loads(out)
+    assert (status, told["dry_run"], told["understood"]["strength"]) == (0, True, 0.5)
+    assert told["understood"]["words"] == "restore whatever is found; at strength 0.5"
+    _, out, _ = run("restore", tmp_path / "a.png", "-o", tmp_path / "e.png", "--dry-run", "--json")
+    assert "understood" not in json.loads(out)
     for words, message in (
         ([""], "it is empty"),
         (["ein schönes Bild mit blauem Himmel"], "is German"),

@@ -63,7 +63,7 @@ def _gone(wishes: Wishes, kind: str) -> float:
     """How much of a kind goes, 0 to 1, where it is in the picture."""
     if wishes.only:
         return wishes.only.get(kind, 0.0) * wishes.strength
-    if kind in wishes.skip or wishes.scale is not None:
+    if kind in wishes.skip or not wishes.restore:
         return 0.0
     return wishes.part.get(kind, 1.0) * wishes.strength
 

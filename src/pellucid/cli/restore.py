@@ -226,7 +226,9 @@ def restore(
         raise SettingsError("--feather says how a --mask rises, and there is none")
     if report is not None and report.suffix.lower() not in (".html", ".htm"):
         raise SettingsError(f"{report}: a report is an HTML page; give it the suffix .html")
-    model = model or before.get("model") or ("default" if scale is None else "upscale")
+    understood = None if text is None else wishes_in(text)
+    enlarging = scale is not None or (understood is not None and not understood.restore)
+    model = model or before.get("model") or ("upscale" if enlarging else "default")
     if model in ("colorize", "inpaint"):  # these change what restoring keeps, or need a mask
         raise SettingsError(f"--model {model}: this model is for `pellucid {model}`")
     part = None if shard is None else parse_shard(shard)
@@ -277,7 +279,6 @@ def restore(
         jobs = plan(inputs, out, recursive=recursive, suffix=format, compare=compare, template=name)
         jobs = jobs if part is None else shard_of(jobs, part)
     options = RestoreOptions.of(**restoring)
-    understood = None if text is None else wishes_in(text)
     if understood is not None and not json:
         say(f"understood: {understood.words()}")
     place = None if sheet else manifest_for(out, manifest, wanted=resume)
@@ -290,7 +291,8 @@ def restore(
     if dry_run:
         find_model(model)
         planned = foresee(jobs, overwrite=overwrite, manifest=ledger, retry_failed=retry_failed)
-        foretell(list(planned), _passed_over(inputs, recursive=recursive), json=json)
+        passed_over = _passed_over(inputs, recursive=recursive)
+        foretell(list(planned), passed_over, understood=understood, json=json)
         return
     if sheet is None:
         restorer = load(model, import_network=import_network, **restoring)

@@ -11,6 +11,7 @@ from pellucid.cli.terminal import print_json, progress, say, warn
 if TYPE_CHECKING:
     from pellucid.batch.change import FileResult
     from pellucid.batch.pace import Pace
+    from pellucid.words.wishes import Wishes
 
 __all__ = ["foretell", "summary", "told"]
 
@@ -60,14 +61,17 @@ def summary(results: "Sequence[FileResult]", pace: "Pace") -> str:
     )
 
 
-def foretell(results: "Sequence[FileResult]", passed_over: Sequence[Path], *, json: bool) -> None:
-    """What would become of what, a line each."""
+def foretell(
+    results: "Sequence[FileResult]", passed_over: Sequence[Path], *, understood: "Wishes | None", json: bool
+) -> None:
+    """What would become of what, a line each; in JSON with what was understood of a text."""
     from pellucid import images
     from pellucid.images.messages import name_of
 
     if json:
         documents = [result.as_dict() for result in results]
-        print_json({"dry_run": True, "photographs": documents, "passed_over": [str(path) for path in passed_over]})
+        planned = {"dry_run": True, "photographs": documents, "passed_over": [str(path) for path in passed_over]}
+        print_json(planned if understood is None else {"understood": understood.as_dict(), **planned})
         return
     for result in results:
         if result.status == "planned":

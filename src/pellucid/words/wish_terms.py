@@ -9,7 +9,7 @@ from functools import cache
 
 from pellucid.words.sentences import KIND_ADJECTIVES, KIND_WORDS
 
-__all__ = ["FILLERS", "JOINTS", "MENDED_VERBS", "NEAR_WORDS", "Role", "phrases", "plain_words"]
+__all__ = ["JOINTS", "MENDED_VERBS", "NEAR_WORDS", "Role", "phrases", "plain_words"]
 
 Role = str
 """fault: a noun for what is wrong. bad: an adjective for it. wish: a verb or comparative that asks for its end. good: a
@@ -20,7 +20,8 @@ _FAULTS: Mapping[str, str] = {
     "noise": (
         "noise, speckle, speckles, specks, sensor noise, iso noise, high iso, colour noise, chroma noise, luminance "
         "noise, graininess, static, blotches, mottling, noisiness, like sand, like sandpaper, like gravel, luma "
-        "noise, shot noise, read noise, thermal noise, photon noise, colour speckles, grit"
+        "noise, shot noise, read noise, thermal noise, photon noise, colour speckles, grit, dots, spots, tiny dots, "
+        "tiny spots, small dots, small spots, tiny speckles"
     ),
     "impulses": (
         "salt and pepper, salt and pepper noise, impulse noise, dead pixels, hot pixels, stuck pixels, lost pixels, "
@@ -50,7 +51,8 @@ _FAULTS: Mapping[str, str] = {
     "jpeg": (
         "jpeg, jpegs, jpeg artefacts, jpeg artefact, compression artefacts, artefacts, artefact, compression, "
         "blocks, blockiness, blocking, squares, jpeg blocks, jpeg compression, mosquito noise, macroblocks, block "
-        "artefacts, jpeg blocking, jpeg noise, jpeg damage, compression blocks, compression noise"
+        "artefacts, jpeg blocking, jpeg noise, jpeg damage, compression blocks, compression noise, little squares, "
+        "small squares, tiny squares, little blocks"
     ),
     "low-resolution": (
         "low resolution, pixelation, jaggies, jagged edges, aliasing, staircase, stair steps, low res, pixel look, "
@@ -59,7 +61,7 @@ _FAULTS: Mapping[str, str] = {
     "ringing": (
         "ringing, halos, halo, haloes, oversharpening, over sharpening, sharpening halos, ghosting, sharpening "
         "artefacts, white outlines, white edges, edge halos, outlines, ghost edges, ringing artefacts, ringing "
-        "artefact, from sharpening, by sharpening, due to sharpening"
+        "artefact, from sharpening, by sharpening, due to sharpening, the sharpening looks"
     ),
     "colour-cast": (
         "colour cast, cast, tint, colour tint, white balance, wrong colours, wrong white balance, yellow cast, blue "
@@ -72,7 +74,8 @@ _FAULTS: Mapping[str, str] = {
     ),
     "fading": (
         "fading, faded colours, fade, bleaching, lost contrast, no contrast, low contrast, poor contrast, lost "
-        "colour, lost its colour, lost its colours, lost their colour, lost all colour, lost its contrast"
+        "colour, lost its colour, lost its colours, lost their colour, lost all colour, lost its contrast, lost all "
+        "its contrast, lost all contrast"
     ),
     "clipping": (
         "overexposure, blown highlights, blown out highlights, clipped highlights, burnt highlights, over exposure, "
@@ -163,7 +166,9 @@ _WISHES: Mapping[str, str] = {
     ),
     "fading": (
         "unfade, bring back the colours, restore the colours, bring the colours back, revive the colours, refresh "
-        "the colours, restore colours, revive, colours back"
+        "the colours, restore colours, revive, colours back, improve the colours, enhance the colours, improve "
+        "colours, enhance colours, boost the colours, better colours, richer colours, vivid colours, stronger "
+        "colours"
     ),
     "aberration": "defringe",
     "banding": "deband, smooth gradients, smooth the gradient, smooth the gradients, smooth gradient",
@@ -202,7 +207,8 @@ _PARTS: Mapping[float, str] = {
         "quite some, quite a lot of, quite a bit of, strongly, fully, completely, entirely, totally, wholly, "
         "heavily, aggressively, thoroughly, a lot, lots, much, really, as much as possible, full, every bit, "
         "strong, radically, hard, very, absolutely, maximum, full strength, as far as possible, properly, max, to "
-        "the max, all of it, considerably, significantly, drastically, strong dose, heavy dose, big dose"
+        "the max, all of it, considerably, significantly, drastically, strong dose, heavy dose, big dose, do not "
+        "hold back, not hold back, not hold back on, no holding back"
     ),
 }
 _OTHERS: Mapping[str, str] = {
@@ -229,7 +235,7 @@ _OTHERS: Mapping[str, str] = {
         "heavy on, touch, touching, change, changing, alter, altering, harm, harming, affect, affecting, damage, "
         "damaging, hurt, hurting, mess with, modify, modifying, kills, take, do not want, do not like, unwanted, "
         "too much, cut down, shake off, polish away, dissolve, cut through, see past, blow away, take down, bring "
-        "down"
+        "down, what about, how about"
     ),
     "keep": (
         "keep, keeping, leave, leaving, preserve, preserving, retain, retaining, spare, sparing, ignore, ignoring, "
@@ -240,7 +246,7 @@ _OTHERS: Mapping[str, str] = {
         "beautiful, fine with, not bother, not mind, never mind, not care about, does not bother, do not mind, "
         "happy with, is charming, same, the same, careful with, gentle with, go easy on, easy on, mindful of, be "
         "kind to, is great, is perfect, let it snow, let it rain, left alone, left untouched, left as, not need to "
-        "go, not have to go, not need to be, not have to be, need not be, need not go"
+        "go, not have to go, not need to be, not have to be, need not be, need not go, nothing against"
     ),
     "not": (
         "not, never, no, without, none, nothing of, neither, avoid, avoiding, refrain from, instead of, rather "
@@ -301,7 +307,8 @@ _OTHERS: Mapping[str, str] = {
         "beautify, renovate, revive, cleanup, tidy, tidy up, help, perfect, optimise, optimize, auto, as good as "
         "new, restoration, enhancement, good, great, freshen up, beautiful, beautiful again, pretty again, shine, "
         "whatever you think, whatever is necessary, whatever is needed, what is necessary, what is needed, what you "
-        "can, look new, look like new, like new, make it pop"
+        "can, look new, look like new, like new, make it pop, clearer, dslr, award winning, like a photographer, as "
+        "a photographer, mess, messed up, quality, overhaul, look nice"
     ),
     "picture": (
         "picture, photo, photograph, image, shot, scan, snapshot, it, this, everything in it, pic, portrait, print, "
@@ -325,7 +332,8 @@ _EDITS: Mapping[str, str] = {
 _SCALES: Mapping[float, str] = {
     0.0: (
         "enlarge, enlarged, bigger, larger, upscale, upsample, upscaled, upscaling, enlargement, magnify, increase "
-        "the size, blow it up, blow up, poster size, print size, enlarging, scale up"
+        "the size, blow it up, blow up, poster size, print size, enlarging, scale up, enhance the size, lacking "
+        "size, larger size, too little"
     ),
     2.0: (
         "twice as large, twice as big, twice the size, double the size, twice its size, double size, double the "
@@ -367,9 +375,13 @@ _NEAR = (
     "forged greet hangs slowing groom clapped shear messed shale chrome blurted raided handy reins granny bonding "
     "broker shaping tremble binds bonded brink banning sleek strangled superb greed misses strides banging messing "
     "banged trough bends raiding peppers halves batter banda snuck missy swearing searing jagger lighted fated "
-    "shave jogged ruining bangs regaining clapping square shadow "
+    "shave jogged ruining bangs regaining clapping square shadow showing total course tried sports fingers lives "
+    "steel theme finger stayed shall smell stream stick nights grave boots genre links shots stopping likes steal "
+    "patch frost graves lanes clare liner brows scots tires stall denise neural tuned loops thorough soothing blush "
+    "fridge sensory temperate theirs linen literal talon slots proton richter fronts steak barley timed soaking "
+    "skaters tingle riches magnate sargent gravely tiled hardy browne sharpe shady stairs "
 )
-NEAR_WORDS = frozenset((_NEAR + "showing").split())
+NEAR_WORDS = frozenset(_NEAR.split())
 """Common words that are a letter from one that matters, and mean something else: they are no slips."""
 
 MENDED_VERBS = (
@@ -379,14 +391,10 @@ MENDED_VERBS = (
 """What else is mended where it is mistyped."""
 
 
-FILLERS = frozenset(_PLAIN.split())
-"""Words of plain English that ask for nothing."""
-
-
 @cache
 def plain_words() -> frozenset[str]:
     """Words of plain English that ask for nothing, and those of all phrases."""
-    return FILLERS | {word for phrase in phrases() for word in phrase}
+    return frozenset(_PLAIN.split()) | {word for phrase in phrases() for word in phrase}
 
 
 @cache

@@ -14,9 +14,8 @@ from typing import Any, Literal
 
 from pellucid.degradations import KINDS, MEASURED
 from pellucid.errors import SettingsError
-from pellucid.words.likely_kinds import EVERYTHING, likely_kind
 from pellucid.words.reading import language_of
-from pellucid.words.wish_terms import FILLERS, JOINTS, phrases, plain_words
+from pellucid.words.wish_terms import JOINTS, phrases, plain_words
 from pellucid.words.wish_words import number_at, plain, words_of
 
 __all__ = ["Wishes", "wishes_in"]
@@ -53,6 +52,7 @@ class Wishes:
         detail: how much of the finest band comes back, 0 to 1.
         chroma: how much of what is done to colours counts.
         scale: by how much the sides grow; None for nothing.
+        restore: whether anything is to be restored, and not only enlarged.
         notes: what was asked for and is not done, in words.
     """
 
@@ -63,6 +63,7 @@ class Wishes:
     detail: float = 0.0
     chroma: float = 1.0
     scale: float | None = None
+    restore: bool = True
     notes: tuple[str, ...] = ()
 
     def options(self) -> dict[str, Any]:
@@ -75,6 +76,8 @@ class Wishes:
 
     def words(self) -> str:
         """One line for people."""
+        if not self.restore:
+            return "; ".join([f"enlarge {self.scale:g} times", *self.notes])
         if self.only:
             told = ["restore only " + ", ".join(f"{_much(part)}{kind}" for kind, part in self.only.items())]
         else:
@@ -98,6 +101,7 @@ class Wishes:
             "detail": self.detail,
             "chroma": self.chroma,
             "scale": self.scale,
+            "restore": self.restore,
             "notes": list(self.notes),
         }
 
@@ -118,8 +122,7 @@ def wishes_in(text: str) -> Wishes:
     entries: list[_Entry] = []
     strength, before = 1.0, _Clause(())
     prior: Fate | None = None
-    clauses = list(_clauses(text))
-    for clause in clauses:
+    for clause in _clauses(text):
         read = clause.read(before)
         if read or not clause.parts:
             entries += read
@@ -148,19 +151,7 @@ def wishes_in(text: str) -> Wishes:
             entries[-len(before.entries) :] = before.entries = changed
         elif clause.has("amount"):
             strength = clause.part
-    if not entries and strength == 1:
-        entries = _guessed(text, clauses)
     return _joined(text, entries, strength)
-
-
-def _guessed(text: str, clauses: "Sequence[_Clause]") -> "list[_Entry]":
-    """What a text most likely speaks of that names nothing that a rule knows; empty where the opposite may be meant."""
-    if any(clause.has("keep", "add") or (clause.has("not") and clause.has("remove", "wish")) for clause in clauses):
-        return []
-    kind = likely_kind([word for word in words_of(text) if word.isalpha() and word not in FILLERS])
-    if kind is None:
-        return []
-    return [_Entry("restore") if kind == EVERYTHING else _Entry("fault", kind), _Entry("guess")]
 
 
 @dataclass(frozen=True)
@@ -168,7 +159,7 @@ class _Entry:
     """One thing that is named, and what becomes of it."""
 
     what: str
-    """fault, grain, look, colours, tones, all, rest, restore, scale, edit or guess."""
+    """fault, grain, look, colours, tones, all, rest, restore, scale or edit."""
     value: Any = None
     fate: Fate = "goes"
     part: float | None = None
@@ -241,12 +232,16 @@ class _Clause:
         if keep is not None:
             return "goes" if self._negated(keep) else "stays"
         if remove is not None:
-            return "stays" if self._negated(remove) else "goes"
+            unwanted = self.parts[remove].words[:3] == ("do", "not", "want")
+            removed = any(
+                "remove" in part.roles for part in self.parts[remove + 1 :]
+            )  # "do not want the noise removed"
+            return "stays" if self._negated(remove) or (unwanted and removed) else "goes"
         if self.has("less"):
             return "goes"
         if self.has("not"):
             word = next(part.words[0] for part in self.parts if "not" in part.roles)
-            wanted = word in ("no", "without", "zero") or self.has("make")
+            wanted = word in ("no", "without", "zero", "neither") or self.has("make")
             if before.fate == "stays":  # "the snow may stay, but not the noise", "noise is okay, blur is not"
                 wanted = wanted or self.joint == "but" or "not" in self.parts[-1].roles
             return "goes" if wanted and not self.has("wish") else "stays"
@@ -376,8 +371,6 @@ def _joined(text: str, entries: Sequence[_Entry], strength: float) -> Wishes:
         part = 1.0 if one.part is None else one.part
         if one.what == "scale":
             scale = max(scale or 0.0, float(one.value))
-        elif one.what == "guess":
-            notes.append("this is a guess, for its words are not known")
         elif one.what == "edit":
             where = f"`pellucid {one.value}`" if " " not in one.value else one.value
             notes.append(f"what is asked of {where} is not done here")
@@ -423,6 +416,8 @@ def _joined(text: str, entries: Sequence[_Entry], strength: float) -> Wishes:
     if scale is not None:
         scale = scale or LARGER
         goes.pop("low-resolution", None)  # the larger picture is what was meant by it
+    if "blur" in goes and "noise" not in goes:
+        detail = 0.0  # the blurred finest band would come back over the sharp one
     if kept_grain and "noise" in goes:
         detail = 1.0 if grain is None else grain
     elif kept_grain and grain is not None and grain < 1:
@@ -438,10 +433,12 @@ def _joined(text: str, entries: Sequence[_Entry], strength: float) -> Wishes:
     changed = bool(stays) or detail > 0 or chroma < 1 or scale is not None or strength < 1
     if not (goes or everything or generic or changed):
         raise _nothing(text, notes, entries)
+    if scale is not None and not (goes or everything or generic):
+        return Wishes(scale=scale, restore=False, notes=tuple(dict.fromkeys(notes)))
     skip = tuple(kind for kind in (*KINDS, *MEASURED) if kind in stays and kind not in only)
     less = {} if only else {kind: some for kind, some in goes.items() if some < 1}
     return Wishes(
-        _ordered(only), () if only else skip, less, strength, detail, chroma, scale, tuple(dict.fromkeys(notes))
+        _ordered(only), () if only else skip, less, strength, detail, chroma, scale, notes=tuple(dict.fromkeys(notes))
     )
 
 
@@ -533,6 +530,8 @@ def _begins(part: _Part, parts: Sequence[_Part]) -> bool:
     verb = _VERBS & part.roles.keys()
     if part.words in (("up",), ("down",)):
         return False  # "sharpness up, noise down"
+    if "remove" in verb and any(one.words[:3] == ("do", "not", "want") for one in parts):
+        return False  # "I do not want the noise removed"
     if "keep" in verb and {"all", "picture"} & parts[-1].roles.keys() and any("but" in one.roles for one in parts):
         return False  # "except for the darkness everything is fine"
     if not verb or (
