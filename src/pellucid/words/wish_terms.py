@@ -84,7 +84,8 @@ _FAULTS: Mapping[str, str] = {
     "aberration": (
         "chromatic aberration, chromatic aberrations, colour fringes, colour fringing, purple fringes, purple "
         "fringing, fringes, fringing, coloured edges, coloured fringes, aberration, fringe, coloured outlines, "
-        "lateral colour, purple edges, green edges, ca, lateral ca, fringed edges"
+        "lateral colour, purple edges, green edges, ca, lateral ca, fringed edges, purple halos, coloured halos, "
+        "purple halo"
     ),
     "banding": (
         "visible steps, steps in the gradient, banding, bands, posterisation, posterization, gradient steps, colour "
@@ -104,7 +105,8 @@ _BAD: Mapping[str, str] = {
     "low-light": (
         "dark, underexposed, dim, gloomy, under exposed, badly lit, poorly lit, black, darker, shadowy, not bright "
         "enough, dimly lit, underlit, backlit, pitch black, pitch dark, hardly anything visible, barely visible, "
-        "hardly visible, can not see anything, can hardly see, can barely see, hardly see, barely see"
+        "hardly visible, can not see anything, can hardly see, can barely see, hardly see, barely see, barely make "
+        "out, hardly make out, can barely make out, can hardly make out"
     ),
     "jpeg": "blocky, compressed, overcompressed, over compressed, jpeggy, jpegged, squashed, squeezed",
     "low-resolution": (
@@ -198,7 +200,7 @@ _PARTS: Mapping[float, str] = {
         "hard, not go too far, natural looking, natural, faithful, realistic, true to the original, close to the "
         "original, believable, naturally, not all of, not go overboard, moderate, to some extent, tone down, "
         "soften, ease, not exaggerate, not too heavily, half strength, half way, without overdoing, not overly, not "
-        "by much, not much"
+        "by much, not much, not use too much, do not use too much, not apply too much, do not apply too much"
     ),
     0.67: "two thirds, reduce, reducing, reduced, lessen, lower, tame, calm, decrease, quieten, diminish, cut down",
     0.75: "three quarters",
@@ -379,7 +381,7 @@ _NEAR = (
     "steel theme finger stayed shall smell stream stick nights grave boots genre links shots stopping likes steal "
     "patch frost graves lanes clare liner brows scots tires stall denise neural tuned loops thorough soothing blush "
     "fridge sensory temperate theirs linen literal talon slots proton richter fronts steak barley timed soaking "
-    "skaters tingle riches magnate sargent gravely tiled hardy browne sharpe shady stairs "
+    "skaters tingle riches magnate sargent gravely tiled hardy browne sharpe shady stairs lowers rainer greene greer "
 )
 NEAR_WORDS = frozenset(_NEAR.split())
 """Common words that are a letter from one that matters, and mean something else: they are no slips."""
