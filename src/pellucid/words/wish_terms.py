@@ -14,7 +14,8 @@ __all__ = ["JOINTS", "MENDED_VERBS", "NEAR_WORDS", "Role", "phrases", "plain_wor
 Role = str
 """fault: a noun for what is wrong. bad: an adjective for it. wish: a verb or comparative that asks for its end. good: a
 noun for what is missing. grain, look, colours, tones: what may stay. remove, keep, not, only, but, all, rest, amount,
-more, less, make, is, restore, picture, edit, scale: how it is asked for. add: for what is not there."""
+more, less, make, is, restore, picture, edit, scale: how it is asked for. add: for what is not there. amid: where
+somebody stood."""
 
 _FAULTS: Mapping[str, str] = {
     "noise": (
@@ -27,13 +28,15 @@ _FAULTS: Mapping[str, str] = {
         "salt and pepper, salt and pepper noise, impulse noise, dead pixels, hot pixels, stuck pixels, lost pixels, "
         "pixels are stuck, are stuck, stuck, broken pixels, bright pixels, black and white dots, white dots, black "
         "dots, white pixels, black pixels, bright dots, coloured dots, dead pixel, hot pixel, stuck pixel, lone "
-        "pixels, coloured pixels, dead sensor pixels, hot sensor pixels, red dots, blue dots, green dots"
+        "pixels, coloured pixels, dead sensor pixels, hot sensor pixels, red dots, blue dots, green dots, white "
+        "and black dots, tiny white dots, tiny black dots"
     ),
     "blur": (
         "blur, blurs, blurring, blurriness, motion blur, camera shake, shake, shaking, camera movement, motion, "
         "movement, softness, fuzziness, unsharpness, defocus, focus error, missed focus, wobble, smear, smearing, "
         "lens blur, hand shake, trembling, trembled, shook, my hands, moved, hand held, handheld, jitter, missing "
-        "focus, focus problem, gaussian blur, motion streaks, autofocus, focus missed, back focus, front focus"
+        "focus, focus problem, gaussian blur, motion streaks, autofocus, focus missed, back focus, front focus, af "
+        "missed, focus is on, focus was on, focus landed on, focused on the wrong"
     ),
     "rain": (
         "rain, rain streaks, streaks, raindrops, drops, droplets, drizzle, downpour, rainfall, rain drops, showers, "
@@ -52,7 +55,7 @@ _FAULTS: Mapping[str, str] = {
         "jpeg, jpegs, jpeg artefacts, jpeg artefact, compression artefacts, artefacts, artefact, compression, "
         "blocks, blockiness, blocking, squares, jpeg blocks, jpeg compression, mosquito noise, macroblocks, block "
         "artefacts, jpeg blocking, jpeg noise, jpeg damage, compression blocks, compression noise, little squares, "
-        "small squares, tiny squares, little blocks"
+        "small squares, tiny squares, little blocks, whatsapp, instagram, facebook, messenger, social media"
     ),
     "low-resolution": (
         "low resolution, pixelation, jaggies, jagged edges, aliasing, staircase, stair steps, low res, pixel look, "
@@ -69,13 +72,13 @@ _FAULTS: Mapping[str, str] = {
         "magenta tint, magenta cast, pink tint, colour balance, yellowing, off colours, strange colours, wrong "
         "colour, bad colours, colour shift, odd colours, orange light, yellow light, blue light, tungsten light, "
         "green light, colour temperature, wrong temperature, yellow look, blue look, green look, orange look, red "
-        "look, tinge, yellow tinge, tungsten, neon light, neon lights, fluorescent light, fluorescent, skin tones, "
+        "look, tinge, yellow tinge, tungsten, neon light, neon lights, fluorescent light, fluorescent, wb, skin tones, "
         "skin colour"
     ),
     "fading": (
         "fading, faded colours, fade, bleaching, lost contrast, no contrast, low contrast, poor contrast, lost "
         "colour, lost its colour, lost its colours, lost their colour, lost all colour, lost its contrast, lost all "
-        "its contrast, lost all contrast"
+        "its contrast, lost all contrast, vanished, colours have vanished, almost vanished"
     ),
     "clipping": (
         "overexposure, blown highlights, blown out highlights, clipped highlights, burnt highlights, over exposure, "
@@ -85,7 +88,8 @@ _FAULTS: Mapping[str, str] = {
         "chromatic aberration, chromatic aberrations, colour fringes, colour fringing, purple fringes, purple "
         "fringing, fringes, fringing, coloured edges, coloured fringes, aberration, fringe, coloured outlines, "
         "lateral colour, purple edges, green edges, ca, lateral ca, fringed edges, purple halos, coloured halos, "
-        "purple halo"
+        "purple halo, stripes at the edges, coloured stripes, colour stripes, green outlines, red outlines, red and "
+        "green outlines, green and red outlines, green lines, purple lines"
     ),
     "banding": (
         "visible steps, steps in the gradient, banding, bands, posterisation, posterization, gradient steps, colour "
@@ -110,7 +114,8 @@ _BAD: Mapping[str, str] = {
     ),
     "jpeg": "blocky, compressed, overcompressed, over compressed, jpeggy, jpegged, squashed, squeezed",
     "low-resolution": (
-        "pixelated, pixelly, pixely, low res, jagged, tiny, pixellated, lowres, low resolution, thumbnail, too few "
+        "pixelated, pixelly, pixely, low res, jagged, is tiny, so tiny, too tiny, tiny picture, tiny photo, tiny "
+        "image, pixellated, lowres, low resolution, thumbnail, too few "
         "pixels, too small"
     ),
     "ringing": "oversharpened, over sharpened, too sharp, sharpened too much",
@@ -269,6 +274,7 @@ _OTHERS: Mapping[str, str] = {
         "corners, dark areas, in the dark parts, in dark areas, in the dark areas, shadows are, shadows have, "
         "shadows look"
     ),
+    "amid": ("in the rain, in the snow, in the fog, in the mist, in the haze, in rain, in snow, in fog, in mist"),
     "all but": (
         "all but, all except, everything but, everything except, anything but, anything except, nothing but, "
         "anything other than, everything other than, nothing except, everything apart from, everything besides"
@@ -328,7 +334,7 @@ _EDITS: Mapping[str, str] = {
     "an image editor": (
         "crop, rotate, straighten, flip, resize, shrink, smaller, sepia, black and white, vignette, remove the "
         "background, blur the background, cut out the subject, frame it, caption it, hdr, bokeh, warmer, cooler, "
-        "more vivid, cartoon, painting, darken, darkening, paint"
+        "more vivid, cartoon, painting, darken, darkening, paint, replace, swap, swap out, change the sky"
     ),
 }
 _SCALES: Mapping[float, str] = {

@@ -56,6 +56,7 @@ def plain(text: str) -> str:
 _TIMES = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8}
 _NUMBER, _PERCENT = r"(\d+(?:\.\d+)?)", r"(\d+)  ?percent"
 _LARGER = r"((?:enlarge|upscal|upsampl|magnif|blow|scale|increase the size|resize|bigger|larger)[a-z ]*?)"
+_SLIDERS = "reduction|denoise|denoising|noise|sharpening|sharpness|dehaze|dehazing|deblur|clarity|strength|deblock|jpeg"
 _LESS = r"\b((?:reduc|decreas|lower|lessen)[a-z ]*? to)"
 _NUMBERS: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (
     (rf"\b({'|'.join(_TIMES)})(?= (?:times|fold)\b)", lambda at: f"{_TIMES[at[1]]}"),
@@ -68,6 +69,11 @@ _NUMBERS: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (
     (rf"{_LARGER} by {_PERCENT}", lambda at: f"{at[1]} ×{int(at[2]) / 100 + 1:g} "),
     (rf"{_LARGER} (?:to|by)(?: a)?(?: factor of)? {_NUMBER}(?![.\d])(?!  ?percent)", lambda at: f"{at[1]} ×{at[2]} "),
     (rf"{_LESS} {_PERCENT}", lambda at: f"{at[1]} {max(100 - int(at[2]), 0)} percent"),
+    (
+        rf"\b({_SLIDERS}) (?:at |to |of )?(\d{{1,2}}|100)(?= *(?:[,;]|\.(?!\d)|$|and\b))",
+        lambda at: f"{at[1]} {at[2]} percent",
+    ),
+    (r"\bquality (?:of )?(\d+)\b", lambda at: "jpeg"),
     (r"\biso ?(\d+)\b", lambda at: "high iso" if int(at[1]) >= NOISY else ""),
 )
 """Numbers that say more than a part: factors of the sides become ×3, what is left becomes what goes, ISO a word."""

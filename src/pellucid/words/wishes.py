@@ -28,6 +28,8 @@ LIGHTLY = 0.35
 """What a light touch takes away."""
 VISIBLY = 0.67
 """What is taken away of something that is to be less."""
+AMID = {"rain": "rain", "snow": "snow", "fog": "haze", "mist": "haze", "haze": "haze"}
+"""What it does where people were in it."""
 LACKING = ("hardly", "barely")
 """Words before what is missing: "hardly any light"."""
 POOR = ("low", "bad", "poor", "weak", "off", "terrible", "awful", "wrong", "short")
@@ -149,7 +151,7 @@ def wishes_in(text: str) -> Wishes:
         elif clause.has("amount") and before.entries and not clause.has("restore"):
             changed = [replace(one, part=clause.part) for one in before.entries]
             entries[-len(before.entries) :] = before.entries = changed
-        elif clause.has("amount"):
+        elif clause.has("amount") and not clause.names_the_unknown:  # not "slight vignetting"
             strength = clause.part
     return _joined(text, entries, strength)
 
@@ -197,6 +199,11 @@ class _Clause:
     def speaks_of_before(self) -> bool:
         """Whether it can be about what was named before: it names nothing, known or not."""
         return self.joint == _CUT or all(f" {word} " in _POINTING for word in self.others)
+
+    @property
+    def names_the_unknown(self) -> bool:
+        """Whether a word is in it that is neither plain English nor known."""
+        return any(len(word) > 3 and word not in plain_words() for word in self.others)
 
     def has(self, *roles: str) -> bool:
         return any(role in part.roles for part in self.parts for role in roles)
@@ -292,6 +299,8 @@ class _Clause:
             return None if stays else _Entry("edit", roles["edit"])
         if "place" in roles or (roles.keys() & {"all"} and fate == "described"):
             return None
+        if "amid" in roles:
+            return _Entry("fault", AMID[part.words[-1]], "described")
         if "plastic" in roles:
             return _Entry("look", None, "stays") if self.has("not") else None
         if "all" in roles and self.has("make") and not self.has("restore", "remove", "more"):
@@ -326,6 +335,9 @@ class _Clause:
             later = self.parts[at + 1 :]
             if roles["bad"] == "colour-cast" and any("fault" in one.roles for one in later):  # "bluish haze"
                 return None
+            make, negation = self._place("make"), self._place("not")
+            if make is not None and negation is not None and negation < make and not self.has("remove", "keep"):
+                return None  # "do not make it blurry"
             made = self.has("make") and not self.has("not", "less", "remove", "wish", "keep")
             if self.has("not") and self.has("make", "more") and not self.has("keep", "remove"):
                 fate = "goes"
@@ -378,7 +390,9 @@ def _joined(text: str, entries: Sequence[_Entry], strength: float) -> Wishes:
             notes.append(f"more {one.value} is not made: a restoration takes away")
         elif one.what in ("fault", "grain"):
             kind = "noise" if one.what == "grain" else str(one.value)
-            if gone:
+            if gone and part == 0:
+                stays[kind] = None
+            elif gone:
                 goes[kind] = part
                 asked |= {kind} if one.fate == "goes" else set()
             elif one.what == "grain" and one.value == "added" and "noise" not in goes:
