@@ -560,7 +560,8 @@ def _find_in_raw(data: bytes) -> _Parts:
 def _find_in_jxl(data: bytes) -> _Parts:
     found = parts_of_jxl(data, extras.without_brotli)
     metadata = Metadata(exif=found.exif, xmp=found.xmp, colour=found.colour)
-    return _Parts(metadata, Coding(), turned=found.orientation, lost=list(found.unread), pages=1)
+    turned, multiplied = found.orientation, found.multiplied
+    return _Parts(metadata, Coding(), turned=turned, multiplied=multiplied, lost=list(found.unread), pages=1)
 
 
 # The first need not be in memory as a whole.

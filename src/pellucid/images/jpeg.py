@@ -117,8 +117,8 @@ def parts_of_jpeg(data: Content) -> JpegParts:
             found.density = _density(body)
         elif marker == 0xEB and b"jumb" in body[:32]:
             unread.append("content credentials (C2PA)")
-        elif marker in (0xE0, 0xEE) or (marker == 0xEC and body.startswith(b"Ducky")):
-            continue  # JFIF, Adobe's colour transform and quality: of the coding, which is done anew
+        elif marker in (0xE0, 0xEE) or (marker == 0xEC and body.startswith(b"Ducky") and len(body) < 16):
+            continue  # JFIF, Adobe's colour transform, and a quality alone: of the coding, which is done anew
         elif 0xE0 <= marker <= 0xEF:
             segments.append((marker, body))
         elif marker == 0xDB:
