@@ -77,7 +77,7 @@ def few_names(paths: Sequence[Path], most: int = 8) -> str:
 
 def _of_library(place: str, name: str) -> bool:
     """Whether a folder in the one called `place` holds the small copies of Apple's Photos, beside the originals."""
-    return place.lower().endswith(".photoslibrary") and name.lower() != "originals"
+    return place.lower().endswith(".photoslibrary") and name.lower() not in ("originals", "masters")
 
 
 def _of_system(name: str) -> bool:
