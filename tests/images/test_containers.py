@@ -296,3 +296,15 @@ def test_the_little_picture_in_iptc_does_not_live_on(tmp_path):
     assert b"STALE" not in (tmp_path / "b.jpg").read_bytes()
     expected = {name: value for name, value in before.items() if name.startswith("IPTC") and "Preview" not in name}
     assert expected.items() <= exiftool(tmp_path / "b.jpg").items()
+
+
+def test_texts_of_a_picture_saved_for_the_web_stay(tmp_path):
+    """Beside the quality, which is the coding's, Photoshop's segment may hold a comment and a copyright."""
+    text = "© me".encode("utf-16-be")
+    quality, rights = struct.pack(">HHL", 1, 4, 60), struct.pack(">HHL", 3, len(text) + 4, len(text) // 2) + text
+    for body, kept in ((quality + bytes(2), False), (quality + rights + bytes(2), True)):
+        (tmp_path / "a.jpg").write_bytes(jpeg_with(smooth(), (0xEC, b"Ducky" + body)))
+        assert write(read(tmp_path / "a.jpg"), tmp_path / "b.jpg") == ()
+        found = exiftool(tmp_path / "b.jpg")
+        assert found.get("Ducky:Copyright") == exiftool(tmp_path / "a.jpg").get("Ducky:Copyright")
+        assert kept == any(name.startswith("Ducky") for name in found)

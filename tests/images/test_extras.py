@@ -216,3 +216,25 @@ def test_what_raw_files_say_is_found_in_every_container(tmp_path):
     for cut in range(0, len(cr3), 7):
         assert parts_of_raw(cr3[:cut]).exif[:2] in (b"", b"II")
     assert parts_of_raw(b"FUJIFILMCCD-RAW").unread == ("EXIF",)
+
+
+def test_alpha_that_jxl_has_multiplied_in_is_taken_out(tmp_path):
+    """No tool here writes such a file: of one without, the bit that says it is set, as jxlinfo finds it."""
+    needs("jxlinfo", "libjxl-tools")
+    imagecodecs = pytest.importorskip("imagecodecs")
+    array = np.concatenate([smooth(40, 56) // 2, np.full((40, 56, 1), 128, np.uint8)], -1).astype(np.uint16) * 257
+    data = imagecodecs.jpegxl_encode(array, lossless=True)
+    begin = 8 * (data.index(b"\xff\x0a") + 2)
+    for bit in range(begin, begin + 200):
+        changed = bytearray(data)
+        changed[bit // 8] ^= 1 << bit % 8
+        (tmp_path / "a.jxl").write_bytes(changed)
+        command = ["jxlinfo", "-v", tmp_path / "a.jxl"]
+        told = subprocess.run(command, capture_output=True, check=False).stdout.decode("latin-1")
+        if "alpha_premultiplied: 1" in told and "56x40" in told:
+            break
+    else:
+        pytest.skip("no such bit was found")
+    expected = np.minimum(array[..., :3] * (255 / 128), 65535)
+    write(read(tmp_path / "a.jxl"), tmp_path / "b.tif")
+    assert np.abs(tifffile.imread(tmp_path / "b.tif")[..., :3] - expected).max() <= 2

@@ -63,3 +63,15 @@ def test_few_names_are_one_line(tmp_path):
 def test_other_suffixes_of_jpeg(tmp_path, suffix):
     write(Photograph(torch.rand(1, 3, 9, 8)), tmp_path / f"a{suffix}")
     assert read(tmp_path / f"a{suffix}").format == "jpeg"
+
+
+def test_small_copies_in_the_libraries_of_programs_are_passed_over(tmp_path):
+    inside = ["Photos.photoslibrary/originals/A/a.jpg", "@Recycle/b.jpg", "My Smart Previews.lrdata/0/c.dng"]
+    inside += ["Photos.photoslibrary/resources/derivatives/a_1.jpg", "#snapshot/d.png", "resources/e.png"]
+    for name in inside:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    found = in_folder(tmp_path, recursive=True)
+    names = [path.relative_to(tmp_path).as_posix() for path in found.photographs]
+    assert names == ["Photos.photoslibrary/originals/A/a.jpg", "resources/e.png"]
+    assert {path.name for path in found.passed_over} >= {"@Recycle", "My Smart Previews.lrdata", "#snapshot"}

@@ -175,3 +175,15 @@ def test_what_is_larger_than_the_memory_is_the_same(tmp_path, way):
     with small_bands(1000):
         write(read(path, memory=1), tmp_path / "b.tif")
     np.testing.assert_array_equal(tifffile.imread(tmp_path / "b.tif"), array)
+
+
+def test_a_missing_extra_is_named(tmp_path, monkeypatch):
+    """tifffile says it in these words, where imagecodecs is not installed."""
+    written(tmp_path / "a.tif", smooth(), photometric="rgb", compression="zstd")
+
+    def missing(*_, **__):
+        raise ValueError("<COMPRESSION.ZSTD: 50000> requires the 'imagecodecs' package")
+
+    monkeypatch.setattr(tifffile.TiffPage, "asarray", missing)
+    with pytest.raises(ImageError, match=r"a\.tif: .*pellucid\[jxl\]"):
+        read(tmp_path / "a.tif")

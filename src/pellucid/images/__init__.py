@@ -14,8 +14,8 @@ What a file goes through, and what it keeps:
   again.
 - *Depth.* 8 and 16 bits come back exactly in PNG and TIFF; JPEG, WebP and BMP hold 8 bits, AVIF 10 or what it had,
   rounded to nearest. A float TIFF is taken as display-encoded, stays float in TIFF and becomes 16-bit in PNG; what lies
-  outside [0, 1] or is NaN is put aside (`Photograph.beyond`) and added again. Palette and 1-bit files become ordinary
-  8-bit ones.
+  outside [0, 1] or is NaN is put aside (`Photograph.beyond`) and added again. Palettes and fewer than 8 bits become 8,
+  other integers 16.
 - *Alpha* is what the file says is alpha; it is kept apart and never restored, nor are channels of another meaning
   (`Photograph.planes`). Colours under alpha 0 are arbitrary, so those of their visible neighbours are taken before
   anything can smear them over an edge; they come back in the file. JPEG and BMP have no alpha: there the picture is

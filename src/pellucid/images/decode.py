@@ -16,7 +16,7 @@ from pellucid.images import extras
 from pellucid.images.alpha import fill_hidden_in_place
 from pellucid.images.bitmap import load_bitmap, profile_of_bitmap
 from pellucid.images.colour import ADOBE_RGB, colour_of_cicp, colour_of_png, grey_from_rgb, is_linear
-from pellucid.images.exif import orientation_of, resolution, says_adobe_rgb, tidied, turned
+from pellucid.images.exif import orientation_of, resolution, says_adobe_rgb, tidied, turned, with_sides_exchanged
 from pellucid.images.gif import parts_of_gif
 from pellucid.images.isobmff import parts_of_heif
 from pellucid.images.jpeg import Piece, parts_of_jpeg, replaced, with_segments_of
@@ -379,7 +379,11 @@ def _upright(metadata: Metadata, parts: _Parts, width: int, height: int) -> Meta
             if piece.kind == "gain map":
                 xmp = resized_item(xmp, b"GainMap", piece.size)
         pieces.append(piece)
-    return replace(metadata, exif=exif, xmp=xmp, iptc=without_preview(metadata.iptc), pieces=tuple(pieces))
+    dpi, shape = metadata.dpi, metadata.shape
+    if orientation > 4:
+        dpi, shape, exif = dpi and dpi[::-1], shape and shape[::-1], with_sides_exchanged(exif)
+    iptc = without_preview(metadata.iptc)
+    return replace(metadata, exif=exif, xmp=xmp, iptc=iptc, pieces=tuple(pieces), dpi=dpi, shape=shape)
 
 
 def _turned_piece(piece: Piece, orientation: int) -> Piece:
@@ -432,6 +436,7 @@ def _find_in_jpeg(data: Content) -> _Parts:
         pieces=found.pieces,
         listing=found.listing,
         dpi=found.density,
+        shape=found.shape,
     )
     coding = Coding(tables=found.tables, sampling=found.sampling, progressive=found.progressive)
     return _Parts(metadata, coding, orientation_of(found.exif) or orientation_in(found.xmp), lost, pages=1)
@@ -445,6 +450,7 @@ def _find_in_png(data: Content) -> _Parts:
         iptc=found.iptc,
         icc=found.icc,
         dpi=found.dpi,
+        shape=found.shape,
         chunks=found.chunks,
         resources=found.resources,
     )
@@ -465,6 +471,7 @@ def _find_in_tiff(data: Content) -> _Parts:
         iptc=found.iptc,
         icc=found.icc,
         dpi=found.dpi,
+        shape=found.shape,
         resources=found.resources,
         colour=found.colour,
     )
@@ -560,7 +567,8 @@ def _find_in_raw(data: bytes) -> _Parts:
 def _find_in_jxl(data: bytes) -> _Parts:
     found = parts_of_jxl(data, extras.without_brotli)
     metadata = Metadata(exif=found.exif, xmp=found.xmp, colour=found.colour)
-    return _Parts(metadata, Coding(), turned=found.orientation, lost=list(found.unread), pages=1)
+    turned, multiplied = found.orientation, found.multiplied
+    return _Parts(metadata, Coding(), turned=turned, multiplied=multiplied, lost=list(found.unread), pages=1)
 
 
 # The first need not be in memory as a whole.

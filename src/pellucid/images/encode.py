@@ -199,6 +199,8 @@ def _homeless(metadata: Metadata, kind: str) -> list[str]:
     if kind == "bmp":
         names = {"EXIF": metadata.exif, "XMP": metadata.xmp}
         lost += [name for name, blob in names.items() if blob]
+    if metadata.shape is not None and kind in ("bmp", "webp", "avif"):
+        lost.append("that its pixels are not square")
     if kind in ("bmp", "webp", "avif"):
         names = {"IPTC": metadata.iptc, "Photoshop's clipping paths and flags": metadata.resources}
         lost += [name for name, blob in names.items() if blob]
@@ -254,6 +256,7 @@ def _jpeg(job: _Job) -> Encoded:
         segments=metadata.segments,
         pieces=metadata.pieces,
         listing=metadata.listing,
+        shape=metadata.shape,
     )
 
     def joined(coded: bytes, scan: int = 0) -> tuple[bytes, bytes]:
@@ -326,6 +329,8 @@ def _png(job: _Job) -> Encoded:
     if metadata.dpi is not None:
         across, down = (min(round(value / 0.0254), 2**32 - 1) for value in metadata.dpi)
         chunks += chunk(b"pHYs", struct.pack(">LLB", across, down, 1))
+    elif metadata.shape is not None:
+        chunks += chunk(b"pHYs", struct.pack(">LLB", *map(round, metadata.shape), 0))
     if job.samples.streamed:
         return png_in_bands(job.samples, metadata.icc, chunks), []
     return into_png(job.picture.pngsave_buffer(keep="icc"), chunks), []
@@ -338,6 +343,7 @@ def _tiff(job: _Job) -> Encoded:
         grey=job.photograph.grey,
         extra=samples.meanings,
         dpi=metadata.dpi,
+        shape=metadata.shape,
         exif=metadata.exif,
         xmp=metadata.xmp,
         icc=metadata.icc,

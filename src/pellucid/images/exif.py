@@ -33,6 +33,7 @@ __all__ = [
     "tidied",
     "turned",
     "with_resolution",
+    "with_sides_exchanged",
 ]
 
 EXIF_TABLE, GPS_TABLE, INTEROPERABILITY_TABLE, MAKER_NOTE = 0x8769, 0x8825, 0xA005, 0x927C
@@ -209,6 +210,20 @@ def turned(exif: bytes, orientation: int, width: int, height: int) -> bytes:
         return (x, y, *(sizes[::-1] if orientation > 4 else sizes))
 
     return _with_subject(exif, upright)
+
+
+def with_sides_exchanged(exif: bytes) -> bytes:
+    """`exif` whose horizontal and vertical resolution have changed places."""
+    data = bytearray(exif)
+    with suppress(struct.error):
+        structure = Structure(data)
+        found = {
+            tag: where for tag, kind, count, where in structure.entries(structure.first) if kind == 5 and count == 1
+        }
+        if _X_RESOLUTION in found and _Y_RESOLUTION in found:
+            one, other = found[_X_RESOLUTION], found[_Y_RESOLUTION]
+            data[one : one + 8], data[other : other + 8] = data[other : other + 8], data[one : one + 8]
+    return bytes(data)
 
 
 def grown(exif: bytes, across: float, down: float) -> bytes:

@@ -16,7 +16,9 @@ _RAW = "3fr arw cr2 cr3 crw dcr dng erf fff iiq kdc mef mos mrw nef nrw orf pef 
 READ_ONLY |= {f".{name}": ".tif" for name in _RAW.split()}
 
 # What programs and systems put beside photographs: their thumbnails, indexes and halves of archives.
-_FOLDERS = {"@eadir", "__macosx", "#recycle", "$recycle.bin", "lost+found", "system volume information"}
+_FOLDERS = {"@eadir", "__macosx", "#recycle", "@recycle", "$recycle.bin", "recycler", "#snapshot", "@recently-snapshot"}
+_FOLDERS |= {"lost+found", "system volume information"}
+_LIBRARIES = (".lrdata",)  # Lightroom's own small copies
 _FILES = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"}
 
 
@@ -52,8 +54,9 @@ def in_folder(folder: str | os.PathLike[str], *, recursive: bool = False) -> Fol
     photographs: list[Path] = []
     passed_over: list[Path] = []
     for place, folders, files in os.walk(folder):
-        passed_over += [Path(place, name) for name in folders if _of_system(name)]
-        folders[:] = sorted(name for name in folders if recursive and not _of_system(name))
+        ours = {name for name in folders if not _of_system(name) and not _of_library(place, name)}
+        passed_over += [Path(place, name) for name in folders if name not in ours]
+        folders[:] = sorted(ours) if recursive else []
         for name in files:
             path = Path(place, name)
             (photographs if readable(path) and path.is_file() else passed_over).append(path)
@@ -72,5 +75,10 @@ def few_names(paths: Sequence[Path], most: int = 8) -> str:
     return ", ".join(names) + (f" and {len(paths) - most} more" if len(paths) > most else "")
 
 
+def _of_library(place: str, name: str) -> bool:
+    """Whether a folder in the one called `place` holds the small copies of Apple's Photos, beside the originals."""
+    return place.lower().endswith(".photoslibrary") and name.lower() not in ("originals", "masters")
+
+
 def _of_system(name: str) -> bool:
-    return name.startswith((".", "~$")) or name.lower() in _FOLDERS | _FILES
+    return name.startswith((".", "~$")) or name.lower() in _FOLDERS | _FILES or name.lower().endswith(_LIBRARIES)

@@ -81,8 +81,10 @@ class JpegParts:
     sampling: str = ""
     """`4:4:4`, `4:2:2` or `4:2:0` where it is one of these."""
     progressive: bool = False
-    density: tuple[float, float] | None = field(default=None)
+    density: tuple[float, float] | None = None
     """Dots per inch, where the file tells them in its JFIF segment."""
+    shape: tuple[float, float] | None = None
+    """Pixels across and down an unknown length, where it tells that they are not square."""
 
 
 def parts_of_jpeg(data: Content) -> JpegParts:
@@ -114,11 +116,11 @@ def parts_of_jpeg(data: Content) -> JpegParts:
         elif marker == 0xFE:
             comments.append(body)
         elif marker == 0xE0 and body.startswith(b"JFIF\0") and len(body) >= 12:
-            found.density = _density(body)
+            found.density, found.shape = _density(body)
         elif marker == 0xEB and b"jumb" in body[:32]:
             unread.append("content credentials (C2PA)")
-        elif marker in (0xE0, 0xEE) or (marker == 0xEC and body.startswith(b"Ducky")):
-            continue  # JFIF, Adobe's colour transform and quality: of the coding, which is done anew
+        elif marker in (0xE0, 0xEE) or (marker == 0xEC and body.startswith(b"Ducky") and len(body) < 16):
+            continue  # JFIF, Adobe's colour transform, and a quality alone: of the coding, which is done anew
         elif 0xE0 <= marker <= 0xEF:
             segments.append((marker, body))
         elif marker == 0xDB:
@@ -197,7 +199,7 @@ def into_jpeg(
         parts: comments, resources, other segments and pieces.
         scan: bytes of the picture that are not in `saved`, and will lie between what is returned.
     """
-    across, down = (min(max(round(value), 1), 65535) for value in dpi or (1, 1))
+    across, down = (min(max(round(value), 1), 65535) for value in dpi or parts.shape or (1, 1))
     head = [_segment(0xE0, struct.pack(">5sHBHHBB", b"JFIF\0", 0x0101, 1 if dpi else 0, across, down, 0, 0))]
     if exif:
         head.append(_segment(0xE1, _EXIF + exif))
@@ -253,10 +255,13 @@ def _without_applications(saved: bytes) -> bytes:
     return saved[:2] + saved[at:]
 
 
-def _density(body: bytes) -> tuple[float, float] | None:
+def _density(body: bytes) -> tuple[tuple[float, float] | None, tuple[float, float] | None]:
+    """The resolution in dots per inch, or else the shape of pixels that are not square."""
     unit, across, down = struct.unpack_from(">BHH", body, 7)
     inch = {1: 1.0, 2: 2.54}.get(unit)
-    return (across * inch, down * inch) if inch and across and down else None
+    if not across or not down:
+        return None, None
+    return ((across * inch, down * inch), None) if inch else (None, (across, down) if across != down else None)
 
 
 def _joined(parts: dict[int, bytes]) -> bytes:

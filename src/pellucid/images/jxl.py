@@ -23,6 +23,8 @@ class JxlParts:
     colour: Colour | None = None
     orientation: int = 1
     """How the picture, as it is coded, has to be turned, by the numbers of EXIF."""
+    multiplied: bool = False
+    """Whether the colours are multiplied by their alpha."""
     unread: tuple[str, ...] = ()
 
 
@@ -106,7 +108,7 @@ def _colour(bits: _Bits, found: JxlParts) -> tuple[Colour | None, list[str]]:
             bits.choose((0, 0), (3, 0), (4, 0), (1, 3))
             bits.take(8 * bits.choose((0, 0), (0, 4), (16, 5), (48, 10)))
             if kind == _ALPHA:
-                bits.take(1)
+                found.multiplied = bool(bits.take(1))
             elif kind == _SPOT:
                 bits.take(64)
             elif kind == _MOSAIC:

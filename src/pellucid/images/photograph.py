@@ -33,6 +33,9 @@ class Metadata:
     """The ICC profile of the pixels."""
     dpi: tuple[float, float] | None = None
     """Horizontal and vertical resolution, in dots per inch; None where the file tells none."""
+    shape: tuple[float, float] | None = None
+    """How many pixels lie across and down one length that nothing is known of, where they are not square and the file
+    tells no resolution."""
     chunks: bytes = b""
     """What only PNG has a place for, as it lies in the file: texts, and tags of the colour that are no ICC profile."""
     resources: bytes = b""

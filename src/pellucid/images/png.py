@@ -54,6 +54,8 @@ class PngParts:
     still: bool = False
     """Whether the first picture is no frame, but what programs show that know no frames."""
     dpi: tuple[float, float] | None = None
+    shape: tuple[float, float] | None = None
+    """Pixels across and down an unknown length, where they are not square."""
     unread: tuple[str, ...] = ()
     """Names of chunks that cannot stay true."""
 
@@ -75,8 +77,8 @@ def parts_of_png(data: Content) -> PngParts:
             across, down = struct.unpack_from(">LL", body)
             if body[8] == 1:
                 found.dpi = (across * 0.0254, down * 0.0254)
-            elif across != down:
-                found.chunks += whole  # how the sides of a pixel are to each other
+            elif across and down and across != down:
+                found.shape = (across, down)
         elif name == b"bKGD" and plain:
             found.chunks += whole
         elif name == b"acTL" and len(body) >= 8:

@@ -74,6 +74,8 @@ class TiffParts:
     """Whether one of the pages is a mask."""
     orientation: int = 1
     dpi: tuple[float, float] | None = None
+    shape: tuple[float, float] | None = None
+    """Pixels across and down an unknown length, where they are not square."""
     exif: bytes = b""
     xmp: bytes = b""
     iptc: bytes = b""
@@ -143,6 +145,7 @@ def tiff_file(
     grey: bool,
     extra: tuple[int, ...],
     dpi: tuple[float, float] | None,
+    shape: tuple[float, float] | None,
     exif: bytes,
     xmp: bytes,
     icc: bytes,
@@ -160,6 +163,7 @@ def tiff_file(
         grey: whether the first channel is all of the picture.
         extra: what each further channel is: 0 not said, 2 alpha.
         dpi: resolution; None for none.
+        shape: pixels across and down an unknown length, where they are not square.
         exif: an EXIF block; its descriptive tags, EXIF, GPS and interoperability tables are taken.
         xmp: the packet.
         icc: the profile.
@@ -190,7 +194,8 @@ def tiff_file(
     strange = sorted(tables.first.keys() - DESCRIPTIVE - _LAYOUT - _ELSEWHERE)
     lost += [f"EXIF tags {', '.join(map(str, strange))}"] if strange else []
     first |= {_ORIENTATION: packed(3, 1)} if _ORIENTATION in tables.first else {}
-    shape = {tag: tables.first.get(tag, (5, 1, ratio(1))) for tag in (282, 283)}
+    told = dpi or shape
+    own = {tag: tables.first.get(tag, (5, 1, ratio(1))) for tag in (282, 283)}
     first |= {
         _SUBFILE: packed(4, 0),
         256: packed(4, width),
@@ -200,8 +205,8 @@ def tiff_file(
         _PHOTOMETRIC: packed(3, 1 if grey else 2),
         _SAMPLES: packed(3, channels),
         278: packed(4, rows),
-        282: (5, 1, ratio(dpi[0])) if dpi else shape[282],
-        283: (5, 1, ratio(dpi[1])) if dpi else shape[283],
+        282: (5, 1, ratio(told[0])) if told else own[282],
+        283: (5, 1, ratio(told[1])) if told else own[283],
         284: packed(3, 1),
         296: packed(3, 2 if dpi else 1),
         317: packed(3, 1 if floating else 2),
@@ -285,6 +290,8 @@ def _describe(first: Table, found: TiffParts) -> None:
     across, down = (_ratios(first.get(tag)) for tag in (282, 283))
     if inch and across and down:
         found.dpi = (across[0] * inch, down[0] * inch)
+    elif across and down and min(across[0], down[0]) > 0 and across[0] != down[0]:
+        found.shape = (across[0], down[0])
     found.extra = tuple(numbers(first.get(_EXTRA_SAMPLES, (3, 0, b""))))
     colours = {0: 1, 1: 1, 2: 3}.get((numbers(first.get(_PHOTOMETRIC, packed(3, 9))) or [9])[0])
     samples = (numbers(first.get(_SAMPLES, packed(3, 1))) or [1])[0]

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pellucid.errors import ImageError, one_line
+from pellucid.errors import ImageError, MissingExtraError, one_line
 from pellucid.images.large_file import Content, LargeFile
 from pellucid.scratch import belongs_on_disk, temporary_file
 
@@ -68,6 +68,8 @@ def tiff_samples(data: Content, name: str, page: int, branch: int, memory: int |
             if found.compression in (6, 7) and photometric == _LUMA_CHROMA:
                 photometric = 2  # the decoder of JPEG gives RGB
     except (ValueError, KeyError, IndexError, OSError, TypeError, AttributeError, tifffile.TiffFileError) as error:
+        if "requires the 'imagecodecs' package" in str(error):
+            raise ImageError(f"{name}: {MissingExtraError('imagecodecs', 'jxl')}") from error
         raise ImageError(f"{name}: truncated, damaged or of an unknown sort of tiff ({one_line(error)})") from error
     array = np.moveaxis(array, 0, -1) if planes_first else array
     array = array[..., None] if array.ndim == 2 else array
