@@ -1,5 +1,6 @@
 """The embedded models: what ships is small, whole, and does what its card says."""
 
+import colorsys
 import json
 from pathlib import Path
 
@@ -26,7 +27,7 @@ def restorer():
 def test_the_file_is_small_and_documented(name):
     path = find_model(name)
     most = {"colorize": 8e6, "inpaint": 8e6, "fast": 4 * 2**20, "upscale": 6e6, "upscale-bicubic": 6e6}
-    assert path.stat().st_size <= most.get(name, 16e6)
+    assert path.stat().st_size <= most.get(name, 17e6)
     header = describe_model(path).as_dict()
     assert header["card"]["licence"]
     assert header["card"]["numbers"]["rows"]
@@ -95,6 +96,45 @@ def test_it_restores_what_it_is_not_told(name, text, gain):
     restored = pellucid.load(name).restore_image(degraded)
     before, after = (float(protocol.score(image, clean).psnr) for image in (degraded, restored))
     assert after > before + gain
+
+
+def brightened(picture):
+    """What `default` makes of (1, 3, H, W) where it is told that it is dark."""
+    return pellucid.load("default", only=("low-light",)).restore_image(picture)
+
+
+def test_a_dark_portrait_keeps_its_hues_and_gets_no_halo():
+    """Beside hair and rocket the ground was ringed once. By the same portrait in light: the hues of its flag, and how
+    even its plain ground is once the noise, which is finer, is averaged away."""
+    clean = images.to_tensor(skimage.data.astronaut())
+    dark = parse("low-light exposure=0.08 noise=10")(clean[0], torch.Generator().manual_seed(0))[None]
+    bright = brightened(dark)
+    assert 0.6 < float(bright.mean() / clean.mean()) < 1.5
+    for rows, columns in ((slice(120, 200), slice(20, 45)), (slice(40, 100), slice(10, 40))):  # red and blue
+        hues = []
+        for image in (clean, bright):
+            red, green, blue = image[0, :, rows, columns].mean((1, 2)).tolist()
+            hues.append(colorsys.rgb_to_hsv(red, green, blue))
+        assert abs((hues[1][0] - hues[0][0] + 0.5) % 1 - 0.5) < 15 / 360
+        assert hues[1][1] > 0.7 * hues[0][1]
+    ground = (slice(None), slice(None), slice(20, 180), slice(300, 392))
+    spread = [
+        torch.nn.functional.avg_pool2d(image[ground].mean(1, keepdim=True), 8).std() / image[ground].mean()
+        for image in (clean, bright)
+    ]
+    assert float(spread[1]) < 1.6 * float(spread[0])
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.02, 0.1), (0.01, 0.3)])
+def test_a_step_in_the_dark_gets_no_halo(low, high):
+    """Each side stays as even as it was: next to the step it is as far from it."""
+    step = torch.full((1, 3, 192, 256), low)
+    step[..., 128:] = high
+    step = images.quantise(step + 0.5 / 255 * torch.randn(step.shape, generator=torch.Generator().manual_seed(0)), 8)
+    row = brightened(step.clamp(0, 1))[0, :, 60:130].mean((0, 1))
+    for near, far in ((row[118:126], row[70:100]), (row[130:138], row[156:186])):
+        assert abs(float(near.mean() - far.mean())) < 0.03
+    assert float(row[128:].mean() - row[:128].mean()) > high - low
 
 
 @pytest.mark.parametrize(
