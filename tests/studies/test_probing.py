@@ -45,6 +45,15 @@ def test_vectors_that_never_differ_say_nothing():
     assert readable(torch.ones(40, 5), torch.randn(40, 2)) <= 0
 
 
+def test_a_scene_that_stands_there_several_times_is_not_recognised():
+    """Vectors that say which scene it is, and nothing else: what was learnt of a scene must not help with it."""
+    generator = torch.Generator().manual_seed(2)
+    scenes, numbers = torch.randn(20, 100, generator=generator), torch.randn(20, 2, generator=generator)
+    thrice = [tensor.repeat_interleave(3, 0) for tensor in (scenes, numbers)]
+    assert readable(*thrice) < 0.1
+    assert readable(thrice[0], thrice[0][:, :2]) > 0.05  # though what lies in the vectors is still read, in part
+
+
 def cases(count, levels):
     def load(number):
         generator = torch.Generator().manual_seed(number)

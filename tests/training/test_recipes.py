@@ -4,10 +4,12 @@ import math
 
 import pytest
 
+from pellucid.models.refinements import build_refinement
 from pellucid.models.tables import NETWORKS
 from pellucid.recipes import RECIPES, load_tree
 from pellucid.training.encoder.settings import EncoderSettings
 from pellucid.training.gate import GateSettings
+from pellucid.training.overrides import override
 from pellucid.training.settings import read_recipe
 from pellucid.training.train import train
 
@@ -76,3 +78,19 @@ def test_recipes_of_the_papers_tables_train(name, refinement, photographs, folde
     assert len(losses) == 2
     assert all(math.isfinite(loss) for loss in losses)
     assert (tmp_path / "run/model.safetensors").is_file()
+
+
+@pytest.mark.parametrize("name", [name for name in RECIPES if name.startswith("ptgrm-") or name.endswith("-boost")])
+def test_the_paper_s_rows_have_the_paper_s_refinement_and_other_boosts_the_form_that_hears_more(name):
+    recipe = read_recipe(load_tree(name), name)
+    made = build_refinement(recipe.refinement.name, {**recipe.refinement.settings, "prior_width": 512})
+    # As many as the authors' code has, and the mask of equation (1).
+    is_papers = sum(value.numel() for value in made.parameters()) == 671_735 + 3 * (16 * 9 + 1)
+    assert is_papers == name.startswith("ptgrm-")
+    assert made.settings["bounded"] == (recipe.train.prior_rate == "by-width") == (not is_papers)
+    for form in ("paper", "reference"):  # which can be asked for all the same
+        tree = load_tree(name)
+        override(tree, f"refinement.settings.form={form}")
+        settings = read_recipe(tree, name).refinement.settings
+        other = build_refinement(recipe.refinement.name, {**settings, "prior_width": 512})
+        assert (other.settings["form"], other.settings["bounded"]) == (form, False)

@@ -9,7 +9,9 @@ from pellucid.words.wishes import wishes_in
 from support.requests import requests_of, understood
 
 
-@pytest.mark.parametrize(("name", "floor"), [("requests-sealed.txt", 93), ("requests-stranger.txt", 93), ("requests-develop.txt", 108)])
+@pytest.mark.parametrize(
+    ("name", "floor"), [("requests-sealed.txt", 93), ("requests-stranger.txt", 93), ("requests-develop.txt", 108)]
+)
 def test_requests(name, floor):
     """Of the 100 kept sealed, 89 were understood at first sight (experiment 57); then the lists were mended with."""
     requests = requests_of(name)
