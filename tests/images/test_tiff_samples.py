@@ -71,6 +71,12 @@ def test_each_sort_is_what_pillow_and_the_definitions_say(tmp_path):
     written(tmp_path / "a.tif", luma, photometric="ycbcr", subsampling=(1, 1), planarconfig="separate")
     truth = np.asarray(Image.frombytes("YCbCr", SHAPE[::-1], luma.tobytes()).convert("RGB"))
     assert np.abs(rgb(tmp_path / "a.tif") - truth).max() <= 1
+    deep = noise(3, 65536, dtype=np.uint16)
+    for compression in (None, "zstd"):
+        numbers = noise(*SHAPE, dtype=np.uint16)
+        written(tmp_path / "a.tif", numbers, photometric="palette", colormap=deep, compression=compression)
+        write(read(tmp_path / "a.tif"), tmp_path / "b.tif")
+        np.testing.assert_array_equal(tifffile.imread(tmp_path / "b.tif"), deep.T[numbers])
     table = noise(3, 256) * np.uint16(257)
     written(tmp_path / "a.tif", luma[..., 0], photometric="palette", colormap=table, compression="zstd")
     np.testing.assert_array_equal(integers(read(tmp_path / "a.tif").pixels), (table >> 8).T[luma[..., 0]])
@@ -175,6 +181,22 @@ def test_what_is_larger_than_the_memory_is_the_same(tmp_path, way):
     with small_bands(1000):
         write(read(path, memory=1), tmp_path / "b.tif")
     np.testing.assert_array_equal(tifffile.imread(tmp_path / "b.tif"), array)
+
+
+@pytest.mark.parametrize("compression", [None, "zstd"])
+def test_alpha_beside_a_palette(tmp_path, compression):
+    table, numbers = noise(3, 256) * np.uint16(257), noise(*SHAPE, 2)
+    numbers[..., 1] |= 1
+    options = {"extrasamples": [2], "extratags": [(320, 3, 768, table.ravel().tolist(), True)]}
+    written(tmp_path / "a.tif", numbers, photometric="minisblack", compression=compression, **options)
+    data = bytearray((tmp_path / "a.tif").read_bytes())
+    struct.pack_into("<H", data, data.index(struct.pack("<HHLH", 262, 3, 1, 1)) + 8, 3)
+    (tmp_path / "a.tif").write_bytes(data)
+    with Image.open(tmp_path / "a.tif") as picture:
+        assert compression or picture.mode == "PA"
+    write(read(tmp_path / "a.tif"), tmp_path / "b.tif")
+    expected = np.concatenate([(table >> 8).T[numbers[..., 0]], numbers[..., 1:]], -1)
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "b.tif"), expected)
 
 
 def test_a_missing_extra_is_named(tmp_path, monkeypatch):

@@ -76,7 +76,7 @@ def tiff_samples(data: Content, name: str, page: int, branch: int, memory: int |
     if array.ndim != 3 or array.dtype.kind not in "buf" or array.dtype.name == "uint64":
         raise ImageError(f"{name}: cannot read samples of {array.dtype} and shape {array.shape}")
     if photometric == _PALETTE and colours is not None:
-        return TiffSamples(_of_palette(array, colours), "colours")
+        return TiffSamples(_of_palette(array, colours, bits), "colours")
     if photometric == _ICC_LAB or (photometric == _LAB and array.dtype.kind == "u"):
         return TiffSamples(_lab(array, signed=photometric == _LAB), "lab")
     array = _of_whole_bytes(array, bits)
@@ -108,12 +108,15 @@ def _of_whole_bytes(array: NDArray[Any], bits: int) -> NDArray[Any]:
     return whole
 
 
-def _of_palette(array: NDArray[Any], colours: NDArray[Any]) -> NDArray[Any]:
-    """The colours of 8 bits that the samples are numbers of; grey where all of them are."""
-    table = (colours >> 8).astype(np.uint8).T
+def _of_palette(array: NDArray[Any], colours: NDArray[Any], bits: int) -> NDArray[Any]:
+    """The colours that the samples are numbers of, of 8 bits, or of 16 where the numbers are; grey where all of them
+    are."""
+    table = colours.T if bits == 16 else (colours >> 8).astype(np.uint8).T
     grey = bool((table == table[:, :1]).all())
     shown: NDArray[Any] = table[array[..., 0]]
-    return shown[..., :1] if grey else shown
+    shown = shown[..., :1] if grey else shown
+    others = _of_whole_bytes(array[..., 1:], bits)
+    return np.concatenate([shown, others], -1, dtype=shown.dtype) if others.shape[2] else shown
 
 
 def _of_luma_and_chroma(array: NDArray[Any], name: str) -> NDArray[Any]:
