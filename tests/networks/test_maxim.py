@@ -109,7 +109,7 @@ def test_the_memory_of_a_network_of_large_multiples_is_seen_on_a_small_run(monke
     restore = network.restore
     monkeypatch.setattr(network, "restore", lambda tile, told: sides.append(tile.shape[-1]) or restore(tile, told))
     assert bytes_per_pixel(network, torch.device("cpu")) > 4 * 4
-    assert sides == [128]
+    assert sides == [64]
 
 
 def test_settings_that_cannot_be_are_refused():
