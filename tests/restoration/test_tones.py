@@ -8,6 +8,7 @@ from scipy.ndimage import gaussian_filter
 
 from pellucid.restoration.tones import (
     mean_luminance,
+    room_for_noise,
     shift_by_clipped_noise,
     strength_for_luminance,
     strength_without_halo,
@@ -73,3 +74,12 @@ def test_a_change_of_tones_is_no_noise():
     image = photograph()
     assert abs(shift_by_clipped_noise(image, (image * 0.7).sqrt())) < 0.1
     assert shift_by_clipped_noise(torch.zeros(1, 3, 1, 1), torch.ones(1, 3, 1, 1)) == 0
+
+
+def test_heavy_noise_that_is_gone_gives_room_to_the_mean():
+    clean = torch.full((1, 3, 64, 64), 0.5)
+    noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(0)) / 255
+    assert room_for_noise(clean + 8 * noise, clean) == 0
+    assert room_for_noise(clean + 30 * noise, clean) == pytest.approx((30 - 10) / 4, rel=0.02)
+    assert room_for_noise(clean, clean) == 0
+    assert room_for_noise(clean + 0.3, clean) == 0  # a change of tones

@@ -23,6 +23,7 @@ from pellucid.restoration.decision import PERHAPS, PRESENT, Action, Chooser, Cho
 from pellucid.restoration.options import RestoreOptions
 from pellucid.restoration.tones import (
     mean_luminance,
+    room_for_noise,
     shift_by_clipped_noise,
     strength_for_luminance,
     strength_without_halo,
@@ -180,7 +181,8 @@ class Passes:
             most = strength_for_luminance(*ends, self._luminance, self._policy.tone_shift)
             if most < 1:
                 self._luminance -= shift_by_clipped_noise(*ends)
-                most = strength_for_luminance(*ends, self._luminance, self._policy.tone_shift)
+                room = room_for_noise(*ends) if "noise" in self._kinds_of(self._asked[-1]) else 0.0
+                most = strength_for_luminance(*ends, self._luminance, self._policy.tone_shift + room)
             if most < strength:
                 strength, why = most, "more would change the tones"
         elif self._acts_for(self._policy.monotone):
