@@ -48,3 +48,13 @@ def test_little_is_computed_beyond_what_the_overlap_asks_for(side, shape, multip
     area = sum((place.bottom - place.top) * (place.right - place.left) for place in places)
     assert area <= least
     assert all(place.bottom - place.top <= side for place in places)
+
+
+def test_an_engine_gets_larger_tiles_but_a_quarter_of_the_memory():
+    """Its maps stay within a quarter of the memory, since it keeps as much again for itself, and more."""
+    cpu = torch.device("cpu")
+    plenty, little = (
+        tiles_within(memory, 128, 8, cpu, bfloat16=True, engine=True).side for memory in (8 << 30, 1 << 30)
+    )
+    assert plenty > tiles_within(8 << 30, 128, 8, cpu, bfloat16=True).side
+    assert little**2 * 128 * 6 <= (1 << 30) / 4
