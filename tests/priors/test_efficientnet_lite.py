@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from pellucid.errors import ModelError
 from pellucid.models.priors import find_prior
 from pellucid.priors.efficientnet_lite import EfficientNetLite0
+from support.weights import scrambled
 
 # Of each block: channels, stride, side of the kernel (EfficientNet-B0's, table 1 of arXiv 1905.11946).
 TABLE_1 = [
@@ -26,18 +27,8 @@ TABLE_1 = [
 
 @pytest.fixture(scope="module")
 def network():
-    """With weights and batch statistics as training would leave them."""
     torch.manual_seed(0)
-    module = EfficientNetLite0().eval()
-    for layer in module.modules():
-        if isinstance(layer, nn.BatchNorm2d):
-            layer.running_mean.normal_(0, 0.1)
-            layer.running_var.uniform_(0.5, 1.5)
-            nn.init.uniform_(layer.weight, 0.5, 1.5)
-            nn.init.normal_(layer.bias, 0, 0.1)
-        elif isinstance(layer, nn.Conv2d):
-            nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
-    return module
+    return scrambled(EfficientNetLite0())
 
 
 def written_out(tensors, pixels):

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from pellucid.errors import ModelError, SettingsError
 from pellucid.models.priors import find_prior
 from pellucid.priors.imagenet import MobileNetV2, SqueezeNet
+from support.weights import scrambled
 
 CATS = {281, 282, 285}  # tabby, tiger cat, Egyptian cat
 COFFEE = {504, 967, 968}  # mug, espresso, cup
@@ -62,19 +63,6 @@ def test_vectors_and_maps_of_real_photographs(request, name, width, maps):
     same, other = F.cosine_similarity(vector, prior(noisy)), F.cosine_similarity(vector, prior(photograph("rocket")))
     assert same > other + 0.2
     assert prior(torch.rand(1, 3, 1, 1)).isfinite().all()
-
-
-def scrambled(module):
-    """With batch statistics and weights as training would leave them, far from their initial values."""
-    for layer in module.modules():
-        if isinstance(layer, nn.BatchNorm2d):
-            layer.running_mean.normal_(0, 0.1)
-            layer.running_var.uniform_(0.5, 1.5)
-            nn.init.uniform_(layer.weight, 0.5, 1.5)
-            nn.init.normal_(layer.bias, 0, 0.1)
-        elif isinstance(layer, nn.Conv2d):
-            nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
-    return module.eval()
 
 
 @pytest.mark.parametrize("pad_end", [True, False])

@@ -180,19 +180,23 @@ def _hot(planes: Tensor, sign: int) -> Tensor:
 
 def _steps(plane: Tensor) -> Tensor:
     """How far each value of (H, W) is from the mean of its four neighbours."""
-    wide = F.pad(plane[None, None], (1, 1, 1, 1), mode="reflect")[0, 0]
-    cross = wide[:-2, 1:-1] + wide[2:, 1:-1] + wide[1:-1, :-2] + wide[1:-1, 2:]
-    return (plane - cross / 4).abs()
+    above, below, left, right = _nearest(plane)
+    return (plane - (above + below + left + right) / 4).abs()
 
 
 def _strangers(plane: Tensor) -> Tensor:
     """Which values of (H, W) are like none of their four nearest neighbours."""
-    wide = F.pad(plane[None, None], (1, 1, 1, 1), mode="reflect")[0, 0]
-    near = (wide[:-2, 1:-1], wide[2:, 1:-1], wide[1:-1, :-2], wide[1:-1, 2:])
-    least = (near[0] - plane).abs_()
-    for one in near[1:]:
+    first, *others = _nearest(plane)
+    least = (first - plane).abs_()
+    for one in others:
         least = torch.minimum(least, (one - plane).abs_())
     return least >= ALIKE
+
+
+def _nearest(plane: Tensor) -> tuple[Tensor, ...]:
+    """What is above, below, left and right of each value of (H, W); beyond the border lies the mirror image."""
+    wide = F.pad(plane[None, None], (1, 1, 1, 1), mode="reflect")[0, 0]
+    return wide[:-2, 1:-1], wide[2:, 1:-1], wide[1:-1, :-2], wide[1:-1, 2:]
 
 
 def _around(plane: Tensor, row: Tensor, column: Tensor, places: list[tuple[int, int]]) -> Tensor:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pellucid.errors import ImageError
-from pellucid.scratch import bands
+from pellucid.scratch import bands, extremes
 
 __all__ = [
     "array_of_planes",
@@ -59,10 +59,8 @@ def check_pixels(pixels: Tensor, what: str) -> None:
     """Refuses, with an `ImageError` about `what`, pixels that are not one RGB image (1, 3, H, W) of finite numbers."""
     if pixels.ndim != 4 or pixels.shape[:2] != (1, 3) or pixels.numel() == 0:
         raise ImageError(f"{what}: expected pixels of shape (1, 3, H, W), got {tuple(pixels.shape)}")
-    pixels = pixels.detach()
-    for rows in bands(pixels):
-        if not all(bound.isfinite() for bound in torch.aminmax(pixels[..., rows, :])):
-            raise ImageError(f"{what}: the pixels hold NaN or infinity")
+    if not all(map(math.isfinite, extremes(pixels.detach()))):
+        raise ImageError(f"{what}: the pixels hold NaN or infinity")
 
 
 def check_range(values: Tensor, what: str) -> None:

@@ -6,17 +6,13 @@ from torch import Tensor, nn
 from pellucid.guidance import Guidance
 from pellucid.networks.contract import Contract, Network
 from pellucid.networks.published import Published, count, numbered
+from pellucid.networks.residual_block import ResidualBlock
 
 __all__ = ["PReNet"]
 
 
-class ResidualBlock(nn.Module):
-    """relu(x + relu(conv(relu(conv(x))))), both 3 x 3, at constant width."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.first = nn.Conv2d(width, width, 3, padding=1)
-        self.second = nn.Conv2d(width, width, 3, padding=1)
+class RectifiedBlock(ResidualBlock):
+    """relu(x + relu(conv(relu(conv(x)))))."""
 
     def forward(self, features: Tensor) -> Tensor:
         """Features in, features out, (B, width, h, w)."""
@@ -51,7 +47,7 @@ class PReNet(Network):
         self.input_gate, self.forget_gate, self.candidate, self.output_gate = (
             nn.Conv2d(2 * width, width, 3, padding=1) for _ in range(4)
         )
-        self.blocks = nn.Sequential(*(ResidualBlock(width) for _ in range(blocks)))
+        self.blocks = nn.Sequential(*(RectifiedBlock(width) for _ in range(blocks)))
         self.tail = nn.Conv2d(width, 3, 3, padding=1)
 
     @classmethod

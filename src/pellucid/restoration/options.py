@@ -375,10 +375,7 @@ def _told(given: Any) -> dict[str, float]:
     """Numbers by their names, from such a mapping or from texts; whether the network takes them, others check."""
     told = {}
     for name, value in _assignments("tell", given).items():
-        try:
-            number = math.nan if isinstance(value, bool) else float(value)
-        except (TypeError, ValueError):
-            number = math.nan
+        number = _number(value)
         if not math.isfinite(number) or number < 0:
             raise SettingsError(f"tell {name}={value}: expected a number that is not negative, such as sigma=25")
         told[str(name).strip()] = number
@@ -389,14 +386,19 @@ def _amounts(given: Any) -> dict[str, float]:
     """Parts by kinds, from such a mapping or from texts; whether there are such kinds, others check."""
     amounts = {}
     for kind, value in _assignments("amount", given).items():
-        try:
-            part = math.nan if isinstance(value, bool) else float(value)
-        except (TypeError, ValueError):
-            part = math.nan
+        part = _number(value)
         if not 0 <= part <= 1:
             raise SettingsError(f"amount {kind}={value}: expected a number in 0..1, such as noise=0.5")
         amounts[str(kind).strip()] = part
     return amounts
+
+
+def _number(value: Any) -> float:
+    """A number, or a text that is one; NaN for whatever is none."""
+    try:
+        return math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        return math.nan
 
 
 def _assignments(option: str, given: Any, *, alone: bool = False) -> dict[str, Any]:
