@@ -251,6 +251,7 @@ def test_a_policy_has_defaults_for_what_older_files_do_not_say():
         refined=("haze",),
         measured_noise={"any": (5, 0.9)},
         mistaken=("ringing",),
+        drawn=(0.65, 0.2),
     )
     assert policy.tones["low-light"] == (0.98, 0.82)
     assert policy.monotone == ("low-light",)
@@ -269,6 +270,9 @@ def test_a_policy_has_defaults_for_what_older_files_do_not_say():
         {"refined": "haze"},
         {"mistaken": [1]},
         {"measured_noise": 5},
+        {"drawn": 0.5},
+        {"drawn": [300, 0.2]},
+        {"drawn": [0.5, 2]},
         {"measured_noise": {"any": [300, 0.5]}},
         {"measured_noise": {"any": [5, 2]}},
         {"monotone": "haze"},

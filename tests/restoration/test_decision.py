@@ -477,6 +477,26 @@ def test_noise_that_is_measured_is_found_where_the_gate_believes_it(sigma, trust
 
 
 @pytest.mark.parametrize(
+    ("sigma", "stored", "drawn", "acts"),
+    [
+        (0, 0.1, (0.7, 0.2), False),
+        (3, 0.1, (0.7, 0.2), True),  # a sensor was there
+        (0, 0.4, (0.7, 0.2), True),  # a JPEG may have taken its noise
+        (0, 0.1, (0, 0), True),  # nobody asks
+    ],
+)
+def test_a_dark_picture_without_any_noise_was_drawn_and_is_not_brightened(sigma, stored, drawn, acts):
+    options = {"policy": Policy(drawn=drawn)}
+    made = restorer([0.99, 0, 0, 0.01], {"low-light": 0.99, "jpeg": stored}, **options)
+    shown = grainy(sigma)
+    _, decision = made.restore_and_explain(shown)
+    assert decision.unchanged is not acts
+    assert ("it seems to be drawn; --only low-light restores it" in decision.words()) is not acts
+    wanted = restorer([0.99, 0, 0, 0.01], {"low-light": 0.99, "jpeg": stored}, only=("low-light",), **options)
+    assert not wanted.restore_and_explain(shown)[1].unchanged
+
+
+@pytest.mark.parametrize(
     ("probabilities", "share", "sure", "acts"),
     [
         ({"ringing": 0.8}, 0.9, 0.95, True),

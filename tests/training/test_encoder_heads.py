@@ -53,3 +53,14 @@ def test_rate_and_decay_count():
     assert torch.equal(usual, fitted(epochs=4)[0])
     assert float((usual - fitted(epochs=4, learning_rate=1e-3)[0]).abs().max()) > 1e-4
     assert fitted(epochs=40, weight_decay=5.0)[0].norm() < 0.95 * fitted(epochs=40, weight_decay=0.0)[0].norm()
+
+
+def test_what_is_too_faint_to_be_seen_counts_neither_as_there_nor_as_absent():
+    _, labels = examples()
+    severity = labels.severity.clone()
+    severity[0] = 4
+    faint = Labels(labels.known, labels.present, labels.present, severity, labels.meaning, labels.tokens).certain
+    assert torch.equal(faint.present[1:], labels.present[1:])
+    assert faint.known[1:].all()
+    assert not faint.present[0].any()
+    assert torch.equal(faint.known[0], ~labels.present[0])

@@ -10,13 +10,24 @@ from pellucid import images
 from pellucid.data.folders import Photographs, list_photographs
 from pellucid.data.sources import Mixture, Pairs, Sample, Synthetic
 from pellucid.degradations import KINDS, parse, parse_drawn
+from pellucid.diagnosis import diagnosis_prior
 from pellucid.errors import SettingsError
 from pellucid.models.tables import build_network
 from pellucid.networks import Experts
 from pellucid.priors import RandomVectors, Statistics, Zeros
 from pellucid.training.encoder.batches import Labels
 from pellucid.training.encoder.captions import LENGTH
-from pellucid.training.gate import GateSettings, blend_costs, blend_decibels, expert_of, split_output, teach_gate
+from pellucid.training.encoder.heads import HeadsSettings
+from pellucid.training.gate import (
+    CostSettings,
+    GateSettings,
+    blend_costs,
+    blend_decibels,
+    expert_of,
+    split_output,
+    teach_gate,
+    teach_judges,
+)
 from pellucid.training.settings import read_recipe
 from pellucid.training.train import build_module, train
 
@@ -97,6 +108,34 @@ def test_a_taught_gate_knows_the_dark(tmp_path):
     bright, dark = (parse(text)(new, generator)[None] for text in ("noise sigma=10", "low-light exposure=0.05"))
     weights = gate.eval().weights(torch.cat([prior(bright), prior(dark)]))
     assert weights.tolist() == [[1, 0], [0, 1]]
+
+
+def test_heads_and_gate_learn_from_the_same_pictures(tmp_path):
+    """Of ramps that are as they are, noisy, or so little noisy that nobody sees it."""
+    generator = torch.Generator().manual_seed(0)
+    for name in range(6):
+        images.write(images.Photograph(ramp(generator)[None]), tmp_path / f"{name}.png")
+    drawn = [parse_drawn("clean"), parse_drawn("noise sigma=20..30 bits=8"), parse_drawn("noise sigma=1 bits=8")]
+    source, held_out = (
+        Synthetic(Photographs(list_photographs(tmp_path)[part]), drawn) for part in (slice(4), slice(4, 6))
+    )
+    prior, gate = diagnosis_prior(), experts(None, ["clean"], width=82)
+    encoder, heads = deepcopy(prior.encoder.state_dict()), deepcopy(prior.heads.state_dict())
+    settings = GateSettings(examples=160, plain=0, graphics=0, steps=200, cost=CostSettings(every=40, side=8, steps=1))
+    taught = HeadsSettings(epochs=60, batch=32, learning_rate=1e-2, dropout=0)
+    teach_judges(gate, prior, source, held_out, settings, taught, calibration=40, seed=1)
+    assert all(torch.equal(value, encoder[key]) for key, value in prior.encoder.state_dict().items())
+    assert not torch.equal(prior.heads.presence.weight, heads["presence.weight"])
+    assert not any(value.requires_grad for value in prior.parameters())
+    new = ramp(generator)
+    noisy = parse("noise sigma=25 bits=8")(new, generator)
+    said = [prior.conclusions(prior.prepare(image[None]))["noise"] for image in (new, noisy)]
+    assert said[0][0] < 0.2
+    assert said[1][0] > 0.8
+    assert said[1][1] == pytest.approx(50, abs=12)
+    weights = gate.eval().trust(torch.cat([prior(new[None]), prior(noisy[None])]))
+    assert weights[0, 1] > 0.8
+    assert weights[1, 0] > 0.8
 
 
 def test_a_taught_gate_does_not_take_a_blank_page_for_haze(tmp_path):

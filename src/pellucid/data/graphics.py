@@ -1,5 +1,7 @@
-"""Pictures that nobody photographed: pages, screens and drawings; to learn that a dark screen is no dark photograph."""
+"""Pictures that nobody photographed: pages, screens, drawings and backgrounds; to learn that a dark screen is no dark
+photograph, and that smooth shades are not blurred."""
 
+import math
 import string
 
 import numpy as np
@@ -10,7 +12,7 @@ from torch import Tensor
 from pellucid.data.sources import Sample, random_below
 from pellucid.degradations import Clean, Degradation, parse_drawn
 
-__all__ = ["drawn_page", "graphic_sample"]
+__all__ = ["drawn_background", "drawn_page", "graphic_sample"]
 
 HEIGHT, WIDTH = 256, 320
 LEAST_CONTRAST = 0.3
@@ -19,8 +21,8 @@ LETTERS = string.ascii_letters + string.digits + "    .,:;()"
 
 
 def graphic_sample(generator: torch.Generator) -> Sample:
-    """Text, panels or lines on a ground of one shade, dark or bright, seen whole; half of them noisy or from JPEG."""
-    clean = drawn_page(generator)
+    """A page or a background, dark or bright, seen whole; half of them noisy or from JPEG."""
+    clean = (drawn_page if random_below(2, generator) else drawn_background)(generator)
     drawn = _uniform(0, 1, generator)
     degradation: Degradation = Clean()
     if drawn > 0.5:
@@ -49,6 +51,44 @@ def drawn_page(generator: torch.Generator) -> Tensor:
     else:
         _sketch(draw, ink, generator)
     return torch.from_numpy(np.array(page)).permute(2, 0, 1).float() / 255
+
+
+def drawn_background(generator: torch.Generator) -> Tensor:
+    """Facets, bands or soft lights over a gradual shade, of any brightness, without noise, (3, HEIGHT, WIDTH) in
+    [0, 1]."""
+    level = 0.02 ** max(0.0, _uniform(-1, 1, generator))
+    rows, columns = torch.meshgrid(torch.linspace(-1, 1, HEIGHT), torch.linspace(-1, 1, WIDTH), indexing="ij")
+    turn = _uniform(0, 2 * math.pi, generator)
+    along = (rows * math.sin(turn) + columns * math.cos(turn)) / 2 + 0.5
+    first, last = _shade(generator), _shade(generator)
+    scene = first + (last - first) * along
+    form = random_below(3, generator)
+    if form == 0:
+        scene = _facets(scene, generator)
+    elif form == 1:
+        bands = torch.sin(along * _uniform(4, 200, generator))
+        scene = scene * (1 + _uniform(0.05, 0.5, generator) * (bands if random_below(2, generator) else bands.sign()))
+    for _ in range(random_below(4, generator)):
+        row, column, width = (_uniform(*ends, generator) for ends in ((-1, 1), (-1, 1), (0.05, 0.8)))
+        glow = torch.exp(-((rows - row).square() + (columns - column).square()) / width**2)
+        scene = scene + _uniform(0.1, 0.8, generator) * _shade(generator) * glow
+    return (255 * level * scene.clamp(0, 1)).round() / 255
+
+
+def _facets(scene: Tensor, generator: torch.Generator) -> Tensor:
+    """Flat triangles of nearby shades with smooth edges, laid over a scene (3, HEIGHT, WIDTH)."""
+    for _ in range(3 + random_below(30, generator)):
+        page = Image.new("L", (2 * WIDTH, 2 * HEIGHT))
+        corners = [(random_below(2 * WIDTH, generator), random_below(2 * HEIGHT, generator)) for _ in range(3)]
+        ImageDraw.Draw(page).polygon(corners, fill=255)
+        cover = torch.from_numpy(np.array(page.reduce(2))).float() / 255
+        scene = torch.lerp(scene, 0.6 * scene + 0.4 * _shade(generator), cover)
+    return scene
+
+
+def _shade(generator: torch.Generator) -> Tensor:
+    """A colour, (3, 1, 1) in [0, 1]."""
+    return torch.rand(3, 1, 1, generator=generator)
 
 
 def _write(draw: ImageDraw.ImageDraw, ink: tuple[int, ...], generator: torch.Generator) -> None:

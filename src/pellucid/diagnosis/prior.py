@@ -50,15 +50,23 @@ class DiagnosisPrior(FrozenPrior):
         check_image(image)
         return self.views([from_first_block(one[None]) for one in image])
 
-    @torch.no_grad()
     def views(self, photographs: list[Tensor]) -> Tensor:
         """`prepare` for photographs (1, 3, H, W) in [0, 1], of which each begins where a block would."""
+        return self.concluded(*self.seen(photographs))
+
+    @torch.no_grad()
+    def seen(self, photographs: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """Of photographs as `views` takes them the encoder's vectors (B, encoder.width), and what the heads read."""
         device = self.heads.margin.device
         vector, features = self.encoder.look(torch.cat([self.encoder.prepare(one) for one in photographs]).to(device))
-        features = torch.cat([features, torch.cat([traces(one) for one in photographs]).to(device)], 1)
+        return vector, torch.cat([features, torch.cat([traces(one) for one in photographs]).to(device)], 1)
+
+    @torch.no_grad()
+    def concluded(self, vector: Tensor, features: Tensor) -> Tensor:
+        """Views (B, width, 1, 1) of what `seen` gives."""
         probabilities, severities = self.heads.predict(features.to(self.heads.margin.dtype))
-        seen = vector / (2 * self.reach) + 0.5
-        view = torch.cat([seen, probabilities.float(), severities[:, :, 1].float() / 100], 1)
+        looked = vector / (2 * self.reach) + 0.5
+        view = torch.cat([looked, probabilities.float(), severities[:, :, 1].float() / 100], 1)
         return view[:, :, None, None].clamp(0, 1)
 
     @torch.no_grad()

@@ -87,6 +87,9 @@ class Policy:
         measured_noise: how strong noise must measure, as a standard deviation of 0..255, and how much the gate must
             believe the expert for it, for it to be found where the diagnosis overlooks it: by the kind that the
             diagnosis finds instead, or by "any"; empty where nothing is measured.
+        drawn: a dark picture whose noise measures less than the first, as a standard deviation of 0..255, and that the
+            diagnosis takes for a JPEG, which forgets noise, with less than the second, was drawn and not photographed,
+            and is not brightened; nothing measures less than 0.
 
     Raises:
         ValueError: a value of a wrong type or out of its range.
@@ -107,6 +110,7 @@ class Policy:
     mistaken: tuple[str, ...] = ()
     refined: tuple[str, ...] | None = None
     measured_noise: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    drawn: tuple[float, float] = (0.0, 0.0)
 
     def __post_init__(self) -> None:
         if type(self.passes) is not int or self.passes < 1:
@@ -118,9 +122,10 @@ class Policy:
             ):
                 raise ValueError(f"{name} must be two numbers by kinds, got {pairs!r}")
             object.__setattr__(self, name, {kind: tuple(pair) for kind, pair in pairs.items()})
-        if not _is_pair(self.unasked):
-            raise ValueError(f"unasked must be two numbers, got {self.unasked!r}")
-        object.__setattr__(self, "unasked", tuple(self.unasked))
+        for name in ("unasked", "drawn"):
+            if not _is_pair(getattr(self, name)):
+                raise ValueError(f"{name} must be two numbers, got {getattr(self, name)!r}")
+            object.__setattr__(self, name, tuple(getattr(self, name)))
         for name in ("monotone", "hiding", "mistaken", "refined"):
             kinds = getattr(self, name)
             if kinds is None and name == "refined":
@@ -137,10 +142,10 @@ class Policy:
         numbers = {
             name: getattr(self, name) for name in ("second_probability", "second_share", "certainty", "convinced")
         }
-        numbers |= {"unasked": self.unasked[0], "unasked, second": self.unasked[1]}
+        numbers |= {"unasked": self.unasked[0], "unasked, second": self.unasked[1], "drawn, second": self.drawn[1]}
         for kind, pair in self.tones.items():
             numbers |= {f"tones of {kind}": pair[0], f"tones of {kind}, second": pair[1]}
-        levels = {"tone_shift": self.tone_shift}
+        levels = {"tone_shift": self.tone_shift, "drawn": self.drawn[0]}
         for kind, pair in self.measured_noise.items():
             levels[f"measured_noise of {kind}"], numbers[f"measured_noise of {kind}, second"] = pair
         for most, values in ((1, numbers), (255, levels)):
@@ -173,7 +178,7 @@ class Header:
         tree = asdict(self)
         for name in ("tones", "measured_noise"):
             tree["policy"][name] = {kind: list(pair) for kind, pair in getattr(self.policy, name).items()}
-        for name in ("monotone", "hiding", "unasked", "mistaken", "refined"):
+        for name in ("monotone", "hiding", "unasked", "mistaken", "refined", "drawn"):
             value = getattr(self.policy, name)
             tree["policy"][name] = value if value is None else list(value)
         return {"format": FORMAT} | tree

@@ -15,13 +15,15 @@ from pellucid.errors import SettingsError, unknown_name
 from pellucid.models.header import Policy
 from pellucid.networks import Experts
 
-__all__ = ["PERHAPS", "PRESENT", "Action", "Chooser", "Chosen", "Decision", "Found", "Left", "Wish", "took"]
+__all__ = ["LOW_LIGHT", "PERHAPS", "PRESENT", "Action", "Chooser", "Chosen", "Decision", "Found", "Left", "Wish", "took"]
 
 PRESENT = 0.5
 """A kind that is more probable is found."""
 
 PERHAPS = 0.4
 """A kind that is more probable may be there beside one that is found."""
+
+LOW_LIGHT = "low-light"
 
 NEGLIGIBLE = 0.05
 """A smaller part of a result is not worth its network."""
@@ -193,6 +195,7 @@ class Chooser:
         probabilities: of every kind in the photograph as it came, by the diagnosis.
         least: how probable a kind must be for its expert to be asked beside that for a kind that was found; at 0
             nothing need be found.
+        drawn: whether the picture counts as one that nobody photographed (`Policy.drawn`).
     """
 
     experts: Experts
@@ -200,6 +203,7 @@ class Chooser:
     wish: Wish
     probabilities: Mapping[str, float]
     least: float = PERHAPS
+    drawn: bool = False
 
     @property
     def found(self) -> tuple[str, ...]:
@@ -275,9 +279,12 @@ class Chooser:
             kinds = [
                 kind for kind in self.probabilities if self._is_for(number, (kind,)) and kind not in self.wish.skip
             ]
+            if self.drawn and LOW_LIGHT in kinds:
+                kinds.remove(LOW_LIGHT)
+                left[LOW_LIGHT] = "dark without any noise, it seems to be drawn"
             sure = [kind for kind in kinds if probabilities[kind] >= self.policy.tones.get(kind, (1, 1))[0]]
             if any(trust[number] >= self.policy.tones[kind][1] for kind in sure if kind in self.policy.tones):
-                return number, {}
+                return number, left
             doubting = "the gate" if sure else "the diagnosis"
             for kind in kinds:
                 if self.probabilities[kind] > PRESENT:

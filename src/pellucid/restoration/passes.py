@@ -19,7 +19,7 @@ from pellucid.images.noise import noise_sigma
 from pellucid.models.header import Policy
 from pellucid.networks import Experts
 from pellucid.refinement import Boosted
-from pellucid.restoration.decision import PERHAPS, PRESENT, Action, Chooser, Chosen, Decision, Found, Left, Wish
+from pellucid.restoration.decision import LOW_LIGHT, PERHAPS, PRESENT, Action, Chooser, Chosen, Decision, Found, Left, Wish
 from pellucid.restoration.options import RestoreOptions
 from pellucid.restoration.tones import (
     mean_luminance,
@@ -136,7 +136,8 @@ class Passes:
                 if probabilities[kind] > PRESENT
             ]
             self._found = tuple(sorted(found, key=lambda one: -one.severity))
-            self._chooser = Chooser(self._experts, self._policy, self._wish, probabilities, self._least)
+            drawn = self._is_drawn(probabilities, shown)
+            self._chooser = Chooser(self._experts, self._policy, self._wish, probabilities, self._least, drawn)
             if self._may_leave and all(probability < UNLIKELY for probability in probabilities.values()):
                 self._left = (Left("", NOTHING_WRONG),)
                 return None
@@ -279,6 +280,13 @@ class Passes:
                 likeliest = max(own, key=lambda kind: own[kind][0])
                 found[likeliest] = Found(likeliest, certainty, own[likeliest][1], "its parts agree on it")
         return found
+
+    def _is_drawn(self, probabilities: Mapping[str, float], shown: Tensor) -> bool:
+        """Whether a dark picture shows nothing that a sensor adds."""
+        least, stored = self._policy.drawn
+        if probabilities.get(LOW_LIGHT, 0.0) <= PRESENT or probabilities.get("jpeg", 0.0) >= stored:
+            return False
+        return float(noise_sigma(excerpt(shown))) < least
 
     def _convinced(self, chosen: Chosen, shown: Tensor) -> Chosen | None:
         """The expert that is sure of itself although another would be asked, which is for what hides it; if any."""

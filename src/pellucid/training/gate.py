@@ -12,6 +12,7 @@ to make the mean of 10 log10(w' C w), a decibel for a decibel, small.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Annotated
 
 import torch
@@ -23,11 +24,14 @@ from pellucid.data.graphics import graphic_sample
 from pellucid.data.plain import plain_sample
 from pellucid.data.sources import Pairs, Sample, Source
 from pellucid.degradations import KINDS
+from pellucid.diagnosis import DiagnosisPrior, Heads
+from pellucid.diagnosis.blocks import from_first_block
 from pellucid.errors import SettingsError, unknown_name
 from pellucid.images import quantise
 from pellucid.networks import Experts, verbs_of
 from pellucid.priors import Prior
-from pellucid.training.encoder.batches import Labels, generator_of, labelled
+from pellucid.training.encoder.batches import Labels, generator_of, labelled, seen_photograph
+from pellucid.training.encoder.heads import HeadsSettings, fit_heads
 from pellucid.training.section import Section
 
 __all__ = [
@@ -39,6 +43,7 @@ __all__ = [
     "expert_of",
     "split_output",
     "teach_gate",
+    "teach_judges",
 ]
 
 CLEAN = "clean"
@@ -54,7 +59,7 @@ KNEE = 1.386
 class CostSettings(Section):
     """The second lesson of a gate, from what each blend of experts that have learnt already would have cost."""
 
-    every: Annotated[int, Field(ge=1)] = 3
+    every: Annotated[int, Field(ge=1)] = 8
     """Of every so many photographs one is shown with its costs."""
     side: Annotated[int, Field(ge=8)] = 128
     """Of the crop that costs are found on, in pixels; rounded up to what the experts take."""
@@ -67,11 +72,11 @@ class CostSettings(Section):
 class GateSettings(Section):
     """What the gate of experts is taught by: vectors of the prior, found once, and all of them shown at every step."""
 
-    examples: Annotated[int, Field(ge=1)] = 4500
+    examples: Annotated[int, Field(ge=1)] = 10_500
     """Photographs of the recipe's data, degraded as it says."""
-    plain: Annotated[int, Field(ge=0)] = 450
+    plain: Annotated[int, Field(ge=0)] = 600
     """Pictures that show nothing, beside those: a white page must not be taken for a haze."""
-    graphics: Annotated[int, Field(ge=0)] = 450
+    graphics: Annotated[int, Field(ge=0)] = 2200
     """Pages and screens: they are like no photograph, and a dark screen must not be taken for the night."""
     steps: Annotated[int, Field(ge=0)] = 400
     """Of AdamW, each on all of the examples."""
@@ -134,6 +139,8 @@ def teach_gate(
 ) -> None:
     """Fits the gate, by cross-entropy, to photographs of a source whose degradations are known, and leaves it frozen.
 
+    What is there too faintly to be seen (`Labels.certain`) counts as absent.
+
     Args:
         experts: each for some kinds of degradations, one of them for the rest.
         prior: whose vectors open the gate.
@@ -147,12 +154,83 @@ def teach_gate(
     Raises:
         SettingsError: not exactly one expert is for the rest, or it is not known what a photograph suffers from.
     """
+    gathered = _gathered(lambda image: (prior(image).float(),), experts, source, settings, seed, by_cost, show)
+    _lessons(experts, gathered.seen[0], gathered, settings, seed)
+
+
+def teach_judges(
+    experts: Experts,
+    prior: DiagnosisPrior,
+    source: Source,
+    held_out: Source,
+    settings: GateSettings,
+    heads: HeadsSettings,
+    *,
+    calibration: int,
+    seed: int = 0,
+    show: Callable[[float, str], None] | None = None,
+) -> None:
+    """Fits the heads of a prior that diagnoses, and then the gate that it opens, to the same pictures.
+
+    Args:
+        experts: as for `teach_gate`, which have learnt already.
+        prior: whose encoder stays, and whose heads learn; without gradients before and after.
+        source: of photographs that are learnt from.
+        held_out: of others, by which probabilities and intervals are made to hold.
+        settings: of the gate, and of how many pictures.
+        heads: how the heads are fitted; they keep their size.
+        calibration: how many draws of held-out photographs calibrate.
+        seed: of the draws.
+        show: told how far it is: the part that is done, and what is being done.
+
+    Raises:
+        SettingsError: as `teach_gate`.
+    """
+
+    def look(image: Tensor) -> tuple[Tensor, ...]:
+        return prior.seen([from_first_block(image)])
+
+    gathered = _gathered(look, experts, source, settings, seed, True, show)
+    fresh = Heads(**prior.heads.settings).to(gathered.seen[1].device)
+    fit_heads(fresh, gathered.seen[1], gathered.labels, heads, presence=5.0, severity=10.0, seed=seed)
+    features, labels = [], []
+    held_out = held_out.seen_whole()
+    for number in range(calibration):
+        image, known = seen_photograph(held_out, None, generator_of(seed, 1, number, 3))
+        features.append(look(image[None])[1])
+        labels.append(known)
+    told = Labels.join(labels)
+    fresh.calibrate(torch.cat(features), told.present, told.severity)
+    prior.heads.load_state_dict(fresh.state_dict())
+    _lessons(experts, prior.encode(prior.concluded(*gathered.seen)), gathered, settings, seed)
+
+
+@dataclass(frozen=True)
+class _Gathered:
+    """Pictures that are learnt from: what is seen of them, what is known, and of `costed`, by number, the costs."""
+
+    seen: tuple[Tensor, ...]
+    labels: Labels
+    costed: list[int]
+    costs: list[Tensor]
+
+
+def _gathered(
+    look: Callable[[Tensor], tuple[Tensor, ...]],
+    experts: Experts,
+    source: Source,
+    settings: GateSettings,
+    seed: int,
+    by_cost: bool,
+    show: Callable[[float, str], None] | None,
+) -> _Gathered:
+    """Draws the pictures that a gate is taught by; `look` gives of each, (1, 3, H, W), what is to be kept, (1, n)."""
     check_gate(experts, source)
     source = source.seen_whole()
     device = next(experts.gate.parameters()).device
     multiple = experts.contract.multiple
     side = -(-settings.cost.side // multiple) * multiple if by_cost else 1
-    vectors, labels, costed, costs = [], [], [], []
+    seen, labels, costed, costs = [], [], [], []
     total = settings.examples + settings.plain + settings.graphics
     for number in range(total):  # one picture at a time: a thousand of them would fill any memory
         generator = generator_of(seed, 0, number, 4)
@@ -162,21 +240,26 @@ def teach_gate(
         else:
             sample = (plain_sample if number < settings.examples + settings.plain else graphic_sample)(generator)
         image, known = labelled(sample, generator)
-        vectors.append(prior(image[None].to(device)).float())
+        seen.append(look(image[None].to(device)))
         labels.append(known)
         if by_cost and number % settings.cost.every == 0 and sample.clean is not None:
             costed.append(number)
             costs.append(blend_costs(experts, image[None], sample, side))
         if show is not None:
             show((number + 1) / total, f"teaching the gate, photograph {number + 1}")
-    asked, given = expert_of(experts, Labels.join(labels)).to(device), torch.cat(vectors)
-    generator = generator_of(seed, 0, total, 4)
-    _fit(experts, given, lambda opened: F.cross_entropy(opened, asked), settings, settings, generator)
-    if costs:
-        cost, products = settings.cost, torch.stack(costs)
+    return _Gathered(tuple(map(torch.cat, zip(*seen, strict=True))), Labels.join(labels).certain, costed, costs)
+
+
+def _lessons(experts: Experts, vectors: Tensor, gathered: _Gathered, settings: GateSettings, seed: int) -> None:
+    """What each picture is for, and then what each blend of the experts costs."""
+    asked = expert_of(experts, gathered.labels).to(vectors.device)
+    generator = generator_of(seed, 0, len(vectors), 4)
+    _fit(experts, vectors, lambda opened: F.cross_entropy(opened, asked), settings, settings, generator)
+    if gathered.costs:
+        cost, products = settings.cost, torch.stack(gathered.costs)
         _fit(
             experts,
-            given[costed],
+            vectors[gathered.costed],
             lambda opened: blend_decibels(opened, products, cost.floor),
             settings,
             cost,

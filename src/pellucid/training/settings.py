@@ -120,6 +120,8 @@ class PolicySettings(Section):
     measured_noise: dict[str, tuple[Annotated[float, Field(ge=0, le=255)], Probability]] = Field(default_factory=dict)
     """How strong noise must measure, of 255, and how much the gate must believe the expert for it, for it to be found
     where the diagnosis overlooks it: by the kind that is found instead, or by `any`."""
+    drawn: tuple[Annotated[float, Field(ge=0, le=255)], Probability] = ONE_PASS.drawn
+    """Below which noise, and which probability of JPEG, a dark picture counts as drawn, and is not brightened."""
 
 
 class DistillSettings(Section):

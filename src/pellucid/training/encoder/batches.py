@@ -8,7 +8,7 @@ what an uninterrupted one would.
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
@@ -34,6 +34,9 @@ __all__ = [
     "rearranged",
     "seen_photograph",
 ]
+
+FAINT = 10.0
+"""Of a severity below this nobody can say by looking whether a kind is there."""
 
 UNSAID = -1
 """The meaning of no caption: the contrastive loss leaves such photographs out."""
@@ -66,6 +69,12 @@ class Labels:
     def rows(self, places: Tensor) -> "Labels":
         """The labels of some of the photographs, by their numbers (n,)."""
         return Labels(*(getattr(self, field.name)[places] for field in fields(self)))
+
+    @property
+    def certain(self) -> "Labels":
+        """The same, where a kind that is there so faintly that nobody sees it counts neither as there nor as absent."""
+        faint = self.present & self.measured & (self.severity < FAINT)
+        return replace(self, known=self.known & ~faint, present=self.present & ~faint)
 
     @staticmethod
     def join(labels: Sequence["Labels"]) -> "Labels":
