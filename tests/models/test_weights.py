@@ -51,7 +51,14 @@ def test_a_model_does_the_same_by_its_name_and_by_its_path(name, tmp_path):
     assert (named.diagnoser is None) == (name != "denoise")  # the others diagnose by themselves
 
 
-@pytest.mark.parametrize(("name", "prior"), [("default", "diagnosis"), ("fast", "diagnosis"), ("denoise", "student")])
+def test_denoise_is_its_network_alone():
+    """Its R gained nothing on photographs held back (experiment 60)."""
+    header = describe_model(find_model("denoise"))
+    assert (header.refinement, header.prior) == (None, None)
+    assert not isinstance(pellucid.load("denoise").model, Boosted)
+
+
+@pytest.mark.parametrize(("name", "prior"), [("default", "diagnosis"), ("fast", "diagnosis")])
 def test_it_is_boosted_by_an_embedded_prior_with_under_a_million_parameters(name, prior):
     model = pellucid.load(name).model
     assert isinstance(model, Boosted)

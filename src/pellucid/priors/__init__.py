@@ -17,6 +17,7 @@ from pellucid.priors.features import ModuleFeatures
 from pellucid.priors.joined import Joined
 from pellucid.priors.oracle import TOLD, Oracle, shown
 from pellucid.priors.quarters import Quarters
+from pellucid.priors.several_layers import SeveralLayers
 from pellucid.priors.snr import SnrPrior, snr_map
 from pellucid.priors.stable_diffusion import StableDiffusionPrior
 from pellucid.priors.statistics import STATISTICS, Statistics, image_statistics
@@ -38,6 +39,7 @@ __all__ = [
     "Prior",
     "Quarters",
     "RandomVectors",
+    "SeveralLayers",
     "Shuffled",
     "SnrPrior",
     "StableDiffusionPrior",

