@@ -103,3 +103,39 @@ def test_a_crop_that_is_not_found_counts_as_whole_by_its_place_but_not_by_its_vi
     example = Pairs([cut[0]], None, [tmp_path / "other.png"]).example(0)
     assert example.grid.tolist() == [0, 0, 1, 1]
     assert example.seen.shape == (3, 30, 40)
+
+
+def right_of(pairs, tmp_path, change=lambda pixels: 1 - pixels):
+    """A right view for every degraded file, its negative."""
+    (tmp_path / "right").mkdir()
+    for path in pairs[0]:
+        shown = images.read(path)
+        images.write(images.Photograph(change(shown.pixels), bits=16), tmp_path / "right" / path.name)
+    return list_photographs(tmp_path / "right")
+
+
+def test_two_views_of_a_sensor_are_six_channels_turned_alike_and_their_mean_is_seen(pairs, tmp_path):
+    source = Pairs(*pairs, right=right_of(pairs, tmp_path))
+    batch, seen = whole_views(source, 8, 20)
+    assert batch.degraded.shape == (20, 6, 8, 8)
+    torch.testing.assert_close(batch.degraded[:, :3] * 2, batch.clean, rtol=0, atol=4e-5)
+    torch.testing.assert_close(batch.degraded[:, 3:], 1 - batch.degraded[:, :3], rtol=0, atol=4e-5)
+    for whole in seen:
+        assert whole.shape[0] == 3
+        torch.testing.assert_close(whole, torch.full_like(whole, 0.5), rtol=0, atol=4e-5)
+    assert {path.parent.name for path in source.files()} == {"degraded", "clean", "right"}
+    smaller = source.without({pairs[0][1].resolve()})
+    torch.testing.assert_close(smaller.example(1).degraded, source.example(2).degraded)
+
+
+def test_a_right_view_of_another_size_is_named(pairs, tmp_path):
+    right = right_of(pairs, tmp_path, lambda pixels: pixels[:, :, :9])
+    with pytest.raises(DataError, match=r"degraded/0\.png: of another size than its right view .*right/0\.png \(20 x"):
+        Pairs(*pairs, right=right).example(0)
+
+
+@pytest.mark.parametrize("wrong", ["restored", "wholes", "match_exposure"])
+def test_two_views_are_not_changed(pairs, tmp_path, wrong):
+    given = {"restored": [torch.zeros(3, 24, 20)] * 4, "wholes": pairs[1], "match_exposure": True}
+    with pytest.raises(ValueError, match="two views"):
+        Pairs(*pairs, right=right_of(pairs, tmp_path), **{wrong: given[wrong]})

@@ -71,7 +71,8 @@ def test_recipes_of_the_papers_tables_train(name, refinement, photographs, folde
     if "folder" in data:
         data["folder"] = str(photographs)
     else:
-        data["pairs"] = {key: str(folders / {"degraded": "dark", "clean": "clean"}[key]) for key in data["pairs"]}
+        known = {"degraded": "dark", "right": "dark", "clean": "clean"}
+        data["pairs"] = {key: str(folders / known[key]) for key in data["pairs"]}
     data |= {"crop": 32, "validation": 2}
     tree["train"] |= {"steps": 2, "warmup_steps": 1, "validate_steps": 2, "precision": "float32"}
     losses = [step.loss for step in train(read_recipe(tree, name), tmp_path / "run")]

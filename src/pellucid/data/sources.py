@@ -20,6 +20,7 @@ from pellucid.degradations import Degradation, Family
 from pellucid.degradations.camera import photographed
 from pellucid.errors import DataError
 from pellucid.images.padding import pad_to
+from pellucid.refinement.channels import as_rgb
 
 __all__ = [
     "EXAMPLE_SIDE",
@@ -49,7 +50,7 @@ class Sample:
     """A crop of a photograph.
 
     Attributes:
-        degraded: (3, h, w).
+        degraded: (3, h, w), or (6, h, w) of the two views of a dual-pixel sensor, the left one first.
         clean: the same place, (3, h, w), or `scale` times as large; None where no clean picture exists.
         grid: where the crop lies in the whole photograph: top, left, bottom, right as fractions of its sides, (4,).
         seen: what the prior is shown, (3, H, W); None if nothing was asked for.
@@ -305,6 +306,9 @@ class Pairs:
         restored: what a network makes of each degraded photograph, in the same order, of the same size. Not together
             with what changes the degraded photographs.
         references: another picture of each degraded photograph, in the same order, of any size.
+        right: the right views of a dual-pixel sensor, in the order of the degraded ones, which are then the left ones;
+            what is degraded has six channels then, left before right, turned and mirrored together, and the prior is
+            shown their mean. Not together with what changes the degraded photographs, nor with `wholes`, `restored`.
     """
 
     def __init__(
@@ -320,7 +324,10 @@ class Pairs:
         match_exposure: bool = False,
         restored: Images | None = None,
         references: Images | None = None,
+        right: Sequence[Path] | None = None,
     ) -> None:
+        if right is not None and (degradations or match_exposure or wholes is not None or restored is not None):
+            raise ValueError("the two views of a dual-pixel sensor are as they were taken, whole, and not restored yet")
         if (degradations or match_exposure) and restored is not None:
             raise ValueError("what is restored of a photograph is not known of what is made of it")
         if (degradations or match_exposure) and wholes is not None:
@@ -329,13 +336,15 @@ class Pairs:
             raise ValueError("the exposure of a clean partner needs one")
         self.match_exposure, self.restored, self.references = match_exposure, restored, references
         self.kind, self.degradations, self.weights = kind, degradations, weights
-        kinds = [paths for paths in (degraded, clean, wholes) if paths is not None]
+        kinds = [paths for paths in (degraded, clean, wholes, right) if paths is not None]
         if len({len(paths) for paths in kinds}) > 1:
-            raise ValueError(f"degraded, clean and wholes must be of one length, got {[len(paths) for paths in kinds]}")
+            lengths = [len(paths) for paths in kinds]
+            raise ValueError(f"degraded, clean, wholes and right must be of one length, got {lengths}")
         share = memory // len(kinds)
         self.degraded = Photographs(degraded, memory=share)
         self.clean = None if clean is None else Photographs(clean, memory=share)
         self.wholes = None if wholes is None else Photographs(wholes, memory=share)
+        self.right = None if right is None else Photographs(right, memory=share)
         self._boxes: dict[int, Box] = {}
 
     def __len__(self) -> int:
@@ -358,9 +367,9 @@ class Pairs:
         crop = pad_to(degraded, side, side)[place].contiguous()
         seen = None
         if prior_input == "whole":
-            seen = turned(self.wholes[index], turns, mirrored) if self.wholes is not None else degraded
+            seen = turned(self.wholes[index], turns, mirrored) if self.wholes is not None else _seen(degraded)
         elif prior_input:
-            seen = crop
+            seen = _seen(crop)
         partner = None if clean is None else pad_to(clean, side, side)[place].contiguous()
         restored = self._restored(index)
         if restored is not None:
@@ -376,7 +385,7 @@ class Pairs:
     def example(self, index: int) -> Sample:
         """A pair as it is."""
         degraded, clean = self._pair(index)
-        seen = degraded if self.wholes is None else self.wholes[index]
+        seen = _seen(degraded) if self.wholes is None else self.wholes[index]
         box, restored = torch.tensor(self._box(index)), self._restored(index)
         seen_clean = clean if self.wholes is None else None
         reference = None if self.references is None else self.references[index]
@@ -387,7 +396,7 @@ class Pairs:
 
     def files(self) -> Iterator[Path]:
         """See `Source`."""
-        for photographs in (self.degraded, self.clean, self.wholes):
+        for photographs in (self.degraded, self.clean, self.wholes, self.right):
             yield from photographs.paths if photographs is not None else ()
 
     def parts(self) -> "Sequence[Pairs]":
@@ -404,17 +413,22 @@ class Pairs:
 
     def without(self, files: Container[Path]) -> "Pairs":
         """The pairs of which no file is among these resolved paths."""
-        columns = [None if each is None else each.paths for each in (self.degraded, self.clean, self.wholes)]
+        sides = (self.degraded, self.clean, self.wholes, self.right)
+        columns = [None if each is None else each.paths for each in sides]
         kept = [
             place
             for place in range(len(self))
             if not any(column is not None and column[place].resolve() in files for column in columns)
         ]
-        degraded, *others = (None if column is None else [column[place] for place in kept] for column in columns)
+        degraded, clean, wholes, right = (
+            None if column is None else [column[place] for place in kept] for column in columns
+        )
         assert degraded is not None
         return Pairs(
             degraded,
-            *others,
+            clean,
+            wholes,
+            right=right,
             kind=self.kind,
             degradations=self.degradations,
             weights=self.weights,
@@ -445,15 +459,22 @@ class Pairs:
 
     def _pair(self, index: int) -> tuple[Tensor, Tensor | None]:
         degraded = self.degraded[index]
-        clean = None if self.clean is None else self.clean[index]
-        if self.clean is not None and clean is not None and clean.shape != degraded.shape:
-            sizes = " and ".join(f"{image.shape[2]} x {image.shape[1]}" for image in (degraded, clean))
-            raise DataError(
-                f"{self.degraded.paths[index]}: of another size than its partner {self.clean.paths[index]} ({sizes})"
-            )
+        clean = None if self.clean is None else self._partner(index, degraded, self.clean, "partner")
+        if self.right is not None:
+            degraded = torch.cat([degraded, self._partner(index, degraded, self.right, "right view")])
         if self.match_exposure and clean is not None:
             degraded = matched_exposure(degraded, clean)
         return degraded, clean
+
+    def _partner(self, index: int, degraded: Tensor, others: Photographs, what: str) -> Tensor:
+        """The picture of the same number among others. Raises DataError where it is of another size."""
+        partner = others[index]
+        if partner.shape != degraded.shape:
+            sizes = " and ".join(f"{image.shape[2]} x {image.shape[1]}" for image in (degraded, partner))
+            raise DataError(
+                f"{self.degraded.paths[index]}: of another size than its {what} {others.paths[index]} ({sizes})"
+            )
+        return partner
 
     def _box(self, index: int) -> Box:
         """Where the file lies in its whole photograph."""
@@ -462,6 +483,11 @@ class Pairs:
         if index not in self._boxes:
             self._boxes[index] = find_crop(self.degraded[index], self.wholes[index]) or WHOLE
         return self._boxes[index]
+
+
+def _seen(degraded: Tensor) -> Tensor:
+    """What a prior is shown of a picture, (3, H, W): of two views, (6, H, W), their mean."""
+    return as_rgb(degraded[None])[0]
 
 
 @dataclass(frozen=True)

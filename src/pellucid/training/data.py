@@ -41,6 +41,9 @@ class PairSettings(Section):
     guidance: Place | None = None
     """What a guided network is shown beside the degraded ones, by the same names, of one size: pictures made from
     words, say (`pellucid words`). See `reference`."""
+    right: Place | None = None
+    """The right views of a dual-pixel sensor, by the same names, of the same sizes; `degraded` holds the left ones, and
+    `clean` one picture for both. The network takes both: six channels, the left view first."""
 
 
 class SourceSettings(Section):
@@ -96,6 +99,9 @@ class SourceSettings(Section):
         fixed = self.degradations is None and not self.match_exposure
         if self.pairs is not None and self.pairs.restored is not None and not fixed:
             raise ValueError("pairs.restored: what was restored of photographs is not known of what is made of them")
+        others = (self.whole, self.pairs and self.pairs.restored, self.pairs and self.pairs.guidance)
+        if self.pairs is not None and self.pairs.right is not None and (not fixed or any(others)):
+            raise ValueError("pairs.right: two views are taken as they are, whole: nothing else goes with them")
         if self.kind is not None and self.kind not in KINDS:
             raise ValueError(unknown_name("kind of degradation", self.kind, KINDS))
         return self
@@ -298,6 +304,10 @@ def _pairs(found: Sequence[tuple[Path, Path | None]], pairs: PairSettings, sourc
         guidance = restored_files(degraded, pairs.degraded, pairs.guidance)
         references = GuidancePictures(guidance, Photographs(degraded, memory=0))
     wholes = None if source.whole is None else _wholes(degraded, pairs.degraded, source.whole)
+    right = None
+    if pairs.right is not None:
+        views = dict(list_pairs(pairs.degraded, pairs.right, exact=True))
+        right = [views[path] for path in degraded]
     drawn, weights = _drawn(source)
     return Pairs(
         degraded,
@@ -309,6 +319,7 @@ def _pairs(found: Sequence[tuple[Path, Path | None]], pairs: PairSettings, sourc
         match_exposure=source.match_exposure,
         restored=restored,
         references=references,
+        right=right,
     )
 
 

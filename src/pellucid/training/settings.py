@@ -232,6 +232,8 @@ class Recipe(Section):
                 "network.cache is for a frozen network (train.freeze_network) whose result R refines, and data.pairs "
                 "as they are; pictures that are drawn anew never come again"
             )
+        if self.network.cache and any(part.pairs is not None and part.pairs.right for part in self.data.parts()):
+            raise ValueError("network.cache keeps what a network restores of one picture, and data.pairs.right are two")
         known = any(part.pairs is not None and part.pairs.restored is not None for part in self.data.parts())
         if known and not (refined and self.train.freeze_network):
             raise ValueError(

@@ -195,6 +195,11 @@ def run_of(module: nn.Module, objective: Objective, recipe: Recipe, training: So
     multiple = contract_of(module).multiple
     if data.crop % multiple:
         raise SettingsError(f"data.crop: must be divisible by {multiple} for this network, got {data.crop}")
+    views = [part.pairs is not None and part.pairs.right is not None for part in data.parts()]
+    if contract_of(module).channels == 6 and not all(views):
+        raise SettingsError("data.pairs.right: this network takes two views of a dual-pixel sensor, and here is one")
+    if any(views) and contract_of(module).channels != 6:
+        raise SettingsError("data.pairs.right: this network takes one picture; network.settings.channels=6 takes two")
     unknown = set(data.scales) - set(contract_of(module).scales)
     if unknown:
         raise SettingsError(f"data.scales: this network does not enlarge by {', '.join(map(str, sorted(unknown)))}")
