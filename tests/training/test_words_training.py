@@ -111,6 +111,7 @@ def test_contradictions_are_said(folders, small_pictures, tmp_path):
         ("clean-words", {"weights": None}, "goes on from what stage image-to-words"),
         ("image-to-words", {"weights": "words.safetensors"}, "image-to-words begins"),
         ("image-to-words", {"stage": "both"}, "image-to-words"),
+        ("image-to-words", {"keep": 1.0}, "words.keep: is for stage clean"),
     ):
         with pytest.raises(SettingsError, match=message):
             read_recipe(words_tree(photographs, folders, name, **words), name)

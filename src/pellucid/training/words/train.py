@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 
 from pellucid.diffusion.guidance_image import GuidanceMaker, load_guidance_maker, save_guidance_maker
@@ -26,14 +27,15 @@ BATCHES = 4
 
 
 class WordsObjective:
-    """The squared error of the noise; see `GuidanceMaker.error`.
+    """The squared error of the noise; see `GuidanceMaker.error`, and `WordsSettings.keep`.
 
     Args:
         stage: of the training.
+        keep: weight of how far words of clean pictures are moved.
     """
 
-    def __init__(self, stage: Any) -> None:
-        self.stage = stage
+    def __init__(self, stage: Any, keep: float = 0.0) -> None:
+        self.stage, self.keep = stage, keep
 
     def __call__(self, module: nn.Module, batch: WordsBatch) -> Tensor:
         """The loss of a batch, a scalar."""
@@ -42,7 +44,11 @@ class WordsObjective:
         times = (batch.times * maker.noising.steps).long()
         shape = len(times), maker.codec.channels, *(side // maker.codec.stride for side in batch.target.shape[2:])
         noise = torch.randn(shape, generator=torch.Generator().manual_seed(batch.seed)).to(batch.target)
-        return maker.error(batch.seen, batch.target, times, noise, self.stage)
+        error = maker.error(batch.seen, batch.target, times, noise, self.stage)
+        if not self.keep:
+            return error
+        words = maker.words(batch.target)
+        return error + self.keep * F.mse_loss(maker.clean(words), words) / words.var()
 
 
 def train_words(recipe: Recipe, folder: Path, *, resume: bool = False) -> Iterator[Step]:
@@ -88,7 +94,7 @@ def prepare_words(recipe: Recipe, folder: Path) -> tuple[Run, WordsBatches]:
     torch.manual_seed(recipe.train.seed)
     data, train = recipe.data, recipe.train
     batches = WordsBatches(training, data.crop, train.batch, train.seed, settings)
-    run = Run(maker, WordsObjective(settings.stage), batches, train, folder / "checkpoint.pt")
+    run = Run(maker, WordsObjective(settings.stage, settings.keep), batches, train, folder / "checkpoint.pt")
     return run, WordsBatches(held_out, data.crop, train.batch, 10_000 + train.seed, settings)
 
 
