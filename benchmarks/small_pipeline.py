@@ -56,7 +56,13 @@ def main() -> None:
         clip.save_pretrained(options.out / "vision")
     settings = {"image_mean": [0.5] * 3, "image_std": [0.25] * 3}
     (options.out / "vision" / "preprocessor_config.json").write_text(json.dumps(settings))
-    vae = trained_autoencoder(torch.stack([picture for picture, _ in examples]), options.minutes[1])
+    if (options.out / "pipeline" / "vae").exists():
+        from diffusers import AutoencoderKL
+
+        vae = AutoencoderKL.from_pretrained(options.out / "pipeline" / "vae").requires_grad_(False)
+    else:
+        vae = trained_autoencoder(torch.stack([picture for picture, _ in examples]), options.minutes[1])
+        vae.save_pretrained(options.out / "pipeline" / "vae")
     pipeline = trained_pipeline(examples, clip, tokenizer, vae, options.minutes[2])
     pipeline.save_pretrained(options.out / "pipeline")
 
@@ -212,7 +218,7 @@ def trained_pipeline(examples: list[Example], clip: Any, tokenizer: Any, vae: An
     from diffusers import DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
     from transformers import CLIPTextModel
 
-    text = CLIPTextModel(clip.config.text_config)
+    text = CLIPTextModel(clip.config.text_config).requires_grad_(False)
     known = {key.removeprefix("text_model."): value for key, value in clip.state_dict().items() if "text_model" in key}
     own = text.state_dict()
     text.load_state_dict({key: known[key.removeprefix("text_model.")] for key in own})
