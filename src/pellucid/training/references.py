@@ -64,8 +64,8 @@ class ReferenceSettings(Section):
     shift: Annotated[int, Field(ge=0)] = 0
     """Of `clean`: pixels by which it is rolled at most, along both sides."""
     step: Annotated[int, Field(ge=1)] = 1
-    """Of `clean`: it is rolled by multiples of so many pixels. Features are brought by places of the deepest scale; what
-    lies between two of them cannot be brought to the pixel."""
+    """Of `clean`: it is rolled by multiples of so much. Features are brought by places of the deepest scale: what
+    lies between two of them is not brought to the pixel."""
     colour: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Of `clean`: by which part each channel is brighter or darker at most."""
     picker: str | None = None
