@@ -31,11 +31,13 @@ from pellucid.training.objective import TERMS, Judged
 SIGMA, BATCH, CROP, REACH, GAIN = 50 / 255, 8, 96, 2, 0.2
 HELD_OUT = 24
 NETWORKS: dict[str, tuple[dict[str, Any], int, int]] = {
-    "nafnet": ({"width": 16, "encoder_blocks": [1], "middle_blocks": 1, "decoder_blocks": [1]}, 48, 2),
-    "restormer": ({"width": 16, "blocks": [1, 1], "heads": [1, 2], "refinement_blocks": 0}, 48, 2),
-    "sfnet": ({"width": 16, "blocks": 1}, 64, 4),
+    "nafnet": ({"width": 16, "encoder_blocks": [1], "middle_blocks": 1, "decoder_blocks": [1]}, 32, 2),
+    "restormer": ({"width": 16, "blocks": [1, 1], "heads": [1, 2], "refinement_blocks": 0}, 32, 2),
+    "sfnet": ({"width": 16, "blocks": 1}, 32, 4),
 }
 """Settings, side of a training crop, and pixels of a place of the deepest features."""
+LISTENING = 10.0
+"""Rate of a fusion's single number, zero at first, by which all that it says is weighed, over that of the rest."""
 SHOWN = ("none", "clean", "other", "degraded")
 
 
@@ -60,7 +62,7 @@ def main() -> None:
         torch.manual_seed(0)
         host = build_network(name, settings)
         pictures = Pictures(training, side, place, 0)
-        steps = [learnt(host, list(host.parameters()), pictures, "none", options.host_seconds, 3e-3)]
+        steps = [learnt(host, pictures, "none", options.host_seconds, 3e-3)]
         for seed in range(options.seeds):
             torch.manual_seed(seed)
             network = build_network(
@@ -69,9 +71,8 @@ def main() -> None:
             assert isinstance(network, Guided)
             network.network.load_state_dict(host.state_dict())
             network.network.requires_grad_(False)
-            rest = [value for value in network.parameters() if value.requires_grad]
             pictures = Pictures(training, side, place, 1 + seed)
-            steps.append(learnt(network, rest, pictures, options.taught, options.seconds, 4e-3))
+            steps.append(learnt(network, pictures, options.taught, options.seconds, 4e-3))
             for shown, psnr in scored(network, held_out, place).items():
                 scores[shown].append(psnr)
         found[name] = {"steps": steps, "scores": scores, **summed(scores)}
@@ -124,11 +125,14 @@ class Pictures:
         return torch.stack(pictures)
 
 
-def learnt(
-    network: nn.Module, parameters: list[nn.Parameter], pictures: Pictures, shown: str, seconds: float, rate: float
-) -> int:
-    """Trains so many seconds of the processor; steps."""
-    optimizer, begun, step = torch.optim.AdamW(parameters, rate, weight_decay=1e-4), time.process_time(), 0
+def learnt(network: nn.Module, pictures: Pictures, shown: str, seconds: float, rate: float) -> int:
+    """Trains so many seconds of the processor what is not frozen; steps."""
+    parameters = {name: value for name, value in network.named_parameters() if value.requires_grad}
+    single = [value for name, value in parameters.items() if ".alphas." in name]
+    rest = [value for name, value in parameters.items() if ".alphas." not in name]
+    groups = [{"params": rest, "peak": rate}, {"params": single, "peak": LISTENING * rate}]
+    optimizer = torch.optim.AdamW([group for group in groups if group["params"]], rate, weight_decay=1e-4)
+    begun, step = time.process_time(), 0
     within = network.network if isinstance(network, Guided) else network
     terms: list[Callable[[Judged], Tensor]] = [TERMS["absolute"].measure]
     terms += [TERMS["sfnet"].measure] if isinstance(within, SFNet) else []
@@ -138,10 +142,10 @@ def learnt(
         restored, trace = network(degraded, NOTHING if reference is None else Guidance(reference=reference), trace=True)
         loss = torch.stack([term(Judged(restored, degraded, clean, trace)) for term in terms]).sum()
         for group in optimizer.param_groups:
-            group["lr"] = rate * min(1, (step + 1) / 10) * (1 - 0.95 * part)
+            group["lr"] = group["peak"] * min(1, (step + 1) / 10) * (1 - 0.95 * part)
         optimizer.zero_grad()
         loss.backward()
-        nn.utils.clip_grad_norm_(parameters, 1.0)
+        nn.utils.clip_grad_norm_([*parameters.values()], 1.0)
         optimizer.step()
         step += 1
     return step
