@@ -103,6 +103,7 @@ def test_a_palette_is_taken_from_a_file(colorizer, tmp_path):
     [
         ("", "is empty"),
         ("  ", "is empty"),
+        ("make the sky not blue", "what is not to be .blue."),
         ("remove the noise", "says nothing of colours"),
         ("xyzzy", "not known: xyzzy"),
         ("grüne Wiese, blauer Himmel", "looks like German; only English"),

@@ -118,6 +118,8 @@ def test_masks_that_say_nothing_are_refused():
     image = torch.rand(1, 3, 20, 30)
     with pytest.raises(SettingsError, match="is empty"):
         missing_of(torch.zeros(1, 3, 20, 30), image)
+    with pytest.raises(SettingsError, match="is 40% white at most"):
+        missing_of(torch.full((1, 3, 20, 30), 0.4), image)
     with pytest.raises(SettingsError, match="leaves nothing to go by"):
         missing_of(torch.ones(1, 3, 20, 30), image)
     with pytest.raises(ImageError, match="30 x 21 pixels for a picture of 30 x 20"):

@@ -147,6 +147,17 @@ def test_a_model_that_keeps_the_size_restores_first(monkeypatch):
     )
 
 
+def test_a_text_for_size_alone_restores_nothing(monkeypatch):
+    monkeypatch.setattr(room, "_embedded_enlarger", lambda options: Restorer(bicubic_network(), scale=options.scale))
+    network, image = UNet.tiny().eval(), torch.rand(1, 3, 12, 16)
+    alone = Restorer(network, text="make it twice as large", precision="float32")
+    large, decision = alone.restore_and_explain(image)
+    assert torch.equal(large, Restorer(bicubic_network(), scale=2).restore_image(image))
+    assert decision.words() == "left alone the text asks for size alone; enlarged 2 times"
+    both = Restorer(network, text="restore it and make it twice as large", precision="float32")
+    assert not torch.equal(both.restore_image(image), large)
+
+
 def test_strength_is_for_models_that_keep_the_size():
     with pytest.raises(SettingsError, match="mixes images of one size"):
         Restorer(bicubic_network(), scale=2, strength=0.5)

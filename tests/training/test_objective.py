@@ -8,11 +8,11 @@ from torch import nn
 
 from pellucid.data.batches import Batch
 from pellucid.errors import SettingsError
-from pellucid.guidance import Guidance
+from pellucid.guidance import NOTHING, Guidance
 from pellucid.losses import charbonnier, dissimilarity, sci, zero_dce
 from pellucid.models.refinements import refinement_for
 from pellucid.models.tables import build_network
-from pellucid.networks import UNet
+from pellucid.networks import Guided, SFNet, UNet
 from pellucid.priors import RandomVectors
 from pellucid.refinement import PTGRM, Boosted
 from pellucid.training.objective import build_objective
@@ -138,6 +138,26 @@ def test_sci_s_own_loss_on_all_stages_and_on_the_light_that_the_refined_image_im
     assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
     loss.backward()
     assert all(value.grad is not None for value in network.parameters())
+
+
+@pytest.mark.parametrize("guided", [False, True])
+def test_sfnet_learns_by_its_three_images(guided):
+    torch.manual_seed(0)
+    network = SFNet.tiny()
+    clean, degraded = torch.rand(2, 3, 32, 32), torch.rand(2, 3, 32, 32)
+    batch = Batch(degraded, clean, Guidance(reference=torch.rand(2, 3, 32, 32) if guided else None))
+    trained = Guided(network, blocks=1, encoder_blocks=1) if guided else network
+    objective = build_objective(recipe("absolute + sfnet"))
+    objective.check(trained)
+    loss = objective(trained, batch)
+    # What is compared with: pixels of half size are means of four, of a quarter those of the middle four of sixteen.
+    half = clean.reshape(2, 3, 16, 2, 16, 2).mean((3, 5))
+    quarter = clean.reshape(2, 3, 8, 4, 8, 4)[:, :, :, 1:3, :, 1:3].mean((3, 5))
+    images = [network(degraded), *network.traced(degraded, NOTHING)[1]]
+    expected = sum((image - wanted).abs().mean() for image, wanted in zip(images, (clean, half, quarter), strict=True))
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
+    loss.backward()
+    assert all(tail.weight.grad.any() for tail in network.tails)
 
 
 def test_networks_without_what_a_loss_looks_at_are_refused():

@@ -42,6 +42,9 @@ def test_controls_are_what_they_say():
     rolled = shown(source="clean", shift=3)
     there = [own.clean.roll((down, right), (1, 2)) for down in range(-3, 4) for right in range(-3, 4)]
     assert sum(torch.equal(rolled, one) for one in there) == 1
+    rolled = shown(source="clean", shift=5, step=2)
+    there = [own.clean.roll((down, right), (1, 2)) for down in range(-4, 5, 2) for right in range(-4, 5, 2)]
+    assert sum(torch.equal(rolled, one) for one in there) == 1
     gains = shown(source="clean", colour=0.2) / own.clean
     unclipped = shown(source="clean", colour=0.2) < 1
     for channel, kept in zip(gains, unclipped, strict=True):
@@ -90,10 +93,27 @@ def test_contradictions_are_said(small_pictures):
             read_recipe(tree("photographs") | {"network": GUIDED} | change, "test")
 
 
-def test_the_oracle_recipe_is_one():
-    recipe = read_recipe(load_tree("guided-oracle"), "guided-oracle")
-    assert recipe.reference is not None
-    assert recipe.reference.source == "clean"
+def test_the_oracle_recipe_learns_to_listen_and_nothing_else(small_pictures, tmp_path):
+    """Both of its runs: the network alone, then what guides it."""
+    photographs = small_pictures(6)
+
+    def oracle():
+        recipe = load_tree("guided-oracle")
+        recipe["data"] |= {"folder": str(photographs), "crop": 16, "validation": 2}
+        recipe["train"] |= {"steps": 3, "warmup_steps": 1, "validate_steps": 3}
+        return recipe
+
+    alone = oracle()
+    alone["network"], alone["reference"], alone["train"]["frozen"] = alone["network"]["settings"]["network"], None, []
+    run(alone, tmp_path / "host")
+    guided = oracle()
+    assert guided["reference"]["source"] == "clean"
+    guided["network"]["weights"]["network"] = str(tmp_path / "host" / "model.safetensors")
+    run(guided, tmp_path / "guided")
+    host, learnt = (load_model(tmp_path / name / "model.safetensors").module for name in ("host", "guided"))
+    for name, value in host.state_dict().items():
+        assert torch.equal(value, learnt.network.state_dict()[name]), name
+    assert all(value.any() for name, value in learnt.fusions.named_parameters() if "scale_" in name)
 
 
 def test_the_window_that_is_cut_out_is_picked(tmp_path):

@@ -9,7 +9,7 @@ from small_runs import logged, run, tree
 
 from pellucid import images
 from pellucid.diffusion.guidance_files import write_guidance
-from pellucid.diffusion.guidance_image import load_guidance_maker
+from pellucid.diffusion.guidance_image import GuidanceMaker, load_guidance_maker, save_guidance_maker
 from pellucid.errors import DataError, ModelError, SettingsError
 from pellucid.models.tables import build_network
 from pellucid.recipes import load_tree
@@ -17,6 +17,7 @@ from pellucid.restoration.guides import Maker
 from pellucid.training.overrides import override
 from pellucid.training.settings import read_recipe
 from pellucid.training.train import prepare
+from pellucid.training.words.train import WordsObjective, prepare_words
 from support.pipelines import save_pipeline, save_vision
 
 SMALL = {"width": 8, "encoder_blocks": [1], "middle_blocks": 1, "decoder_blocks": [1]}
@@ -86,6 +87,24 @@ def test_four_stages_and_the_tables(folders, small_pictures, tmp_path):
         [prepared.batches.at(number) for number in range(4)]
 
 
+def test_cleaning_begins_by_leaving_words_and_keeps_clean_ones(folders, small_pictures, tmp_path):
+    maker = GuidanceMaker(str(folders / "pipeline"), str(folders / "vision"), count=3, hidden=8)
+    save_guidance_maker(maker, tmp_path / "words.safetensors")
+    photographs, moved = small_pictures(4), {}
+    for steps in (0, 300):
+        recipe = words_tree(
+            photographs, folders, "clean-words", weights=str(tmp_path / "words.safetensors"), same_steps=steps
+        )
+        prepared, held_out = prepare_words(read_recipe(recipe, "test"), tmp_path)
+        batch = held_out.at(0)
+        with torch.no_grad():
+            words = prepared.module.words(batch.target)
+            moved[steps] = float((prepared.module.clean(words) - words).square().mean() / words.var())
+    assert moved[300] < moved[0] / 3
+    losses = [float(WordsObjective("clean", keep)(prepared.module, batch).detach()) for keep in (0.0, 2.0)]
+    assert losses[1] - losses[0] == pytest.approx(2 * moved[300], rel=1e-2)
+
+
 @pytest.mark.parametrize("count", [5, 10])
 def test_the_number_of_words_is_a_setting(folders, small_pictures, tmp_path, count):
     """Table 9; 20 and more do not fit the tiny text encoder, and tests/diffusion has them on the tokenizer alone."""
@@ -111,6 +130,7 @@ def test_contradictions_are_said(folders, small_pictures, tmp_path):
         ("clean-words", {"weights": None}, "goes on from what stage image-to-words"),
         ("image-to-words", {"weights": "words.safetensors"}, "image-to-words begins"),
         ("image-to-words", {"stage": "both"}, "image-to-words"),
+        ("image-to-words", {"keep": 1.0}, "words.keep and words.same_steps: are for stage clean"),
     ):
         with pytest.raises(SettingsError, match=message):
             read_recipe(words_tree(photographs, folders, name, **words), name)

@@ -55,6 +55,13 @@ def test_tones_and_contradictions_are_read():
     assert colours_in("warm and vivid, at sunset").looks == ("vivid", "warm", "sunset")
     assert colours_in("blue sky and red sky").contradictions() == ["blue and red above"]
     assert not colours_in("remove the noise")
+    for text, refused in (
+        ("make the sky not blue", "blue"), ("a green sky, no blue", "blue"), ("don't make it vivid", "vivid"),
+        ("the field isn’t brown", "brown"), ("green instead of red", "red"),
+    ):  # fmt: skip
+        assert colours_in(text).refused == (refused,), text
+        assert refused not in [*colours_in(text).looks, *(colour for _, colour in colours_in(text).named)]
+    assert colours_in("no clouds, blue sky").named == (("above", "blue"),)
     assert not colours_in("")
 
 

@@ -11,7 +11,8 @@ def understood(text: str, encoder: Sentences) -> tuple[Colours, list[str]]:
     """What a text says of colours, and what must be said of it in turn: words that are not known, contradictions.
 
     Raises:
-        SettingsError: the text is empty, is in another language than English, or says nothing of colours.
+        SettingsError: the text is empty, is in another language than English, says nothing of colours, or says what
+            they are not to be: the encoder reads the colours of a sentence, and no "not".
     """
     if not text.strip():
         raise SettingsError("text: is empty; leave it out, and the colours are chosen for you")
@@ -19,6 +20,10 @@ def understood(text: str, encoder: Sentences) -> tuple[Colours, list[str]]:
     if language is not None:
         raise SettingsError(f"text {text!r}: this looks like {language}; only English is understood")
     colours = colours_in(text)
+    if colours.refused:
+        raise SettingsError(
+            f"text {text!r}: says what is not to be ({', '.join(colours.refused)}), only what is to be is understood"
+        )
     if not colours:
         strange = encoder.unknown(text)
         known = f"; not known: {', '.join(dict.fromkeys(strange))}" if strange else ""

@@ -170,10 +170,14 @@ class Guided(Network):
 
     def restore(self, tile: Tensor, guidance: Guidance) -> Tensor:
         """Restores, with what the reference shows where there is one."""
+        return self.traced(tile, guidance)[0]
+
+    def traced(self, tile: Tensor, guidance: Guidance) -> tuple[Tensor, Any]:
+        """As `restore`, and what the network's own loss looks at: SFNet's smaller images; of the others nothing."""
         told = guidance.part("network", torch.arange(len(tile)))
         reference = self._reference(guidance)
         if reference is None:
-            return self.network.restore(tile, told)
+            return self.network.traced(tile, told)
         planes = tile.reshape(-1, self.contract.channels, *tile.shape[2:])
         each = len(planes) // len(reference[0])  # planes of one picture, or pictures that share a reference
         reference = [one.repeat_interleave(each, 0) for one in reference] if each > 1 else reference
@@ -192,7 +196,9 @@ class Guided(Network):
             result: Tensor = self.fusions[name](features, brought[scale].to(features.dtype), *further)
             return result
 
-        return self.network.injected(tile, told, fused)
+        if isinstance(self.network, SFNet):
+            return self.network.injected_and_traced(tile, told, fused)
+        return self.network.injected(tile, told, fused), None
 
     def _reference(self, guidance: Guidance) -> list[Tensor] | None:
         """The reference's features: those that were looked at, or of the picture."""

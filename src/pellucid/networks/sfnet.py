@@ -218,11 +218,11 @@ class SFNet(Network):
 
     def traced(self, tile: Tensor, guidance: Guidance) -> tuple[Tensor, list[Tensor]]:
         """The restored image; and those at half and at a quarter of its sides."""
-        return self._traced(tile, guidance, untouched)
+        return self.injected_and_traced(tile, guidance, untouched)
 
     def injected(self, tile: Tensor, guidance: Guidance, inject: Inject) -> Tensor:
         """See `injection.Injected`; before the smaller images join."""
-        return self._traced(tile, guidance, inject)[0]
+        return self.injected_and_traced(tile, guidance, inject)[0]
 
     def pool_of(self, tile: Tensor, guidance: Guidance) -> Pool:
         """How the blocks take means of a tile's maps."""
@@ -230,7 +230,8 @@ class SFNet(Network):
         whole = sides if "sides" not in guidance.own else tuple(int(side) for side in guidance.own["sides"][0])
         return Pool(None if self.training else self.window, (whole[0], whole[1]), sides)
 
-    def _traced(self, tile: Tensor, guidance: Guidance, inject: Inject) -> tuple[Tensor, list[Tensor]]:
+    def injected_and_traced(self, tile: Tensor, guidance: Guidance, inject: Inject) -> tuple[Tensor, list[Tensor]]:
+        """What `traced` gives, every scale's features through `inject`."""
         pool = self.pool_of(tile, guidance)
         images = [tile, tile[:, :, ::2, ::2], tile[:, :, ::4, ::4]]
         features = self.encoders[0](inject("encoder", 0, F.gelu(self.head(tile))), pool)

@@ -114,7 +114,8 @@ class Decision:
         found = ", ".join(one.words() for one in self.found)
         done = "; then ".join(one.words() for one in self.done)
         left = "; ".join(one.words() for one in self.left)
-        if not self.unchanged and not done:
+        as_it_was = self.unchanged or any(not one.kind for one in self.left)
+        if not as_it_was and not done:
             done = f"restored by {self.model}" + ("" if self.sampling is None else f": {took(self.sampling)}")
         elif done:
             done = f"restored {done}"

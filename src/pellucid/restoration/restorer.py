@@ -123,6 +123,8 @@ class Restorer:
                 self._enlarger = _embedded_enlarger(self.options)
             else:
                 self._scales = steps_to(self.options.scale, contract.scales or (self.scale,))
+        text = None if self._enlarger is None else self.options.text
+        self._only_enlarges = text is not None and not wishes_in(text).restore
         _warn_of_looking_parts(self.network, self.options.tile)
         self.policy = policy
         self.passes = self.options.passes or self.policy.passes
@@ -395,6 +397,8 @@ class Restorer:
         """
         if options.strength == 0:
             return _clamped(degraded), left_alone(self.name, "the strength is 0")
+        if self._only_enlarges:
+            return _clamped(degraded), left_alone(self.name, "the text asks for size alone")
         if self.options.tell:
             known = known.knowing(told={**self.options.tell, **known.told})
         require_fit(options, degraded)

@@ -5,6 +5,7 @@ with. It may be a loss that needs no clean image, such as a network's own:
 
     charbonnier + 0.1 ssim      compares with the clean image
     zero-dce level=0.4, sci     the networks' own losses; they also look at what the network computes on its way
+    absolute + sfnet            SFNet's, of its three images: absolute errors at full, half and a quarter of the sides
 """
 
 import math
@@ -22,7 +23,7 @@ from pellucid.data.batches import Batch
 from pellucid.errors import SettingsError, unknown_name
 from pellucid.guidance import NOTHING, Guidance
 from pellucid.losses import LOSSES, implied_illumination, sci, zero_dce
-from pellucid.networks import SCI, Network, ZeroDCE, contract_of, verbs_of
+from pellucid.networks import SCI, Guided, Network, SFNet, ZeroDCE, contract_of, verbs_of
 from pellucid.refinement import Boosted, Refined
 from pellucid.training.perceptual import Perceptual
 from pellucid.training.settings import Recipe
@@ -81,6 +82,17 @@ def _sci(judged: Judged) -> Tensor:
     return sci([(stage.input.float(), stage.illumination.float()) for stage in judged.trace])
 
 
+def _sfnet(judged: Judged) -> Tensor:
+    if judged.clean is None:
+        raise ValueError("this loss compares with clean images, and the batch has none")
+    errors = [judged.image.new_zeros(())]
+    for image in judged.trace or ():  # what is refined has no smaller images
+        # No antialias, as the authors make them: of four or sixteen pixels the four in the middle are averaged.
+        clean = F.interpolate(judged.clean, image.shape[2:], mode="bilinear", align_corners=False)
+        errors.append(F.l1_loss(image.float(), clean))
+    return torch.stack(errors).sum()
+
+
 def _compared(loss: Callable[..., Tensor], judged: Judged, **options: float) -> Tensor:
     if judged.clean is None:
         raise ValueError("this loss compares with clean images, and the batch has none")
@@ -92,6 +104,7 @@ TERMS: Mapping[str, Term] = {
     "charbonnier": Term(partial(_compared, LOSSES["charbonnier"]), needs_clean=True, options=("epsilon",)),
     "ssim": Term(partial(_compared, LOSSES["ssim"]), needs_clean=True, smallest=11),
     "sci": Term(_sci, trace_of=SCI, trace_name="stages"),
+    "sfnet": Term(_sfnet, needs_clean=True, trace_of=SFNet, trace_name="smaller images", smallest=8),
     "zero-dce": Term(_zero_dce, trace_of=ZeroDCE, trace_name="curves", shared=True, smallest=16, options=("level",)),
 }
 """The losses by the name that recipes give them; `perceptual` is one more, made from its weights."""
@@ -150,8 +163,9 @@ class Objective:
 
     def check(self, network: nn.Module) -> None:
         """Raises SettingsError where a loss looks at what the network does not compute."""
+        inner = network.network if isinstance(network, Guided) else network
         for _, term in self.terms:
-            if term.trace_of and not isinstance(network, term.trace_of):
+            if term.trace_of and not isinstance(inner, term.trace_of):
                 raise SettingsError(
                     f"train.loss: a loss of this sum looks at the {term.trace_name} of {term.trace_of.__name__}; "
                     f"{type(network).__name__} has none such"

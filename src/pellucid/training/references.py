@@ -63,6 +63,9 @@ class ReferenceSettings(Section):
     source: Literal["pairs", "clean", "degraded", "other"] = "pairs"
     shift: Annotated[int, Field(ge=0)] = 0
     """Of `clean`: pixels by which it is rolled at most, along both sides."""
+    step: Annotated[int, Field(ge=1)] = 1
+    """Of `clean`: it is rolled by multiples of so much. Features are brought by places of the deepest scale: what
+    lies between two of them is not brought to the pixel."""
     colour: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Of `clean`: by which part each channel is brighter or darker at most."""
     picker: str | None = None
@@ -75,6 +78,8 @@ class ReferenceSettings(Section):
     def _fit(self) -> Self:
         if self.source != "clean" and (self.shift or self.colour):
             raise ValueError("shift and colour are for source: clean")
+        if self.step > max(self.shift, 1):
+            raise ValueError(f"step: must be at most shift, {self.shift}, got {self.step}")
         if self.source != "pairs" and self.picker is not None:
             raise ValueError("picker is for source: pairs; the others are as large as the crop")
         return self
@@ -109,8 +114,9 @@ class References:
         if shown is None:
             raise DataError("a reference that is a clean photograph needs clean photographs")
         if settings.shift:
-            down, right = (random_below(2 * settings.shift + 1, generator) - settings.shift for _ in range(2))
-            shown = shown.roll((down, right), (1, 2))
+            most = settings.shift // settings.step
+            down, right = (random_below(2 * most + 1, generator) - most for _ in range(2))
+            shown = shown.roll((down * settings.step, right * settings.step), (1, 2))
         if settings.colour:
             gains = 1 + settings.colour * (2 * torch.rand(3, 1, 1, generator=generator) - 1)
             shown = (shown * gains).clamp(0, 1)

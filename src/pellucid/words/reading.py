@@ -1,6 +1,7 @@
 """What a sentence of a person says of colours, read with the words of the templates: for telling people what was
 understood. What the networks are told is the sentence itself, as the encoder reads it."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -40,6 +41,10 @@ FOREIGN = {
 """Words by which another language shows; those that are English as well do not count."""
 
 
+NEGATIONS = {"not", "no", "without", "never", "nor", "neither", "instead", "than", "avoid"}
+"""Words before what is not to be."""
+
+
 @dataclass(frozen=True)
 class Colours:
     """What a sentence says of colours.
@@ -47,10 +52,12 @@ class Colours:
     Attributes:
         named: pairs of place and colour, as `words.facts` names them, in the order of the sentence.
         looks: tones of the whole, such as vivid.
+        refused: colours and tones that are not to be.
     """
 
     named: tuple[tuple[str, str], ...] = ()
     looks: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
         """Whether it says anything."""
@@ -76,10 +83,15 @@ def colours_in(text: str) -> Colours:
     """The colours that a text names, each with the place that is named nearest to it within its part of the sentence;
     the whole picture where none is."""
     named: list[tuple[str, str]] = []
+    refused: list[str] = []
     for part in _clauses(text):
         shades = list(_found(part, _shades()))
         places = list(_found(part, _places()))
+        negated = next((at for at, word in enumerate(part) if word in NEGATIONS), len(part))
+        refused += [said for at, _, said in (*shades, *_found(part, _looks())) if at > negated]
         for at, end, colour in shades:
+            if at > negated:
+                continue
             # "blue sky": what follows is what is meant, before what came before it ("the sky is blue").
             nearest = min(places, key=lambda one: one[0] - end if one[0] >= end else at - one[1] + 0.5, default=None)
             pair = ("whole" if nearest is None else nearest[2], colour)
@@ -87,7 +99,8 @@ def colours_in(text: str) -> Colours:
                 named.append(pair)
     words = split_words(text)
     found = {tone for _, _, tone in _found(words, _looks())}
-    return Colours(tuple(named), tuple(tone for tone in LOOKS if tone in found))
+    looks = tuple(tone for tone in LOOKS if tone in found and tone not in refused)
+    return Colours(tuple(named), looks, tuple(dict.fromkeys(refused)))
 
 
 def language_of(text: str) -> str | None:
@@ -109,7 +122,8 @@ def language_of(text: str) -> str | None:
 
 def _clauses(text: str) -> Iterator[list[str]]:
     """Parts of a sentence, between signs and joining words, as words."""
-    marked = "".join(letter if letter.isalpha() or letter.isspace() else " , " for letter in text.lower())
+    text = re.sub("n['’]t\\b", " not", text.lower())
+    marked = "".join(letter if letter.isalpha() or letter.isspace() else " , " for letter in text)
     part: list[str] = []
     for word in marked.split():
         if word in (",", "and", "under", "over", "with", "while", "but", "against"):

@@ -19,10 +19,10 @@ somebody stood."""
 
 _FAULTS: Mapping[str, str] = {
     "noise": (
-        "noise, speckle, speckles, specks, sensor noise, iso noise, high iso, colour noise, chroma noise, luminance "
-        "noise, graininess, static, blotches, mottling, noisiness, like sand, like sandpaper, like gravel, luma "
-        "noise, shot noise, read noise, thermal noise, photon noise, colour speckles, grit, dots, spots, tiny dots, "
-        "tiny spots, small dots, small spots, tiny speckles"
+        "noise, speckle, speckles, specks, sensor noise, snowing static, iso noise, high iso, colour noise, chroma "
+        "noise, luminance noise, graininess, static, blotches, mottling, noisiness, like sand, like sandpaper, like "
+        "gravel, luma noise, shot noise, read noise, thermal noise, photon noise, colour speckles, grit, dots, spots, "
+        "tiny dots, tiny spots, small dots, small spots, tiny speckles"
     ),
     "impulses": (
         "salt and pepper, salt and pepper noise, impulse noise, dead pixels, hot pixels, stuck pixels, lost pixels, "
@@ -36,7 +36,7 @@ _FAULTS: Mapping[str, str] = {
         "movement, softness, fuzziness, unsharpness, defocus, focus error, missed focus, wobble, smear, smearing, "
         "lens blur, hand shake, trembling, trembled, shook, my hands, moved, hand held, handheld, jitter, missing "
         "focus, focus problem, gaussian blur, motion streaks, autofocus, focus missed, back focus, front focus, af "
-        "missed, focus is on, focus was on, focus landed on, focused on the wrong"
+        "missed, focus is on, focus was on, focus landed on, focused on the wrong, double edges, doubled edges"
     ),
     "rain": (
         "rain, rain streaks, streaks, raindrops, drops, droplets, drizzle, downpour, rainfall, rain drops, showers, "
@@ -45,7 +45,7 @@ _FAULTS: Mapping[str, str] = {
     "snow": "snow, snowflakes, snow flakes, flakes, snowfall, falling snow, blizzard, sleet, let it snow, flurries",
     "haze": (
         "haze, fog, mist, smog, smoke, haziness, veil, murk, milkiness, milk, fogginess, vapour, cloudiness, "
-        "veiling glare, pollution, steam"
+        "veiling glare, pollution, steam, washed out by haze, washed out by fog, washed out by mist"
     ),
     "low-light": (
         "darkness, underexposure, low light, shadows, gloom, dimness, too little light, bad lighting, poor "
@@ -272,7 +272,7 @@ _OTHERS: Mapping[str, str] = {
         "not only, not just, bright enough, sharp enough, clear enough, in the shadows, in shadows, in the night, "
         "at night, night shot, night photo, night scene, night picture, dark regions, in the dark regions, dark "
         "corners, dark areas, in the dark parts, in dark areas, in the dark areas, shadows are, shadows have, "
-        "shadows look"
+        "shadows look, in the blacks, on everything, in everything, over everything"
     ),
     "amid": ("in the rain, in the snow, in the fog, in the mist, in the haze, in rain, in snow, in fog, in mist"),
     "all but": (

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 
 from pellucid.diffusion.guidance_image import GuidanceMaker, load_guidance_maker, save_guidance_maker
@@ -23,17 +24,20 @@ __all__ = ["prepare_words", "train_words"]
 
 BATCHES = 4
 """Held out, by which training is watched."""
+SHOWN, SAME_BATCH, SAME_RATE = 64, 128, 3e-3
+"""By how many batches of pictures, words of a step, and rate the networks learn to leave words as they are."""
 
 
 class WordsObjective:
-    """The squared error of the noise; see `GuidanceMaker.error`.
+    """The squared error of the noise; see `GuidanceMaker.error`, and `WordsSettings.keep`.
 
     Args:
         stage: of the training.
+        keep: weight of how far words of clean pictures are moved.
     """
 
-    def __init__(self, stage: Any) -> None:
-        self.stage = stage
+    def __init__(self, stage: Any, keep: float = 0.0) -> None:
+        self.stage, self.keep = stage, keep
 
     def __call__(self, module: nn.Module, batch: WordsBatch) -> Tensor:
         """The loss of a batch, a scalar."""
@@ -42,7 +46,11 @@ class WordsObjective:
         times = (batch.times * maker.noising.steps).long()
         shape = len(times), maker.codec.channels, *(side // maker.codec.stride for side in batch.target.shape[2:])
         noise = torch.randn(shape, generator=torch.Generator().manual_seed(batch.seed)).to(batch.target)
-        return maker.error(batch.seen, batch.target, times, noise, self.stage)
+        error = maker.error(batch.seen, batch.target, times, noise, self.stage)
+        if not self.keep:
+            return error
+        words = maker.words(batch.target)
+        return error + self.keep * F.mse_loss(maker.clean(words), words) / words.var()
 
 
 def train_words(recipe: Recipe, folder: Path, *, resume: bool = False) -> Iterator[Step]:
@@ -88,8 +96,27 @@ def prepare_words(recipe: Recipe, folder: Path) -> tuple[Run, WordsBatches]:
     torch.manual_seed(recipe.train.seed)
     data, train = recipe.data, recipe.train
     batches = WordsBatches(training, data.crop, train.batch, train.seed, settings)
-    run = Run(maker, WordsObjective(settings.stage), batches, train, folder / "checkpoint.pt")
+    if settings.same_steps:
+        _learn_to_leave(maker, batches, settings.same_steps)
+    run = Run(maker, WordsObjective(settings.stage, settings.keep), batches, train, folder / "checkpoint.pt")
     return run, WordsBatches(held_out, data.crop, train.batch, 10_000 + train.seed, settings)
+
+
+def _learn_to_leave(maker: GuidanceMaker, batches: WordsBatches, steps: int) -> None:
+    """Teaches the networks that clean words to give them as they are, by words of some of the batches."""
+    with torch.no_grad():
+        shown = [batches.at(number) for number in range(SHOWN)]
+        words = torch.cat([maker.words(pictures) for batch in shown for pictures in (batch.seen, batch.target)])
+    optimizer = torch.optim.AdamW(maker.clean.parameters(), SAME_RATE, weight_decay=0.0)
+    generator = torch.Generator().manual_seed(batches.seed)
+    for step in range(steps):
+        for group in optimizer.param_groups:
+            group["lr"] = SAME_RATE * (1 - step / steps)
+        some = words[torch.randint(len(words), (SAME_BATCH,), generator=generator)]
+        loss = F.mse_loss(maker.clean(some), some) / words.var()
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
 
 
 @torch.no_grad()

@@ -1,0 +1,92 @@
+"""Whether cleaning brings words of degraded photographs nearer to the words of their clean twins.
+
+    python benchmarks/words.py --words RUN/words.safetensors --photographs small/photographs --held-out 100
+
+Distance: one minus the cosine, a mean over the words. `nearer` is the share of photographs whose words are nearer to
+the twin's after cleaning than before; `mean nearer` that whose twin is nearer to the mean of the training's words than
+to the words as they were, which a cleaner that says always the same would reach; `said nearer` as `nearer`, by what the
+U-Net is told (the text encoder's last layer where the words stand). `found` is the share of photographs to whose words,
+of all held out, the twin's are the nearest; by chance one of all.
+"""
+
+import argparse
+import json
+import math
+from pathlib import Path
+
+import torch
+from small_pipeline import DEGRADATIONS, SIDE
+from torch import Tensor
+from torch.nn import functional as F
+
+from pellucid import images
+from pellucid.degradations import parse_drawn
+from pellucid.diffusion.guidance_image import GuidanceMaker, load_guidance_maker
+
+
+def main() -> None:
+    """Measures and prints JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--words", type=Path, required=True)
+    parser.add_argument("--photographs", type=Path, required=True)
+    parser.add_argument("--held-out", type=int, default=100, help="Photographs, the last by name.")
+    parser.add_argument("--seed", type=int, default=62)
+    options = parser.parse_args()
+    maker = load_guidance_maker(options.words)
+    files = sorted(path for path in options.photographs.iterdir() if images.supported(path))
+    training, held_out = (squares(some) for some in (files[: -options.held_out], files[-options.held_out :]))
+    rows = {}
+    with torch.no_grad():
+        usual = maker.words(training).mean(0, keepdim=True)
+        clean = maker.words(held_out)
+        kinds = [*DEGRADATIONS]
+        for number, text in enumerate(kinds):
+            generator = torch.Generator().manual_seed(options.seed + number)
+            degraded = [parse_drawn(text).draw(generator)(one, generator).clamp(0, 1) for one in held_out]
+            rows[text] = compared(maker, clean, maker.words(torch.stack(degraded)), usual)
+        rows["clean, cleaned"] = {"moved": float(distances(maker.clean(clean), clean).mean())}
+    shares = [rows[text]["nearer"] for text in kinds]
+    share, count = sum(shares) / len(kinds), len(kinds) * len(held_out)
+    half = 1.96 * math.sqrt(share * (1 - share) / count)
+    rows["all"] = {"nearer": share, "about": [share - half, share + half], "of": count}
+    print(json.dumps(rows, indent=1))
+
+
+def squares(files: list[Path]) -> Tensor:
+    """The middle of photographs, (n, 3, 64, 64)."""
+    found = []
+    for path in files:
+        picture = images.read(path).pixels.float()
+        top, left = ((length - SIDE) // 2 for length in picture.shape[2:])
+        found.append(picture[:, :, top : top + SIDE, left : left + SIDE])
+    return torch.cat(found)
+
+
+def distances(one: Tensor, other: Tensor) -> Tensor:
+    """Of words (n, count, width), (n,)."""
+    return 1 - F.cosine_similarity(one, other, dim=2).mean(1)
+
+
+def compared(maker: GuidanceMaker, clean: Tensor, degraded: Tensor, usual: Tensor) -> dict[str, float]:
+    """The numbers of one kind of degradation."""
+    cleaned = maker.clean(degraded)
+    before, after = distances(degraded, clean), distances(cleaned, clean)
+    place = slice(maker.place, maker.place + degraded.shape[1])
+    told = [maker.said(words)[:, place] for words in (clean, degraded, cleaned)]
+    nearest = [
+        F.normalize(words, dim=2).flatten(1) @ F.normalize(clean, dim=2).flatten(1).mT for words in (degraded, cleaned)
+    ]
+    own = torch.arange(len(clean))
+    return {
+        "before": float(before.mean()),
+        "after": float(after.mean()),
+        "nearer": float((after < before).float().mean()),
+        "mean nearer": float((distances(usual, clean) < before).float().mean()),
+        "said nearer": float((distances(told[2], told[0]) < distances(told[1], told[0])).float().mean()),
+        "found before": float((nearest[0].argmax(1) == own).float().mean()),
+        "found after": float((nearest[1].argmax(1) == own).float().mean()),
+    }
+
+
+if __name__ == "__main__":
+    main()
