@@ -10,6 +10,7 @@ import torch
 
 from pellucid.engines import (
     NetworkOnEngine,
+    calibrate,
     choice,
     chosen_engine,
     eight_bits,
@@ -21,7 +22,7 @@ from pellucid.engines import (
 from pellucid.engines.calibrate import calibrate_model, calibrated
 from pellucid.engines.folder import export
 from pellucid.engines.graphs import graph_file, kept_graph, weights_key
-from pellucid.engines.int8 import load_ranges, quantised, save_ranges
+from pellucid.engines.int8 import Rounding, load_ranges, quantised, save_ranges
 from pellucid.engines.noise import ROUGH, noise_floor
 from pellucid.engines.parity import parity
 from pellucid.engines.parity import test_picture as picture
@@ -115,7 +116,7 @@ def written_out(network, layers):
 
 
 def test_8_bits_are_the_rounding_that_is_written_out(unet, ranges):
-    part, image = NetworkOnEngine(unet, "onnx", ranges, "always"), picture(64, 128)
+    part, image = NetworkOnEngine(unet, "onnx", Rounding(ranges), "always"), picture(64, 128)
     with torch.no_grad():
         ours, theirs, exact = part(image), written_out(unet, ranges)(image), unet(image)
     assert distance(ours, exact) > 1e-3
@@ -123,7 +124,7 @@ def test_8_bits_are_the_rounding_that_is_written_out(unet, ranges):
 
 
 def test_engines_agree_in_8_bits_and_shapes_are_fixed(unet, ranges):
-    ours, theirs = (NetworkOnEngine(unet, engine, ranges, "always") for engine in ("openvino", "onnx"))
+    ours, theirs = (NetworkOnEngine(unet, engine, Rounding(ranges), "always") for engine in ("openvino", "onnx"))
     for height, width in ((64, 64), (66, 120), (70, 126)):
         image = picture(height, width)
         with torch.no_grad():
@@ -160,10 +161,12 @@ def test_ranges_cut_what_is_rare_and_keep_signs(unet, ranges):
 
 
 def test_ranges_are_written_and_read(ranges, tmp_path):
-    save_ranges({"key": ranges}, tmp_path / "int8.safetensors")
-    again = load_ranges(tmp_path / "int8.safetensors")["key"]
-    assert again.keys() == ranges.keys()
-    assert all(torch.equal(again[name].mean, layer.mean) for name, layer in ranges.items())
+    save_ranges({"key": Rounding(ranges, 0.0), "other": Rounding(ranges)}, tmp_path / "int8.safetensors")
+    again = load_ranges(tmp_path / "int8.safetensors")
+    assert again["key"].layers.keys() == ranges.keys()
+    assert all(torch.equal(again["key"].layers[name].mean, layer.mean) for name, layer in ranges.items())
+    assert again["key"].floor == 0
+    assert again["other"].floor == pytest.approx(ROUGH)
     assert load_ranges(tmp_path / "nothing.safetensors") == {}
 
 
@@ -181,13 +184,20 @@ def test_smooth_parts_decide_how_much_noise_there_is():
 
 
 def test_8_bits_are_for_pictures_whose_noise_hides_them(unet, ranges):
-    part = NetworkOnEngine(unet, "openvino", ranges, "auto")
+    part = NetworkOnEngine(unet, "openvino", Rounding(ranges), "auto")
     smooth = torch.linspace(0, 1, 96).expand(1, 3, 64, 96).contiguous()
     noisy = (smooth * 0.5 + 0.25 + 30 / 255 * torch.randn(1, 3, 64, 96)).clamp(0, 1)
     with torch.no_grad():
         assert distance(part(smooth, part.look(smooth)), unet(smooth)) < 1e-5
         assert distance(part(noisy, part.look(noisy)), unet(noisy)) > 1e-4
         assert distance(part(noisy), unet(noisy)) < 1e-5  # of which nothing is known
+    anywhere = NetworkOnEngine(unet, "openvino", Rounding(ranges, 0.0), "auto")
+    assert not anywhere.contract.looks
+    with torch.no_grad():
+        assert distance(anywhere(smooth), unet(smooth)) > 1e-4
+    never = NetworkOnEngine(unet, "openvino", Rounding(ranges, 0.0), "never")
+    with torch.no_grad():
+        assert distance(never(smooth), unet(smooth)) < 1e-5
 
 
 @pytest.mark.parametrize("engine", ["openvino", "onnx"])
@@ -247,12 +257,32 @@ def test_weights_make_the_key():
 def test_calibrating_learns_from_photographs_and_says_what_it_costs(unet, small_photographs):
     (row,) = calibrate_model(unet, small_photographs, ["noise sigma=20..40"], count=6)
     assert row.key == weights_key(unet)
+    assert row.shift is None
+    assert row.rounding.floor == pytest.approx(ROUGH)
     assert abs(row.loss) < 0.05
     assert row.exact == ("head", "tail")
     assert row.ranges.keys() == {name for name in row.ranges if not name.startswith(("head", "tail"))}
     assert json.dumps(row.as_dict())
     with pytest.raises(ModelError, match="no network of this model is for"):
         calibrate_model(Identity(), small_photographs, ["noise sigma=20"], count=6)
+
+
+def test_8_bits_that_no_noise_hides_must_leave_smooth_pictures_alone(unet, small_photographs, monkeypatch):
+    texts = ["jpeg quality=20..60"]
+    (row,) = calibrate_model(unet, small_photographs, texts, count=6)
+    assert 0 < row.shift <= calibrate.SHIFT
+    assert row.rounding.floor == 0
+    monkeypatch.setattr(calibrate, "SHIFT", row.shift / 100)
+    (row,) = calibrate_model(unet, small_photographs, texts, count=6)
+    assert row.rounding is None
+    assert "stays as it is" in row.words()
+
+
+def test_what_stays_as_it_is_grows_from_the_ends_to_what_reads_the_picture(unet):
+    sets = calibrate._exact_layers(unet)
+    assert sets[0] == ("head", "tail")
+    assert set(sets[1]) == {"head", "tail", "encoders.0.0.first", "encoders.0.0.second", "downsamples.0"}
+    assert set(sets[2]) == set(sets[1]) | {"decoders.0.0.first", "decoders.0.0.second"}
 
 
 @pytest.fixture
@@ -288,12 +318,19 @@ def test_the_embedded_models_are_calibrated():
 
     known = known_ranges()
     assert weights_key(network_of(load_model(find_model("denoise")).module)) in known
-    for layers in known.values():
-        assert all(math.isfinite(layer.high) and layer.high > 0 for layer in layers.values())
+    experts = network_of(load_model(find_model("default")).module)
+    noise, compression = (
+        next(number for number in range(len(experts.kinds)) if experts.is_for(number, (kind,)))
+        for kind in ("noise", "jpeg")
+    )
+    assert known[weights_key(experts.experts[noise])].floor == pytest.approx(ROUGH)
+    assert known[weights_key(experts.experts[compression])].floor == 0
+    for one in known.values():
+        assert all(math.isfinite(layer.high) and layer.high > 0 for layer in one.layers.values())
 
 
 def test_guidance_says_the_noise_to_experts(boosted, ranges, unet):
-    model = on_engine(deepcopy(boosted), "openvino", ranges={weights_key(unet): ranges}, int8="auto")
+    model = on_engine(deepcopy(boosted), "openvino", ranges={weights_key(unet): Rounding(ranges)}, int8="auto")
     assert model.network.contract.looks
     told = model.look(picture(64, 96), Guidance(own={"weights": torch.tensor([[1.0, 0.0]])}))
     assert float(told.parts["0"].own["noise"]) == pytest.approx(noise_floor(picture(64, 96)))

@@ -40,7 +40,7 @@ def calibrate(
         for file in (in_folder(place, recursive=True).photographs if place.is_dir() else [place])
     ]
     rows = calibrate_model(loaded.module, files, degradations or ["noise sigma=8..55"], count=count)
-    keep_ranges({row.key: dict(row.ranges) for row in rows if row.ranges}, out)
+    keep_ranges({row.key: row.rounding for row in rows if row.rounding}, out)
     if json:
         print_json({"model": model, "networks": [row.as_dict() for row in rows]})
         return

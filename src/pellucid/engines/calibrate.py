@@ -7,12 +7,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from pellucid import images
 from pellucid.degradations import parse_drawn, severities
 from pellucid.degradations.seeding import drawn_for
 from pellucid.engines.graphs import weights_key
-from pellucid.engines.int8 import Layer, Ranges
+from pellucid.engines.int8 import Layer, Ranges, Rounding
+from pellucid.engines.noise import ROUGH
 from pellucid.engines.parts import NetworkOnEngine, is_alone
 from pellucid.engines.sessions import installed
 from pellucid.errors import DataError, ModelError
@@ -35,6 +37,12 @@ MOST = 0.05
 SIDE = 128
 """Of the crops, in pixels."""
 
+SHIFT = 0.1 / 255
+"""By which 8 bits may move the means of 8 x 8 pixels, on average, in smooth pictures. More shows as bands."""
+
+DRAWS = 2
+"""Of each degradation, on each smooth picture."""
+
 
 @dataclass(frozen=True)
 class Calibration:
@@ -44,8 +52,10 @@ class Calibration:
         network: its class, and its number among experts.
         key: its `weights_key`.
         loss: decibels that 8 bits cost on crops that were held out.
+        shift: by which they move smooth pictures, where it was looked at: the mean over 8 x 8 pixels, of 1.
         exact: layers that stay as they are.
-        ranges: of the others; empty where 8 bits cost more than MOST.
+        ranges: of the others; empty where 8 bits cost more than MOST, or move smooth pictures that no noise hides.
+        floor: see `Rounding`.
     """
 
     network: str
@@ -53,15 +63,25 @@ class Calibration:
     loss: float
     exact: tuple[str, ...]
     ranges: Ranges = field(default_factory=dict)
+    floor: float = ROUGH
+    shift: float | None = None
+
+    @property
+    def rounding(self) -> Rounding | None:
+        """What is to be known of it; None where it stays as it is."""
+        return Rounding(self.ranges, self.floor) if self.ranges else None
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able, without the ranges."""
         told = {"network": self.network, "key": self.key, "loss_db": round(self.loss, 4), "exact": list(self.exact)}
-        return told | {"layers": len(self.ranges)}
+        shift = None if self.shift is None else round(255 * self.shift, 3)
+        return told | {"layers": len(self.ranges), "shift_of_255": shift, "floor_of_255": round(255 * self.floor, 1)}
 
     def words(self) -> str:
         """One line for people."""
         lost = f"{self.loss:.3f} dB lower on photographs that were held out"
+        if self.shift is not None:
+            lost += f", smooth pictures moved by {255 * self.shift:.2f} of 255"
         if not self.ranges:
             return f"{self.network}: stays as it is, for 8 bits would be {lost}"
         return f"{self.network}: {len(self.ranges)} layers in 8 bits, {', '.join(self.exact)} not; {lost}"
@@ -71,8 +91,9 @@ class Calibration:
 def calibrate_model(module: nn.Module, files: Sequence[Path], texts: Sequence[str], *, count: int) -> list[Calibration]:
     """Calibrates every network of a model that is for the degradations.
 
-    Layers that cost most stay as they are: the first and the last one; where that is not enough, those of the finest
-    scale, too.
+    Layers that cost most stay as they are: the first and the last one; where that is not enough, those that read the
+    picture, or those of the finest scale, too. Where the degradations have noise, 8 bits are for pictures whose noise
+    hides the rounding. Without, they are for all pictures or for none, as smooth ones show.
 
     Args:
         module: the model.
@@ -89,16 +110,27 @@ def calibrate_model(module: nn.Module, files: Sequence[Path], texts: Sequence[st
     if engine is None:
         raise ModelError("8 bits take OpenVINO or ONNX Runtime: pip install 'pellucid[openvino,onnx]'")
     pairs, kinds = _pairs(files, texts, count)
+    smooth = [] if "noise" in kinds else _smooth(texts)
     held = max(1, len(pairs) // 3)
     found = []
     for name, network in _networks(module, kinds):
         result = None
         for exact in _exact_layers(network):
             ranges = calibrated(network, [degraded for degraded, _ in pairs[:-held]], exact=exact)
-            part = NetworkOnEngine(network, engine, ranges, "always")
+            part = NetworkOnEngine(network, engine, Rounding(ranges), "always")
             loss = sum(_loss(part, *pair) for pair in pairs[-held:]) / held
-            result = Calibration(name, weights_key(network), loss, tuple(exact), ranges if loss <= MOST else {})
-            if result.ranges:
+            shift = max((_shift(part, one) for one in smooth), default=None)
+            good = loss <= MOST and (shift is None or shift <= SHIFT)
+            result = Calibration(
+                name,
+                weights_key(network),
+                loss,
+                tuple(exact),
+                ranges if good else {},
+                ROUGH if shift is None else 0.0,
+                shift,
+            )
+            if good:
                 break
         assert result is not None
         found.append(result)
@@ -181,12 +213,16 @@ def _networks(module: nn.Module, kinds: Collection[str]) -> list[tuple[str, Netw
 
 
 def _exact_layers(network: Network) -> list[tuple[str, ...]]:
-    """What stays as it is: the outermost convolutions, then those that are as wide as the first one makes its map."""
+    """What stays as it is: the outermost convolutions; with what makes the map smaller, and what is of the finest scale
+    before; with all that is of the finest scale, as wide as the first one makes its map."""
     layers = [(name, module) for name, module in network.named_modules() if isinstance(module, nn.Conv2d)]
     outermost = (layers[0][0], layers[-1][0])
     width = layers[0][1].out_channels
-    finest = (name for name, module in layers if module.in_channels == width)
-    return [outermost, (*outermost, *(name for name in finest if name not in outermost))]
+    finest = [name for name, module in layers if module.in_channels == width and name not in outermost]
+    smaller = [name for name, module in layers if max(module.stride) > 1 and name not in outermost]
+    order = [name for name, _ in layers]
+    before = [name for name in finest if smaller and order.index(name) < order.index(smaller[0])]
+    return [outermost, (*outermost, *before, *smaller), (*outermost, *finest)]
 
 
 def _pairs(files: Sequence[Path], texts: Sequence[str], count: int) -> tuple[list[tuple[Tensor, Tensor]], set[str]]:
@@ -207,6 +243,32 @@ def _pairs(files: Sequence[Path], texts: Sequence[str], count: int) -> tuple[lis
     if len(pairs) < 4:
         raise DataError(f"calibrating takes four photographs of {SIDE} pixels a side at least, got {len(pairs)}")
     return pairs, kinds
+
+
+def _smooth(texts: Sequence[str]) -> list[list[Tensor]]:
+    """A sky, a dark slope and one over five levels of 255, (1, 3, 2 SIDE, 2 SIDE), each degraded several times, and as
+    they are."""
+    down, across = torch.meshgrid(torch.linspace(0, 1, 2 * SIDE), torch.linspace(0, 1, 2 * SIDE), indexing="ij")
+    pictures = {
+        "sky": torch.stack([0.35 + 0.2 * down + 0.02 * across, 0.5 + 0.18 * down, 0.75 + 0.12 * down]),
+        "dark": torch.stack([0.12 * across, 0.1 * across, 0.11 * across]),
+        "slope": (0.4 + 5 / 255 * across).expand(3, -1, -1),
+    }
+    families = [parse_drawn(text) for text in texts]
+    return [
+        [picture[None]]
+        + [drawn_for(family, draw, name)(picture[None]).clamp(0, 1) for family in families for draw in range(DRAWS)]
+        for name, picture in pictures.items()
+    ]
+
+
+def _shift(part: NetworkOnEngine, pictures: Sequence[Tensor]) -> float:
+    """By how much 8 bits move the means of 8 x 8 pixels, on average over these pictures."""
+    moved = [
+        F.avg_pool2d(part.restore(one, NOTHING).clamp(0, 1) - part.network.restore(one, NOTHING).clamp(0, 1), 8)
+        for one in pictures
+    ]
+    return float(torch.stack([one.abs().mean() for one in moved]).mean())
 
 
 def _loss(part: NetworkOnEngine, degraded: Tensor, clean: Tensor) -> float:

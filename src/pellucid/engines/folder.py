@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from pellucid.diagnosis.prior import DiagnosisPrior
 from pellucid.engines.graphs import OPSET, to_onnx, weights_key
-from pellucid.engines.int8 import Ranges, quantised
+from pellucid.engines.int8 import Rounding, quantised
 from pellucid.engines.parity import test_picture
 from pellucid.engines.parts import NetworkOnEngine, RefinementOnEngine, on_engine
 from pellucid.engines.sessions import OnnxRuntimeSession
@@ -57,7 +57,7 @@ class Exported:
 
 @torch.no_grad()
 def export(
-    model: nn.Module, folder: Path, *, name: str, licence: str = "", ranges: Mapping[str, Ranges] | None = None
+    model: nn.Module, folder: Path, *, name: str, licence: str = "", ranges: Mapping[str, Rounding] | None = None
 ) -> Exported:
     """Writes a model's graphs and its `model.json` to a folder.
 
@@ -108,9 +108,9 @@ def export(
             graphs[file] = expert.graph()
             differences[file] = _restore_difference(expert)
             row |= {"file": file, "inputs": ["image"], "outputs": ["restored"], "multiple": expert.contract.multiple}
-            layers = (ranges or {}).get(weights_key(expert.network))
-            row["bits"] = 8 if layers else 32
-            graphs[file] = quantised(graphs[file], layers) if layers else graphs[file]
+            known = (ranges or {}).get(weights_key(expert.network))
+            row["bits"] = 8 if known else 32
+            graphs[file] = quantised(graphs[file], known.layers) if known else graphs[file]
             page["restore"].append(row)
         elif contract_of(expert).looks:
             left_out[str(number)] = {**row, "why": "what it must find out of the whole picture is no graph"}

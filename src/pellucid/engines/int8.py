@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from pellucid.engines.noise import ROUGH
 from pellucid.errors import MissingExtraError
 
-__all__ = ["Layer", "Ranges", "load_ranges", "quantised", "save_ranges"]
+__all__ = ["Layer", "Ranges", "Rounding", "load_ranges", "quantised", "save_ranges"]
 
 
 @dataclass(frozen=True)
@@ -43,24 +44,40 @@ Ranges = Mapping[str, Layer]
 """Of the layers that are rounded, by their names in the network."""
 
 
-def save_ranges(ranges: Mapping[str, Ranges], path: Path) -> None:
-    """Writes the ranges of several networks, by their keys, to a `.safetensors`."""
-    tensors = {
-        f"{key}/{name}": torch.cat([torch.tensor([layer.low, layer.high]), layer.mean.float()])
-        for key, layers in ranges.items()
-        for name, layer in layers.items()
-    }
+@dataclass(frozen=True)
+class Rounding:
+    """What is known of a network for computing in 8 bits.
+
+    Attributes:
+        layers: those that are rounded.
+        floor: from which deviation of a picture's noise on the rounding does not show, of 1; 0 where it shows in none.
+    """
+
+    layers: Ranges
+    floor: float = ROUGH
+
+
+def save_ranges(ranges: Mapping[str, Rounding], path: Path) -> None:
+    """Writes what is known of several networks, by their keys, to a `.safetensors`."""
+    tensors = {key: torch.tensor([known.floor]) for key, known in ranges.items()}
+    for key, known in ranges.items():
+        for name, layer in known.layers.items():
+            tensors[f"{key}/{name}"] = torch.cat([torch.tensor([layer.low, layer.high]), layer.mean.float()])
     save_file(tensors, path)
 
 
-def load_ranges(path: Path) -> dict[str, dict[str, Layer]]:
-    """What `save_ranges` wrote; nothing where there is no such file."""
+def load_ranges(path: Path) -> dict[str, Rounding]:
+    """What `save_ranges` wrote; nothing where there is no such file. Where a file says no floor, it is `ROUGH`."""
+    floors: dict[str, float] = {}
     found: dict[str, dict[str, Layer]] = {}
     if path.is_file():
         for name, value in load_file(path).items():
             key, _, layer = name.partition("/")
-            found.setdefault(key, {})[layer] = Layer(float(value[0]), float(value[1]), value[2:])
-    return found
+            if layer:
+                found.setdefault(key, {})[layer] = Layer(float(value[0]), float(value[1]), value[2:])
+            else:
+                floors[key] = float(value[0])
+    return {key: Rounding(layers, floors.get(key, ROUGH)) for key, layers in found.items()}
 
 
 def quantised(graph: bytes, ranges: Ranges) -> bytes:

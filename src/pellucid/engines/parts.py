@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from pellucid.engines.graphs import graph_file, kept_graph, key_of, to_onnx, weights_key
-from pellucid.engines.int8 import Ranges, quantised
-from pellucid.engines.noise import ROUGH, noise_floor
+from pellucid.engines.int8 import Rounding, quantised
+from pellucid.engines.noise import noise_floor
 from pellucid.engines.sessions import Precision, Session, session_of
 from pellucid.errors import ModelError
 from pellucid.guidance import NOTHING, Guidance
@@ -44,15 +44,20 @@ class NetworkOnEngine(Network):
     Args:
         network: what is run; it keeps its weights here, for those who look into it.
         engine: "openvino" or "onnx".
-        ranges: what its layers are given, where it has been calibrated for 8 bits.
-        int8: "never", "always", or "auto" for pictures whose noise hides the rounding.
+        rounding: what is known for 8 bits, where it has been calibrated.
+        int8: "never", "always", or "auto" for pictures in which the rounding does not show: those whose noise hides it,
+            or all of them.
     """
 
-    def __init__(self, network: Network, engine: str, ranges: Ranges | None = None, int8: str = "never") -> None:
+    def __init__(self, network: Network, engine: str, rounding: Rounding | None = None, int8: str = "never") -> None:
         super().__init__()
         self.network, self.engine = network, engine
         self.settings = network.settings
-        self.ranges, self.int8 = ranges, "never" if ranges is None else int8
+        if rounding is None:
+            int8 = "never"
+        elif int8 == "auto" and not rounding.floor:
+            int8 = "always"
+        self.rounding, self.int8 = rounding, int8
         self.contract = replace(network.contract, looks=self.int8 == "auto")
         self._open: dict[Precision, Session] = {}
         self._fixed: OrderedDict[tuple[int, ...], Session] = OrderedDict()
@@ -94,7 +99,9 @@ class NetworkOnEngine(Network):
 
     def _is_rough(self, guidance: Guidance) -> bool:
         noise = guidance.own.get("noise")
-        return self.int8 == "always" or (noise is not None and float(noise.min()) >= ROUGH)
+        if self.int8 == "always" or noise is None:
+            return self.int8 == "always"
+        return self.rounding is not None and float(noise.min()) >= self.rounding.floor
 
     def _exact(self, image: Tensor, precision: Precision) -> Tensor:
         session = self._open.get(precision)
@@ -116,8 +123,8 @@ class NetworkOnEngine(Network):
 
     @cached_property
     def _rounded_graph(self) -> bytes:
-        assert self.ranges is not None
-        return quantised(self.graph(), self.ranges)
+        assert self.rounding is not None
+        return quantised(self.graph(), self.rounding.layers)
 
 
 class RefinementOnEngine(nn.Module):
@@ -178,14 +185,14 @@ class _Alone(nn.Module):
 
 
 def on_engine(
-    model: nn.Module, engine: str, *, ranges: Mapping[str, Ranges] | None = None, int8: str = "never"
+    model: nn.Module, engine: str, *, ranges: Mapping[str, Rounding] | None = None, int8: str = "never"
 ) -> nn.Module:
     """The model with what is heavy run by an engine; it is changed in place, but for a network that is the model.
 
     Args:
         model: a network of ours, or a `Boosted` of one.
         engine: "openvino" or "onnx".
-        ranges: what layers are given, by the `weights_key` of their network.
+        ranges: what is known for 8 bits, by the `weights_key` of a network.
         int8: of `NetworkOnEngine`.
 
     Raises:
@@ -235,7 +242,7 @@ def _exchangeable(module: nn.Module) -> list[nn.Module]:
     return [part for child in children for part in _exchangeable(child)]
 
 
-def _replaced(module: nn.Module, engine: str, ranges: Mapping[str, Ranges], int8: str) -> nn.Module:
+def _replaced(module: nn.Module, engine: str, ranges: Mapping[str, Rounding], int8: str) -> nn.Module:
     if isinstance(module, NetworkOnEngine | RefinementOnEngine):
         return module  # of a model that shares it with this one
     if is_alone(module):

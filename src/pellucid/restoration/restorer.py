@@ -597,9 +597,10 @@ class Restorer:
         precision = "bfloat16" if self.bfloat16 else "float32"
         if self.engine == "torch":
             return precision
-        int8 = {part.int8 for part in parts_of(self.model) if isinstance(part, NetworkOnEngine)} - {"never"}
-        where = {"auto": " where noise hides it", "always": " where calibrated"}
-        return f"{precision}{''.join(f', int8{where[one]},' for one in int8)} by {self.engine}"
+        if any(part.int8 != "never" for part in parts_of(self.model) if isinstance(part, NetworkOnEngine)):
+            where = "calibrated" if self.options.precision == "int8" else "it does not show"
+            precision = f"{precision}, int8 where {where},"
+        return f"{precision} by {self.engine}"
 
     @property
     def memory(self) -> int:
