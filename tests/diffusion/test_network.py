@@ -263,7 +263,7 @@ def test_a_map_of_strengths_is_made_of_amounts(network, image):
     ("prompt", "regions", "message"),
     [
         ("denoise 3 @sky", Regions({"face": (0, 0, 9, 9)}), "unknown region 'sky'"),
-        ("denoise 3 @face", None, "unknown region 'face'"),
+        ("denoise 3 @face", None, "where is face"),
         ("denoise 3 @face", Regions({"face": torch.ones(3, 4)}), "is of 4 x 3 pixels, the picture of 200 x 150"),
         ("denoise 3 @face", Regions({"face": (0, 0, 900, 9)}), "does not lie in a picture"),
         ("denoise", Regions({}, torch.ones(150, 200)), "say how much"),

@@ -88,6 +88,8 @@ def branches_of(prompt: Prompt, regions: Regions | None, height: int, width: int
     masks = {} if regions is None else regions.masks
     strength = None if regions is None else regions.strength
     for name in prompt.regions:
+        if not masks:
+            raise SettingsError(f"prompt {str(prompt)!r}: where is {name}? Say --region {name}=mask.png, or a box")
         if name not in masks:
             raise SettingsError(f"prompt {str(prompt)!r}: {unknown_name('region', name, masks)}")
     branches = _of_regions(prompt, masks, height, width)
