@@ -8,10 +8,16 @@ six amounts, and how often a larger amount changes less than a smaller one; how 
 gives the best PSNR to within one of six steps; how often the right verb beats each wrong one; and what prompts of other
 photographs give. Then, for each control, PSNR and sharpness over its values.
 
-    python tools/measure_generate.py MODEL FOLDER --part quality --other OTHER --kodak KODAK --pictures pictures/
+    python tools/measure_generate.py MODEL FOLDER --part quality --other OTHER --regression REGRESSION --kodak KODAK \
+        --pictures pictures/ --control noise_scale=1.05
 
-Of noise, blur, JPEG and a chain: PSNR of the input, of the first step, of one sample and of the mean of eight, and how
-sharp they are; of another model, too, with the paired difference of the means of eight.
+Of noise, blur, JPEG and a chain: PSNR of the input, of the first step, of one sample, of the mean of eight, and of the
+one step of a model that learnt regression; how sharp they are, and their gradient energy and fine power over those of
+the clean photographs, both summed over all; of another model, too, with the paired difference of the means of eight.
+
+    python tools/measure_generate.py MODEL FOLDER --part unseen
+
+The same of words for strengths that no training draws, and for chains longer than any that it draws.
 """
 
 import argparse
@@ -49,6 +55,13 @@ VERBS = {
     "sr": "resample factor={}",
 }
 SWEPT = {"denoise": 40, "deblur": 2.5, "dejpeg": 12, "sr": 3}
+UNSEEN = {"denoise": 60, "deblur": 4.5, "dejpeg": 5, "sr": 6}
+"""Beyond what the recipe draws."""
+UNSEEN_CHAINS = (
+    "jpeg quality=40, blur sigma=1, noise sigma=15, resample factor=2",
+    "noise sigma=10, resample factor=2, jpeg quality=50, blur sigma=0.8",
+)
+"""Of four degradations; the recipe draws three at most."""
 STRENGTHS = {
     "denoise": (10, 20, 30, 40, 50),
     "deblur": (1, 1.5, 2, 2.5, 3),
@@ -136,10 +149,10 @@ def spearman(values: Tensor) -> Tensor:
 
 
 def control_of(
-    network: Generative, clean: Tensor, verb: str, controls: Controls, seeds: Sequence[int]
+    network: Generative, clean: Tensor, verb: str, controls: Controls, seeds: Sequence[int], strength: float
 ) -> dict[str, Any]:
-    """How a verb's amount moves what it is to change."""
-    degradation = parse(VERBS[verb].format(SWEPT[verb]))
+    """How a verb's amount moves what it is to change, of photographs degraded with that strength."""
+    degradation = parse(VERBS[verb].format(strength))
     amount = prompt_of(degradation).clauses[0].amount
     assert amount is not None
     attribute, sign = ATTRIBUTES[verb]
@@ -268,33 +281,73 @@ def fine_power(image: Tensor) -> Tensor:
     return fine
 
 
+def unseen_of(network: Generative, clean: Tensor, controls: Controls, seeds: Sequence[int]) -> dict[str, Any]:
+    """Amounts beyond those that were drawn in training, and chains longer than any: what all of their words gain, what
+    is gained when each in turn is left out, and by `remove all degradation`."""
+    found: dict[str, Any] = {
+        verb: control_of(network, clean, verb, controls, seeds, strength) for verb, strength in UNSEEN.items()
+    }
+    for text in UNSEEN_CHAINS:
+        degraded, whole = degrade(clean, parse(text), 500), prompt_of(parse(text))
+        clauses = whole.clauses
+        asked = {"all": str(whole), "blind": "remove all degradation"} | {
+            f"without {one.verb}": str(replace(whole, clauses=tuple(other for other in clauses if other != one)))
+            for one in clauses
+        }
+        before = psnr(degraded, clean)
+        found[text] = {
+            name: round(
+                float((psnr(restored(network, degraded, [words] * len(clean), 5, controls), clean) - before).mean()), 3
+            )
+            for name, words in asked.items()
+        }
+    return found
+
+
+def gradient_energy(image: Tensor) -> Tensor:
+    """Sum of squared differences of neighbours, of each image (B, 3, H, W), of its grey."""
+    grey = image.mean(1)
+    return sum(grey.diff(dim=dimension).square().flatten(1).sum(1) for dimension in (1, 2))  # type: ignore[return-value]
+
+
 def quality_of(
-    network: Generative, clean: Tensor, controls: Controls, pictures: Path | None = None
+    network: Generative,
+    clean: Tensor,
+    controls: Controls,
+    pictures: Path | None = None,
+    regression: Generative | None = None,
 ) -> tuple[dict[str, Any], Tensor]:
     """Means over photographs for each of CONDITIONS, and PSNR of the means of samples, (conditions, B).
 
-    Pictures are written beside one another, a file for each photograph: input, first step, one sample, mean, clean.
+    Pictures are written beside one another, a file for each photograph: input, first step or regression, one sample,
+    mean, clean.
     """
     found: dict[str, Any] = {}
     scores = []
     for number, text in enumerate(CONDITIONS):
         degraded = degrade(clean, parse(text), 900 + number)
         words = [str(prompt_of(parse(text)))] * len(clean)
-        first = restored(network, degraded, words, 20, replace(controls, steps=1))
+        once = Controls(steps=1)
+        first = restored(network, degraded, words, 20, once)
         samples = [restored(network, degraded, words, 20 + draw, controls) for draw in range(SAMPLES)]
         mean = torch.stack(samples).mean(0)
         blind = restored(network, degraded, ["remove all degradation"] * len(clean), 20, controls)
         shown = {"input": degraded, "first": first, "sample": samples[0], "mean": mean, "blind sample": blind}
+        shown["ceiling"] = network.codec.decode(network.codec.encode(clean)).clamp(0, 1)
+        if regression is not None:
+            shown["regression"] = restored(regression, degraded, words, 20, once)
         row = {f"psnr {name}": psnr(image, clean) for name, image in shown.items()}
         row |= {f"sharpness {name}": sharpness(image) / sharpness(clean) for name, image in shown.items()}
-        row |= {f"fine {name}": fine_power(image) / fine_power(clean) for name, image in shown.items()}
+        for what, measure in (("energy", gradient_energy), ("fine", fine_power)):
+            row |= {f"{what} {name}": measure(image).sum() / measure(clean).sum() for name, image in shown.items()}
         found[text] = {name: round(float(values.mean()), 3) for name, values in row.items()}
         scores.append(row["psnr mean"])
         sys.stdout.write(f"{text}: {found[text]}\n")
         sys.stdout.flush()
         if pictures is not None:
             pictures.mkdir(parents=True, exist_ok=True)
-            for place, parts in enumerate(zip(degraded, first, samples[0], mean, clean, strict=True)):
+            sheet_of = (degraded, shown.get("regression", first), samples[0], mean, clean)
+            for place, parts in enumerate(zip(*sheet_of, strict=True)):
                 sheet = torch.cat(parts, 2)[None].clamp(0, 1)
                 images.write(images.Photograph(sheet), pictures / f"{number}-{place:02}.png")
     return found, torch.stack(scores)
@@ -344,9 +397,11 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=64)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=4)
-    parser.add_argument("--part", choices=("words", "controls", "quality", "seams"), action="append")
+    parser.add_argument("--part", choices=("words", "controls", "quality", "seams", "unseen"), action="append")
     parser.add_argument("--verb", choices=VERBS, action="append", help="of the part words; all if not given")
     parser.add_argument("--other", help="of the part quality: a model to be compared with")
+    parser.add_argument("--regression", help="of the part quality: a model that learnt regression, for its one step")
+    parser.add_argument("--control", action="append", default=[], help="NAME=VALUE, besides the steps")
     parser.add_argument("--kodak", type=Path, help="of the part quality: a folder whose first twelve are measured, too")
     parser.add_argument("--pictures", type=Path, help="of the part quality: where pictures of those go")
     parser.add_argument("--tile", type=int, default=64, help="of the part seams: side of a tile")
@@ -354,19 +409,21 @@ def main() -> None:
     given = parser.parse_args()
     network = load_model(find_model(given.model)).module
     assert isinstance(network, Generative)
-    clean, controls = squares(given.folder, given.last, given.side), Controls(steps=given.steps)
+    clean = squares(given.folder, given.last, given.side)
+    controls = Controls.of({"steps": given.steps} | dict(one.split("=", 1) for one in given.control))
     parts = given.part or ("words", "controls")
     found: dict[str, Any] = {"photographs": len(clean), "side": given.side, "steps": given.steps}
     for verb in given.verb or VERBS if "words" in parts else ():
-        found[verb] = control_of(network, clean, verb, controls, range(given.seeds)) | diagonal_of(
-            network, clean, verb, controls
-        )
+        found[verb] = control_of(network, clean, verb, controls, range(given.seeds), SWEPT[verb])
+        found[verb] |= diagonal_of(network, clean, verb, controls)
         sys.stdout.write(f"{verb} {found[verb]}\n")
         sys.stdout.flush()
     if "controls" in parts:
         found["controls"] = curves_of(network, clean[: math.ceil(given.last / 2)], {"steps": given.steps})
     if "quality" in parts:
-        found["quality"], scores = quality_of(network, clean, controls)
+        regression = None if given.regression is None else load_model(find_model(given.regression)).module
+        assert regression is None or isinstance(regression, Generative)
+        found["quality"], scores = quality_of(network, clean, controls, regression=regression)
         found["psnr mean"] = scores.tolist()
         if given.other is not None:
             other = load_model(find_model(given.other)).module
@@ -381,7 +438,12 @@ def main() -> None:
             found["gain"] = {text: [one.mean, one.low, one.high] for text, one in gains.items()}
             sys.stdout.write(f"gain {found['gain']}\n")
         if given.kodak is not None:
-            found["kodak"], _ = quality_of(network, squares(given.kodak, -12, 192), controls, given.pictures)
+            found["kodak"], _ = quality_of(
+                network, squares(given.kodak, -12, 192), controls, given.pictures, regression
+            )
+    if "unseen" in parts:
+        found["unseen"] = unseen_of(network, clean, controls, range(given.seeds))
+        sys.stdout.write(f"unseen {found['unseen']}\n")
     if "seams" in parts:
         found["seams"] = seams_of(network, clean, controls, given.tile)
         sys.stdout.write(f"seams { {name: sum(values) / len(values) for name, values in found['seams'].items()} }\n")

@@ -191,19 +191,27 @@ def test_a_folder_that_is_no_pipeline_says_what_is_missing(pipeline, tmp_path):
     assert config["prediction_type"] == "v_prediction"
 
 
-def test_the_true_layout_of_stable_diffusion_is_widened_on_meta_tensors():
+@pytest.mark.parametrize(
+    ("layout", "width", "parameters"),
+    [
+        ({"sample_size": 64, "attention_head_dim": 8}, 768, 859_520_964),  # 1.5
+        ({"sample_size": 96, "attention_head_dim": [5, 10, 20, 20], "use_linear_projection": True}, 1024, 865_910_724),
+    ],
+    ids=["1.5", "2.1"],
+)
+def test_the_true_layouts_of_stable_diffusion_are_widened_on_meta_tensors(layout, width, parameters):
     from diffusers import UNet2DConditionModel
 
     with torch.device("meta"):
-        unet = UNet2DConditionModel(sample_size=64, cross_attention_dim=768, attention_head_dim=8)
+        unet = UNet2DConditionModel(cross_attention_dim=width, **layout)
         widen(unet, 8)
-    assert sum(value.numel() for value in unet.parameters()) == 859_532_484  # 859.52 M and 320 x 4 x 9 new weights
+    assert sum(value.numel() for value in unet.parameters()) == parameters + 320 * 4 * 9  # published, and what is new
     assert tuple(unet.conv_in.weight.shape) == (320, 8, 3, 3)
     names = dict(unet.named_modules())
     for target in ("to_q", "to_k", "to_v", "to_out.0", "ff.net.0.proj", "ff.net.2"):
         assert sum(name.endswith(target) for name in names) >= 16, target
     assert "down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k" in names
-    assert tuple(names["down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k"].weight.shape) == (320, 768)
+    assert tuple(names["down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k"].weight.shape) == (320, width)
     assert StableDiffusionDenoiser.sees_whole is False
 
 

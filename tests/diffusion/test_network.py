@@ -124,6 +124,7 @@ CHANGES = [
     {"sampler": "ddpm"},
     {"sampler": "dpm"},
     {"eta": 1.0},
+    {"noise_scale": 1.03},
     {"start": 0.5},
     {"text_guidance": 4.0},
     {"text_guidance": 4.0, "rescale": 0.7},
@@ -262,7 +263,7 @@ def test_a_map_of_strengths_is_made_of_amounts(network, image):
     ("prompt", "regions", "message"),
     [
         ("denoise 3 @sky", Regions({"face": (0, 0, 9, 9)}), "unknown region 'sky'"),
-        ("denoise 3 @face", None, "unknown region 'face'"),
+        ("denoise 3 @face", None, "where is face"),
         ("denoise 3 @face", Regions({"face": torch.ones(3, 4)}), "is of 4 x 3 pixels, the picture of 200 x 150"),
         ("denoise 3 @face", Regions({"face": (0, 0, 900, 9)}), "does not lie in a picture"),
         ("denoise", Regions({}, torch.ones(150, 200)), "say how much"),
@@ -282,6 +283,7 @@ def test_bad_regions_are_refused(network, image, prompt, regions, message):
         ({"sampler": "euler"}, "unknown value 'euler'"),
         ({"step": 3}, "did you mean 'steps'"),
         ({"up": 100}, "up must be"),
+        ({"noise_scale": 2}, "noise_scale must be"),
         ({"tiles": "independent", "colour": "adain"}, "independent"),
         ({"negative": "bad"}, "text_guidance is more than 1"),
     ],
@@ -327,6 +329,20 @@ def test_every_sampler_ends_at_the_picture_that_a_perfect_network_says(image):
     for sampler in SAMPLERS:
         result = sampled(network, part.flip(3), words="denoise 3", sampler=sampler, steps=6)
         torch.testing.assert_close(result, part, atol=0.01, rtol=0)
+
+
+def test_noise_is_scaled_after_each_step_but_the_last(image):
+    """A network that always says the same picture leaves the first noise as it was: k times it, and k times that."""
+    network, part = Generative(unet=SMALL), image[..., :32, :32]
+    clean = network.codec.encode(part)
+    network.denoiser.forward = lambda state, degraded, times, told, *more: network.noising.said_of(state, clean, times)
+    known = network.look(part, Guidance(words=("sr 3",), seed=1, controls=Controls(steps=4, noise_scale=1.1)))
+    states = list(sampled_states(network, part, known, Tiles(64, 0, 8)))
+    noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(1))
+    for number, (state, time) in enumerate(zip(states, network.times()[1:], strict=False), start=1):
+        much, little = network.noising.amounts(torch.tensor([time]))
+        torch.testing.assert_close(state, much * clean + 1.1**number * little * noise, atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(states[-1], clean, atol=1e-3, rtol=0)
 
 
 def test_entries_that_there_are_not_are_refused():

@@ -7,6 +7,7 @@ from PIL import Image
 from torch import nn
 
 from pellucid import images
+from pellucid.diffusion.network import Generative
 from pellucid.errors import ImageError, SettingsError
 from pellucid.images.resizing import bicubic
 from pellucid.networks import UNet, Upscaler
@@ -156,6 +157,32 @@ def test_a_text_for_size_alone_restores_nothing(monkeypatch):
     assert decision.words() == "left alone the text asks for size alone; enlarged 2 times"
     both = Restorer(network, text="restore it and make it twice as large", precision="float32")
     assert not torch.equal(both.restore_image(image), large)
+def test_a_model_that_samples_draws_on_the_enlarged_picture(monkeypatch, tmp_path):
+    """As if the enlarged picture had been restored; a region is where it was in the small one."""
+    monkeypatch.setattr(room, "_embedded_enlarger", lambda options: Restorer(bicubic_network(), scale=options.scale))
+    torch.manual_seed(0)
+    network, image = Generative.tiny().eval(), torch.rand(1, 3, 24, 40)
+    with torch.no_grad():
+        for value in network.parameters():
+            value.add_(0.08 * torch.randn_like(value))
+    told = {"precision": "float32", "control": {"steps": 2}, "seed": 3}
+    enlarged = Restorer(bicubic_network(), scale=2).restore_image(image)
+    large, decision = Restorer(network, scale=2, **told).restore_and_explain(image)
+    assert torch.equal(large, Restorer(network, prompt="sr 2x", **told).restore_image(enlarged))
+    assert (decision.scale, decision.sampling["prompt"]) == (2, "sr 50")
+    part = {"region": {"here": "8,4,24,16"}, "prompt": "denoise 40 @here"}
+    placed = Restorer(network, scale=2, **told, **part).restore_image(image)
+    changed = (placed - enlarged).abs().amax((0, 1)) > 1e-4
+    assert changed[8:32, 16:48].any()
+    changed[8:32, 16:48] = False
+    assert not changed.any()
+    mask = images.Photograph(torch.ones(1, 3, 24, 40))
+    images.write(mask, tmp_path / "mask.png")
+    with pytest.raises(SettingsError, match="of the small picture"):
+        Restorer(network, scale=2, mask=tmp_path / "mask.png", **told)
+    other = {"region": {"here": str(tmp_path / "mask.png")}, "prompt": "denoise 40 @here"}
+    with pytest.raises(SettingsError, match="region 'here' is of 40 x 24 pixels, the picture of 50 x 30"):
+        Restorer(network, scale=2, **told, **other).restore_image(torch.rand(1, 3, 30, 50))
 
 
 def test_strength_is_for_models_that_keep_the_size():

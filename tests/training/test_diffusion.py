@@ -9,10 +9,12 @@ from pellucid import recipes
 from pellucid.data.folders import Photographs, list_photographs
 from pellucid.data.sources import Synthetic
 from pellucid.degradations import Chain, parse, parse_drawn
+from pellucid.diffusion.network import Generative
 from pellucid.diffusion.prompts import prompt_of, read_prompt
 from pellucid.errors import PellucidError, SettingsError
 from pellucid.models.load import load_model
 from pellucid.training.diffusion.batches import Asked, DiffusionBatches, asked_of, degraded_and_target
+from pellucid.training.diffusion.objective import DiffusionObjective
 from pellucid.training.diffusion.settings import DiffusionSettings
 from pellucid.training.settings import read_recipe
 from pellucid.training.train import train
@@ -104,6 +106,16 @@ def test_a_prior_sees_and_is_told_nothing(photographs):
     assert batch.unseen.all()
 
 
+def test_regression_learns_the_target_from_noise_that_says_nothing_of_it(photographs):
+    batch = batches(photographs, regression=True).at(0)
+    network = Generative(unet=SMALL)
+    state, _, times, wanted = DiffusionObjective(network)._said(network, batch)
+    noise = torch.randn(state.shape, generator=torch.Generator().manual_seed(batch.seed))
+    assert torch.equal(state, noise)
+    torch.testing.assert_close(network.codec.decode(-wanted), batch.target, atol=1e-5, rtol=0)
+    assert set(times.tolist()) == {999}  # where a sampler of one step begins
+
+
 def test_a_prior_is_trained_adapted_and_restores(photographs, tmp_path):
     prior = tree(photographs, {"entry": "none"}, {"prior": True})
     list(train(read_recipe(prior, "prior"), tmp_path / "prior"))
@@ -142,6 +154,16 @@ def test_contexts_and_entries_learn(photographs, tmp_path, context, entry):
         ({"diffusion": {"adapter": {"kind": "lora", "targets": ["to_q"]}}}, "no layer has such a name"),
         ({"network": {"name": "unet"}}, "networks that sample"),
         ({"diffusion": {"all": 0.9, "bad": 0.2}}, "1 at most"),
+        (
+            {
+                "network": {
+                    "name": "generative",
+                    "settings": {"unet": SMALL, "schedule": {"rescale_betas_zero_snr": False}},
+                },
+                "diffusion": {"regression": True},
+            },
+            "nothing but noise",
+        ),
     ],
 )
 def test_recipes_that_cannot_be_are_refused(photographs, tmp_path, change, message):

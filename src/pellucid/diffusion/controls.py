@@ -27,6 +27,9 @@ class Controls:
         steps: of the sampler.
         sampler: `ddim`, `ddpm`, or `dpm` for DPM-Solver++.
         eta: noise that `ddim` adds in each step: 0 none, 1 as much as `ddpm`.
+        noise_scale: what the noise that is left after each step is times. A network that was trained by squares expects
+            a little less of fine structure than there is, and what it leaves out is lost from step to step: above 1,
+            samples keep the energy of photographs, and grain with it.
         start: where between picture and noise to begin: 1 with nothing but noise, less with the degraded picture under
             so much of it; 0.6 leaves what is coarse as it is.
         text_guidance: w_r, weight of the difference that what is to be done makes: 1 takes the network at its word.
@@ -59,6 +62,7 @@ class Controls:
     steps: int = field(default=8, metadata={"low": 1, "high": 1000})
     sampler: Sampler = field(default="ddim", metadata={"choices": SAMPLERS})
     eta: float = field(default=0.0, metadata={"low": 0, "high": 1})
+    noise_scale: float = field(default=1.0, metadata={"low": 0.8, "high": 1.25})
     start: float = field(default=1.0, metadata={"low": 0.01, "high": 1})
     text_guidance: float = field(default=1.0, metadata={"low": 0, "high": 20})
     semantic_guidance: float | None = field(default=None, metadata={"low": 0, "high": 20})

@@ -289,6 +289,11 @@ class Generative(SamplingNetwork):
         stepped: Tensor = course.scheduler.step(
             prediction, time, state.float(), generator=course.generator, **more
         ).prev_sample
+        scale, place = course.controls.noise_scale, course.times.index(time) + 1
+        if scale != 1 and place < len(course.times):  # S_noise (Karras et al., 2022, arXiv 2206.00364), of all noise
+            much, _ = self.noising.amounts(_all(course.times[place], state))
+            held = much * self.noising.clean(state.float(), prediction, times)
+            stepped = held + scale * (stepped - held)
         return stepped
 
     def decode(self, state: Tensor, degraded: Tensor, guidance: Guidance) -> Tensor:

@@ -1,7 +1,7 @@
 """Where something is asked for: masks, boxes, and maps of strength, as weights over the picture."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,28 @@ class Regions:
     strength: Tensor | None = None
     control: Tensor | None = None
 
+    def resized(self, before: Sequence[int], after: Sequence[int]) -> "Regions":
+        """The same places in the picture at another size; rows and columns `before` and `after`.
+
+        Raises:
+            SettingsError: a mask is of another size than the picture was.
+        """
+
+        def grown(what: str, mask: Tensor | None) -> Tensor | None:
+            if mask is None:
+                return None
+            _check_size(what, mask, before[0], before[1])
+            return F.interpolate(mask[None, None], tuple(after), mode="bilinear", align_corners=False)[0, 0]
+
+        rows, columns = (new / old for new, old in zip(after, before, strict=True))
+        masks: dict[str, Any] = {
+            name: grown(f"region {name!r}", place)
+            if isinstance(place, Tensor)
+            else tuple(round(side * scale) for side, scale in zip(place, (columns, rows) * 2, strict=True))
+            for name, place in self.masks.items()
+        }
+        return Regions(masks, grown("the map of strengths", self.strength), grown("the map of control", self.control))
+
     def control_of(self, height: int, width: int) -> Tensor | None:
         """The map of control of a picture of that size, (1, 1, H, W). Raises SettingsError where it is of another."""
         if self.control is None:
@@ -66,6 +88,8 @@ def branches_of(prompt: Prompt, regions: Regions | None, height: int, width: int
     masks = {} if regions is None else regions.masks
     strength = None if regions is None else regions.strength
     for name in prompt.regions:
+        if not masks:
+            raise SettingsError(f"prompt {str(prompt)!r}: where is {name}? Say --region {name}=mask.png, or a box")
         if name not in masks:
             raise SettingsError(f"prompt {str(prompt)!r}: {unknown_name('region', name, masks)}")
     branches = _of_regions(prompt, masks, height, width)

@@ -27,6 +27,11 @@ MAPS = ("strength_map", "control_map")
 """Options that name files of maps."""
 
 
+ENLARGED = "sr 2x"
+"""What a model that samples is asked where a picture was enlarged and nobody said anything: `upscale` leaves about as
+much to be done, by experiment 64."""
+
+
 def asked_of(options: RestoreOptions, network: nn.Module) -> Guidance:
     """What a network is told of every picture: words, seed, controls, and places.
 
@@ -41,7 +46,7 @@ def asked_of(options: RestoreOptions, network: nn.Module) -> Guidance:
             name = (given or ["seed"])[0].replace("_", "-")
             raise SettingsError(f"--{name} steers models that sample, such as generate; this one does not")
         return NOTHING
-    words, told = options.prompt, dict(options.control)
+    words, told = options.prompt or (None if options.scale is None else ENLARGED), dict(options.control)
     short = read_shorthand(words) if words else None
     if short is not None:
         words = str(short[0])

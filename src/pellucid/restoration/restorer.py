@@ -16,6 +16,7 @@ from pellucid import images
 from pellucid.devices import channels_last, fast_bfloat16, find_device
 from pellucid.diagnosis import SMALLEST, Diagnosis, block_offset, load_diagnoser
 from pellucid.diffusion.network import Generative
+from pellucid.diffusion.regions import Regions
 from pellucid.engines import NetworkOnEngine, chosen_engine, eight_bits, known_ranges, on_engine, parts_of
 from pellucid.errors import ImageError, ModelError, SettingsError
 from pellucid.guidance import NOTHING, Guidance
@@ -125,6 +126,11 @@ class Restorer:
                 self._scales = steps_to(self.options.scale, contract.scales or (self.scale,))
         text = None if self._enlarger is None else self.options.text
         self._only_enlarges = text is not None and not wishes_in(text).restore
+            if contract.samples and self.options.mask is not None:
+                raise SettingsError(
+                    "--mask is of the small picture: with --scale, a model that samples takes a region that the prompt "
+                    "names"
+                )
         _warn_of_looking_parts(self.network, self.options.tile)
         self.policy = policy
         self.passes = self.options.passes or self.policy.passes
@@ -333,6 +339,8 @@ class Restorer:
         _require_memory(height, width)
         if self._scales:
             known = known.knowing(scale=self._scales[0])
+        if self._sampling is not None and self._enlarger is not None and not how.get("plan"):
+            return self._sampled_large(degraded, options, known, alpha, **how)
         restored, decision = self._restored(degraded, options, known, alpha, **how)
         decision = replace(decision, scale=scale, unchanged=False)
         if how.get("plan"):
@@ -343,6 +351,21 @@ class Restorer:
         for further in self._scales[1:]:
             restored, _ = self._restored(restored, replace(options, crop=None), known.knowing(scale=further))
         return bicubic(restored, height, width).clamp_(0, 1), decision
+
+    def _sampled_large(
+        self, degraded: Tensor, options: RestoreOptions, known: Guidance, alpha: Tensor | None, **how: bool
+    ) -> tuple[Tensor, Decision]:
+        """A picture enlarged, and then sampled: what is drawn is as fine as the large picture, and what a network that
+        samples does to a small one would be enlarged with it."""
+        assert self._enlarger is not None
+        large, known = self._enlarger.restore_image(degraded), with_asked(known, self.asked)
+        height, width = large.shape[2:]
+        if isinstance(known.regions, Regions):
+            known = known.knowing(regions=known.regions.resized(degraded.shape[2:], large.shape[2:]))
+        alpha = None if alpha is None else bicubic(alpha, height, width).clamp_(0, 1)
+        options = replace(options, crop=None, scale=None)
+        restored, decision = self._restored(large, options, known, alpha, **how)
+        return mixed_pixels(large, restored, options), replace(decision, scale=self.options.scale, unchanged=False)
 
     @torch.no_grad()
     def unrefined(self, degraded: Tensor) -> Tensor:

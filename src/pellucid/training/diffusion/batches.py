@@ -21,6 +21,9 @@ from pellucid.training.encoder.batches import generator_of
 
 __all__ = ["Asked", "DiffusionBatch", "DiffusionBatches", "asked_of", "degraded_and_target"]
 
+LATEST = 1 - 2**-24
+"""The time at which there is nothing but noise: the last number before 1."""
+
 
 @dataclass(frozen=True)
 class DiffusionBatch:
@@ -171,6 +174,8 @@ class DiffusionBatches:
         times = (
             torch.randperm(self.size, generator=generator) + torch.rand(self.size, generator=generator)
         ) / self.size
+        if self.settings.regression:
+            times = torch.full_like(times, LATEST)
         return DiffusionBatch(
             torch.stack([sample.degraded for sample in samples]),
             torch.stack([sample.target for sample in samples]),

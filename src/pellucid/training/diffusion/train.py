@@ -81,6 +81,8 @@ def prepare_diffusion(recipe: Recipe, folder: Path) -> tuple[Run, DiffusionBatch
             raise SettingsError("diffusion.fidelity: the codec has no fidelity decoder; set its fidelity: true")
         network.requires_grad_(False)
         network.codec.fusion.requires_grad_(True)
+    if settings.regression and float(network.noising.kept[-1]) > 0:
+        raise SettingsError("diffusion.regression: needs a schedule that ends in nothing but noise")
     if recipe.data.crop % network.contract.multiple:
         raise SettingsError(
             f"data.crop: must be divisible by {network.contract.multiple} for this network, got {recipe.data.crop}"
