@@ -157,6 +157,8 @@ def test_a_text_for_size_alone_restores_nothing(monkeypatch):
     assert decision.words() == "left alone the text asks for size alone; enlarged 2 times"
     both = Restorer(network, text="restore it and make it twice as large", precision="float32")
     assert not torch.equal(both.restore_image(image), large)
+
+
 def test_a_model_that_samples_draws_on_the_enlarged_picture(monkeypatch, tmp_path):
     """As if the enlarged picture had been restored; a region is where it was in the small one."""
     monkeypatch.setattr(room, "_embedded_enlarger", lambda options: Restorer(bicubic_network(), scale=options.scale))

@@ -15,7 +15,19 @@ from pellucid.errors import SettingsError, unknown_name
 from pellucid.models.header import Policy
 from pellucid.networks import Experts
 
-__all__ = ["LOW_LIGHT", "PERHAPS", "PRESENT", "Action", "Chooser", "Chosen", "Decision", "Found", "Left", "Wish", "took"]
+__all__ = [
+    "LOW_LIGHT",
+    "PERHAPS",
+    "PRESENT",
+    "Action",
+    "Chooser",
+    "Chosen",
+    "Decision",
+    "Found",
+    "Left",
+    "Wish",
+    "took",
+]
 
 PRESENT = 0.5
 """A kind that is more probable is found."""

@@ -19,7 +19,18 @@ from pellucid.images.noise import noise_sigma
 from pellucid.models.header import Policy
 from pellucid.networks import Experts
 from pellucid.refinement import Boosted
-from pellucid.restoration.decision import LOW_LIGHT, PERHAPS, PRESENT, Action, Chooser, Chosen, Decision, Found, Left, Wish
+from pellucid.restoration.decision import (
+    LOW_LIGHT,
+    PERHAPS,
+    PRESENT,
+    Action,
+    Chooser,
+    Chosen,
+    Decision,
+    Found,
+    Left,
+    Wish,
+)
 from pellucid.restoration.options import RestoreOptions
 from pellucid.restoration.tones import (
     mean_luminance,

@@ -124,13 +124,12 @@ class Restorer:
                 self._enlarger = _embedded_enlarger(self.options)
             else:
                 self._scales = steps_to(self.options.scale, contract.scales or (self.scale,))
+        if self._enlarger is not None and contract.samples and self.options.mask is not None:
+            raise SettingsError(
+                "--mask is of the small picture: with --scale, a model that samples takes regions that its prompt names"
+            )
         text = None if self._enlarger is None else self.options.text
         self._only_enlarges = text is not None and not wishes_in(text).restore
-            if contract.samples and self.options.mask is not None:
-                raise SettingsError(
-                    "--mask is of the small picture: with --scale, a model that samples takes a region that the prompt "
-                    "names"
-                )
         _warn_of_looking_parts(self.network, self.options.tile)
         self.policy = policy
         self.passes = self.options.passes or self.policy.passes
