@@ -10,7 +10,7 @@ from torch import nn
 
 from pellucid.errors import MissingExtraError, ModelError, SettingsError
 from pellucid.models.priors import find_prior
-from pellucid.priors import ClassifierPrior
+from pellucid.priors import ClassifierPrior, whole_view
 
 
 class Linearly(nn.Module):
@@ -170,6 +170,39 @@ def test_a_head_that_never_runs_is_reported():
 def test_without_torchvision_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "torchvision", None)
     with pytest.raises(MissingExtraError, match=r"pellucid\[torchvision\]"):
+        find_prior("torchvision:resnet50")
+
+
+@pytest.mark.parametrize("model", ["squeezenet1_1", "resnet18"])
+def test_a_classifier_of_the_true_torchvision(model, tmp_path):
+    try:
+        models = pytest.importorskip("torchvision.models")
+    except RuntimeError as error:
+        pytest.skip(f"this torchvision is not for this torch: {error}")
+    torch.manual_seed(0)
+    module, image = models.get_model(model, weights=None).eval(), torch.rand(2, 3, 100, 80)
+    torch.save(module.state_dict(), tmp_path / "weights.pth")
+    prior = find_prior(f"torchvision:{model}", weights=tmp_path / "weights.pth")
+    taken = models.get_model_weights(model).DEFAULT.transforms()
+    pixels = whole_view(image, (224, 224)) - torch.tensor(taken.mean)[:, None, None]
+    pixels /= torch.tensor(taken.std)[:, None, None]
+    with torch.no_grad():
+        if model == "squeezenet1_1":
+            features = module.features(pixels)
+        else:
+            stem = module.maxpool(module.relu(module.bn1(module.conv1(pixels))))
+            features = module.layer4(module.layer3(module.layer2(module.layer1(stem))))
+        torch.testing.assert_close(prior(image), unit(features.mean((2, 3))))
+    assert (prior.size, prior.width) == ((224, 224), features.shape[1])
+
+
+def test_a_torchvision_of_another_torch_is_said_to_be_one(monkeypatch, tmp_path):
+    (tmp_path / "torchvision").mkdir()
+    (tmp_path / "torchvision" / "__init__.py").write_text("raise RuntimeError('operator does not exist')")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "torchvision", raising=False)
+    monkeypatch.delitem(sys.modules, "torchvision.models", raising=False)
+    with pytest.raises(ModelError, match=r"does not fit this torch \(.*operator does not exist"):
         find_prior("torchvision:resnet50")
 
 

@@ -92,6 +92,9 @@ class Protocol:
     """Pixels left out along each border."""
     crop_multiple: int = 1
     """Pictures are cut at the centre to sides that divide by this, before they are degraded."""
+    aligned: bool = False
+    """Whether a restored picture is first scaled to the clean one's mean grey: how bright it should have been no longer
+    counts."""
 
     @property
     def resizing(self) -> str:
@@ -105,6 +108,7 @@ class Protocol:
         parts = [
             _QUANTISATIONS[self.quantisation],
             *(crop or ["whole"]),
+            *(["scaled to the clean picture's mean grey and clipped again before"] if self.aligned else []),
             _COLOURS[self.colour],
             _SIMILARITIES[self.similarity],
             _SYNTHETIC if self.synthetic and drawn else _NOISES[self.noise if drawn else "none"],
@@ -137,7 +141,7 @@ class Protocol:
         """
         if restored.shape != clean.shape:
             raise ValueError(f"restored {tuple(restored.shape)} and clean {tuple(clean.shape)} must have one shape")
-        first, second = self._prepare(restored), self._prepare(clean)
+        first, second = self._prepare(_aligned(restored, clean) if self.aligned else restored), self._prepare(clean)
         if self.colour == "grey" and clean.shape[1] == 3 and (clean != clean[:, :1]).any():
             raise ValueError(f"the protocol {self.name} takes grey pictures, but the clean picture has colours")
         return Scores(psnr=psnr(first, second), ssim=SIMILARITIES[self.similarity](first, second))
@@ -157,6 +161,14 @@ class Protocol:
         if self.colour in ("y", "y-rounded"):
             image = luma(image)
         return _quantised(image, "8-bit") if self.colour == "y-rounded" else image
+
+
+def _aligned(restored: Tensor, clean: Tensor) -> Tensor:
+    """Pictures (B, 3, H, W), clipped to [0, 1] and then scaled to the mean grey (BT.601) of the clean ones."""
+    weights = torch.tensor([0.299, 0.587, 0.114], dtype=restored.dtype, device=restored.device)[:, None, None]
+    restored = restored.clamp(0, 1)
+    wanted, found = ((image * weights).sum(1).mean((1, 2)) for image in (clean.clamp(0, 1), restored))
+    return restored * (wanted / found.clamp_min(1e-6))[:, None, None, None]
 
 
 def _quantised(image: Tensor, how: Quantisation) -> Tensor:
@@ -239,6 +251,12 @@ _ALL = (
         source="deraining, PTG-RM table 5, as Restormer's script computes it: rgb2ycbcr of 8-bit pictures",
     ),
     replace(_PAIRS, name="lowlight-rgb", source="low light, LOL and SID, PTG-RM tables 1 to 4, at the native size"),
+    replace(
+        _PAIRS,
+        name="lowlight-rgb-aligned",
+        aligned=True,
+        source="low light with the brightness of the clean picture, as LLFlow and Retinexformer report it (GT mean)",
+    ),
     _DEHAZE,
     replace(_DEHAZE, name="dehaze-rgb-pooled-ssim", similarity="pooled", source="dehazing, SFNet and DehazeFormer"),
     replace(

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from pellucid.checkpoints import load_weights
-from pellucid.errors import MissingExtraError, ModelError, SettingsError, unknown_name
+from pellucid.errors import MissingExtraError, ModelError, SettingsError, one_line, unknown_name
 from pellucid.layers import watched
 from pellucid.priors.contract import FrozenPrior, Normalise, unit_rms
 
@@ -134,6 +134,10 @@ def torchvision_prior(model: str, weights: str | Path | None = None) -> Classifi
         from torchvision import models
     except ImportError as error:
         raise MissingExtraError("torchvision", "torchvision") from error
+    except RuntimeError as error:  # what it says where its own operators cannot be loaded
+        raise ModelError(
+            f"torchvision:{model}: torchvision does not fit this torch ({one_line(error)}); install both from one place"
+        ) from error
     known = models.list_models(module=models)
     if model not in known:
         raise SettingsError(unknown_name("torchvision model", model, known))

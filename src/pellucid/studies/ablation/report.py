@@ -1,6 +1,7 @@
 """Scoring what an ablation has trained, and writing down what it says."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,12 @@ from pellucid.evaluation.reports.document import as_json
 from pellucid.evaluation.reports.files import write_files
 from pellucid.evaluation.score import Failure
 from pellucid.evaluation.sets import TestSet
+from pellucid.models.priors import find_prior
+from pellucid.priors import Cached, Prior
+from pellucid.studies.ablation.arms import BASE
 from pellucid.studies.ablation.runs import Runs
 from pellucid.studies.ablation.table import ArmResult, as_csv, as_document, as_latex, as_markdown, results_of
+from pellucid.studies.probing import FEWEST, ProbeResult, probe
 
 __all__ = ["check", "score", "write"]
 
@@ -70,7 +75,37 @@ def score(
         "recipes": {run.name: dict(run.arm.tree) for run in runs.runs},
     }
     made |= {"options": options} if options else {}
-    return results, as_document(results, outcome.document["protocols"], made), outcome.failures
+    document = as_document(results, outcome.document["protocols"], made)
+    document["probe"] = _probed(_priors_of(runs), sets, sigmas, degradations)
+    return results, document, outcome.failures
+
+
+def _priors_of(runs: Runs) -> list[Prior]:
+    """The priors that are asked about, each once: of the recipes as they are, and those put in their stead."""
+    settings = [run.arm.recipe(run.seed).prior for run in runs.runs if run.arm.name == BASE or run.arm.prior]
+    found: dict[str, Prior] = {}
+    for prior in settings:
+        if prior is not None and not prior.shuffled and prior.name not in found:
+            built = find_prior(prior.name, weights=prior.weights)
+            found[prior.name] = Cached(built, prior.cache) if prior.cache else built
+    return [prior for name, prior in found.items() if not name.startswith("oracle:")]
+
+
+def _probed(
+    priors: Sequence[Prior], sets: Sequence[TestSet], sigmas: Sequence[float], degradations: Sequence[str]
+) -> list[dict[str, Any]]:
+    """What is readable of the clean pictures from each prior's vectors, by set, condition and prior; nothing of sets of
+    fewer photographs than a probe needs."""
+    found: list[dict[str, Any]] = []
+    for photographs in sets:
+        for levels, texts in photographs.ways(sigmas, degradations):
+            protocol = photographs.protocol(None, synthetic=bool(texts))
+            cases = photographs.cases(protocol, levels, 0, texts)
+            fewest = len(cases) / max(1, len({case.condition for case in cases}))
+            for result in probe(priors, cases) if priors and fewest >= FEWEST else ():
+                if isinstance(result, ProbeResult):
+                    found.append({"data": photographs.name, **asdict(result)})
+    return found
 
 
 def write(results: Sequence[ArmResult], document: Mapping[str, Any], folder: Path) -> str:

@@ -194,6 +194,8 @@ def as_markdown(document: Mapping[str, Any], results: Sequence[ArmResult]) -> st
         parts += [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines]
         parts += ["", f"Protocol {document['protocols'][protocol]}.", ""]
     parts += [NOTE, "", *(f"- {sentence}" for sentence in document["verdict"]), ""]
+    probed = document.get("probe", ())
+    parts += [PROBE, "", *(f"- {_readable(found)}" for found in probed), ""] if probed else []
     return "\n".join(parts)
 
 
@@ -203,6 +205,18 @@ NOTE = (
     "0.005 dB or more, and with p of 0.05 at most when the signs of photographs are flipped, for which 6 photographs "
     "are the fewest."
 )
+
+
+PROBE = (
+    "What a straight line reads of the clean picture from the prior's vector, as R² on photographs that it has not "
+    "learnt from (1 is all, 0 or less nothing; `pellucid probe`):"
+)
+
+
+def _readable(found: Mapping[str, Any]) -> str:
+    """A probe's result in a line."""
+    numbers = ", ".join(f"{what} {share:.2f}" for what, share in found["readable"].items())
+    return f"{found['prior']} on {found['data']}, {found['condition']}, {found['photographs']} photographs: {numbers}."
 
 
 def as_latex(document: Mapping[str, Any], results: Sequence[ArmResult]) -> str:
