@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import pickle
 import zipfile
 from collections import Counter, defaultdict, deque
 from datetime import datetime
@@ -112,6 +113,14 @@ def test_no_code_is_run(tmp_path, monkeypatch, extra):
         read_weights("w.pth")
     assert "system" in str(caught.value)
     assert os.listdir(tmp_path) == ["w.pth"]
+
+
+def test_a_bare_pickle_is_refused_in_one_line(tmp_path, recwarn):
+    with (tmp_path / "w.pth").open("wb") as file:
+        pickle.dump({"weight": Evil()}, file, protocol=4)
+    with pytest.raises(ModelError, match=r"w\.pth: not a readable weights file, or holds more than tensors"):
+        read_weights(tmp_path / "w.pth")
+    assert not recwarn.list
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import argparse
 import re
+import warnings
 import zipfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -152,7 +153,8 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
 
             weights: Any = load_file(path)
         else:
-            with torch.serialization.safe_globals(_HARMLESS):
+            with torch.serialization.safe_globals(_HARMLESS), warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of old kinds of pickles; what cannot be read is said below
                 weights = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # every reader fails in its own way; torch's own words give unsafe advice
         raise ModelError(f"{path}: not a readable weights file, or holds more than tensors{_blamed(error)}") from error

@@ -19,6 +19,8 @@ from pellucid.models.published import PUBLISHED, near, recognise
 from pellucid.models.save import save_model
 from pellucid.models.tables import NETWORKS, build_network
 from pellucid.networks import AODNet, PReNet, UNet, ZeroDCE
+from pellucid.priors.efficientnet_lite import EfficientNetLite0
+from pellucid.priors.imagenet import MobileNetV2, SqueezeNet
 
 
 def convolution(name, shape, bias=True):
@@ -316,7 +318,23 @@ def test_partial_weights_are_refused_by_the_keys_that_differ():
     assert "1 unknown (epoch.weight)" in said
     wrong = AUTHORS["ffdnet"] | {"4.weight": torch.zeros(8, 8, 5, 5)}
     assert "1 of another shape (layers.4.weight)" in near(wrong)
+    cut = {key: value for key, value in AUTHORS["zero_dce"].items() if key != "e_conv4.weight"}
+    assert "it comes near zero_dce (and aod_net)" in near(cut)  # whose keys differ in their numbers alone
     assert "comes near none of those known here" in near({"blocks.attention.gamma": torch.zeros(3)})
+
+
+@pytest.mark.parametrize(
+    ("name", "network"),
+    [("mobilenet_v2", MobileNetV2), ("squeezenet1_0", SqueezeNet), ("efficientnet_lite0", EfficientNetLite0)],
+)
+def test_weights_of_a_prior_are_known_as_such(name, network, tmp_path):
+    with torch.device("meta"):
+        keys = network().state_dict()
+    torch.save({key: torch.zeros(1) for key in keys}, tmp_path / "prior.pth")
+    with pytest.raises(
+        ModelError, match=f"weights of the prior {name}, no network that restores: .*--prior {name}=FILE"
+    ):
+        pellucid.load(tmp_path / "prior.pth")
 
 
 class Sharper(torch.nn.Module):

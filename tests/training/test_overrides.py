@@ -46,3 +46,16 @@ def test_put_makes_the_groups_that_are_missing_and_fills_empty_ones():
     assert values == {"a": {"b": {"c": 1}}, "d": {"e": {"f": 2}}, "list": [None]}
     with pytest.raises(SettingsError, match="test: 0 holds a value, not a group of keys"):
         put(values, "list.0.x", 1, "test")
+
+
+def test_override_takes_paths_of_known_folders_as_they_stand():
+    values = {"network": {"weights": None}}
+    override(values, "network.weights={weights}/pairlie.safetensors")
+    override(values, "data.folder={data}/train/clean")
+    override(values, "network.settings={width: 4}")
+    assert values == {
+        "network": {"weights": "{weights}/pairlie.safetensors", "settings": {"width": 4}},
+        "data": {"folder": "{data}/train/clean"},
+    }
+    with pytest.raises(SettingsError, match="is not a YAML value"):
+        override(values, "network.weights={elsewhere}/pairlie.safetensors")

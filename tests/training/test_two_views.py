@@ -6,9 +6,11 @@ import re
 import pytest
 import torch
 
+import pellucid
 from pellucid import images
-from pellucid.errors import DataError, SettingsError
+from pellucid.errors import DataError, ModelError, SettingsError
 from pellucid.models.load import load_model
+from pellucid.models.save import save_model
 from pellucid.networks import Restormer
 from pellucid.training.settings import read_recipe
 from pellucid.training.train import train
@@ -102,3 +104,10 @@ def test_nothing_else_goes_with_two_views(views, changes):
         tree[key] |= value
     with pytest.raises(SettingsError, match=r"pairs\.right"):
         read_recipe(tree, "two-views")
+
+
+def test_a_network_of_two_views_refuses_a_photograph_in_words(tmp_path):
+    network = Restormer(**(Restormer.tiny().settings | {"channels": 6}))
+    save_model(network, tmp_path / "six.safetensors")
+    with pytest.raises(ModelError, match="takes the two views of a dual-pixel sensor, six channels"):
+        pellucid.load(tmp_path / "six.safetensors")(torch.rand(1, 3, 32, 32))

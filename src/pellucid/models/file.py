@@ -35,6 +35,12 @@ class StrangerError(ModelError):
         self.weights = weights
 
 
+PRIOR_KEYS: Mapping[str, frozenset[str]] = {
+    "efficientnet_lite0": frozenset({"_conv_stem.weight", "_blocks.0._depthwise_conv.weight", "_fc.weight"}),
+    "mobilenet_v2": frozenset({"features.1.conv.0.0.weight", "features.18.0.weight", "classifier.1.weight"}),
+    "squeezenet1_0": frozenset({"features.3.squeeze.weight", "features.12.expand3x3.weight", "classifier.1.weight"}),
+}
+"""Some keys of the weights that priors read, by which a file of them is known."""
 RENAMED: Mapping[str, str] = {"grows": "upsamples", "shrinks": "downsamples"}
 """Modules of our networks that format 1 called otherwise."""
 
@@ -152,6 +158,11 @@ def _open_published(path: Path) -> tuple[Header, dict[str, Tensor]]:
     read = read_weights(path)
     found = recognise(read)
     if found is None:
+        if prior := next((name for name, keys in PRIOR_KEYS.items() if read.keys() >= keys), None):
+            raise ModelError(
+                f"{path}: weights of the prior {prior}, no network that restores: prior.name={prior}, "
+                f"prior.weights=FILE in a recipe, or --prior {prior}=FILE"
+            )
         hint = "" if is_there() else ", nor is the extra spandrel installed, which knows further ones"
         raise StrangerError(
             f"{path}: not a pellucid model file, nor the published weights of a network{hint}; {near(read)}", read

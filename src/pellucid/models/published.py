@@ -113,17 +113,20 @@ def near(weights: Weights) -> str:
     """
     named = ", ".join(list(weights)[:4]) or "none"
     likenesses = {name: _likeness(name, weights) for name in PUBLISHED}
-    found = sorted((name for name in PUBLISHED if likenesses[name] > NEAR), key=likenesses.__getitem__, reverse=True)
+    found = sorted((name for name in PUBLISHED if likenesses[name][0] > NEAR), key=likenesses.__getitem__, reverse=True)
     if not found:
         return f"its first tensors: {named}; it comes near none of those known here: {', '.join(PUBLISHED)}"
     others = f" (and {' and '.join(found[1:3])})" if found[1:] else ""
     return f"its first tensors: {named}; it comes near {found[0]}{others}; {_differences(found[0], weights)}"
 
 
-def _likeness(name: str, weights: Weights) -> float:
-    """How many of a network's keys and of the weights' are alike, of both together, 0 to 1."""
-    ours, theirs = ({re.sub(r"\d+", "#", key) for key in keys} for keys in _sides(name, weights))
-    return len(ours & theirs) / max(1, len(ours | theirs))
+def _likeness(name: str, weights: Weights) -> tuple[float, float]:
+    """How many of a network's keys and of the weights' are alike, of both together, 0 to 1; and how many are the same,
+    of the same shape, which tells apart whose names are alike."""
+    sides = _sides(name, weights)
+    ours, theirs = ({re.sub(r"\d+", "#", key) for key in keys} for keys in sides)
+    same, both = sides[0].items() & sides[1].items(), sides[0].keys() | sides[1].keys()
+    return len(ours & theirs) / max(1, len(ours | theirs)), len(same) / max(1, len(both))
 
 
 def _differences(name: str, weights: Weights) -> str:

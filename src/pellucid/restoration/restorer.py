@@ -312,7 +312,15 @@ class Restorer:
             known: what is known already.
             bfloat16: whether to compute in it where that is safe.
             cut: whether the network sees it in tiles, or sees more than this; None looks at its size.
+
+        Raises:
+            ModelError: the network takes two views of a dual-pixel sensor.
         """
+        if contract_of(self.model).channels == 6 and image.shape[1] != 6:
+            raise ModelError(
+                f"{self.name} takes the two views of a dual-pixel sensor, six channels, and this is one picture; in "
+                "Python its module takes both: load_model(FILE).module(views)"
+            )
         with torch.autocast(self.device.type, torch.bfloat16, enabled=bfloat16):
             cut = self._is_cut(image) if cut is None else cut
             known = known.to(self.device)

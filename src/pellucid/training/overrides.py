@@ -3,6 +3,7 @@
 from typing import Any, NamedTuple
 
 from pellucid.errors import SettingsError
+from pellucid.training.places import ROOTS
 
 __all__ = ["override", "put"]
 
@@ -24,7 +25,8 @@ class _Spot(NamedTuple):
 
 
 def override(tree: dict[str, Any], assignment: str) -> None:
-    """Applies one `a.b=value` to a recipe's tree, in place; the value is read as YAML.
+    """Applies one `a.b=value` to a recipe's tree, in place; the value is read as YAML, or is a path that begins
+    with one of `places.ROOTS`.
 
     A key that is there already may hold equals signs, such as `data.degradations.noise sigma=25=2`.
 
@@ -44,7 +46,8 @@ def override(tree: dict[str, Any], assignment: str) -> None:
     if not spot.there and not all(path.split(".")):
         raise SettingsError(f"{source}: expected key.key=value")
     try:
-        value = yaml.safe_load(text)
+        # The brace of a folder's name would begin a mapping.
+        value = text if text.startswith(tuple(f"{root}/" for root in ROOTS)) else yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError):
         raise SettingsError(f"{source}: {text!r} is not a YAML value") from None
     _write(spot, value, source)
