@@ -74,10 +74,10 @@ def test_an_answer_is_kept_under_its_key(tmp_path):
         asked.append(answer)
         return answer
 
-    assert kept_answer(lambda: find(True), "one machine", file)
-    assert not kept_answer(lambda: find(False), "another", file)
-    assert kept_answer(lambda: find(False), "one machine", file)
-    assert not kept_answer(lambda: find(True), "another", file)
+    assert kept_answer(lambda: find(True), "one machine", file, bool)
+    assert not kept_answer(lambda: find(False), "another", file, bool)
+    assert kept_answer(lambda: find(False), "one machine", file, bool)
+    assert not kept_answer(lambda: find(True), "another", file, bool)
     assert asked == [True, False]
 
 
@@ -87,16 +87,16 @@ def test_an_answer_is_kept_under_its_key(tmp_path):
 def test_a_damaged_file_counts_as_empty_and_is_replaced(tmp_path, content):
     file = tmp_path / "answers.json"
     file.write_bytes(content)
-    assert kept_answer(lambda: True, "here", file)
-    assert kept_answer(lambda: False, "here", file)
+    assert kept_answer(lambda: True, "here", file, bool)
+    assert kept_answer(lambda: False, "here", file, bool)
 
 
 def test_a_file_that_cannot_be_written_is_left(tmp_path):
     (tmp_path / "no folder").write_text("")
     for _ in range(2):
-        assert kept_answer(lambda: True, "here", tmp_path / "no folder" / "answers.json")
+        assert kept_answer(lambda: True, "here", tmp_path / "no folder" / "answers.json", bool)
     (tmp_path / "folder").mkdir()
-    assert kept_answer(lambda: True, "here", tmp_path / "folder")
+    assert kept_answer(lambda: True, "here", tmp_path / "folder", bool)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "no folder"]
 
 

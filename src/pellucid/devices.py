@@ -1,4 +1,5 @@
-"""Devices by name, and what makes one fast: bfloat16 where that is quicker, images whose channels lie side by side.
+"""Devices by name, what makes one fast, and how fast: bfloat16 where that is quicker, images whose channels lie side by
+side, operations a second.
 
 Which precision is quicker a CPU does not say: one with AVX512-BF16 but without AMX may take twice as long in bfloat16.
 So it is measured once, in some hundredths of a second, and the answer is kept in the platform's cache folder.
@@ -23,6 +24,7 @@ from pellucid.files import cache_folder, written_whole
 
 __all__ = [
     "channels_last",
+    "convolution_speed",
     "fast_bfloat16",
     "find_device",
     "kept_answer",
@@ -32,6 +34,7 @@ __all__ = [
 ]
 
 Module = TypeVar("Module", bound=nn.Module)
+Answer = TypeVar("Answer", bool, float)
 Seconds = Callable[[torch.dtype, int, int], float]
 """What one convolution takes: its precision, its channels, the side of its maps."""
 
@@ -39,6 +42,8 @@ CONVOLUTIONS = ((32, 96), (64, 48), (128, 24))
 """Channels and side of the maps: the scales of a U-Net, each with as many operations as the others."""
 ROUNDS = 7
 """Both precisions in turn, so often: on a busy machine one of them is undisturbed."""
+PEAK, PEAK_ROUNDS = (64, 128), 9
+"""Channels and side of the maps whose convolution is as quick as any, and how often it is tried."""
 ADVANTAGE = 1.15
 """bfloat16 keeps 8 bits of a value; it must be so many times as quick to be taken."""
 
@@ -68,7 +73,7 @@ def fast_bfloat16(device: torch.device) -> bool:
 @cache
 def _proves_quicker() -> bool:
     key = f"{processor()}; torch {torch.__version__}"
-    return kept_answer(lambda: quicker_in_bfloat16(_convolution_seconds), key, cache_folder() / "bfloat16.json")
+    return kept_answer(lambda: quicker_in_bfloat16(_convolution_seconds), key, cache_folder() / "bfloat16.json", bool)
 
 
 def quicker_in_bfloat16(seconds: Seconds) -> bool:
@@ -109,8 +114,28 @@ def _convolution_seconds(dtype: torch.dtype, channels: int, side: int) -> float:
         return time.perf_counter() - started
 
 
-def kept_answer(find: Callable[[], bool], key: str, file: Path) -> bool:
-    """The answer that a JSON file keeps under a key; where it keeps none, one that is found, and kept from then on.
+@torch.no_grad()
+def convolution_speed(device: torch.device, dtype: torch.dtype) -> float:
+    """Operations a second, additions and multiplications, of a 3x3 convolution of a size that suits most processors.
+
+    In as many threads as torch has; of PEAK_ROUNDS repetitions the shortest counts.
+    """
+    channels, side = PEAK
+    maps, kernels = (
+        torch.full(shape, 0.5, dtype=dtype, device=device).contiguous(memory_format=torch.channels_last)
+        for shape in ((1, channels, side, side), (channels, channels, 3, 3))
+    )
+    seconds = []
+    for _ in range(PEAK_ROUNDS):
+        started = time.perf_counter()
+        float(F.conv2d(maps, kernels, padding=1)[0, 0, 0, 0])  # read, so that a GPU has done it
+        seconds.append(time.perf_counter() - started)
+    return 2 * channels**2 * 9 * side**2 / min(seconds)
+
+
+def kept_answer(find: Callable[[], Answer], key: str, file: Path, kind: type[Answer]) -> Answer:
+    """The answer that a JSON file keeps under a key; where it keeps none of that kind, one that is found, and kept from
+    then on.
 
     A file that cannot be read counts as empty, and one that cannot be written is left.
     """
@@ -120,9 +145,9 @@ def kept_answer(find: Callable[[], bool], key: str, file: Path) -> bool:
         kept = {}
     if not isinstance(kept, dict):
         kept = {}
-    answer = kept.get(key)
-    if isinstance(answer, bool):
-        return answer
+    known = kept.get(key)
+    if isinstance(known, kind):
+        return known
     answer = find()
     try:
         file.parent.mkdir(parents=True, exist_ok=True)

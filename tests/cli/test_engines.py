@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from pellucid import devices
 from pellucid.cli import bench as verb
 from pellucid.evaluation import bench
 from pellucid.evaluation.bench import Case, Machine, Measured
@@ -56,7 +57,7 @@ def test_a_measurement_is_of_what_was_asked():
 
 def test_the_machine_is_measured(monkeypatch):
     monkeypatch.setattr(bench, "COPIED", 1 << 20)
-    monkeypatch.setattr(bench, "CONVOLUTION", (16, 32))
+    monkeypatch.setattr(devices, "PEAK", (16, 32))
     best = bench.machine()
     assert min(best.copy, best.float32, best.bfloat16) > 0
     assert best.threads >= 1

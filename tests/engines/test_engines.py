@@ -247,6 +247,19 @@ def test_a_graph_is_kept_and_made_anew_where_it_is_damaged(tmp_path, monkeypatch
     assert kept_graph("k", lambda: b"again") == b"again"
 
 
+def test_a_graph_of_8_bits_is_kept_for_the_ranges_that_it_has(unet, ranges, monkeypatch):
+    from pellucid.engines import parts
+
+    image = picture(64, 64)
+    with torch.no_grad():
+        first = NetworkOnEngine(unet, "onnx", Rounding(ranges), "always")(image)
+        with monkeypatch.context() as patch:
+            patch.setattr(parts, "quantised", lambda *_: pytest.fail("it is there already"))
+            assert torch.equal(NetworkOnEngine(unet, "onnx", Rounding(ranges), "always")(image), first)
+        fewer = {name: layer for name, layer in ranges.items() if "encoders" not in name}
+        assert distance(NetworkOnEngine(unet, "onnx", Rounding(fewer), "always")(image), first) > 1e-4
+
+
 def test_weights_make_the_key():
     one, other = UNet.tiny(), UNet.tiny()
     assert weights_key(one) != weights_key(other)

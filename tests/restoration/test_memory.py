@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from pellucid.networks import UNet
+from pellucid.restoration import memory
 from pellucid.restoration.memory import CACHED_MAP, bytes_per_pixel, tiles_within
 from pellucid.restoration.tiles import Layout, Tiles
 
@@ -58,3 +59,14 @@ def test_an_engine_gets_larger_tiles_but_a_quarter_of_the_memory():
     )
     assert plenty > tiles_within(8 << 30, 128, 8, cpu, bfloat16=True).side
     assert little**2 * 128 * 6 <= (1 << 30) / 4
+
+
+def test_what_the_largest_map_takes_is_kept_for_networks_of_ours(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    found = bytes_per_pixel(UNet.tiny(), CPU)
+    monkeypatch.setattr(memory, "_seen_bytes", lambda *_: pytest.fail("it is known already"))
+    assert bytes_per_pixel(UNet.tiny(), CPU) == found
+    with pytest.raises(pytest.fail.Exception):
+        bytes_per_pixel(UNet(widths=(16, 16), blocks=(1, 1)), CPU)
+    with pytest.raises(pytest.fail.Exception):
+        bytes_per_pixel(torch.nn.Conv2d(3, 3, 3, padding=1), CPU)

@@ -2,6 +2,7 @@
 
 import math
 import sys
+import time
 import types
 from dataclasses import dataclass
 
@@ -185,3 +186,28 @@ def test_defaults_are_those_that_weights_were_made_with():
     settings = TrainSettings(steps=1)
     assert (settings.beta2, settings.gradient_clip, settings.weight_decay) == (0.99, 1.0, 0.0)
     assert (settings.warmup_steps, settings.final_learning_rate, settings.average) == (200, 1e-6, 0.999)
+
+
+class Slow:
+    """Batches that take a twentieth of a second each to be drawn."""
+
+    def at(self, number, *, rank=0):
+        time.sleep(0.05)
+        return Factors(torch.ones(1, 3, 8, 10))
+
+
+def test_a_step_says_what_it_waited_for_and_what_it_computed(tmp_path):
+    convolution = nn.Conv2d(3, 4, 3, padding=1)
+    settings = TrainSettings(steps=4, precision="float32")
+    run_of_one = Run(
+        convolution,
+        lambda module, batch: module(batch.factors).square().mean(),
+        Slow(),
+        settings,
+        tmp_path / "checkpoint.pt",
+    )
+    steps = list(optimise(run_of_one))
+    # Forwards once, backwards once more for the weights; nobody asks for the gradient of the image.
+    assert {step.operations for step in steps} == {2 * 2 * 80 * 4 * 3 * 9}
+    assert all(0.03 < step.waited < step.seconds + 0.01 for step in steps)
+    assert steps[-1].waited < 0.5

@@ -2,6 +2,7 @@
 
 import json
 import os
+from itertools import pairwise
 from statistics import fmean
 
 import pytest
@@ -33,6 +34,12 @@ def test_a_run_leaves_recipe_log_and_a_model_that_loads(photographs, tmp_path):
     assert resolved["train"]["learning_rate"] == 5e-4
     lines = [json.loads(line) for line in (tmp_path / "run/log.jsonl").read_text().splitlines()]
     assert lines[-1]["step"] == 6
+    steps = [0, *(line["step"] for line in lines)]
+    counts = [now - then for then, now in pairwise(steps)]
+    taken = sum(count / line["steps_per_second"] for line, count in zip(lines, counts, strict=True))
+    assert taken == pytest.approx(lines[-1]["seconds"], rel=0.02, abs=0.06)
+    assert 0 <= lines[-1]["waited"] <= 1
+    assert 0 < lines[-1]["of_peak"] < 1
     assert lines[-1]["psnr"] > 10
     header = describe_model(tmp_path / "run/model.safetensors")
     # What travels is the same, but that no path in it is of this machine.

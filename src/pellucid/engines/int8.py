@@ -8,6 +8,7 @@ taken back (Nagel et al., "Data-Free Quantization Through Weight Equalization an
 arithmetic.
 """
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ from torch import Tensor
 from pellucid.engines.noise import ROUGH
 from pellucid.errors import MissingExtraError
 
-__all__ = ["Layer", "Ranges", "Rounding", "load_ranges", "quantised", "save_ranges"]
+__all__ = ["Layer", "Ranges", "Rounding", "fingerprint", "load_ranges", "quantised", "save_ranges"]
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,15 @@ def load_ranges(path: Path) -> dict[str, Rounding]:
             else:
                 floors[key] = float(value[0])
     return {key: Rounding(layers, floors.get(key, ROUGH)) for key, layers in found.items()}
+
+
+def fingerprint(layers: Ranges) -> str:
+    """Of what is known of layers: the same for the same numbers."""
+    digest = hashlib.sha256()
+    for name, layer in sorted(layers.items()):
+        digest.update(f"{name} {layer.low} {layer.high}".encode())
+        digest.update(layer.mean.float().numpy().tobytes())
+    return digest.hexdigest()[:16]
 
 
 def quantised(graph: bytes, ranges: Ranges) -> bytes:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from pellucid.engines.graphs import graph_file, kept_graph, key_of, to_onnx, weights_key
-from pellucid.engines.int8 import Rounding, quantised
+from pellucid.engines.int8 import Rounding, fingerprint, quantised
 from pellucid.engines.noise import noise_floor
 from pellucid.engines.sessions import Precision, Session, session_of
 from pellucid.errors import ModelError
@@ -123,8 +123,10 @@ class NetworkOnEngine(Network):
 
     @cached_property
     def _rounded_graph(self) -> bytes:
-        assert self.rounding is not None
-        return quantised(self.graph(), self.rounding.layers)
+        known = self.rounding
+        assert known is not None
+        key = f"{self.key}-{fingerprint(known.layers)}"
+        return kept_graph(key, lambda: quantised(self.graph(), known.layers))
 
 
 class RefinementOnEngine(nn.Module):

@@ -17,9 +17,8 @@ from multiprocessing import get_context
 from typing import Any
 
 import torch
-from torch.nn import functional as F
 
-from pellucid.devices import processor
+from pellucid.devices import convolution_speed, processor
 
 __all__ = ["Case", "Machine", "Measured", "machine", "measure"]
 
@@ -30,9 +29,6 @@ NOISE = 25 / 255
 
 SIDE, LEAVES, RADII = 1024, 6000, (3.0, 256.0)
 """Of the picture's part: its side, how many discs it shows, and their radii in pixels."""
-
-CONVOLUTION = (64, 256)
-"""Channels and side of the maps whose convolution is the peak: 38.7 thousand million operations."""
 
 COPIED = 256 << 20
 """Bytes that are copied."""
@@ -130,17 +126,8 @@ def machine(threads: int | None = None) -> Machine:
     source = torch.zeros(COPIED // 4)
     target = torch.empty_like(source)
     copy = 2 * COPIED / _shortest(lambda: target.copy_(source)) / 1e9
-    channels, side = CONVOLUTION
-    peaks = {}
-    for dtype in (torch.float32, torch.bfloat16):
-        maps, kernels = (
-            torch.full(shape, 0.5, dtype=dtype).contiguous(memory_format=torch.channels_last)
-            for shape in ((1, channels, side, side), (channels, channels, 3, 3))
-        )
-        with torch.no_grad():
-            seconds = _shortest(lambda maps=maps, kernels=kernels: F.conv2d(maps, kernels, padding=1))  # type: ignore[misc]
-        peaks[dtype] = 2 * channels**2 * 9 * side**2 / seconds / 1e12
-    return Machine(processor(), torch.get_num_threads(), copy, peaks[torch.float32], peaks[torch.bfloat16])
+    peaks = [convolution_speed(torch.device("cpu"), dtype) / 1e12 for dtype in (torch.float32, torch.bfloat16)]
+    return Machine(processor(), torch.get_num_threads(), copy, *peaks)
 
 
 def _measured(case: Case) -> Measured:

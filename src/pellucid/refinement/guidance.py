@@ -114,8 +114,8 @@ class GuidedConvolution(nn.Module):
     """The 3x3 convolution of [features, T(g), S], with the same result and without building that concatenation.
 
     T(g) is the same at every pixel, so its share is one number per image and output channel; zero padding makes that
-    number differ along the border, where it takes nine values in all. They are found on a map of 3 x 3 pixels and
-    spread out, and the convolution runs over a third of the channels.
+    number differ along the border. For one image it is a plane of ones, beside a third of the channels. For several it
+    takes nine values in all for each, which are found on a map of 3 x 3 pixels and spread out.
 
     Args:
         width: channels of the features, and of S.
@@ -136,11 +136,15 @@ class GuidedConvolution(nn.Module):
         The prior and the position are None where they are no part of the concatenation.
         """
         of_features, of_prior, of_position = torch.split(self.weight, self.widths, dim=1)
-        if position is None:
-            near = F.conv2d(features, of_features, padding=1)
-        else:
-            near = F.conv2d(torch.cat([features, position], 1), torch.cat([of_features, of_position], 1), padding=1)
-        if prior is None:
+        parts, kernels = [features], [of_features]
+        if position is not None:
+            parts, kernels = [*parts, position], [*kernels, of_position]
+        if prior is not None and len(features) == 1:
+            # One image: T(g) is a plane of ones under a kernel of its own.
+            parts.append(features.new_ones(()).expand(1, 1, *features.shape[2:]))
+            kernels.append((of_prior * prior.to(of_prior.dtype)[0, :, None, None]).sum(1, keepdim=True))
+        near = F.conv2d(torch.cat(parts, 1), torch.cat(kernels, 1), padding=1)
+        if prior is None or len(features) == 1:
             return near
         height, width = features.shape[2:]
         constant = prior[:, :, None, None].expand(-1, -1, min(height, 3), min(width, 3))

@@ -1,5 +1,6 @@
 """How much memory a restoration may take, and what tile fits in it."""
 
+import json
 import os
 from contextlib import nullcontext, suppress
 from pathlib import Path
@@ -7,11 +8,14 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from pellucid.devices import kept_answer
 from pellucid.engines import in_torch
+from pellucid.files import cache_folder
 from pellucid.guidance import Guidance
 from pellucid.layers import is_compiled, watched
-from pellucid.networks import Experts, contract_of, verbs_of
+from pellucid.networks import Experts, External, Network, contract_of, verbs_of
 from pellucid.restoration.tiles import Tiles
+from pellucid.version import __version__
 
 __all__ = ["available_memory", "bytes_per_pixel", "tiles_within"]
 
@@ -70,12 +74,21 @@ def tiles_within(
     return Tiles.of_side(max(side // 16 * 16, 64), multiple)
 
 
-@torch.no_grad()
 def bytes_per_pixel(network: nn.Module, device: torch.device) -> float:
     """Bytes that the largest map of a network takes for one pixel of its input, in float32, seen on a small run.
 
-    Of experts, of which some are asked for each picture, each is run.
+    Of experts, of which some are asked for each picture, each is run. Of a network of ours the answer is kept.
     """
+    foreign = any(isinstance(part, External) for part in network.modules())
+    if foreign or not isinstance(network, Network) or not network.settings:
+        return _seen_bytes(network, device)
+    parameters = sum(value.numel() for value in network.parameters())
+    key = f"{type(network).__name__} {json.dumps(network.settings, sort_keys=True)} {parameters}; {__version__}"
+    return kept_answer(lambda: _seen_bytes(network, device), key, cache_folder() / "maps.json", float)
+
+
+@torch.no_grad()
+def _seen_bytes(network: nn.Module, device: torch.device) -> float:
     multiple = contract_of(network).multiple
     side = multiple * max(1, 64 // multiple)
     largest = 3 * side**2

@@ -17,13 +17,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from pellucid.devices import fast_bfloat16
 from pellucid.errors import MissingExtraError, ModelError
 from pellucid.training.checkpoint import save_checkpoint
 from pellucid.training.run import Batch, Run
 
-__all__ = ["Step", "optimise", "to_training"]
+__all__ = ["Step", "optimise", "precision_of", "to_training"]
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,9 @@ class Step:
         progress: the part of the training that is done, 0 to 1.
         seconds: time spent in training so far, resumed runs included.
         last: whether the training ends here.
+        waited: seconds in which this step waited for its batches to be drawn.
+        operations: floating-point operations of a step's convolutions and products of matrices, forwards and backwards,
+            as the first step since the start had them.
     """
 
     number: int
@@ -45,6 +49,26 @@ class Step:
     progress: float
     seconds: float
     last: bool
+    waited: float = 0.0
+    operations: float = 0.0
+
+
+class _Counting(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts the floating-point operations of convolutions and products of matrices."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.total = 0.0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Runs an operator and adds what it takes."""
+        from torch.utils.flop_counter import flop_registry
+
+        result = func(*args, **(kwargs or {}))
+        counted = flop_registry.get(getattr(func, "overloadpacket", None))
+        if counted is not None:
+            self.total += counted(*args, **(kwargs or {}), out_val=result)
+        return result
 
 
 def optimise(run: Run) -> Iterator[Step]:
@@ -69,6 +93,7 @@ def optimise(run: Run) -> Iterator[Step]:
     saved = time.monotonic()
     bad = 0
     upcoming = _upcoming(run, accelerator.process_index)
+    operations: float | None = None
     to_training(module)
     while run.progress() < 1:
         rate = _learning_rate(run)
@@ -76,7 +101,12 @@ def optimise(run: Run) -> Iterator[Step]:
             group["lr"] = rate * group.get("share", 1.0)  # checkpoints of before had one group, and no share
         buffers = [buffer.clone() for buffer in run.module.buffers()]
         optimizer.zero_grad()
-        loss = _backward(run, module, accelerator, upcoming)
+        if operations is None:
+            with _Counting() as counting:
+                loss, waited = _backward(run, module, accelerator, upcoming)
+            operations = counting.total
+        else:
+            loss, waited = _backward(run, module, accelerator, upcoming)
         norm = accelerator.clip_grad_norm_(run.trainable, settings.gradient_clip)
         # A step that is not finite would poison weights and average for good: it is skipped.
         bad = 0 if math.isfinite(float(norm)) else bad + 1
@@ -102,7 +132,7 @@ def optimise(run: Run) -> Iterator[Step]:
             save_checkpoint(run)
             saved = time.monotonic()
         paused = time.monotonic()
-        yield Step(run.step, float(loss), rate, progress, run.seconds, progress >= 1)
+        yield Step(run.step, float(loss), rate, progress, run.seconds, progress >= 1, waited, operations)
         started += time.monotonic() - paused  # the caller's own work is not training time
 
 
@@ -117,19 +147,28 @@ def _upcoming(run: Run, rank: int) -> Iterator[Batch]:
             yield batch
 
 
-def _backward(run: Run, module: nn.Module, accelerator: Any, upcoming: Iterator[Batch]) -> Tensor:
-    """Adds the gradients of the batches of one step up, and returns their mean loss."""
-    total = torch.zeros((), device=accelerator.device)
-    batches, wanted = run.settings.accumulate, run.settings.precision
-    bfloat16 = fast_bfloat16(accelerator.device) if wanted == "auto" else wanted == "bfloat16"
+def precision_of(run: Run, device: torch.device) -> torch.dtype:
+    """What the steps of a run compute in on a device, where that is safe."""
+    wanted = run.settings.precision
+    bfloat16 = fast_bfloat16(device) if wanted == "auto" else wanted == "bfloat16"
+    return torch.bfloat16 if bfloat16 else torch.float32
+
+
+def _backward(run: Run, module: nn.Module, accelerator: Any, upcoming: Iterator[Batch]) -> tuple[Tensor, float]:
+    """Adds the gradients of the batches of one step up; their mean loss, and the seconds that they were waited for."""
+    total, waited = torch.zeros((), device=accelerator.device), 0.0
+    batches, bfloat16 = run.settings.accumulate, precision_of(run, accelerator.device) == torch.bfloat16
     for _ in range(batches):
-        batch = next(upcoming).to(accelerator.device)
+        started = time.monotonic()
+        batch = next(upcoming)
+        waited += time.monotonic() - started
+        batch = batch.to(accelerator.device)
         # Autocast is ours: accelerate fixes its precision for the whole process, and a second run may want another.
         with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=bfloat16):
             loss = run.objective(module, batch) / batches
         accelerator.backward(loss)
         total += loss.detach()
-    return total
+    return total, waited
 
 
 def to_training(module: nn.Module) -> None:
