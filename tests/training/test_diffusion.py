@@ -107,13 +107,15 @@ def test_a_prior_sees_and_is_told_nothing(photographs):
 
 
 def test_regression_learns_the_target_from_noise_that_says_nothing_of_it(photographs):
-    batch = batches(photographs, regression=True).at(0)
+    batch = batches(photographs, regression=1).at(0)
     network = Generative(unet=SMALL)
     state, _, times, wanted = DiffusionObjective(network)._said(network, batch)
     noise = torch.randn(state.shape, generator=torch.Generator().manual_seed(batch.seed))
     assert torch.equal(state, noise)
     torch.testing.assert_close(network.codec.decode(-wanted), batch.target, atol=1e-5, rtol=0)
     assert set(times.tolist()) == {999}  # where a sampler of one step begins
+    drawn = [batches(photographs, regression=0.5).at(number).times for number in range(12)]
+    assert 0.25 < (torch.cat(drawn) > 0.9999).float().mean() < 0.75
 
 
 def test_a_prior_is_trained_adapted_and_restores(photographs, tmp_path):
@@ -160,7 +162,7 @@ def test_contexts_and_entries_learn(photographs, tmp_path, context, entry):
                     "name": "generative",
                     "settings": {"unet": SMALL, "schedule": {"rescale_betas_zero_snr": False}},
                 },
-                "diffusion": {"regression": True},
+                "diffusion": {"regression": 0.5},
             },
             "nothing but noise",
         ),

@@ -175,7 +175,7 @@ class DiffusionBatches:
             torch.randperm(self.size, generator=generator) + torch.rand(self.size, generator=generator)
         ) / self.size
         if self.settings.regression:
-            times = torch.full_like(times, LATEST)
+            times[torch.rand(self.size, generator=generator) < self.settings.regression] = LATEST
         return DiffusionBatch(
             torch.stack([sample.degraded for sample in samples]),
             torch.stack([sample.target for sample in samples]),

@@ -20,9 +20,9 @@ class DiffusionSettings(Section):
 
     prior: bool = False
     """Train a prior: clean patches, nothing degraded, nothing said."""
-    regression: bool = False
-    """Learn from states of nothing but noise alone, and so the mean of what could be sampled: regression, of the same
-    patches, words and parameters; it is used with one step."""
+    regression: Share = 0.0
+    """Part of the samples whose state is nothing but noise, the first of a sampler: of them the mean of what could be
+    sampled is learnt. With 1 that is all: regression of the same patches, words and parameters, used with one step."""
     draws: Annotated[int, Field(ge=1)] = 2
     """Times and noises that are drawn for each patch: degrading one costs nearly as much as learning from it."""
     most: Annotated[int, Field(ge=1)] = 3
