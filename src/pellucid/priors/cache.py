@@ -113,8 +113,9 @@ class Cached(FrozenPrior):
     def maps(self, image: Tensor) -> Tensor:
         """The prior's feature maps of (B, 3, H, W): (B, C, h, w), float32. Raises ModelError where it has none."""
         keys = [b"maps" + key for key in self._keys(self.prepare(image))]
-        kept = {key: _unpacked(blob) for key, blob in self._store.get(list(set(keys))).items()}
-        if any(kept.get(key) is None for key in keys):
+        unpacked = {key: _unpacked(blob) for key, blob in self._store.get(list(set(keys))).items()}
+        kept = {key: maps for key, maps in unpacked.items() if maps is not None}
+        if any(key not in kept for key in keys):
             with torch.autocast(image.device.type, enabled=False):
                 maps = feature_maps(self.prior, image)
             self.computed += len(maps)
