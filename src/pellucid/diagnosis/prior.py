@@ -54,8 +54,17 @@ class DiagnosisPrior(FrozenPrior):
     def views(self, photographs: list[Tensor]) -> Tensor:
         """`prepare` for photographs (1, 3, H, W) in [0, 1], of which each begins where a block would."""
         device = self.heads.margin.device
-        vector, features = self.encoder.look(torch.cat([self.encoder.prepare(one) for one in photographs]).to(device))
-        features = torch.cat([features, torch.cat([traces(one) for one in photographs]).to(device)], 1)
+        seen = torch.cat([self.encoder.prepare(one) for one in photographs]).to(device)
+        return self._viewed(seen, torch.cat([traces(one) for one in photographs]).to(device))
+
+    @torch.no_grad()
+    def view(self, photograph: Tensor, places: tuple[Tensor, Tensor]) -> Tensor:
+        """`views` of one photograph whose `block_places` are given, as a graph needs it."""
+        return self._viewed(self.encoder.prepare(photograph), traces(photograph, places))
+
+    def _viewed(self, composite: Tensor, traced: Tensor) -> Tensor:
+        vector, features = self.encoder.look(composite)
+        features = torch.cat([features, traced], 1)
         probabilities, severities = self.heads.predict(features.to(self.heads.margin.dtype))
         seen = vector / (2 * self.reach) + 0.5
         view = torch.cat([seen, probabilities.float(), severities[:, :, 1].float() / 100], 1)
@@ -67,6 +76,10 @@ class DiagnosisPrior(FrozenPrior):
         numbers = 2 * view.float().flatten(1) - 1
         seen, concluded = numbers[:, : self.encoder.width], numbers[:, self.encoder.width :]
         return unit_rms(torch.cat([seen * self.reach, concluded], 1))
+
+    def probabilities(self, view: Tensor) -> Tensor:
+        """Of every kind the probability that photographs have it: views (B, width, 1, 1) to (B, kinds)."""
+        return view.flatten(1)[:, self.encoder.width : self.encoder.width + len(KINDS)]
 
     def conclusions(self, view: Tensor) -> dict[str, tuple[float, float]]:
         """Of every kind the probability that a photograph has it, 0 to 1, and its severity if so, 0 to 100.

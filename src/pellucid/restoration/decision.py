@@ -15,7 +15,7 @@ from pellucid.errors import SettingsError, unknown_name
 from pellucid.models.header import Policy
 from pellucid.networks import Experts
 
-__all__ = ["PERHAPS", "PRESENT", "Action", "Chooser", "Chosen", "Decision", "Found", "Left", "Wish", "took"]
+__all__ = ["PERHAPS", "PRESENT", "Action", "Chooser", "Chosen", "Decision", "Found", "Left", "Wish", "rules_of", "took"]
 
 PRESENT = 0.5
 """A kind that is more probable is found."""
@@ -325,6 +325,20 @@ class Chooser:
 
     def _is_idle(self, number: int) -> bool:
         return not self._is_for(number, KINDS)
+
+
+def rules_of(policy: Policy) -> dict[str, Any]:
+    """The numbers by which `Chooser.first` chooses, and the kinds that R is for, JSON-able: for those who have a
+    model's graphs and not this program."""
+    return {
+        "present": PRESENT,
+        "perhaps": PERHAPS,
+        "negligible": NEGLIGIBLE,
+        "second_probability": policy.second_probability,
+        "second_share": policy.second_share,
+        "tones": {kind: list(pair) for kind, pair in policy.tones.items()},
+        "refined": None if policy.refined is None else list(policy.refined),
+    }
 
 
 def _only(number: int, count: int) -> tuple[float, ...]:
