@@ -8,6 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from pellucid.degradations import KINDS
+from pellucid.diagnosis.prior import diagnosis_prior
+from pellucid.diagnosis.traces import block_places
 from pellucid.engines import (
     NetworkOnEngine,
     calibrate,
@@ -29,9 +32,11 @@ from pellucid.engines.parity import test_picture as picture
 from pellucid.errors import MissingExtraError, ModelError, SettingsError
 from pellucid.guidance import NOTHING, Guidance
 from pellucid.images.padding import pad_to
+from pellucid.models.header import Policy
 from pellucid.networks import Experts, Identity, UNet
 from pellucid.priors.student import Student
 from pellucid.refinement import PTGRM, Boosted
+from pellucid.restoration.decision import Chooser, Wish, rules_of
 from pellucid.restoration.restorer import Restorer
 
 pytest.importorskip("onnxscript")
@@ -322,6 +327,74 @@ def test_an_exported_folder_restores_with_onnxruntime_alone(boosted, tmp_path):
     assert np.abs(restored - expected[0].permute(1, 2, 0).numpy()).max() < 1e-4
     assert np.abs(restored - image[0].permute(1, 2, 0).numpy()).max() > 0.02
     assert restore_with_onnx.restore(tmp_path, np.zeros((71, 65, 3), np.float32)).shape == (71, 65, 3)
+
+
+@pytest.fixture(scope="module")
+def diagnosing():
+    """Experts whose gate the embedded diagnosis opens, one of them for haze, and one that changes every picture."""
+    torch.manual_seed(2)
+    unet = UNet(widths=(8, 16), blocks=(1, 1))
+    torch.nn.init.normal_(unet.tail.weight, std=0.05)
+    prior = diagnosis_prior()
+    experts = Experts([UNet.tiny(), unet, Identity()], [["haze"], None, ["clean"]], prior_width=prior.width, hidden=4)
+    return Boosted(experts, prior, None).eval()
+
+
+POLICY = Policy(tones={"haze": (0.9, 0.4)}, second_probability=0.8, second_share=0.2, refined=("haze",))
+
+
+@torch.no_grad()
+def test_a_folder_of_a_model_that_diagnoses_says_who_is_asked(diagnosing, tmp_path):
+    import restore_with_onnx
+
+    page = export(deepcopy(diagnosing), tmp_path, name="tiny", rules=rules_of(POLICY)).page
+    assert page["look"]["inputs"] == ["image", "rows", "columns"]
+    assert page["parity"]["largest difference from torch, of 1"]["look.onnx"] < 1e-3
+    flat = torch.full((1, 3, 96, 80), 0.5)  # whose spectrum is zero
+    for image in (picture(90, 130), flat):
+        prior, experts = diagnosing.prior, diagnosing.network
+        view = prior.view(image, block_places(*image.shape[2:]))
+        trust = experts.trust(prior.encode(view))
+        session = sessions.OnnxRuntimeSession((tmp_path / "look.onnx").read_bytes(), "float32")
+        assert distance(session(image, *block_places(*image.shape[2:])), prior.encode(view)) < 1e-3
+        said = {kind: probability for kind, (probability, _) in prior.conclusions(view).items()}
+        plan = Chooser(experts, POLICY, Wish(), said).first(trust[0].tolist())
+        expected = image
+        if plan.weights is not None:
+            padded = pad_to(image, -(-image.shape[2] // 2) * 2, -(-image.shape[3] // 2) * 2)
+            told = NOTHING.knowing(own={"weights": torch.tensor([plan.weights])})
+            made = torch.lerp(padded, experts.restore(padded, told), plan.strength)
+            expected = made[:, :, : image.shape[2], : image.shape[3]].clamp(0, 1)
+        restored = restore_with_onnx.restore(tmp_path, image[0].permute(1, 2, 0).numpy())
+        assert np.abs(restored - expected[0].permute(1, 2, 0).numpy()).max() < 1e-3
+
+
+def test_the_example_chooses_as_the_program_does(diagnosing):
+    import restore_with_onnx
+
+    experts = diagnosing.network
+    page = {
+        "look": {"rules": rules_of(POLICY), "kinds": list(KINDS)},
+        "restore": [{"expert": 1, "for": "the rest"}, {"expert": 2, "for": ["clean"]}],
+        "left_out": {"0": {"expert": 0, "for": ["haze"]}},
+    }
+    generator = torch.Generator().manual_seed(0)
+    chosen = []
+    for _ in range(400):
+        trust = (2.5 * torch.randn(3, generator=generator)).softmax(0).tolist()
+        said = torch.rand(len(KINDS), generator=generator).pow(torch.rand((), generator=generator) * 4).tolist()
+        plan = Chooser(experts, POLICY, Wish(), dict(zip(KINDS, said, strict=True))).first(trust)
+        weights, strength, refined = restore_with_onnx.chosen(page, trust, said)
+        if plan.weights is None:
+            assert not weights
+        else:
+            total = sum(weights.values())
+            ours = [weights.get(number, 0.0) / total for number in range(3)]
+            assert ours == pytest.approx(list(plan.weights))
+            assert strength == pytest.approx(plan.strength)
+            assert refined == (max(range(3), key=plan.weights.__getitem__) == 0)
+        chosen.append(None if plan.weights is None else tuple(weight > 0 for weight in plan.weights))
+    assert len(set(chosen)) > 3
 
 
 def test_the_embedded_models_are_calibrated():

@@ -25,19 +25,20 @@ def export(
     from pellucid.errors import SettingsError
     from pellucid.models.hub import find_model
     from pellucid.models.load import load_model
+    from pellucid.restoration.decision import rules_of
 
     if out.exists() and not out.is_dir():
         raise SettingsError(f"{out}: is a file; export writes a folder")
     loaded = load_model(find_model(model), import_network=import_network)
     licence = str(loaded.header.card.get("licence", ""))
-    done = write(loaded.module, out, name=model, licence=licence, ranges=known_ranges() if int8 else None)
+    ranges = known_ranges() if int8 else None
+    rules = rules_of(loaded.header.policy)
+    done = write(loaded.module, out, name=model, licence=licence, ranges=ranges, rules=rules)
     if json:
         print_json({"folder": str(out), "files": [file.name for file in done.files], **done.page})
         return
     for file in done.files:
         say(f"{file}: {file.stat().st_size / 1e6:.1f} MB")
-    if "why" in done.page.get("look", {}):
-        say(f"no look.onnx: {done.page['look']['why']}")
     for left in done.page["left_out"].values():
         kinds = left["for"] if isinstance(left["for"], str) else ", ".join(left["for"])
         say(f"left out: the expert for {kinds}: {left['why']}")

@@ -58,8 +58,17 @@ class DiagnosisPrior(FrozenPrior):
     def seen(self, photographs: list[Tensor]) -> tuple[Tensor, Tensor]:
         """Of photographs as `views` takes them the encoder's vectors (B, encoder.width), and what the heads read."""
         device = self.heads.margin.device
-        vector, features = self.encoder.look(torch.cat([self.encoder.prepare(one) for one in photographs]).to(device))
-        return vector, torch.cat([features, torch.cat([traces(one) for one in photographs]).to(device)], 1)
+        seen = torch.cat([self.encoder.prepare(one) for one in photographs]).to(device)
+        return self._looked(seen, torch.cat([traces(one) for one in photographs]).to(device))
+
+    @torch.no_grad()
+    def view(self, photograph: Tensor, places: tuple[Tensor, Tensor]) -> Tensor:
+        """`views` of one photograph whose `block_places` are given, as a graph needs it."""
+        return self.concluded(*self._looked(self.encoder.prepare(photograph), traces(photograph, places)))
+
+    def _looked(self, composite: Tensor, traced: Tensor) -> tuple[Tensor, Tensor]:
+        vector, features = self.encoder.look(composite)
+        return vector, torch.cat([features, traced], 1)
 
     @torch.no_grad()
     def concluded(self, vector: Tensor, features: Tensor) -> Tensor:
@@ -75,6 +84,10 @@ class DiagnosisPrior(FrozenPrior):
         numbers = 2 * view.float().flatten(1) - 1
         seen, concluded = numbers[:, : self.encoder.width], numbers[:, self.encoder.width :]
         return unit_rms(torch.cat([seen * self.reach, concluded], 1))
+
+    def probabilities(self, view: Tensor) -> Tensor:
+        """Of every kind the probability that photographs have it: views (B, width, 1, 1) to (B, kinds)."""
+        return view.flatten(1)[:, self.encoder.width : self.encoder.width + len(KINDS)]
 
     def conclusions(self, view: Tensor) -> dict[str, tuple[float, float]]:
         """Of every kind the probability that a photograph has it, 0 to 1, and its severity if so, 0 to 100.

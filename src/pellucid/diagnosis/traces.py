@@ -24,7 +24,7 @@ from pellucid.images.padding import pad_to
 from pellucid.priors.statistics import luma_of
 from pellucid.scratch import mapped, total
 
-__all__ = ["TRACES", "box", "traces"]
+__all__ = ["BLOCK", "BLOCKS", "TRACES", "block_places", "box", "traces"]
 
 BLOCK = 32
 """Side of the blocks whose spectrum is taken, in pixels."""
@@ -46,26 +46,34 @@ TRACES = 3 * RADII * DIRECTIONS + 2 * (PERIODS + 1) + 4 * len(SCALES)
 """How many numbers there are."""
 
 
-def traces(image: Tensor) -> Tensor:
+def traces(image: Tensor, places: tuple[Tensor, Tensor] | None = None) -> Tensor:
     """The traces (1, TRACES), float32, of one image (1, 3, H, W) in [0, 1] of any size; small ones are reflected.
+
+    Args:
+        image: the image.
+        places: where its blocks begin, as `block_places` has it: for a graph, which cannot find it.
 
     Raises ValueError for another shape.
     """
     if image.ndim != 4 or image.shape[:2] != (1, 3):
         raise ValueError(f"expected one image (1, 3, H, W), got {tuple(image.shape)}")
     luma = pad_to(luma_of(image), 2 * BLOCK, 2 * BLOCK)
-    parts = [_spectrum(luma[0, 0]), _periods(luma[0, 0]), _periods(luma[0, 0].T), _moments(luma)]
+    places = block_places(*luma.shape[2:]) if places is None else places
+    parts = [_spectrum(luma[0, 0], places), _periods(luma[0, 0]), _periods(luma[0, 0].T), _moments(luma)]
     return torch.cat(parts)[None]
 
 
-def _spectrum(luma: Tensor) -> Tensor:
+def block_places(height: int, width: int) -> tuple[Tensor, Tensor]:
+    """The rows and the columns at which the blocks of a picture begin, of which about BLOCKS are looked at."""
+    step = max(BLOCK // 2, math.trunc((height * width / BLOCKS) ** 0.5))
+    rows, columns = (torch.arange((side - BLOCK) // step + 1) * step for side in (height, width))
+    return rows, columns
+
+
+def _spectrum(luma: Tensor, places: tuple[Tensor, Tensor]) -> Tensor:
     """Log powers of (H, W): of the mean over all blocks; the mean of logs over all, and over the liveliest quarter."""
-    step = max(BLOCK // 2, math.trunc((luma.numel() / BLOCKS) ** 0.5))
-    down, across = (
-        torch.arange((side - BLOCK) // step + 1, device=luma.device)[:, None] * step
-        + torch.arange(BLOCK, device=luma.device)
-        for side in luma.shape
-    )
+    inside = torch.arange(BLOCK, device=luma.device)
+    down, across = (starts.to(luma.device)[:, None] + inside for starts in places)
     blocks = luma[down[:, None, :, None], across[None, :, None, :]].reshape(-1, BLOCK, BLOCK)
     window = torch.hann_window(BLOCK, periodic=False, device=luma.device)
     window = window[:, None] * window
@@ -73,8 +81,13 @@ def _spectrum(luma: Tensor) -> Tensor:
         torch.fft.rfft2((blocks - blocks.mean((1, 2), keepdim=True)) * window).abs().square() / window.square().sum()
     )
     liveliest = power[power.sum((1, 2)).topk(max(1, power.shape[0] // 4)).indices]
-    logs = [(power.mean(0) + FLOOR).log10(), (liveliest + FLOOR).log10().mean(0), (power + FLOOR).log10().mean(0)]
+    logs = [_log(power.mean(0)), _log(liveliest).mean(0), _log(power).mean(0)]
     return torch.cat([_binned(one) for one in logs])
+
+
+def _log(power: Tensor) -> Tensor:
+    """The decimal logarithm of a power and FLOOR. Written so, because what makes graphs drops a sum with 1e-8."""
+    return (power / FLOOR + 1).log10() + math.log10(FLOOR)
 
 
 def _binned(power: Tensor) -> Tensor:
@@ -104,10 +117,12 @@ def _periods(luma: Tensor) -> Tensor:
     second = _second(luma)
     around = F.avg_pool1d(F.pad(second[None, None], [SMOOTH // 2] * 2, mode="reflect"), SMOOTH, 1)[0, 0]
     # A Hann window, written out: torch's own has one length in a graph.
-    window = 0.5 - 0.5 * (2 * math.pi / second.shape[0] * torch.arange(second.shape[0], device=luma.device)).cos()
+    # Lengths as tensors, for ONNX knows no product with a number that is known only when it runs.
+    length = torch.full((), second.shape[0], dtype=torch.float32, device=luma.device)
+    window = 0.5 - 0.5 * (2 * math.pi / length * torch.arange(second.shape[0], device=luma.device)).cos()
     signal = (second / (around + 1e-5) - 1) * window
-    strength = torch.fft.rfft(signal).abs() / second.shape[0] ** 0.5
-    frequency = torch.arange(strength.shape[0], device=luma.device) * (1 / second.shape[0])
+    strength = torch.fft.rfft(signal).abs() / length.sqrt()
+    frequency = torch.arange(strength.shape[0], device=luma.device) * (1 / length)
     told = frequency >= 0.1
     bins = torch.where(told, ((frequency - 0.1) / 0.4 * PERIODS).long().clamp(0, PERIODS - 1), PERIODS)
     peaks = torch.zeros(PERIODS + 1, device=luma.device).scatter_reduce(0, bins, strength, "amax")[:PERIODS]

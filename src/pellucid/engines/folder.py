@@ -1,6 +1,7 @@
 """A model as files that need neither torch nor pellucid: ONNX graphs of the two verbs, and a page of JSON on their use.
 
-look.onnx        image -> vector, weights         once, the whole picture
+look.onnx        image -> vector, weights         once, the whole picture; of a model that diagnoses, image, rows and
+                 columns -> vector, weights, probabilities
 restore.onnx     image -> restored                the whole picture or tiles of it; one file per expert
 refine.onnx      restored, degraded, vector -> refined       once, the whole picture
 """
@@ -14,7 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pellucid.degradations import KINDS
 from pellucid.diagnosis.prior import DiagnosisPrior
+from pellucid.diagnosis.traces import BLOCK, BLOCKS, block_places
 from pellucid.engines.graphs import OPSET, to_onnx, weights_key
 from pellucid.engines.int8 import Rounding, quantised
 from pellucid.engines.parity import test_picture
@@ -32,11 +35,6 @@ __all__ = ["Exported", "export"]
 
 SIZES = ((104, 152), (200, 264))
 """Of the pictures by which the graphs are compared with torch; neither is that of an example."""
-
-NO_LOOK = (
-    "how many blocks the diagnosis looks at depends on the picture's size, which is no graph yet: take `vector` and "
-    "`weights` from pellucid (Restorer.look), or choose the experts yourself"
-)
 
 LARGEST = 1e-3
 """A graph that is further from torch, in float32 and of an image in [0, 1], is not written."""
@@ -57,7 +55,13 @@ class Exported:
 
 @torch.no_grad()
 def export(
-    model: nn.Module, folder: Path, *, name: str, licence: str = "", ranges: Mapping[str, Rounding] | None = None
+    model: nn.Module,
+    folder: Path,
+    *,
+    name: str,
+    licence: str = "",
+    ranges: Mapping[str, Rounding] | None = None,
+    rules: Mapping[str, Any] | None = None,
 ) -> Exported:
     """Writes a model's graphs and its `model.json` to a folder.
 
@@ -68,6 +72,7 @@ def export(
         licence: of its weights.
         ranges: what layers are given, by `weights_key`: restoring graphs of networks that are in it are written in 8
             bits.
+        rules: numbers by which the experts of a model that diagnoses are chosen, for the page.
 
     Raises:
         MissingExtraError: onnx, onnxscript or onnxruntime is not installed.
@@ -85,17 +90,21 @@ def export(
     }
     differences: dict[str, float] = {}
     looking = _Look(model) if isinstance(model, Boosted) else None
-    if isinstance(model, Boosted) and isinstance(model.prior, DiagnosisPrior):
-        page["look"], looking = {"file": None, "outputs": ["vector", "weights"], "why": NO_LOOK}, None
     if looking is not None:
         graphs["look.onnx"] = _look_graph(looking, differences)
         page["look"] = {
             "file": "look.onnx",
-            "inputs": ["image"],
+            "inputs": list(looking.inputs),
             "outputs": list(looking.outputs),
             "smallest": 64,
             "of": "the whole picture, once",
         }
+        if looking.diagnosis is not None:
+            page["look"] |= {
+                "kinds": list(KINDS),
+                "blocks": {"side": BLOCK, "about": BLOCKS},
+                "rules": dict(rules or {}),
+            }
     model = on_engine(model, "onnx")
     network = model.network if isinstance(model, Boosted) else model
     experts: list[Any] = list(network.experts) if isinstance(network, Experts) else [network]
@@ -143,7 +152,11 @@ def export(
 
 class _Look(nn.Module):
     """What a boosted model finds out of a whole picture, as a function of the image: the vector, and whom the gate
-    believes how much."""
+    believes how much.
+
+    A diagnosis takes the rows and columns at which the blocks of `traces` begin, too, since a graph cannot say how many
+    there are; and says how probable each of KINDS is. It does not look for where the blocks of a cropped JPEG begin.
+    """
 
     def __init__(self, model: Boosted) -> None:
         super().__init__()
@@ -151,17 +164,34 @@ class _Look(nn.Module):
             raise ModelError("a refinement that takes the prior's maps cannot be exported")
         self.prior = model.prior
         self.experts = model.network if isinstance(model.network, Experts) else None
-        self.outputs = ("vector",) if self.experts is None else ("vector", "weights")
+        self.diagnosis = self.prior if isinstance(self.prior, DiagnosisPrior) and self.experts is not None else None
+        self.inputs, self.outputs = ["image"], ["vector"]
+        if self.experts is not None:
+            self.outputs.append("weights")
+        if self.diagnosis is not None:
+            self.inputs += ["rows", "columns"]
+            self.outputs.append("probabilities")
 
-    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, image: Tensor, rows: Tensor | None = None, columns: Tensor | None = None) -> tuple[Tensor, ...]:
+        if self.diagnosis is not None and rows is not None and columns is not None:
+            view = self.diagnosis.view(image, (rows, columns))
+            vector = self.diagnosis.encode(view)
+            assert self.experts is not None
+            return vector, self.experts.trust(vector), self.diagnosis.probabilities(view)
         vector = self.prior.encode(self.prior.prepare(image))
         return (vector,) if self.experts is None else (vector, self.experts.weights(vector))
 
+    def given(self, image: Tensor) -> dict[str, Tensor]:
+        """The inputs, by their names."""
+        places = block_places(*image.shape[2:]) if self.diagnosis is not None else ()
+        return dict(zip(self.inputs, (image, *places), strict=True))
+
 
 def _look_graph(looking: _Look, differences: dict[str, float]) -> bytes:
-    graph = to_onnx(looking, {"image": test_picture(200, 304)}, looking.outputs)
+    graph = to_onnx(looking, looking.given(test_picture(200, 304)), looking.outputs)
     session = OnnxRuntimeSession(graph, "float32")
-    pairs = [(session(image), looking(image)[0]) for image in map(_picture, SIZES)]
+    given = [looking.given(_picture(size)).values() for size in SIZES]
+    pairs = [(session(*values), looking(*values)[0]) for values in given]
     differences["look.onnx"] = max(float((ours - theirs).abs().max()) for ours, theirs in pairs)
     return graph
 
@@ -188,8 +218,20 @@ def _use(page: Mapping[str, Any]) -> list[str]:
     steps = [
         "grow the image by reflection at its bottom and right until its sides divide by `multiple`; cut it at last"
     ]
-    if page.get("look", {}).get("file"):
+    look = page.get("look", {})
+    if look:
         steps.append("look at the whole image once")
+    if "rules" in look:
+        steps.append(
+            "`rows` and `columns`, int64, are where blocks of `side` pixels begin that lie in the image: 0, s, 2 s and "
+            "so on, s being the root of height times width over `about`, rounded down, or half a side if that is more"
+        )
+        steps.append(
+            "an expert for a kind in `tones` acts alone, where the kind's probability and the expert's weight reach "
+            "both numbers there; else experts act whose weight reaches `negligible` and of whose kinds one reaches "
+            "`perhaps`, if one of these exceeds `present`; examples/restore_with_onnx.py has it in full. The program "
+            "itself does more: it aligns cropped JPEGs, asks further experts of the result, and checks the tones"
+        )
     several = len(page["restore"]) > 1 or page["left_out"]
     steps.append(
         "sum what the experts restore, each times its number in `weights`; leave those out whose number is 0"

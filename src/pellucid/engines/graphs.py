@@ -5,6 +5,7 @@ import logging
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +26,8 @@ def to_onnx(module: nn.Module, examples: Mapping[str, Tensor], outputs: Sequence
 
     Args:
         module: takes the examples in their order; in evaluation mode.
-        examples: by the names that the graph's inputs are to have. Heights and widths of images (1, C, H, W) stay open.
+        examples: by the names that the graph's inputs are to have. Heights and widths of
+            images (1, C, H, W) stay open, and so do lengths (n,).
         outputs: names of the results.
 
     Raises:
@@ -37,8 +39,9 @@ def to_onnx(module: nn.Module, examples: Mapping[str, Tensor], outputs: Sequence
         import onnxscript  # noqa: F401
     except ImportError as error:
         raise MissingExtraError(error.name or "onnx", "onnx") from error
-    open_sides = {2: torch.export.Dim.AUTO, 3: torch.export.Dim.AUTO}
-    shapes = tuple(open_sides if value.ndim == 4 else None for value in examples.values())
+    auto = torch.export.Dim.AUTO
+    is_open: dict[int, dict[int, Any]] = {4: {2: auto, 3: auto}, 1: {0: auto}}
+    shapes = tuple(is_open.get(value.ndim) for value in examples.values())
     logs = logging.getLogger("torch.onnx"), logging.getLogger("torch.utils._sympy.interp")
     levels = [log.level for log in logs]
     with warnings.catch_warnings(), torch.autocast("cpu", enabled=False):

@@ -100,7 +100,8 @@ def installed(engine: str) -> bool:
 
 
 def _array(value: Tensor) -> Any:
-    return value.detach().float().contiguous().numpy()
+    value = value.detach().contiguous()
+    return (value.float() if value.is_floating_point() else value).numpy()
 
 
 @cache

@@ -26,6 +26,7 @@ __all__ = [
     "Found",
     "Left",
     "Wish",
+    "rules_of",
     "took",
 ]
 
@@ -345,6 +346,20 @@ class Chooser:
 
     def _is_idle(self, number: int) -> bool:
         return not self._is_for(number, KINDS)
+
+
+def rules_of(policy: Policy) -> dict[str, Any]:
+    """The numbers by which `Chooser.first` chooses, and the kinds that R is for, JSON-able: for those who have a
+    model's graphs and not this program."""
+    return {
+        "present": PRESENT,
+        "perhaps": PERHAPS,
+        "negligible": NEGLIGIBLE,
+        "second_probability": policy.second_probability,
+        "second_share": policy.second_share,
+        "tones": {kind: list(pair) for kind, pair in policy.tones.items()},
+        "refined": None if policy.refined is None else list(policy.refined),
+    }
 
 
 def _only(number: int, count: int) -> tuple[float, ...]:
