@@ -69,10 +69,11 @@ def drawn_background(generator: torch.Generator) -> Tensor:
         bands = torch.sin(along * _uniform(4, 200, generator))
         scene = scene * (1 + _uniform(0.05, 0.5, generator) * (bands if random_below(2, generator) else bands.sign()))
     for _ in range(random_below(4, generator)):
-        row, column, width = (_uniform(*ends, generator) for ends in ((-1, 1), (-1, 1), (0.05, 0.8)))
+        row, column, width = (_uniform(low, high, generator) for low, high in ((-1, 1), (-1, 1), (0.05, 0.8)))
         glow = torch.exp(-((rows - row).square() + (columns - column).square()) / width**2)
         scene = scene + _uniform(0.1, 0.8, generator) * _shade(generator) * glow
-    return (255 * level * scene.clamp(0, 1)).round() / 255
+    drawn: Tensor = (255 * level * scene.clamp(0, 1)).round() / 255
+    return drawn
 
 
 def _facets(scene: Tensor, generator: torch.Generator) -> Tensor:
