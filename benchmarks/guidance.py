@@ -26,6 +26,7 @@ from pellucid.guidance import NOTHING, Guidance
 from pellucid.metrics.statistics import paired_difference
 from pellucid.models.tables import build_network
 from pellucid.networks import Guided, SFNet
+from pellucid.training.loop import to_training
 from pellucid.training.objective import TERMS, Judged
 
 SIGMA, BATCH, CROP, REACH, GAIN = 50 / 255, 8, 96, 2, 0.2
@@ -36,8 +37,6 @@ NETWORKS: dict[str, tuple[dict[str, Any], int, int]] = {
     "sfnet": ({"width": 16, "blocks": 1}, 32, 4),
 }
 """Settings, side of a training crop, and pixels of a place of the deepest features."""
-LISTENING = 10.0
-"""Rate of a fusion's single number, zero at first, by which all that it says is weighed, over that of the rest."""
 SHOWN = ("none", "clean", "other", "degraded")
 
 
@@ -50,6 +49,12 @@ def main() -> None:
     parser.add_argument("--taught", choices=SHOWN[1:], default="clean", help="What is shown in training.")
     parser.add_argument("--host-seconds", type=float, default=26, help="Of the processor, for the network within.")
     parser.add_argument("--seconds", type=float, default=20, help="Of the processor, for encoder and fusions.")
+    parser.add_argument(
+        "--listening",
+        type=float,
+        default=10,
+        help="Rate of a fusion's single number, zero at first, by which all that it says is weighed, over the others'.",
+    )
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     paths = list_photographs(options.photographs)
@@ -72,7 +77,7 @@ def main() -> None:
             network.network.load_state_dict(host.state_dict())
             network.network.requires_grad_(False)
             pictures = Pictures(training, side, place, 1 + seed)
-            steps.append(learnt(network, pictures, options.taught, options.seconds, 4e-3))
+            steps.append(learnt(network, pictures, options.taught, options.seconds, 4e-3, options.listening))
             for shown, psnr in scored(network, held_out, place).items():
                 scores[shown].append(psnr)
         found[name] = {"steps": steps, "scores": scores, **summed(scores)}
@@ -125,13 +130,16 @@ class Pictures:
         return torch.stack(pictures)
 
 
-def learnt(network: nn.Module, pictures: Pictures, shown: str, seconds: float, rate: float) -> int:
+def learnt(
+    network: nn.Module, pictures: Pictures, shown: str, seconds: float, rate: float, listening: float = 1.0
+) -> int:
     """Trains so many seconds of the processor what is not frozen; steps."""
     parameters = {name: value for name, value in network.named_parameters() if value.requires_grad}
     single = [value for name, value in parameters.items() if ".alphas." in name]
     rest = [value for name, value in parameters.items() if ".alphas." not in name]
-    groups = [{"params": rest, "peak": rate}, {"params": single, "peak": LISTENING * rate}]
+    groups = [{"params": rest, "peak": rate}, {"params": single, "peak": listening * rate}]
     optimizer = torch.optim.AdamW([group for group in groups if group["params"]], rate, weight_decay=1e-4)
+    to_training(network)
     begun, step = time.process_time(), 0
     within = network.network if isinstance(network, Guided) else network
     terms: list[Callable[[Judged], Tensor]] = [TERMS["absolute"].measure]
@@ -167,7 +175,6 @@ def scored(network: nn.Module, photographs: list[Tensor], place: int) -> dict[st
             ]
         )
         found[what] = (-10 * (restored.clamp(0, 1) - clean).square().mean((1, 2, 3)).log10()).tolist()
-    network.train()
     return found
 
 

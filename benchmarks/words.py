@@ -6,7 +6,7 @@ Distance: one minus the cosine, a mean over the words. `nearer` is the share of 
 the twin's after cleaning than before; `mean nearer` that whose twin is nearer to the mean of the training's words than
 to the words as they were, which a cleaner that says always the same would reach; `said nearer` as `nearer`, by what the
 U-Net is told (the text encoder's last layer where the words stand). `found` is the share of photographs to whose words,
-of all held out, the twin's are the nearest; by chance one of all.
+of all held out, the twin's are the nearest; by chance one of all. `error`: see `heard`.
 """
 
 import argparse
@@ -44,7 +44,7 @@ def main() -> None:
             generator = torch.Generator().manual_seed(options.seed + number)
             degraded = [parse_drawn(text).draw(generator)(one, generator).clamp(0, 1) for one in held_out]
             rows[text] = compared(maker, clean, maker.words(torch.stack(degraded)), usual)
-        rows["clean, cleaned"] = {"moved": float(distances(maker.clean(clean), clean).mean())}
+        rows["clean"] = {"moved": float(distances(maker.clean(clean), clean).mean()), **heard(maker, held_out, clean)}
     shares = [rows[text]["nearer"] for text in kinds]
     share, count = sum(shares) / len(kinds), len(kinds) * len(held_out)
     half = 1.96 * math.sqrt(share * (1 - share) / count)
@@ -86,6 +86,21 @@ def compared(maker: GuidanceMaker, clean: Tensor, degraded: Tensor, usual: Tenso
         "found before": float((nearest[0].argmax(1) == own).float().mean()),
         "found after": float((nearest[1].argmax(1) == own).float().mean()),
     }
+
+
+def heard(maker: GuidanceMaker, pictures: Tensor, words: Tensor) -> dict[str, float]:
+    """The squared error of the noise, told the words of the picture itself and of another one: what words are worth to
+    the U-Net. At five times, the same noise for both."""
+    states = maker.codec.encode(pictures)
+    noise = torch.randn(states.shape, generator=torch.Generator().manual_seed(0))
+    found = {"own": 0.0, "another": 0.0}
+    for time in (100, 300, 500, 700, 900):
+        times = torch.full((len(pictures),), time)
+        noised = maker.noising.noised(states, noise, times)
+        for whose, told in (("own", words), ("another", words.roll(1, 0))):
+            predicted = maker.unet(noised, times, encoder_hidden_states=maker.said(told)).sample
+            found[whose] += float(F.mse_loss(predicted, noise)) / 5
+    return {f"error, {whose} words": value for whose, value in found.items()}
 
 
 if __name__ == "__main__":
