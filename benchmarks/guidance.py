@@ -152,7 +152,7 @@ def learnt(
         for group in optimizer.param_groups:
             group["lr"] = group["peak"] * min(1, (step + 1) / 10) * (1 - 0.95 * part)
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_([*parameters.values()], 1.0)
         optimizer.step()
         step += 1

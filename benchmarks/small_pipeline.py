@@ -101,7 +101,8 @@ def tokenizer_of(words: list[str]) -> Any:
     from transformers import CLIPTokenizer
 
     letters = [*"abcdefghijklmnopqrstuvwxyz0123456789.,@'-"]
-    tokens, merges = dict.fromkeys([*letters, *(f"{letter}</w>" for letter in letters)]), {}
+    tokens = dict.fromkeys([*letters, *(f"{letter}</w>" for letter in letters)])
+    merges: dict[tuple[str, str], None] = {}
     for word in words:
         parts = [*word[:-1].lower(), f"{word[-1].lower()}</w>"]
         while len(parts) > 1:
@@ -123,7 +124,7 @@ def steps_of(parameters: Any, minutes: float, rate: float, loss_of: Callable[[in
             group["lr"] = rate * min(1, (number + 1) / 50) * (1 - 0.95 * part)
         loss = loss_of(number)
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         if number % 50 == 0:
@@ -201,7 +202,8 @@ def trained_autoencoder(pictures: Tensor, minutes: float) -> Any:
         seen = 2 * seen - 1
         state = vae.encode(seen).latent_dist.mean
         made = vae.decode(state + 0.05 * torch.randn_like(state)).sample
-        return F.mse_loss(made, seen) + 1e-4 * state.square().mean()
+        loss: Tensor = F.mse_loss(made, seen) + 1e-4 * state.square().mean()
+        return loss
 
     steps_of(vae.parameters(), minutes, 2e-3, loss_of, "autoencoder")
     vae.eval().requires_grad_(False)
@@ -257,7 +259,7 @@ def trained_pipeline(examples: list[Example], clip: Any, tokenizer: Any, vae: An
     )  # fmt: skip
     generator = torch.Generator().manual_seed(2)
     pictures = torch.stack([picture for picture, _ in examples])
-    states = torch.cat([vae.encode(2 * some - 1).latent_dist.mean for some in pictures.split(64)])
+    states = torch.cat([vae.encode(2 * some - 1).latent_dist.mean for some in torch.split(pictures, 64)])
     states = states * vae.config.scaling_factor
 
     said = [*(text for _ in range(2) for text in said_of(examples, list(range(len(examples))), generator)), ""]

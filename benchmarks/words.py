@@ -35,7 +35,7 @@ def main() -> None:
     maker = load_guidance_maker(options.words)
     files = sorted(path for path in options.photographs.iterdir() if images.supported(path))
     training, held_out = (squares(some) for some in (files[: -options.held_out], files[-options.held_out :]))
-    rows = {}
+    rows: dict[str, dict[str, float]] = {}
     with torch.no_grad():
         usual = maker.words(training).mean(0, keepdim=True)
         clean = maker.words(held_out)
@@ -48,7 +48,7 @@ def main() -> None:
     shares = [rows[text]["nearer"] for text in kinds]
     share, count = sum(shares) / len(kinds), len(kinds) * len(held_out)
     half = 1.96 * math.sqrt(share * (1 - share) / count)
-    rows["all"] = {"nearer": share, "about": [share - half, share + half], "of": count}
+    rows["all"] = {"nearer": share, "from": share - half, "to": share + half, "of": count}
     print(json.dumps(rows, indent=1))
 
 
