@@ -65,7 +65,7 @@ def test_bfloat16_changes_little(shared, name):
 
 
 def test_real_priors_are_not_taken_for_networks(shared):
-    with pytest.raises(ModelError, match="not a pellucid model file"):
+    with pytest.raises(ModelError, match="weights of the prior squeezenet1_0, no network that restores"):
         pellucid.load(shared / "weights/prior_squeezenet1_0_imagenet.safetensors")
 
 

@@ -26,6 +26,7 @@ PROTOCOL_NAMES = (
     "jpeg-grey",
     "jpeg-rgb",
     "lowlight-rgb",
+    "lowlight-rgb-aligned",
     "motion-deblur-rgb",
     "pairs-rgb",
     "real-denoise-rgb",
