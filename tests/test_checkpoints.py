@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from pellucid.checkpoints import load_weights, read_weights
+from pellucid.checkpoints import load_weights, read_weights, without_subnormals
 from pellucid.errors import ModelError
 
 
@@ -186,3 +186,15 @@ def test_the_wrappings_of_shared_weights(shared):
     for name in ("git-lfs-pointer.pth", "html-from-drive.pth"):
         with pytest.raises(ModelError, match="not the weights"):
             read_weights(folder / name)
+
+
+def test_numbers_too_small_to_be_normal_are_zeros_once_a_network_has_them(tmp_path):
+    smallest = float(np.finfo(np.float32).tiny)
+    numbers = torch.tensor([smallest, -smallest, smallest / 2, -smallest / 3, 0.0, -0.3])
+    expected = torch.tensor([smallest, -smallest, 0.0, 0.0, 0.0, -0.3])
+    assert torch.equal(without_subnormals(numbers), expected)
+    assert torch.equal(without_subnormals(torch.tensor([1, 0])), torch.tensor([1, 0]))
+    save_file({"weight": numbers[None]}, tmp_path / "weights.safetensors")
+    module = nn.Linear(6, 1, bias=False)
+    load_weights(module, tmp_path / "weights.safetensors")
+    assert torch.equal(module.weight.detach()[0], expected)

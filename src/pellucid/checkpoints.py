@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from pellucid.errors import ModelError
 
-__all__ = ["load_weights", "read_weights"]
+__all__ = ["load_weights", "read_weights", "without_subnormals"]
 
 # What training scripts wrap weights in, the best of several first: averaged weights before those of the last step.
 _WRAPPINGS: tuple[str, ...] = (
@@ -185,8 +185,19 @@ def load_weights(module: nn.Module, path: str | Path) -> dict[str, Tensor]:
     if problems:
         raise ModelError(f"{path}: does not fit {type(module).__name__}: {'; '.join(problems)}")
     names = dict(zip(own, module.state_dict(), strict=True))
-    module.load_state_dict({names[key]: value for key, value in weights.items()})
+    module.load_state_dict({names[key]: without_subnormals(value) for key, value in weights.items()})
     return weights
+
+
+def without_subnormals(value: Tensor) -> Tensor:
+    """The tensor with zeros for numbers below the smallest normal one of its kind (1.2e-38 in float32).
+
+    Weight decay leaves such in weights: a quarter of IAT's and of Zero-DCE's published ones. They change no result, and
+    a processor takes a hundred times as long for each.
+    """
+    if not value.is_floating_point():
+        return value
+    return value.masked_fill(value.abs() < torch.finfo(value.dtype).tiny, 0)
 
 
 def _unwrapped(found: Any, path: Path) -> dict[str, Tensor]:

@@ -43,6 +43,14 @@ def test_round_trip(make, tmp_path):
     assert (tmp_path / "model.safetensors").stat().st_mode == (tmp_path / "other").stat().st_mode
 
 
+def test_numbers_too_small_to_be_normal_load_as_zeros(tmp_path):
+    network = UNet.tiny()
+    with torch.no_grad():
+        next(network.parameters()).fill_(1e-40)
+    loaded = load_model(saved(network, tmp_path / "model.safetensors")).module
+    assert not next(loaded.parameters()).any()
+
+
 def test_half_size_files_are_close_and_load_as_float32(tmp_path):
     module = boosted()
     full, half = (

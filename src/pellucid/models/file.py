@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from pellucid.checkpoints import read_weights
+from pellucid.checkpoints import read_weights, without_subnormals
 from pellucid.errors import ModelError
 from pellucid.files import written_whole
 from pellucid.models.foreign import Foreign, foreign, is_there
@@ -121,7 +121,8 @@ def fill(module: nn.Module, tensors: Mapping[str, Tensor], part: str, path: Path
         # Copies, since how a tensor lies in a file decides in which order its sums are taken: the last bits would
         # follow.
         kinds = {key: torch.float32 if value.is_floating_point() else value.dtype for key, value in state.items()}
-        module.load_state_dict({key: value.to(kinds[key], copy=True) for key, value in state.items()}, assign=True)
+        given = {key: without_subnormals(value.to(kinds[key], copy=True)) for key, value in state.items()}
+        module.load_state_dict(given, assign=True)
     except RuntimeError as error:
         raise ModelError(
             f"{path}: the weights of its {part} do not fit ({str(error).splitlines()[-1].strip()})"
