@@ -36,6 +36,38 @@ class Perceptron(nn.Sequential):
             layers += [nn.Linear(width, hidden), nn.LayerNorm(hidden), nn.LeakyReLU()]
         super().__init__(*layers, nn.Linear(hidden, outputs))
 
+    @torch.no_grad()
+    def leave(self, size: float) -> None:
+        """Sets the layers so that what comes in goes out; see `WordCleaner.leave`.
+
+        As many units as numbers carry these, and two carry a large number and its negative. These two nearly set the
+        spread by which normalisation divides, so that it can be multiplied back; what it subtracts is their mean. All of
+        them stand so far above zero that a leaky ReLU changes nothing. The other units are as they were drawn, and
+        nothing listens to them yet.
+        """
+        linear = [layer for layer in self if isinstance(layer, nn.Linear)]
+        width, hidden = linear[0].in_features, linear[0].out_features
+        if linear[-1].out_features != width or hidden < width + 2:
+            raise SettingsError(f"words of {width} numbers can be left as they are by {width + 2} units, not {hidden}")
+        carried, pair = slice(0, width), slice(width, width + 2)
+        large = size * (10 * width) ** 0.5
+        for number, layer in enumerate(linear):
+            if number:  # what normalisation has subtracted, and what lifts everything, is the mean of the pair
+                layer.weight[:, pair] = -layer.weight[:, carried].sum(1, keepdim=True) / 2
+                layer.weight[carried] = 0
+                layer.weight[carried, pair] = -0.5
+            else:
+                layer.weight[carried] = 0
+            layer.weight[carried, carried] = torch.eye(width)
+            layer.bias[carried] = 0
+            if number < 3:
+                layer.weight[pair] = 0
+                layer.bias[pair] = torch.tensor([large, -large])
+        for layer in self:
+            if isinstance(layer, nn.LayerNorm):
+                layer.weight.fill_(((2 * large**2 + width * size**2) / hidden) ** 0.5)
+                layer.bias[: width + 2] = 2 * large
+
 
 class WordMapper(nn.Module):
     """M_i2t: each word has a network of its own for the class token, and another for the patches.
@@ -74,6 +106,20 @@ class WordCleaner(nn.Module):
     def __init__(self, width: int, count: int = 20, hidden: int = HIDDEN) -> None:
         super().__init__()
         self.of_words = nn.ModuleList(Perceptron(width, width, hidden) for _ in range(count))
+
+    def leave(self, size: float) -> None:
+        """Sets the networks so that they give words as they are, for a training that begins where nothing is cleaned
+        yet. In float32: half as many digits would round words.
+
+        Args:
+            size: root-mean-square of words; of words of other sizes the direction stays, and nearly the length.
+
+        Raises:
+            SettingsError: the networks have too few units between.
+        """
+        for network in self.of_words:
+            assert isinstance(network, Perceptron)
+            network.leave(size)
 
     def forward(self, words: Tensor) -> Tensor:
         """Words (B, count, width) in and out."""
