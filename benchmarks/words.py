@@ -85,6 +85,7 @@ def learn_from_the_answer(maker: GuidanceMaker, pictures: Tensor, kinds: list[st
         clean = maker.words(pictures)
         words = torch.cat([clean, *(maker.words(worse(pictures, text, generator)) for text in 4 * kinds)])
     answer = clean.repeat(1 + 4 * len(kinds), 1, 1)
+    maker.clean.leave(float(clean.square().mean().sqrt()))
     maker.clean.requires_grad_(True)
     optimizer = torch.optim.AdamW(maker.clean.parameters(), 1e-3, weight_decay=0.0)
     for step in range(steps):
