@@ -88,12 +88,12 @@ def test_four_stages_and_the_tables(folders, small_pictures, tmp_path):
 
 
 def test_cleaning_begins_by_leaving_words_and_keeps_clean_ones(folders, small_pictures, tmp_path):
-    maker = GuidanceMaker(str(folders / "pipeline"), str(folders / "vision"), count=3, hidden=24)
+    maker = GuidanceMaker(str(folders / "pipeline"), str(folders / "vision"), count=3, hidden=40)
     save_guidance_maker(maker, tmp_path / "words.safetensors")
     photographs, moved = small_pictures(4), {}
     for same in (False, True):
         weights = str(tmp_path / "words.safetensors")
-        recipe = words_tree(photographs, folders, "clean-words", weights=weights, hidden=24, same=same)
+        recipe = words_tree(photographs, folders, "clean-words", weights=weights, hidden=40, same=same)
         prepared, held_out = prepare_words(read_recipe(recipe, "test"), tmp_path)
         batch = held_out.at(0)
         with torch.no_grad():

@@ -40,33 +40,38 @@ class Perceptron(nn.Sequential):
     def leave(self, size: float) -> None:
         """Sets the layers so that what comes in goes out; see `WordCleaner.leave`.
 
-        As many units as numbers carry these, and two carry a large number and its negative. These two nearly set the
-        spread by which normalisation divides, so that it can be multiplied back; what it subtracts is their mean. All of
-        them stand so far above zero that a leaky ReLU changes nothing. The other units are as they were drawn, and
-        nothing listens to them yet.
+        Every unit has a mirror, its negative, so that their mean, which normalisation subtracts, is zero, and that a
+        leaky ReLU loses nothing: a number is what its unit keeps less what its mirror keeps. As many units as a word
+        numbers carry these. One carries a large number, which nearly sets the spread by which normalisation divides, so
+        that it can be multiplied back. The others are as they were drawn, and nothing listens to them yet.
         """
         linear = [layer for layer in self if isinstance(layer, nn.Linear)]
         width, hidden = linear[0].in_features, linear[0].out_features
-        if linear[-1].out_features != width or hidden < width + 2:
-            raise SettingsError(f"words of {width} numbers can be left as they are by {width + 2} units, not {hidden}")
-        carried, pair = slice(0, width), slice(width, width + 2)
+        half = hidden // 2
+        if linear[-1].out_features != width or half <= width:
+            raise SettingsError(
+                f"words of {width} numbers can be left as they are by {2 * width + 2} units, not by {hidden}"
+            )
         large = size * (10 * width) ** 0.5
+        slope = next(layer.negative_slope for layer in self if isinstance(layer, nn.LeakyReLU))
+        own = torch.eye(width)
         for number, layer in enumerate(linear):
-            if number:  # what normalisation has subtracted, and what lifts everything, is the mean of the pair
-                layer.weight[:, pair] = -layer.weight[:, carried].sum(1, keepdim=True) / 2
-                layer.weight[carried] = 0
-                layer.weight[carried, pair] = -0.5
+            layer.weight[:width] = 0
+            if number:
+                layer.weight[:width, :width] = own / (1 + slope)
+                layer.weight[:width, half : half + width] = -own / (1 + slope)
             else:
-                layer.weight[carried] = 0
-            layer.weight[carried, carried] = torch.eye(width)
-            layer.bias[carried] = 0
+                layer.weight[:width] = own
+            layer.bias[:width] = 0
             if number < 3:
-                layer.weight[pair] = 0
-                layer.bias[pair] = torch.tensor([large, -large])
+                layer.weight[width], layer.bias[width] = 0, large
+                for values in (layer.weight, layer.bias):
+                    values[half : 2 * half] = -values[:half]
+                    values[2 * half :] = 0
         for layer in self:
             if isinstance(layer, nn.LayerNorm):
-                layer.weight.fill_(((2 * large**2 + width * size**2) / hidden) ** 0.5)
-                layer.bias[: width + 2] = 2 * large
+                layer.weight.fill_(((2 * large**2 + 2 * width * size**2) / hidden) ** 0.5)
+                layer.weight[width] = layer.weight[half + width] = 0
 
 
 class WordMapper(nn.Module):
@@ -109,13 +114,13 @@ class WordCleaner(nn.Module):
 
     def leave(self, size: float) -> None:
         """Sets the networks so that they give words as they are, for a training that begins where nothing is cleaned
-        yet. In float32: half as many digits would round words.
+        yet.
 
         Args:
             size: root-mean-square of words; of words of other sizes the direction stays, and nearly the length.
 
         Raises:
-            SettingsError: the networks have too few units between.
+            SettingsError: the networks have fewer units between than twice a word's numbers and two.
         """
         for network in self.of_words:
             assert isinstance(network, Perceptron)
