@@ -6,8 +6,8 @@ Distance: one minus the cosine, a mean over the words. `nearer` is the share of 
 the twin's after cleaning than before; `mean nearer` that whose twin is nearer to the mean of the training's words than
 to the words as they were, which a cleaner that says always the same would reach; `said nearer` as `nearer`, by what the
 U-Net is told (the text encoder's last layer where the words stand). `found` is the share of photographs to whose words,
-of all held out, the twin's are the nearest; by chance one of all. `of the way` is which part of the distance is gone, a
-mean. `apart` is the distance between words of two clean photographs. `error`: see `heard`.
+of all held out, the twin's are the nearest; by chance one of all. `of the way` is which part of the mean distance is
+gone. `apart` is the distance between words of two clean photographs. `error`: see `heard`.
 
 To choose by others than those that count: --held-out 50 --but-last 100. With --told the networks that clean are taught
 by the squared distance to the twin's words instead, which no method may do: what they could reach at most.
@@ -117,7 +117,7 @@ def compared(maker: GuidanceMaker, clean: Tensor, degraded: Tensor, usual: Tenso
     return {
         "before": float(before.mean()),
         "after": float(after.mean()),
-        "of the way": float((1 - after / before).mean()),
+        "of the way": float(1 - after.mean() / before.mean()),
         "nearer": float((after < before).float().mean()),
         "mean nearer": float((distances(usual, clean) < before).float().mean()),
         "said nearer": float((distances(told[2], told[0]) < distances(told[1], told[0])).float().mean()),
