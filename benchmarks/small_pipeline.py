@@ -232,9 +232,6 @@ def trained_clip(examples: list[Example], tokenizer: Any, minutes: float) -> Any
         whole = torch.cat([told_of(pictures, 4).flatten(1), 2 * wrong], 1)
         each = torch.cat([told_of(pictures, cells).flatten(2).mT, 2 * wrong[:, None].expand(-1, cells**2, -1)], 2)
         loss = loss + F.mse_loss(of_class(tokens[:, 0]), whole) + F.mse_loss(of_place(tokens[:, 1:]), each)
-        if number % 200 == 0:
-            said = of_place(tokens[:, 1:])[..., 6:].mean(1)
-            print("wrong", float((F.mse_loss(said, 2 * wrong) / (2 * wrong).var()).detach()), flush=True)
         return loss
 
     heads = [*of_class.parameters(), *of_place.parameters()]
@@ -271,7 +268,8 @@ def trained_autoencoder(pictures: Tensor, minutes: float) -> Any:
         loss: Tensor = F.mse_loss(made, 2 * seen - 1) + 0.1 * F.mse_loss(
             reads(state), told_of(seen, SIDE // 2 // STRIDE)
         )
-        return loss + 0.01 * ((spread - 1).square() + state.mean((0, 2, 3)).square()).mean()
+        loss = loss + 0.01 * ((spread - 1).square() + state.mean((0, 2, 3)).square()).mean()
+        return loss
 
     steps_of([*vae.parameters(), *reads.parameters()], minutes, 2e-3, loss_of, "autoencoder")
     vae.eval().requires_grad_(False)
@@ -347,10 +345,7 @@ def trained_pipeline(examples: list[Example], clip: Any, tokenizer: Any, vae: An
         times = torch.randint(1000, (64,), generator=generator)
         noise = torch.randn(64, *states.shape[1:], generator=generator)
         noised = schedule.add_noise(states[places], noise, times)
-        error = (unet(noised, times, encoder_hidden_states=torch.cat([words, sentences])).sample - noise).square()
-        if _number % 50 == 0:
-            print("by words, by sentences", float(error[:32].mean()), float(error[32:].mean()), flush=True)
-        return error.mean()
+        return F.mse_loss(unet(noised, times, encoder_hidden_states=torch.cat([words, sentences])).sample, noise)
 
     steps_of([*unet.parameters(), *mapper.parameters()], minutes, 1e-3, loss_of, "unet")
     return StableDiffusionPipeline(

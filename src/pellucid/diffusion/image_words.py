@@ -68,10 +68,10 @@ class Perceptron(nn.Sequential):
                 for values in (layer.weight, layer.bias):
                     values[half : 2 * half] = -values[:half]
                     values[2 * half :] = 0
-        for layer in self:
-            if isinstance(layer, nn.LayerNorm):
-                layer.weight.fill_(((2 * large**2 + 2 * width * size**2) / hidden) ** 0.5)
-                layer.weight[width] = layer.weight[half + width] = 0
+        for normalisation in self:
+            if isinstance(normalisation, nn.LayerNorm):
+                normalisation.weight.fill_(((2 * large**2 + 2 * width * size**2) / hidden) ** 0.5)
+                normalisation.weight[width] = normalisation.weight[half + width] = 0
 
 
 class WordMapper(nn.Module):

@@ -186,8 +186,10 @@ class Guided(Network):
         each = len(planes) // len(reference[0])  # planes of one picture, or pictures that share a reference
         reference = [one.repeat_interleave(each, 0) for one in reference] if each > 1 else reference
         whole = None if "sides" not in guidance.own else tuple(guidance.own["sides"][0].tolist())
-        compared = self.encoder(planes)[-1], reference[-1]
-        found = find(*(map(relative, compared) if self.relative else compared), whole)
+        deepest, shown = self.encoder(planes)[-1], reference[-1]
+        if self.relative:
+            deepest, shown = relative(deepest), relative(shown)
+        found = find(deepest, shown, whole)
         further = (self.network.pool_of(tile, told),) if isinstance(self.network, SFNet) else ()
         brought: dict[int, Tensor] = {}
 
