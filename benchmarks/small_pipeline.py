@@ -265,10 +265,9 @@ def trained_autoencoder(pictures: Tensor, minutes: float) -> Any:
         state = vae.encode(2 * seen - 1).latent_dist.mean
         made = vae.decode(state + 0.05 * torch.randn_like(state)).sample
         spread = state.var((0, 2, 3))
-        loss: Tensor = F.mse_loss(made, 2 * seen - 1) + 0.1 * F.mse_loss(
-            reads(state), told_of(seen, SIDE // 2 // STRIDE)
-        )
-        loss = loss + 0.01 * ((spread - 1).square() + state.mean((0, 2, 3)).square()).mean()
+        even = (spread - 1).square() + state.mean((0, 2, 3)).square()
+        read = F.mse_loss(reads(state), told_of(seen, SIDE // 2 // STRIDE))
+        loss: Tensor = F.mse_loss(made, 2 * seen - 1) + 0.1 * read + 0.01 * even.mean()
         return loss
 
     steps_of([*vae.parameters(), *reads.parameters()], minutes, 2e-3, loss_of, "autoencoder")
@@ -345,7 +344,8 @@ def trained_pipeline(examples: list[Example], clip: Any, tokenizer: Any, vae: An
         times = torch.randint(1000, (64,), generator=generator)
         noise = torch.randn(64, *states.shape[1:], generator=generator)
         noised = schedule.add_noise(states[places], noise, times)
-        return F.mse_loss(unet(noised, times, encoder_hidden_states=torch.cat([words, sentences])).sample, noise)
+        predicted = unet(noised, times, encoder_hidden_states=torch.cat([words, sentences])).sample
+        return F.mse_loss(predicted, noise)
 
     steps_of([*unet.parameters(), *mapper.parameters()], minutes, 1e-3, loss_of, "unet")
     return StableDiffusionPipeline(
