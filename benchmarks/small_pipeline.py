@@ -231,8 +231,7 @@ def trained_clip(examples: list[Example], tokenizer: Any, minutes: float) -> Any
             loss = torch.zeros(())
         whole = torch.cat([told_of(pictures, 4).flatten(1), 2 * wrong], 1)
         each = torch.cat([told_of(pictures, cells).flatten(2).mT, 2 * wrong[:, None].expand(-1, cells**2, -1)], 2)
-        loss = loss + F.mse_loss(of_class(tokens[:, 0]), whole) + F.mse_loss(of_place(tokens[:, 1:]), each)
-        return loss
+        return loss + F.mse_loss(of_class(tokens[:, 0]), whole) + F.mse_loss(of_place(tokens[:, 1:]), each)
 
     heads = [*of_class.parameters(), *of_place.parameters()]
     steps_of([*model.parameters(), *heads], minutes, 1e-3, loss_of, "clip")
