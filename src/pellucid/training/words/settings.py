@@ -34,7 +34,8 @@ class WordsSettings(Section):
     hear all of a word; by the published loss alone (0) nothing ties the rest of a cleaned word to what stage 1 says."""
     same: bool = False
     """In stage 2, begin with networks that leave words as they are, degraded ones as well, so that the diffusion loss
-    begins where nothing is cleaned yet. As published they begin at random, far from any word."""
+    begins where nothing is cleaned yet. As published they begin at random, far from any word. Needs `hidden`
+    of twice a word's numbers and two, more than the published 1280 for 1024."""
 
     @model_validator(mode="after")
     def _follows(self) -> Self:
