@@ -3,11 +3,12 @@
     python benchmarks/guidance.py --photographs data/train/clean --network nafnet --network restormer --network sfnet \
         --seeds 3 --out guidance.json
 
-Noise of sigma 50. The network within is trained alone first, and then stays as it is: so what a guided network gives
-without guidance is what that gives, and all that is gained is gained by the fusions. They learn beside the clean crop,
-rolled by multiples of the deepest features' places and with its channels brighter or darker by up to a fifth, or with
---taught beside one of the controls. Then each is shown, on photographs held out, nothing, the clean picture rolled and
-recoloured likewise, another clean picture, and the degraded one itself.
+Noise of sigma 50, or with --dark a picture of 15 % of its light with noise of sigma 2. The network within is trained
+alone first, and then stays as it is: so what a guided network gives without guidance is what that gives, and all that
+is gained is gained by the fusions. They learn beside the clean crop, rolled by multiples of the deepest features'
+places and with its channels brighter or darker by up to a fifth, or with --taught beside one of the controls. Then each
+is shown, on photographs held out, nothing, the clean picture rolled and recoloured likewise, another clean picture, and
+the degraded one itself.
 """
 
 import argparse
@@ -29,6 +30,7 @@ from pellucid.networks import Guided, SFNet
 from pellucid.training.loop import to_training
 from pellucid.training.objective import TERMS, Judged
 
+DARK, DARK_SIGMA = 0.15, 2 / 255
 SIGMA, BATCH, CROP, REACH, GAIN = 50 / 255, 8, 96, 2, 0.2
 HELD_OUT = 24
 NETWORKS: dict[str, tuple[dict[str, Any], int, int]] = {
@@ -55,6 +57,8 @@ def main() -> None:
         default=10,
         help="Rate of a fusion's single number, zero at first, by which all that it says is weighed, over the others'.",
     )
+    parser.add_argument("--dark", action="store_true", help="Pictures are dark, not noisy.")
+    parser.add_argument("--relative", action="store_true", help="Compare features with their surroundings.")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     paths = list_photographs(options.photographs)
@@ -66,19 +70,18 @@ def main() -> None:
         scores: dict[str, list[list[float]]] = {shown: [] for shown in SHOWN}
         torch.manual_seed(0)
         host = build_network(name, settings)
-        pictures = Pictures(training, side, place, 0)
+        pictures = Pictures(training, side, place, 0, options.dark)
         steps = [learnt(host, pictures, "none", options.host_seconds, 3e-3)]
         for seed in range(options.seeds):
             torch.manual_seed(seed)
-            network = build_network(
-                "guided", {"network": {"name": name, "settings": settings}, "blocks": 1, "encoder_blocks": 1}
-            )
+            own = {"blocks": 1, "encoder_blocks": 1, "relative": options.relative}
+            network = build_network("guided", {"network": {"name": name, "settings": settings}, **own})
             assert isinstance(network, Guided)
             network.network.load_state_dict(host.state_dict())
             network.network.requires_grad_(False)
-            pictures = Pictures(training, side, place, 1 + seed)
+            pictures = Pictures(training, side, place, 1 + seed, options.dark)
             steps.append(learnt(network, pictures, options.taught, options.seconds, 4e-3, options.listening))
-            for shown, psnr in scored(network, held_out, place).items():
+            for shown, psnr in scored(network, held_out, place, options.dark).items():
                 scores[shown].append(psnr)
         found[name] = {"steps": steps, "scores": scores, **summed(scores)}
         print(json.dumps({name: {key: value for key, value in found[name].items() if key != "scores"}}), flush=True)
@@ -93,9 +96,11 @@ class Pictures:
         side: of a crop.
         place: pixels of which a picture is rolled by multiples.
         seed: of all draws.
+        dark: how they are degraded.
     """
 
-    def __init__(self, photographs: list[Tensor], side: int, place: int, seed: int) -> None:
+    def __init__(self, photographs: list[Tensor], side: int, place: int, seed: int, dark: bool = False) -> None:
+        self.dark = dark
         self.photographs, self.side, self.place = photographs, side, place
         self.generator = torch.Generator().manual_seed(seed)
 
@@ -116,6 +121,8 @@ class Pictures:
 
     def degraded(self, clean: Tensor) -> Tensor:
         """With noise."""
+        if self.dark:
+            return (DARK * clean + DARK_SIGMA * torch.randn(clean.shape, generator=self.generator)).clamp(0, 1)
         return clean + SIGMA * torch.randn(clean.shape, generator=self.generator)
 
     def shown(self, what: str, clean: Tensor, degraded: Tensor) -> Tensor | None:
@@ -160,10 +167,10 @@ def learnt(
 
 
 @torch.no_grad()
-def scored(network: nn.Module, photographs: list[Tensor], place: int) -> dict[str, list[float]]:
+def scored(network: nn.Module, photographs: list[Tensor], place: int, dark: bool) -> dict[str, list[float]]:
     """PSNR in dB of a part of each photograph, by what is shown; the same noise and the same pictures for all."""
     network.eval()
-    pictures = Pictures(photographs, CROP, place, 62)
+    pictures = Pictures(photographs, CROP, place, 62, dark)
     clean = torch.stack([photograph[:, 100 : 100 + CROP, 100 : 100 + CROP] for photograph in photographs])
     degraded, found = pictures.degraded(clean), {}
     for what in SHOWN:

@@ -6,12 +6,18 @@ Writes `photographs/` (the photographs at a quarter of their sides), `vision/` (
 sentences that are true of them) and `pipeline/` (an autoencoder, and a U-Net told by that CLIP's tower of text), as
 transformers and diffusers save them. The last photographs by name are learnt from by none of them. Minutes are those of
 the processor; it makes pictures of colours in places, and no things.
+
+So that words of degraded pictures can be cleaned, what is wrong must be seen and heard: the tower of pictures also
+learns to say colours, fineness and degradations of each place (a head that is thrown away), a state holds the fineness
+of its place beside its colours, and the U-Net is told half its pictures by words of that tower (through a mapping that
+is thrown away), the rest by sentences.
 """
 
 import argparse
 import json
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +28,27 @@ from torch.nn import functional as F
 from pellucid import images
 from pellucid.data.recolouring import recoloured
 from pellucid.degradations import parse_drawn, severities
+from pellucid.diffusion.image_words import WordMapper, spoken, words_place
 from pellucid.training.sentences.batches import drawn_statements
 from pellucid.words.facts import measured
 from pellucid.words.sentences import sentence_of, true_statements, words_of_templates
 
 SIDE, LENGTH, WIDTH = 64, 40, 64
+STATE, STRIDE, WORDS = 12, 16, 5
+"""Numbers of a place of the autoencoder's states, pixels of its side, and words by which the U-Net is told."""
 DEGRADATIONS = ("noise sigma=15..75", "blur sigma=1..3", "jpeg quality=5..25", "rain amount=40..100",
                 "low-light exposure=0.03..0.3 noise=0..15")  # fmt: skip
 """Of pictures of 64 pixels: strong, for there weaker ones are hardly seen."""
-Example = tuple[Tensor, list[str]]
+
+
+@dataclass(frozen=True)
+class Example:
+    """A part of a photograph, (3, SIDE, SIDE), what is true of it, and how badly it is degraded in each way, from 0 to
+    1, in the order of DEGRADATIONS."""
+
+    picture: Tensor
+    statements: list[str]
+    wrong: list[float]
 
 
 def main() -> None:
@@ -39,8 +57,8 @@ def main() -> None:
     parser.add_argument("--photographs", type=Path, required=True)
     parser.add_argument("--held-out", type=int, default=100, help="Photographs at the end that nothing learns from.")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--minutes", type=float, nargs=3, default=(1.0, 0.6, 0.8), help="Of CLIP, autoencoder, U-Net.")
-    parser.add_argument("--examples", type=int, default=2000)
+    parser.add_argument("--minutes", type=float, nargs=3, default=(5, 3, 7), help="Of CLIP, autoencoder, U-Net.")
+    parser.add_argument("--examples", type=int, default=8000)
     options = parser.parse_args()
     torch.manual_seed(0)
     pictures = reduced(options.photographs, options.out / "photographs")[: -options.held_out]
@@ -61,10 +79,34 @@ def main() -> None:
 
         vae = AutoencoderKL.from_pretrained(options.out / "pipeline" / "vae").requires_grad_(False)
     else:
-        vae = trained_autoencoder(torch.stack([picture for picture, _ in examples]), options.minutes[1])
+        vae = trained_autoencoder(stacked(examples), options.minutes[1])
         vae.save_pretrained(options.out / "pipeline" / "vae")
     pipeline = trained_pipeline(examples, clip, tokenizer, vae, options.minutes[2])
     pipeline.save_pretrained(options.out / "pipeline")
+
+
+def stacked(examples: list[Example]) -> Tensor:
+    """The pictures of examples, (n, 3, SIDE, SIDE)."""
+    return torch.stack([example.picture for example in examples])
+
+
+def fineness(pictures: Tensor, cells: int) -> Tensor:
+    """How much of three bands of detail there is: the finest and second finest of lightness, the finest of colour.
+
+    Pictures (n, 3, h, w) in [0, 1] to (n, 3, cells, cells), logarithms of mean amounts.
+    """
+    light = pictures.mean(1, keepdim=True)
+    colour = (pictures - light).abs().sum(1, keepdim=True)
+    low = F.avg_pool2d(light, 2)
+    bands = [light - F.interpolate(low, scale_factor=2), low - F.interpolate(F.avg_pool2d(low, 2), scale_factor=2)]
+    bands.append(colour - F.interpolate(F.avg_pool2d(colour, 2), scale_factor=2))
+    return torch.cat([(F.adaptive_avg_pool2d(band.abs(), cells) + 0.003).log() for band in bands], 1)
+
+
+def told_of(pictures: Tensor, cells: int) -> Tensor:
+    """What a network that sees pictures learns to say of each place: colours and fineness, (n, 6, cells, cells), of
+    about unit spread."""
+    return torch.cat([(F.adaptive_avg_pool2d(pictures, cells) - 0.45) / 0.25, (fineness(pictures, cells) + 4) / 1.2], 1)
 
 
 def reduced(folder: Path, out: Path) -> list[Tensor]:
@@ -90,10 +132,13 @@ def example_of(pictures: list[Tensor], generator: torch.Generator) -> Example:
     part = part.flip(2) if below(2) else part
     part = recoloured(part, generator) if below(2) else part
     kinds: dict[str, float] = {}
-    if below(2):
-        drawn = parse_drawn(DEGRADATIONS[below(len(DEGRADATIONS))]).draw(generator)
+    wrong = [0.0] * len(DEGRADATIONS)
+    if below(3):
+        number = below(len(DEGRADATIONS))
+        drawn = parse_drawn(DEGRADATIONS[number]).draw(generator)
         part, kinds = drawn(part.contiguous(), generator).clamp(0, 1), severities(drawn)
-    return part.contiguous(), true_statements(measured(part[None], kinds))
+        wrong[number] = 0.5 + max(kinds.values()) / 200
+    return Example(part.contiguous(), true_statements(measured(part[None], kinds)), wrong)
 
 
 def tokenizer_of(words: list[str]) -> Any:
@@ -140,7 +185,7 @@ def time_parts(seconds: float) -> Iterator[float]:
 
 def said_of(examples: list[Example], places: list[int], generator: torch.Generator) -> list[str]:
     """A true sentence of each."""
-    return [sentence_of(drawn_statements(examples[place][1], 4, generator), generator).text for place in places]
+    return [sentence_of(drawn_statements(examples[place].statements, 4, generator), generator).text for place in places]
 
 
 def tokens_of(tokenizer: Any, texts: list[str]) -> Tensor:
@@ -151,7 +196,8 @@ def tokens_of(tokenizer: Any, texts: list[str]) -> Tensor:
 
 
 def trained_clip(examples: list[Example], tokenizer: Any, minutes: float) -> Any:
-    """Pictures against sentences, each with the others of its batch (Radford et al., 2021)."""
+    """Pictures against sentences, each with the others of its batch (Radford et al., 2021), and what can be measured
+    of every place."""
     from transformers import CLIPConfig, CLIPModel
 
     end = len(tokenizer) - 1
@@ -165,21 +211,36 @@ def trained_clip(examples: list[Example], tokenizer: Any, minutes: float) -> Any
         "num_attention_heads": 4, "projection_dim": WIDTH,
     }  # fmt: skip
     model = CLIPModel(CLIPConfig(text_config=text, vision_config=seen, projection_dim=WIDTH))
+    model.vision_model.embeddings.position_embedding.weight.data.mul_(10)  # seen beside pixels from the first step
+    cells = SIDE // 8
+    of_class = torch.nn.Linear(96, 6 * 4 * 4 + len(DEGRADATIONS))
+    of_place = torch.nn.Linear(96, 6 + len(DEGRADATIONS))
     generator = torch.Generator().manual_seed(1)
 
-    def loss_of(_number: int) -> Tensor:
+    def loss_of(number: int) -> Tensor:
         places = torch.randint(len(examples), (48,), generator=generator).tolist()
-        pixels = (torch.stack([examples[place][0] for place in places]) - 0.5) / 0.25
-        ids = tokens_of(tokenizer, said_of(examples, places, generator))
-        loss: Tensor = model(input_ids=ids, pixel_values=pixels, return_loss=True).loss
-        return loss
+        pictures = torch.stack([examples[place].picture for place in places])
+        wrong = torch.tensor([examples[place].wrong for place in places])
+        if number % 2:  # every other step is told by sentences
+            ids = tokens_of(tokenizer, said_of(examples, places, generator))
+            output = model(input_ids=ids, pixel_values=(pictures - 0.5) / 0.25, return_loss=True)
+            loss: Tensor = 0.3 * output.loss
+            tokens = output.vision_model_output.last_hidden_state
+        else:
+            tokens = model.vision_model(pixel_values=(pictures - 0.5) / 0.25).last_hidden_state
+            loss = torch.zeros(())
+        whole = torch.cat([told_of(pictures, 4).flatten(1), 2 * wrong], 1)
+        each = torch.cat([told_of(pictures, cells).flatten(2).mT, 2 * wrong[:, None].expand(-1, cells**2, -1)], 2)
+        return loss + F.mse_loss(of_class(tokens[:, 0]), whole) + F.mse_loss(of_place(tokens[:, 1:]), each)
 
-    steps_of(model.parameters(), minutes, 1e-3, loss_of, "clip")
+    heads = [*of_class.parameters(), *of_place.parameters()]
+    steps_of([*model.parameters(), *heads], minutes, 1e-3, loss_of, "clip")
     return model.eval().requires_grad_(False)
 
 
 def trained_autoencoder(pictures: Tensor, minutes: float) -> Any:
-    """64 pixels to 8 x 8 places of 16 numbers, and back; by squares, so that noise is part of a picture, too.
+    """64 pixels to 4 x 4 places of 12 numbers, and back. By squares alone a state would not say how fine its place is,
+    which is what most degradations change: a layer that is thrown away reads it from the state.
 
     Residual branches begin with nothing to add, and it learns of quarters: in a minute the usual beginning learns
     little.
@@ -187,9 +248,10 @@ def trained_autoencoder(pictures: Tensor, minutes: float) -> Any:
     from diffusers import AutoencoderKL
 
     vae = AutoencoderKL(
-        block_out_channels=(8, 24, 48, 64), norm_num_groups=8, latent_channels=16,
-        down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4,
+        block_out_channels=(8, 24, 48, 64, 64), norm_num_groups=8, latent_channels=STATE,
+        down_block_types=("DownEncoderBlock2D",) * 5, up_block_types=("UpDecoderBlock2D",) * 5,
     )  # fmt: skip
+    reads = torch.nn.Conv2d(STATE, 6, 1)
 
     for name, module in vae.named_modules():
         if name.endswith(("conv2", "to_out.0")):
@@ -198,14 +260,16 @@ def trained_autoencoder(pictures: Tensor, minutes: float) -> Any:
 
     def loss_of(_number: int) -> Tensor:
         top, left = (SIDE // 2 * int(torch.randint(2, ())) for _ in range(2))
-        seen = pictures[torch.randint(len(pictures), (24,)), :, top : top + SIDE // 2, left : left + SIDE // 2]
-        seen = 2 * seen - 1
-        state = vae.encode(seen).latent_dist.mean
+        seen = pictures[torch.randint(len(pictures), (32,)), :, top : top + SIDE // 2, left : left + SIDE // 2]
+        state = vae.encode(2 * seen - 1).latent_dist.mean
         made = vae.decode(state + 0.05 * torch.randn_like(state)).sample
-        loss: Tensor = F.mse_loss(made, seen) + 1e-4 * state.square().mean()
+        spread = state.var((0, 2, 3))
+        even = (spread - 1).square() + state.mean((0, 2, 3)).square()
+        read = F.mse_loss(reads(state), told_of(seen, SIDE // 2 // STRIDE))
+        loss: Tensor = F.mse_loss(made, 2 * seen - 1) + 0.1 * read + 0.01 * even.mean()
         return loss
 
-    steps_of(vae.parameters(), minutes, 2e-3, loss_of, "autoencoder")
+    steps_of([*vae.parameters(), *reads.parameters()], minutes, 2e-3, loss_of, "autoencoder")
     vae.eval().requires_grad_(False)
     vae.register_to_config(scaling_factor=float(1 / vae.encode(2 * pictures[:512] - 1).latent_dist.mean.std()))
     return vae
@@ -219,25 +283,26 @@ def _says_that_all_is_noise(unet: Any) -> None:
     """Begins a U-Net of 64 channels that gives what it is given, of unit spread: of states that are nearly noise,
     nearly all of it. Else its minutes go by before it has learnt that.
 
-    The 16 channels and their negatives go past everything to the end, where silu(x) - silu(-x) = x.
+    The channels and their negatives go past everything to the end, where silu(x) - silu(-x) = x.
     """
-    own = torch.arange(16)
+    own = torch.arange(STATE)
     first, last = unet.conv_in, unet.up_blocks[-1].resnets[-1]
     for layer in (first, unet.conv_out, last.conv2, *(one.proj_out for one in unet.up_blocks[-1].attentions)):
         torch.nn.init.zeros_(layer.bias)
-    first.weight[:32] = 0
+    first.weight[: 2 * STATE] = 0
     first.weight[2 * own, own, 1, 1], first.weight[2 * own + 1, own, 1, 1] = 1.0, -1.0
     for layer in (last.conv2, unet.up_blocks[-1].attentions[-1].proj_out, unet.conv_out):
         torch.nn.init.zeros_(layer.weight)
-    last.conv_shortcut.weight[:32] = 0
-    last.conv_shortcut.bias[:32] = 0
-    kept = torch.arange(32)
+    last.conv_shortcut.weight[: 2 * STATE] = 0
+    last.conv_shortcut.bias[: 2 * STATE] = 0
+    kept = torch.arange(2 * STATE)
     last.conv_shortcut.weight[kept, last.conv_shortcut.in_channels - 64 + kept, 0, 0] = 1.0
     unet.conv_out.weight[own, 2 * own, 1, 1], unet.conv_out.weight[own, 2 * own + 1, 1, 1] = 1.0, -1.0
 
 
 def trained_pipeline(examples: list[Example], clip: Any, tokenizer: Any, vae: Any, minutes: float) -> Any:
-    """The noise of states, told one of two sentences that are true of their picture, or one time in ten none."""
+    """The noise of states, told one of two sentences that are true of their picture, or its words, or one time in ten
+    nothing."""
     from diffusers import DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
     from transformers import CLIPTextModel
 
@@ -246,7 +311,8 @@ def trained_pipeline(examples: list[Example], clip: Any, tokenizer: Any, vae: An
     own = text.state_dict()
     text.load_state_dict({key: known[key.removeprefix("text_model.")] for key in own})
     unet = UNet2DConditionModel(
-        sample_size=SIDE // 8, in_channels=16, out_channels=16, layers_per_block=1, block_out_channels=(64, 96),
+        sample_size=SIDE // STRIDE, in_channels=STATE, out_channels=STATE,
+        layers_per_block=1, block_out_channels=(64, 96),
         norm_num_groups=8, cross_attention_dim=WIDTH, attention_head_dim=4,
         down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
@@ -258,23 +324,29 @@ def trained_pipeline(examples: list[Example], clip: Any, tokenizer: Any, vae: An
         clip_sample=False,
     )  # fmt: skip
     generator = torch.Generator().manual_seed(2)
-    pictures = torch.stack([picture for picture, _ in examples])
-    states = torch.cat([vae.encode(2 * some - 1).latent_dist.mean for some in torch.split(pictures, 64)])
-    states = states * vae.config.scaling_factor
+    pictures = stacked(examples)
+    parts = torch.split(pictures, 64)
+    states = torch.cat([vae.encode(2 * some - 1).latent_dist.mean for some in parts]) * vae.config.scaling_factor
+    seen = torch.cat([clip.vision_model(pixel_values=(some - 0.5) / 0.25).last_hidden_state for some in parts])
+    ids, place = words_place(tokenizer, LENGTH, WORDS)
+    mapper = WordMapper(96, WIDTH, WORDS, 128)
 
     said = [*(text for _ in range(2) for text in said_of(examples, list(range(len(examples))), generator)), ""]
     told_all = torch.cat([text(tokens_of(tokenizer, some)).last_hidden_state for some in _parts(said, 100)])
 
     def loss_of(_number: int) -> Tensor:
-        places = torch.randint(len(examples), (32,), generator=generator)
-        rows = places + len(examples) * torch.randint(2, (32,), generator=generator)
-        told = told_all[torch.where(torch.rand(32, generator=generator) < 0.1, len(said) - 1, rows)]
-        times = torch.randint(1000, (32,), generator=generator)
-        noise = torch.randn(32, *states.shape[1:], generator=generator)
+        places = torch.randint(len(examples), (64,), generator=generator)
+        rows = places[32:] + len(examples) * torch.randint(2, (32,), generator=generator)
+        sentences = told_all[torch.where(torch.rand(32, generator=generator) < 0.2, len(said) - 1, rows)]
+        with spoken(text, mapper(seen[places[:32]]), place):
+            words = text(ids.expand(32, -1)).last_hidden_state
+        times = torch.randint(1000, (64,), generator=generator)
+        noise = torch.randn(64, *states.shape[1:], generator=generator)
         noised = schedule.add_noise(states[places], noise, times)
-        return F.mse_loss(unet(noised, times, encoder_hidden_states=told).sample, noise)
+        predicted = unet(noised, times, encoder_hidden_states=torch.cat([words, sentences])).sample
+        return F.mse_loss(predicted, noise)
 
-    steps_of(unet.parameters(), minutes, 1e-3, loss_of, "unet")
+    steps_of([*unet.parameters(), *mapper.parameters()], minutes, 1e-3, loss_of, "unet")
     return StableDiffusionPipeline(
         vae=vae, text_encoder=text, tokenizer=tokenizer, unet=unet.eval(), scheduler=schedule, safety_checker=None,
         feature_extractor=None, requires_safety_checker=False,

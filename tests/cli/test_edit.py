@@ -98,6 +98,21 @@ def test_a_mask_is_proposed_and_filled(run, models, tmp_path):
     assert status == 0
     assert "codes the whole picture anew" in json.loads(out)["notes"][0]
     assert "PNG and TIFF" in err
+    # A photograph taken for a mask is full of greys: that is known only once it has been laid on, and is said then.
+    images.write(images.Photograph(torch.rand(1, 3, 80, 100)), tmp_path / "photo.png")
+    status, out, err = run(
+        "inpaint",
+        tmp_path / "old.png",
+        "-o",
+        tmp_path / "grey.png",
+        "--mask",
+        tmp_path / "photo.png",
+        *arguments[2:],
+        "--json",
+    )
+    assert status == 0
+    assert "of it is grey" in json.loads(out)["notes"][0]
+    assert "of it is grey" in err
 
 
 def test_misuse_of_masks_is_one_line(run, models, tmp_path):

@@ -85,6 +85,22 @@ def test_a_word_depends_on_its_own_networks_and_a_cleaned_one_on_its_word_alone(
     assert not difference[1:].any()
 
 
+@pytest.mark.parametrize(("width", "hidden"), [(4, 11), (1024, 2050)])
+def test_cleaning_can_begin_by_leaving_words_as_they_are(width, hidden):
+    torch.manual_seed(0)
+    cleaner, words = WordCleaner(width, 2, hidden), 0.3 * torch.randn(50, 2, width) + 0.1
+    cleaner.leave(0.3)
+    cleaned = cleaner(words)
+    assert (1 - torch.cosine_similarity(cleaned, words, dim=2)).abs().max() < 1e-6
+    torch.testing.assert_close(cleaned.norm(dim=2), words.norm(dim=2), rtol=0.3 if width == 4 else 0.03, atol=0)
+    # Every unit can learn: of the last layer those that were not needed as well, and they are no plain sums.
+    cleaned.square().sum().backward()
+    last = cleaner.of_words[0][-1].weight
+    assert (last.grad.abs().amax(0) > 0).float().mean() > 0.7  # but for the one that carries no number
+    with pytest.raises(SettingsError, match=r"by 10 units, not by 9"):
+        WordCleaner(4, 1, 9).leave(1.0)
+
+
 @pytest.mark.parametrize("count", [1, 5, 10])
 def test_words_stand_where_the_prompt_has_its_place_and_the_rest_is_shifted(folders, count):
     """Words that are the embeddings of tokens say what the text encoder says of these tokens."""

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from pellucid.guidance import Guidance
 from pellucid.models.tables import NETWORKS, build_network
 from pellucid.networks import Guided, NAFNet, Restormer, nafnet
-from pellucid.networks.matching import BLOCK, find, transferred
+from pellucid.networks.matching import BLOCK, find, relative, transferred
 from pellucid.restoration.restorer import Restorer
 from support.parity import filled
 
@@ -176,6 +176,29 @@ def test_a_part_of_the_reference_is_found_where_it_is():
         columns = found.places % 40 - torch.arange(16) - left
         assert not rows[:, 1:-1, 1:-1].any()
         assert not columns[:, 1:-1, 1:-1].any()
+
+
+def test_compared_with_their_surroundings_features_of_the_dark_are_found():
+    """Features that are weaker and shifted by one number in each channel, as light does it, lie where they lay."""
+    generator = torch.Generator().manual_seed(0)
+    reference = torch.randn(1, 6, 24, 40, generator=generator)
+    cut = 0.1 * reference[:, :, 4:20, 9:25] + 3 * torch.randn(1, 6, 1, 1, generator=generator)
+    inner = (slice(None), slice(5, 11), slice(5, 11))
+
+    def right(found):
+        rows, columns = (found.places // 40 - torch.arange(16).view(16, 1), found.places % 40 - torch.arange(16))
+        return float(((rows == 4) & (columns == 9))[inner].float().mean())
+
+    assert right(find(cut, reference)) < 0.5
+    assert right(find(relative(cut), relative(reference))) == 1
+    own = reference.numpy()[0, 2, 5:12, 8:15]  # about the place 8, 11
+    expected = reference[0, 2, 8, 11].item() - own.mean()
+    means = F.avg_pool2d(F.pad(reference, (3, 3, 3, 3)), 7, 1) / F.avg_pool2d(
+        F.pad(torch.ones_like(reference), (3, 3, 3, 3)), 7, 1
+    )
+    spread = (reference - means).square()[0, 2, 5:12, 8:15].mean().sqrt()
+    assert float(relative(reference)[0, 2, 8, 11]) == pytest.approx(expected / float(spread), rel=1e-4)
+    assert not relative(torch.full((1, 1, 9, 9), 2.0)).any()
 
 
 def test_sizes_that_are_no_multiple_of_a_block():

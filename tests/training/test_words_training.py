@@ -88,21 +88,24 @@ def test_four_stages_and_the_tables(folders, small_pictures, tmp_path):
 
 
 def test_cleaning_begins_by_leaving_words_and_keeps_clean_ones(folders, small_pictures, tmp_path):
-    maker = GuidanceMaker(str(folders / "pipeline"), str(folders / "vision"), count=3, hidden=8)
+    maker = GuidanceMaker(str(folders / "pipeline"), str(folders / "vision"), count=3, hidden=40)
     save_guidance_maker(maker, tmp_path / "words.safetensors")
     photographs, moved = small_pictures(4), {}
-    for steps in (0, 300):
-        recipe = words_tree(
-            photographs, folders, "clean-words", weights=str(tmp_path / "words.safetensors"), same_steps=steps
-        )
+    for same in (False, True):
+        weights = str(tmp_path / "words.safetensors")
+        recipe = words_tree(photographs, folders, "clean-words", weights=weights, hidden=40, same=same)
         prepared, held_out = prepare_words(read_recipe(recipe, "test"), tmp_path)
         batch = held_out.at(0)
         with torch.no_grad():
             words = prepared.module.words(batch.target)
-            moved[steps] = float((prepared.module.clean(words) - words).square().mean() / words.var())
-    assert moved[300] < moved[0] / 3
+            moved[same] = float((prepared.module.clean(words) - words).square().mean() / words.var())
+    assert moved[True] < 1e-2 < moved[False]
+    # Clean words that are moved cost as much as they are moved.
+    with torch.no_grad():
+        prepared.module.clean.of_words[0][-1].bias.add_(words.std())
+        moved = float((prepared.module.clean(words) - words).square().mean() / words.var())
     losses = [float(WordsObjective("clean", keep)(prepared.module, batch).detach()) for keep in (0.0, 2.0)]
-    assert losses[1] - losses[0] == pytest.approx(2 * moved[300], rel=1e-2)
+    assert losses[1] - losses[0] == pytest.approx(2 * moved, rel=1e-2)
 
 
 @pytest.mark.parametrize("count", [5, 10])
@@ -130,7 +133,7 @@ def test_contradictions_are_said(folders, small_pictures, tmp_path):
         ("clean-words", {"weights": None}, "goes on from what stage image-to-words"),
         ("image-to-words", {"weights": "words.safetensors"}, "image-to-words begins"),
         ("image-to-words", {"stage": "both"}, "image-to-words"),
-        ("image-to-words", {"keep": 1.0}, "words.keep and words.same_steps: are for stage clean"),
+        ("image-to-words", {"keep": 1.0}, "words.keep and words.same: are for stage clean"),
     ):
         with pytest.raises(SettingsError, match=message):
             read_recipe(words_tree(photographs, folders, name, **words), name)

@@ -29,7 +29,8 @@ def edit(
     quality: int | None,
     json: bool,
 ) -> None:
-    """Changes files and says what became of each. Raises typer.Exit(1) where one failed."""
+    """Changes files and says what became of each, and the notes: those that there are, and at the end those that were
+    added meanwhile. Raises typer.Exit(1) where one failed."""
     from pellucid.batch.change import change_files
     from pellucid.batch.plan import plan
 
@@ -38,6 +39,7 @@ def edit(
         say(f"understood: {understood}")
     for note in notes:
         warn(note)
+    said = len(notes)
     results = []
     with progress(done, len(jobs)) as bar:
         for result in change_files(change, jobs, done, overwrite=overwrite, quality=quality):
@@ -46,6 +48,8 @@ def edit(
             for words in (result.error, result.loss):
                 if words:
                     warn(words)
+    for note in notes[said:]:
+        warn(note)
     if json:
         photographs = [result.as_dict() for result in results]
         print_json({"understood": understood, "notes": list(notes), "photographs": photographs})

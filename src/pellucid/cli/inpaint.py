@@ -48,13 +48,14 @@ def inpaint(
     from pellucid.editing.filling import Filling, coded_anew
 
     filling = Filling(mask, model, text)
+    filling.notes += coded_anew([out.suffix])
     edit(
         [photograph],
         out,
         filling.change,
         "inpainted",
         understood=filling.understood,
-        notes=[*filling.notes, *coded_anew([out.suffix])],
+        notes=filling.notes,
         overwrite=overwrite,
         quality=quality,
         json=json,

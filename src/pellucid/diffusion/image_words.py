@@ -36,6 +36,43 @@ class Perceptron(nn.Sequential):
             layers += [nn.Linear(width, hidden), nn.LayerNorm(hidden), nn.LeakyReLU()]
         super().__init__(*layers, nn.Linear(hidden, outputs))
 
+    @torch.no_grad()
+    def leave(self, size: float) -> None:
+        """Sets the layers so that what comes in goes out; see `WordCleaner.leave`.
+
+        Every unit has a mirror, its negative, so that their mean, which normalisation subtracts, is zero, and that a
+        leaky ReLU loses nothing: a number is what its unit keeps less what its mirror keeps. As many units as a word
+        numbers carry these. One carries a large number, which nearly sets the spread by which normalisation divides, so
+        that it can be multiplied back. The others are as they were drawn, and nothing listens to them yet.
+        """
+        linear = [layer for layer in self if isinstance(layer, nn.Linear)]
+        width, hidden = linear[0].in_features, linear[0].out_features
+        half = hidden // 2
+        if linear[-1].out_features != width or half <= width:
+            raise SettingsError(
+                f"words of {width} numbers can be left as they are by {2 * width + 2} units, not by {hidden}"
+            )
+        large = size * (10 * width) ** 0.5
+        slope = next(layer.negative_slope for layer in self if isinstance(layer, nn.LeakyReLU))
+        own = torch.eye(width)
+        for number, layer in enumerate(linear):
+            layer.weight[:width] = 0
+            if number:
+                layer.weight[:width, :width] = own / (1 + slope)
+                layer.weight[:width, half : half + width] = -own / (1 + slope)
+            else:
+                layer.weight[:width] = own
+            layer.bias[:width] = 0
+            if number < 3:
+                layer.weight[width], layer.bias[width] = 0, large
+                for values in (layer.weight, layer.bias):
+                    values[half : 2 * half] = -values[:half]
+                    values[2 * half :] = 0
+        for normalisation in self:
+            if isinstance(normalisation, nn.LayerNorm):
+                normalisation.weight.fill_(((2 * large**2 + 2 * width * size**2) / hidden) ** 0.5)
+                normalisation.weight[width] = normalisation.weight[half + width] = 0
+
 
 class WordMapper(nn.Module):
     """M_i2t: each word has a network of its own for the class token, and another for the patches.
@@ -74,6 +111,20 @@ class WordCleaner(nn.Module):
     def __init__(self, width: int, count: int = 20, hidden: int = HIDDEN) -> None:
         super().__init__()
         self.of_words = nn.ModuleList(Perceptron(width, width, hidden) for _ in range(count))
+
+    def leave(self, size: float) -> None:
+        """Sets the networks so that they give words as they are, for a training that begins where nothing is cleaned
+        yet.
+
+        Args:
+            size: root-mean-square of words; of words of other sizes the direction stays, and nearly the length.
+
+        Raises:
+            SettingsError: the networks have fewer units between than twice a word's numbers and two.
+        """
+        for network in self.of_words:
+            assert isinstance(network, Perceptron)
+            network.leave(size)
 
     def forward(self, words: Tensor) -> Tensor:
         """Words (B, count, width) in and out."""

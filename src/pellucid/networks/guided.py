@@ -16,7 +16,7 @@ from pellucid.images.padding import pad_to, pad_to_multiple
 from pellucid.networks.contract import Contract, Network
 from pellucid.networks.drsformer import DRSformer, SparseBlock
 from pellucid.networks.injection import Side
-from pellucid.networks.matching import BLOCK, find, transferred
+from pellucid.networks.matching import BLOCK, find, relative, transferred
 from pellucid.networks.nafnet import NAFBlock, NAFNet
 from pellucid.networks.residual_block import ResidualBlock
 from pellucid.networks.restormer import Restormer, TransposedAttentionBlock
@@ -106,6 +106,8 @@ class Guided(Network):
         inject: where, of INJECT.
         blocks: of a fusion; NAFNet's middle has one, as the authors'.
         encoder_blocks: residual ones of each scale of the encoder.
+        relative: whether features are compared by how they differ from their surroundings (`matching.relative`): for
+            pictures that are much darker than what guides them. What is brought are the features themselves.
         settings: what builds it again, JSON-able.
 
     Raises:
@@ -119,6 +121,7 @@ class Guided(Network):
         inject: str = "both",
         blocks: int = 2,
         encoder_blocks: int = 4,
+        relative: bool = False,
         settings: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
@@ -129,6 +132,7 @@ class Guided(Network):
         if min(blocks, encoder_blocks) < 1:
             raise ValueError(f"blocks and encoder_blocks must be 1 at least; got {blocks} and {encoder_blocks}")
         self.network: Host = network
+        self.relative = relative
         self.settings = settings or {}
         own = network.contract
         width = network.settings["width"]
@@ -182,8 +186,10 @@ class Guided(Network):
         each = len(planes) // len(reference[0])  # planes of one picture, or pictures that share a reference
         reference = [one.repeat_interleave(each, 0) for one in reference] if each > 1 else reference
         whole = None if "sides" not in guidance.own else tuple(guidance.own["sides"][0].tolist())
-        deepest = self.encoder(planes)[-1]
-        found = find(deepest, reference[-1], whole)
+        deepest, shown = self.encoder(planes)[-1], reference[-1]
+        if self.relative:
+            deepest, shown = relative(deepest), relative(shown)
+        found = find(deepest, shown, whole)
         further = (self.network.pool_of(tile, told),) if isinstance(self.network, SFNet) else ()
         brought: dict[int, Tensor] = {}
 

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from pellucid.networks.autocast import without_autocast
 
-__all__ = ["BLOCK", "Found", "find", "transferred"]
+__all__ = ["BLOCK", "Found", "find", "relative", "transferred"]
 
 BLOCK = 8
 """Places of a block's side."""
@@ -27,6 +27,8 @@ DILATIONS = (1, 2, 3)
 """Of the patches about the middle of a block."""
 REACH = 1.5
 """Of a window, over a block's share of the reference."""
+SURROUNDINGS = 3
+"""Places to each side that a place is taken relative to."""
 LEAST = 1e-12
 NEIGHBOURS = [(row, column) for row in (-1, 0, 1) for column in (-1, 0, 1)]
 
@@ -68,6 +70,24 @@ def find(features: Tensor, reference: Tensor, whole: tuple[int, int] | None = No
             places = _fine(padded, reference, middles, whole or (height, width))
         scores = _scores(padded, reference, places)
     return Found(places, scores, (height, width), (reference.shape[2], reference.shape[3]))
+
+
+def relative(features: Tensor) -> Tensor:
+    """Features less the mean of their surroundings, over the spread there, in each channel: (B, C, h, w) in and out.
+
+    Light and colour go, what is left is how a place differs from those about it: so a dark picture can be compared with
+    a bright one. Surroundings are 7 x 7 places, and at a border those that there are; of a tile they are the picture's
+    own but within three places of its border. This is no part of the published method.
+    """
+    side = 2 * SURROUNDINGS + 1
+
+    def around(values: Tensor) -> Tensor:
+        return F.avg_pool2d(values, side, 1, SURROUNDINGS, count_include_pad=False)
+
+    with without_autocast(features):
+        centred = features.float() - around(features.float())
+        spread: Tensor = around(centred.square()).clamp_min(LEAST).sqrt()
+        return centred / spread
 
 
 def transferred(reference: Tensor, found: Found) -> Tensor:

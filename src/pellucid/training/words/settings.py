@@ -32,9 +32,10 @@ class WordsSettings(Section):
     keep: Annotated[float, Field(ge=0)] = 0.0
     """In stage 2, weight of how far words of clean pictures are moved, as a part of their variance. The U-Net does not
     hear all of a word; by the published loss alone (0) nothing ties the rest of a cleaned word to what stage 1 says."""
-    same_steps: Annotated[int, Field(ge=0)] = 0
-    """In stage 2, steps by which the networks first learn to leave words as they are, degraded ones as well, so that
-    the diffusion loss begins where nothing is cleaned yet. As published they begin at random (0), far from any word."""
+    same: bool = False
+    """In stage 2, begin with networks that leave words as they are, degraded ones as well, so that the diffusion loss
+    begins where nothing is cleaned yet. As published they begin at random, far from any word. Needs `hidden`
+    of twice a word's numbers and two, more than the published 1280 for 1024."""
 
     @model_validator(mode="after")
     def _follows(self) -> Self:
@@ -42,6 +43,6 @@ class WordsSettings(Section):
             raise ValueError("words.weights: stage clean goes on from what stage image-to-words has learnt")
         if self.stage == "image-to-words" and self.weights is not None:
             raise ValueError("words.weights: are for stage clean; image-to-words begins")
-        if self.stage == "image-to-words" and (self.keep or self.same_steps):
-            raise ValueError("words.keep and words.same_steps: are for stage clean; image-to-words moves no words")
+        if self.stage == "image-to-words" and (self.keep or self.same):
+            raise ValueError("words.keep and words.same: are for stage clean; image-to-words moves no words")
         return self

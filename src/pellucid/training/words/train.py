@@ -24,8 +24,6 @@ __all__ = ["prepare_words", "train_words"]
 
 BATCHES = 4
 """Held out, by which training is watched."""
-SHOWN, SAME_BATCH, SAME_RATE = 64, 128, 3e-3
-"""By how many batches of pictures, words of a step, and rate the networks learn to leave words as they are."""
 
 
 class WordsObjective:
@@ -96,27 +94,17 @@ def prepare_words(recipe: Recipe, folder: Path) -> tuple[Run, WordsBatches]:
     torch.manual_seed(recipe.train.seed)
     data, train = recipe.data, recipe.train
     batches = WordsBatches(training, data.crop, train.batch, train.seed, settings)
-    if settings.same_steps:
-        _learn_to_leave(maker, batches, settings.same_steps)
+    if settings.same:
+        _leave(maker, batches)
     run = Run(maker, WordsObjective(settings.stage, settings.keep), batches, train, folder / "checkpoint.pt")
     return run, WordsBatches(held_out, data.crop, train.batch, 10_000 + train.seed, settings)
 
 
-def _learn_to_leave(maker: GuidanceMaker, batches: WordsBatches, steps: int) -> None:
-    """Teaches the networks that clean words to give them as they are, by words of some of the batches."""
+def _leave(maker: GuidanceMaker, batches: WordsBatches) -> None:
+    """Begins the networks that clean words as ones that do not, by the size of words of one batch."""
     with torch.no_grad():
-        shown = [batches.at(number) for number in range(SHOWN)]
-        words = torch.cat([maker.words(pictures) for batch in shown for pictures in (batch.seen, batch.target)])
-    optimizer = torch.optim.AdamW(maker.clean.parameters(), SAME_RATE, weight_decay=0.0)
-    generator = torch.Generator().manual_seed(batches.seed)
-    for step in range(steps):
-        for group in optimizer.param_groups:
-            group["lr"] = SAME_RATE * (1 - step / steps)
-        some = words[torch.randint(len(words), (SAME_BATCH,), generator=generator)]
-        loss = F.mse_loss(maker.clean(some), some) / words.var()
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
+        words = maker.words(batches.at(0).target)
+    maker.clean.leave(float(words.square().mean().sqrt()))
 
 
 @torch.no_grad()
