@@ -1,8 +1,8 @@
 """Quality against time: pellucid beside what people run, on the same noisy photographs, in one run.
 
 Each denoiser restores the same crops of scikit-image's photographs, with Gaussian noise, 8 bits, in turn, in a process
-of its own with one thread; CPU seconds count, since wall time depends on what else runs. Peers that are not installed, or whose weights are not given, are
-left out and named. `--svg FILE` draws the picture.
+of its own with one thread; CPU seconds count, since wall time depends on what else runs. Peers that are not installed,
+or whose weights are not given, are left out and named. `--svg FILE` draws the picture.
 """
 
 import argparse
