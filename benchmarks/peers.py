@@ -1,15 +1,17 @@
 """Quality against time: pellucid beside what people run, on the same noisy photographs, in one run.
 
-Each denoiser restores the same crops of scikit-image's photographs, with Gaussian noise, 8 bits, in turn; CPU seconds
-count, since wall time depends on what else runs. Peers that are not installed, or whose weights are not given, are
-left out and named. `--svg FILE` draws the picture.
+Each denoiser restores the same crops of scikit-image's photographs, with Gaussian noise, 8 bits, in turn, in a process
+of its own with one thread; CPU seconds count, since wall time depends on what else runs. Peers that are not installed,
+or whose weights are not given, are left out and named. `--svg FILE` draws the picture.
 """
 
 import argparse
 import json
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -113,30 +115,77 @@ def psnr(restored: Image, clean: Image) -> float:
     return float(10 * np.log10(255**2 / np.square(restored.astype(float) - clean).mean()))
 
 
+class Worker:
+    """A denoiser in a process of its own: of several engines and libraries in one, the threads of one wait and burn
+    time that would count for another.
+
+    Args:
+        name: one of `candidates`.
+        sigma: of the noise, for those that are told it.
+        weights: see `candidates`.
+
+    Raises:
+        PeerError: it is not installed, or cannot run.
+    """
+
+    def __init__(self, name: str, sigma: float, weights: Path | None) -> None:
+        self.pool = ProcessPoolExecutor(1, get_context("spawn"), _begin, (name, sigma, weights))
+
+    def __call__(self, noisy: Image) -> tuple[Image, float]:
+        """The restored picture, and the CPU seconds that it took."""
+        return self.pool.submit(_run, noisy).result()
+
+
+class PeerError(Exception):
+    """Why a denoiser is left out."""
+
+
+_running: dict[str, Any] = {}
+"""In a worker: what it runs, or why it cannot."""
+
+
+def _begin(name: str, sigma: float, weights: Path | None) -> None:
+    torch.set_num_threads(1)
+    try:
+        _running["denoise"] = candidates(sigma, weights)[name]()
+    except (ImportError, pellucid.errors.PellucidError) as error:
+        _running["why"] = str(error).splitlines()[0]
+
+
+def _run(noisy: Image) -> tuple[Image, float]:
+    if "why" in _running:
+        raise PeerError(_running["why"])
+    started = time.process_time()
+    restored = _running["denoise"](noisy)
+    return restored, time.process_time() - started
+
+
 def measure(
-    makers: dict[str, Callable[[], Denoise]], pairs: list[tuple[Image, Image]], rounds: int
+    names: Sequence[str], pairs: list[tuple[Image, Image]], rounds: int, sigma: float, weights: Path | None
 ) -> tuple[list[dict[str, Any]], dict[str, str]]:
     """Rows of name, CPU seconds a megapixel and PSNR; and why others are left out."""
-    runs, missing = {}, {}
-    for name, make in makers.items():
+    workers, missing = {}, {}
+    for name in names:
+        worker = Worker(name, sigma, weights)
         try:
-            runs[name] = make()
-            runs[name](pairs[0][1])  # the first time is another's: graphs, kernels
-        except (ImportError, pellucid.errors.PellucidError) as error:
-            missing[name] = str(error).splitlines()[0]
-            runs.pop(name, None)
-    seconds: dict[str, list[float]] = {name: [] for name in runs}
-    scores: dict[str, list[float]] = {name: [] for name in runs}
+            worker(pairs[0][1])  # the first time is another's: graphs, kernels
+            workers[name] = worker
+        except PeerError as error:
+            missing[name] = str(error)
+            worker.pool.shutdown()
+    seconds: dict[str, list[float]] = {name: [] for name in workers}
+    scores: dict[str, list[float]] = {name: [] for name in workers}
     for _ in range(rounds):
         for clean, noisy in pairs:
-            for name, run in runs.items():
-                started = time.process_time()
-                restored = run(noisy)
-                seconds[name].append((time.process_time() - started) / (noisy.shape[0] * noisy.shape[1] / 1e6))
+            for name, worker in workers.items():
+                restored, taken = worker(noisy)
+                seconds[name].append(taken / (noisy.shape[0] * noisy.shape[1] / 1e6))
                 scores[name].append(psnr(restored, clean))
+    for worker in workers.values():
+        worker.pool.shutdown()
     rows = [
         {"name": name, "cpu_seconds": statistics.median(seconds[name]), "psnr": statistics.fmean(scores[name])}
-        for name in runs
+        for name in workers
     ]
     return sorted(rows, key=lambda row: -row["psnr"]), missing
 
@@ -190,13 +239,10 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the rows there")
     parser.add_argument("--svg", type=Path, help="draw the picture there")
     options = parser.parse_args()
-    torch.set_num_threads(1)
-    makers = {
-        name: make
-        for name, make in candidates(options.sigma, options.weights).items()
-        if not any(word in name for word in options.without)
-    }
-    rows, missing = measure(makers, pictures(options.sigma, options.side), options.rounds)
+    known = candidates(options.sigma, options.weights)
+    names = [name for name in known if not any(word in name for word in options.without)]
+    shown = pictures(options.sigma, options.side)
+    rows, missing = measure(names, shown, options.rounds, options.sigma, options.weights)
     table = Table("denoiser", "CPU s/MP", "PSNR")
     for row in rows:
         table.add_row(row["name"], f"{row['cpu_seconds']:.2f}", f"{row['psnr']:.2f}")

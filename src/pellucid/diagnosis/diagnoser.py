@@ -15,7 +15,7 @@ from torch import Tensor
 from pellucid.checkpoints import load_weights
 from pellucid.degradations import KINDS
 from pellucid.diagnosis.blocks import from_first_block
-from pellucid.diagnosis.findings import Diagnosis
+from pellucid.diagnosis.findings import Diagnosis, Measured
 from pellucid.diagnosis.heads import Heads
 from pellucid.diagnosis.measured import measure
 from pellucid.diagnosis.traces import TRACES, traces
@@ -54,9 +54,16 @@ class Diagnoser:
 
         Raises ValueError for another shape.
         """
+        return replace(self._told(image), measured=_measured(image))
+
+    def leaves_alone(self, image: Tensor) -> bool:
+        """`leave_alone` of the diagnosis of an image, without what is measured where that changes nothing."""
+        found = self._told(image)
+        return found.leave_alone and replace(found, measured=_measured(image)).leave_alone
+
+    def _told(self, image: Tensor) -> Diagnosis:
         found = self.heads.diagnose(self.features(image))[0]
-        measured = measure(image.expand(*image.shape[:-3], 3, -1, -1))
-        return replace(found.only("noise") if shows_nothing(image) else found, measured=measured)
+        return found.only("noise") if shows_nothing(image) else found
 
     def features(self, image: Tensor) -> Tensor:
         """What the heads read of an image, (1, features_width): the encoder's features and the traces (`__call__`)."""
@@ -70,6 +77,10 @@ class Diagnoser:
             batch.expand(-1, 3, -1, -1) if on_disk(batch) else batch.expand(-1, 3, -1, -1).to(device)
         )
         return torch.cat([self.encoder.features(self.encoder.prepare(rgb).to(device)), traces(rgb).to(device)], 1)
+
+
+def _measured(image: Tensor) -> tuple[Measured, ...]:
+    return measure(image.expand(*image.shape[:-3], 3, -1, -1))
 
 
 def shows_nothing(image: Tensor) -> bool:

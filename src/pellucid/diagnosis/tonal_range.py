@@ -76,12 +76,12 @@ def clipped_part(image: Tensor) -> float:
     clipped = (darkest >= FULL).float()
     if not clipped.any():
         return 0.0
-    brightest = shrunk(F.max_pool2d, planes, factor)
     # Specks are glints. What counts is three pixels wide at least.
     clipped = F.max_pool2d(-F.max_pool2d(-clipped, 3, 1, 1), 3, 1, 1)
     part = float(clipped.mean())
     if part == 0:
         return 0.0
+    brightest = shrunk(F.max_pool2d, planes, factor)
     rim = F.max_pool2d(clipped, 5, 1, 2) - F.max_pool2d(clipped, 3, 1, 1)
     bright = rim * (brightest.amax(1, keepdim=True) > GLOW)
     return part if float(bright.sum()) > 0.5 * float(rim.sum()) and float(rim.sum()) > 0 else 0.0

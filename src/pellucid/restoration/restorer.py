@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from pellucid import images
 from pellucid.devices import channels_last, fast_bfloat16, find_device
 from pellucid.diagnosis import SMALLEST, Diagnosis, block_offset, load_diagnoser
+from pellucid.diagnosis import Diagnoser as OwnDiagnoser
 from pellucid.diffusion.network import Generative
 from pellucid.diffusion.regions import Regions
 from pellucid.engines import NetworkOnEngine, chosen_engine, eight_bits, known_ranges, on_engine, parts_of
@@ -511,7 +512,12 @@ class Restorer:
         if self.diagnoser is None:
             return ""
         (rows, columns), _ = self._visible(degraded, alpha)
-        return NOTHING_WRONG if self.diagnoser(degraded[0, :, rows, columns]).leave_alone else ""
+        shown = degraded[0, :, rows, columns]
+        if isinstance(self.diagnoser, OwnDiagnoser):
+            leave = self.diagnoser.leaves_alone(shown)
+        else:
+            leave = self.diagnoser(shown).leave_alone
+        return NOTHING_WRONG if leave else ""
 
     def _visible(self, image: Tensor, alpha: Tensor | None) -> tuple[tuple[slice, slice], bool]:
         """Rows and columns of an image by which it is judged, and whether those are a part of it: nothing hidden is
