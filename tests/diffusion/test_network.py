@@ -321,6 +321,15 @@ def test_a_stored_model_does_it_again_from_its_own_record(tmp_path, image):
     assert "2 steps over" in decision.words()
 
 
+@pytest.mark.parametrize("tiles", ["meet", "independent"])
+def test_all_tiles_and_evaluations_are_counted(image, tiles):
+    restorer = Restorer(awake(), tile=64, precision="float32", control={"steps": 2, "tiles": tiles}, prompt="denoise 3")
+    picture = image[0].permute(1, 2, 0).numpy()
+    record = restorer.restore_and_explain(picture)[1].sampling
+    assert record["tiles"] > 1
+    assert record["evaluations"] == 2 * record["tiles"]
+
+
 def test_every_sampler_ends_at_the_picture_that_a_perfect_network_says(image):
     """Whatever the sampler, a network that always says the same picture ends there."""
     network, part = Generative(unet=SMALL), image[..., :32, :32]

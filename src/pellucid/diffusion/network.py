@@ -235,7 +235,9 @@ class Generative(SamplingNetwork):
         seen += [] if self.first is None else [expected]
         noise = torch.randn(latent.shape, generator=torch.Generator().manual_seed(seed)).to(latent)
         later = torch.Generator().manual_seed((seed + 1) * 7919 % 2**63)
-        self.course = Course(controls, scheduler, times, later, torch.cat(seen, 1), first)
+        before, self.course = self.course, Course(controls, scheduler, times, later, torch.cat(seen, 1), first)
+        if before is not None and guidance.grid is not None:  # a tile that is sampled by itself: one of the same picture
+            self.course.evaluations, self.course.places = before.evaluations, before.places
         if first is not None:
             self.course.expected = expected
             self.course.flat = _flatness(self.codec, expected) if controls.restoration_guidance else None
