@@ -321,6 +321,22 @@ def test_a_stored_model_does_it_again_from_its_own_record(tmp_path, image):
     assert "2 steps over" in decision.words()
 
 
+def test_where_nothing_is_said_the_diagnosis_is_asked_for():
+    """Noise is found and named; of a picture without anything wrong nothing is changed."""
+    ramp = torch.linspace(0.2, 0.8, 128).expand(1, 3, 128, 128)
+    noisy = (ramp + 0.15 * torch.randn(1, 3, 128, 128, generator=torch.Generator().manual_seed(0))).clamp(0, 1)
+    restorer = Restorer(awake(), precision="float32", control={"steps": 1, "samples": 1})
+    record = restorer.restore_and_explain(noisy)[1].sampling
+    assert [clause.verb for clause in read_prompt(record["prompt"]).clauses][0] == "denoise"
+    assert read_prompt(record["prompt"]).clauses[0].amount > 30
+    again = Restorer(awake(), precision="float32", control={"steps": 1, "samples": 1}, prompt=record["prompt"])
+    assert torch.equal(again.restore_image(noisy), restorer.restore_image(noisy))
+    blind = Restorer(awake(operations=["dejpeg"]), precision="float32", control={"steps": 1})
+    kept, decision = blind.restore_and_explain(noisy)
+    assert decision.unchanged
+    assert "--prompt" in decision.words()
+
+
 @pytest.mark.parametrize("tiles", ["meet", "independent"])
 def test_all_tiles_and_evaluations_are_counted(image, tiles):
     restorer = Restorer(awake(), tile=64, precision="float32", control={"steps": 2, "tiles": tiles}, prompt="denoise 3")
