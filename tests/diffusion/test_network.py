@@ -45,7 +45,9 @@ def image():
 
 
 def sampled(network, image, words="denoise 20", seed=3, tile=0, regions=None, **controls):
-    known = Guidance(words=(words,), seed=seed, controls=Controls(**{"steps": 3, **controls}), regions=regions)
+    known = Guidance(
+        words=(words,), seed=seed, controls=Controls(**{"steps": 3, "samples": 1, **controls}), regions=regions
+    )
     return Restorer(network, precision="float32", tile=tile).restore_image(image, known=known)
 
 
@@ -304,7 +306,7 @@ def test_a_stored_model_does_it_again_from_its_own_record(tmp_path, image):
         tmp_path / "tiny.safetensors",
         prompt="sr60-up2-cfg3",
         seed=7,
-        control={"steps": "2", "tiles": "gaussian"},
+        control={"steps": "2", "samples": "1", "tiles": "gaussian"},
         tile=64,
     )
     picture = image[0].permute(1, 2, 0).numpy()[:40, :56]
@@ -339,7 +341,9 @@ def test_where_nothing_is_said_the_diagnosis_is_asked_for():
 
 @pytest.mark.parametrize("tiles", ["meet", "independent"])
 def test_all_tiles_and_evaluations_are_counted(image, tiles):
-    restorer = Restorer(awake(), tile=64, precision="float32", control={"steps": 2, "tiles": tiles}, prompt="denoise 3")
+    restorer = Restorer(
+        awake(), tile=64, precision="float32", control={"steps": 2, "samples": 1, "tiles": tiles}, prompt="denoise 3"
+    )
     picture = image[0].permute(1, 2, 0).numpy()
     record = restorer.restore_and_explain(picture)[1].sampling
     assert record["tiles"] > 1
