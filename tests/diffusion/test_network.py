@@ -176,7 +176,9 @@ def test_several_samples_are_their_mean(network, image):
     told = network.look(part, known)
     mean = sample_in_tiles(network, part, told, Tiles(64, 16, 8))
     one_by_one = [
-        sample_in_tiles(network, part, told.knowing(seed=5 + number, controls=Controls(steps=2)), Tiles(64, 16, 8))
+        sample_in_tiles(
+            network, part, told.knowing(seed=5 + number, controls=Controls(steps=2, samples=1)), Tiles(64, 16, 8)
+        )
         for number in range(3)
     ]
     torch.testing.assert_close(mean, torch.stack(one_by_one).mean(0))
@@ -329,12 +331,13 @@ def test_where_nothing_is_said_the_diagnosis_is_asked_for():
     noisy = (ramp + 0.15 * torch.randn(1, 3, 128, 128, generator=torch.Generator().manual_seed(0))).clamp(0, 1)
     restorer = Restorer(awake(), precision="float32", control={"steps": 1, "samples": 1})
     record = restorer.restore_and_explain(noisy)[1].sampling
-    assert [clause.verb for clause in read_prompt(record["prompt"]).clauses][0] == "denoise"
-    assert read_prompt(record["prompt"]).clauses[0].amount > 30
+    asked = read_prompt(record["prompt"]).clauses[0]
+    assert asked.verb == "denoise"
+    assert asked.amount > 30
     again = Restorer(awake(), precision="float32", control={"steps": 1, "samples": 1}, prompt=record["prompt"])
     assert torch.equal(again.restore_image(noisy), restorer.restore_image(noisy))
     blind = Restorer(awake(operations=["dejpeg"]), precision="float32", control={"steps": 1})
-    kept, decision = blind.restore_and_explain(noisy)
+    _, decision = blind.restore_and_explain(noisy)
     assert decision.unchanged
     assert "--prompt" in decision.words()
 
