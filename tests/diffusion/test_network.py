@@ -15,7 +15,7 @@ from pellucid.diffusion.regions import Regions, branches_of
 from pellucid.diffusion.small import SmallDenoiser
 from pellucid.errors import SettingsError
 from pellucid.guidance import Guidance
-from pellucid.models.load import load_network_weights
+from pellucid.models.load import load_model, load_network_weights
 from pellucid.models.save import save_model
 from pellucid.restoration.restorer import Restorer
 from pellucid.restoration.sampling import gaussian, sample_in_tiles, sampled_states
@@ -340,6 +340,20 @@ def test_where_nothing_is_said_the_diagnosis_is_asked_for():
     _, decision = blind.restore_and_explain(noisy)
     assert decision.unchanged
     assert "--prompt" in decision.words()
+
+
+def test_octaves_that_are_not_heard_say_nothing_and_are_remembered(tmp_path):
+    slow = awake(octaves=1)
+    rows = slow.denoiser.told([read_prompt("denoise 25"), read_prompt("denoise 60")])
+    said = slow.denoiser.words(rows)
+    with torch.no_grad():
+        slow.denoiser.words.numbers.weight[:, [4, 5, 6, 8, 9, 10]] += 1
+    assert torch.equal(slow.denoiser.words(rows), said)
+    assert not torch.equal(said[0], said[1])
+    save_model(slow, tmp_path / "slow.safetensors")
+    assert load_model(tmp_path / "slow.safetensors").module.denoiser.words.octaves == 1
+    with pytest.raises(SettingsError, match="octaves"):
+        Generative(unet=SMALL, octaves=5)
 
 
 @pytest.mark.parametrize("tiles", ["meet", "independent"])
