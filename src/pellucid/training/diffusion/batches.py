@@ -230,14 +230,15 @@ class DiffusionBatches:
 
 def _held_back(asked: Asked, settings: DiffusionSettings) -> bool:
     """Whether training must not see this: an amount or an order that is kept for measuring."""
-    verbs = [operation_of(step) for step in asked.steps]
+    steps: Sequence[Any] = asked.steps
+    verbs = [operation_of(step) for step in steps]
     if any(pair in settings.orders_held_back for pair in combinations(verbs, 2)):
         return True
     if settings.held_back is None:
         return False
     low, high = settings.held_back
     named = [clause.amount for clause in asked.prompt.clauses if clause.amount is not None]
-    return any(low <= amount <= high for amount in [step.severity for step in asked.steps] + named)
+    return any(low <= amount <= high for amount in [step.severity for step in steps] + named)
 
 
 def _part(image: Tensor, side: int, generator: torch.Generator) -> Tensor:
