@@ -165,6 +165,12 @@ def test_a_sentence_has_a_weight_of_its_own(pipeline):
     assert (both - restored("a fox. denoise 20", text_guidance=3)).abs().mean() > 1e-5
 
 
+def test_a_prompt_whose_end_would_not_be_read_is_refused(pipeline):
+    network = Generative(family="sd", source=str(pipeline))
+    with pytest.raises(SettingsError, match="tokens, and the text encoder reads"):
+        network.check(f"{'a red fox and ' * 30}a dog. denoise 20", Controls())
+
+
 def test_tiles_do_not_reach_the_autoencoder(pipeline):
     """It encodes and decodes the whole: what differs in tiles is what the denoiser says."""
     network, image = awake(Generative(family="sd", source=str(pipeline))), torch.rand(1, 3, 96, 160)

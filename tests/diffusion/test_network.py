@@ -15,7 +15,7 @@ from pellucid.diffusion.regions import Regions, branches_of
 from pellucid.diffusion.small import SmallDenoiser
 from pellucid.errors import SettingsError
 from pellucid.guidance import Guidance
-from pellucid.models.load import load_network_weights
+from pellucid.models.load import load_model, load_network_weights
 from pellucid.models.save import save_model
 from pellucid.restoration.restorer import Restorer
 from pellucid.restoration.sampling import gaussian, sample_in_tiles, sampled_states
@@ -45,7 +45,9 @@ def image():
 
 
 def sampled(network, image, words="denoise 20", seed=3, tile=0, regions=None, **controls):
-    known = Guidance(words=(words,), seed=seed, controls=Controls(**{"steps": 3, **controls}), regions=regions)
+    known = Guidance(
+        words=(words,), seed=seed, controls=Controls(**{"steps": 3, "samples": 1, **controls}), regions=regions
+    )
     return Restorer(network, precision="float32", tile=tile).restore_image(image, known=known)
 
 
@@ -174,7 +176,9 @@ def test_several_samples_are_their_mean(network, image):
     told = network.look(part, known)
     mean = sample_in_tiles(network, part, told, Tiles(64, 16, 8))
     one_by_one = [
-        sample_in_tiles(network, part, told.knowing(seed=5 + number, controls=Controls(steps=2)), Tiles(64, 16, 8))
+        sample_in_tiles(
+            network, part, told.knowing(seed=5 + number, controls=Controls(steps=2, samples=1)), Tiles(64, 16, 8)
+        )
         for number in range(3)
     ]
     torch.testing.assert_close(mean, torch.stack(one_by_one).mean(0))
@@ -304,7 +308,7 @@ def test_a_stored_model_does_it_again_from_its_own_record(tmp_path, image):
         tmp_path / "tiny.safetensors",
         prompt="sr60-up2-cfg3",
         seed=7,
-        control={"steps": "2", "tiles": "gaussian"},
+        control={"steps": "2", "samples": "1", "tiles": "gaussian"},
         tile=64,
     )
     picture = image[0].permute(1, 2, 0).numpy()[:40, :56]
@@ -319,6 +323,48 @@ def test_a_stored_model_does_it_again_from_its_own_record(tmp_path, image):
     )
     assert (again(picture) == result).all()
     assert "2 steps over" in decision.words()
+
+
+def test_where_nothing_is_said_the_diagnosis_is_asked_for():
+    """Noise is found and named; of a picture without anything wrong nothing is changed."""
+    ramp = torch.linspace(0.2, 0.8, 128).expand(1, 3, 128, 128)
+    noisy = (ramp + 0.15 * torch.randn(1, 3, 128, 128, generator=torch.Generator().manual_seed(0))).clamp(0, 1)
+    restorer = Restorer(awake(), precision="float32", control={"steps": 1, "samples": 1})
+    record = restorer.restore_and_explain(noisy)[1].sampling
+    asked = read_prompt(record["prompt"]).clauses[0]
+    assert asked.verb == "denoise"
+    assert asked.amount > 30
+    again = Restorer(awake(), precision="float32", control={"steps": 1, "samples": 1}, prompt=record["prompt"])
+    assert torch.equal(again.restore_image(noisy), restorer.restore_image(noisy))
+    blind = Restorer(awake(operations=["dejpeg"]), precision="float32", control={"steps": 1})
+    _, decision = blind.restore_and_explain(noisy)
+    assert decision.unchanged
+    assert "--prompt" in decision.words()
+
+
+def test_octaves_that_are_not_heard_say_nothing_and_are_remembered(tmp_path):
+    slow = awake(octaves=1)
+    rows = slow.denoiser.told([read_prompt("denoise 25"), read_prompt("denoise 60")])
+    said = slow.denoiser.words(rows)
+    with torch.no_grad():
+        slow.denoiser.words.numbers.weight[:, [4, 5, 6, 8, 9, 10]] += 1
+    assert torch.equal(slow.denoiser.words(rows), said)
+    assert not torch.equal(said[0], said[1])
+    save_model(slow, tmp_path / "slow.safetensors")
+    assert load_model(tmp_path / "slow.safetensors").module.denoiser.words.octaves == 1
+    with pytest.raises(SettingsError, match="octaves"):
+        Generative(unet=SMALL, octaves=5)
+
+
+@pytest.mark.parametrize("tiles", ["meet", "independent"])
+def test_all_tiles_and_evaluations_are_counted(image, tiles):
+    restorer = Restorer(
+        awake(), tile=64, precision="float32", control={"steps": 2, "samples": 1, "tiles": tiles}, prompt="denoise 3"
+    )
+    picture = image[0].permute(1, 2, 0).numpy()
+    record = restorer.restore_and_explain(picture)[1].sampling
+    assert record["tiles"] > 1
+    assert record["evaluations"] == 2 * record["tiles"]
 
 
 def test_every_sampler_ends_at_the_picture_that_a_perfect_network_says(image):

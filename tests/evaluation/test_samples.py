@@ -13,9 +13,10 @@ SMALL = {"widths": (16, 16), "blocks": (1, 1), "embedding": 16}
 def test_first_mean_and_best_of_samples_that_are_drawn_once(tmp_path, identity):
     network = Generative(unet=SMALL)
     save_model(network, tmp_path / "tiny.safetensors")
-    told = {"control": {"steps": 1, "start": 0.3}, "tile": 0, "precision": "float32", "seed": 5}
-    first, mean, best = candidates_of([str(tmp_path / "tiny.safetensors")], samples=3, **told)
-    (alone,) = candidates_of([str(tmp_path / "tiny.safetensors")], **told)
+    told = {"tile": 0, "precision": "float32", "seed": 5, "prompt": "denoise 20"}
+    control = {"steps": 1, "start": 0.3}
+    first, mean, best = candidates_of([str(tmp_path / "tiny.safetensors")], samples=3, control=control, **told)
+    (alone,) = candidates_of([str(tmp_path / "tiny.safetensors")], control=control | {"samples": 1}, **told)
     picture = torch.rand(1, 3, 24, 32)
     clean = (picture + 0.1 * torch.randn(1, 3, 24, 32)).clamp(0, 1)
     samples = [alone.restore(picture, known=Guidance(seed=5 + number)) for number in range(3)]

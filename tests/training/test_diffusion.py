@@ -11,7 +11,7 @@ from pellucid.data.sources import Synthetic
 from pellucid.degradations import Chain, parse, parse_drawn
 from pellucid.diffusion.network import Generative
 from pellucid.diffusion.prompts import prompt_of, read_prompt
-from pellucid.errors import PellucidError, SettingsError
+from pellucid.errors import DataError, PellucidError, SettingsError
 from pellucid.models.load import load_model
 from pellucid.training.diffusion.batches import Asked, DiffusionBatches, asked_of, degraded_and_target
 from pellucid.training.diffusion.objective import DiffusionObjective
@@ -97,6 +97,34 @@ def test_batches_are_functions_of_their_number_and_words_are_read(photographs):
     for number in range(12):
         for words in made.at(number).words:
             assert str(read_prompt(words)) == words
+
+
+def test_what_is_held_back_is_neither_done_nor_named(photographs):
+    orders = (("dejpeg", "denoise"), ("denoise", "deblur"))
+    made = batches(photographs, held_back=(35, 50), orders_held_back=orders, single=0.1, pages=0)
+    source, generator, seen = made.source.parts()[0], torch.Generator().manual_seed(0), set()
+    for _ in range(200):
+        asked = made._asked(source, generator)
+        named = [clause.amount for clause in asked.prompt.clauses if clause.amount is not None]
+        assert not any(35 <= amount <= 50 for amount in [step.severity for step in asked.steps] + named)
+        kinds = [type(step).__name__ for step in asked.steps]
+        seen.update((one, other) for place, one in enumerate(kinds) for other in kinds[place + 1 :])
+    assert ("GaussianNoise", "Jpeg") in seen
+    assert ("GaussianBlur", "GaussianNoise") in seen
+    assert not {("Jpeg", "GaussianNoise"), ("GaussianNoise", "GaussianBlur")} & seen
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"held_back": (0, 100)}, "leave nothing"),
+        ({"held_back": (50, 35)}, "smaller to the larger"),
+        ({"orders_held_back": (("denose", "deblur"),)}, "denoise"),
+    ],
+)
+def test_what_cannot_be_held_back_is_said(photographs, settings, said):
+    with pytest.raises((DataError, ValueError), match=said):
+        batches(photographs, clean=0, **settings).at(0)
 
 
 def test_a_prior_sees_and_is_told_nothing(photographs):

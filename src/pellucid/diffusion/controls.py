@@ -59,7 +59,7 @@ class Controls:
         SettingsError: a control that cannot be.
     """
 
-    steps: int = field(default=8, metadata={"low": 1, "high": 1000})
+    steps: int = field(default=3, metadata={"low": 1, "high": 1000})
     sampler: Sampler = field(default="ddim", metadata={"choices": SAMPLERS})
     eta: float = field(default=0.0, metadata={"low": 0, "high": 1})
     noise_scale: float = field(default=1.0, metadata={"low": 0.8, "high": 1.25})
@@ -75,7 +75,7 @@ class Controls:
     bound: float | None = field(default=None, metadata={"low": 0, "high": 255})
     fidelity: float = field(default=0.0, metadata={"low": 0, "high": 1})
     first_as: FirstAs = field(default="reference", metadata={"choices": get_args(FirstAs)})
-    samples: int = field(default=1, metadata={"low": 1, "high": 64})
+    samples: int = field(default=3, metadata={"low": 1, "high": 64})
     colour: Colour = field(default="off", metadata={"choices": COLOURS})
     tiles: Tiling = field(default="meet", metadata={"choices": TILINGS})
     up: float = field(default=1.0, metadata={"low": 1, "high": 8})

@@ -17,6 +17,7 @@ from pellucid.diffusion.regions import Branch, branches_of
 from pellucid.diffusion.schedulers import scheduler_for, times_of
 from pellucid.diffusion.small import OPERATIONS_OF_SMALL, THUMB, SmallDenoiser
 from pellucid.diffusion.stable_diffusion import StableDiffusionDenoiser, load_pipeline
+from pellucid.diffusion.words import OCTAVES
 from pellucid.errors import SettingsError, unknown_name
 from pellucid.guidance import NOTHING, Guidance
 from pellucid.images.padding import pad_to_multiple
@@ -85,6 +86,7 @@ class Generative(SamplingNetwork):
         context: what it is told of the whole picture, of `small.CONTEXTS`.
         first: the model that restores first, by its name, for a network that sees its result beside the degraded
             picture. Told of none, such a network sees the degraded picture twice.
+        octaves: of the family `small`, of the numbers of prompts; see `words.WordEncoder`.
         fidelity: of the family `sd`, whether there is a fidelity decoder; of the family `small`, the codec says so.
 
     Raises:
@@ -105,6 +107,7 @@ class Generative(SamplingNetwork):
         context: str = "none",
         first: str | None = None,
         fidelity: bool = False,
+        octaves: int = OCTAVES,
     ) -> None:
         super().__init__()
         self.first = first
@@ -125,7 +128,7 @@ class Generative(SamplingNetwork):
             prediction, codec = prediction or "v_prediction", dict(codec or {"name": "pixel-unshuffle", "factor": 4})
             self.codec = build_codec(codec["name"], {key: value for key, value in codec.items() if key != "name"})
             self.denoiser = SmallDenoiser(
-                self.codec.channels, entry, unet, operations, context, 1 if first is None else 2
+                self.codec.channels, entry, unet, operations, context, 1 if first is None else 2, octaves
             )
             self.settings = {
                 "codec": codec,
@@ -135,6 +138,7 @@ class Generative(SamplingNetwork):
                 "prediction": prediction,
                 "schedule": dict(schedule or {}),
             } | ({} if context == "none" else {"context": context})
+            self.settings |= {} if octaves == OCTAVES else {"octaves": octaves}
         self.settings |= {} if first is None else {"first": first}
         self.noising = Noising(prediction, schedule)
         self.stride, self.decodes_whole = self.codec.stride, self.codec.goes_over_all
@@ -235,7 +239,11 @@ class Generative(SamplingNetwork):
         seen += [] if self.first is None else [expected]
         noise = torch.randn(latent.shape, generator=torch.Generator().manual_seed(seed)).to(latent)
         later = torch.Generator().manual_seed((seed + 1) * 7919 % 2**63)
-        self.course = Course(controls, scheduler, times, later, torch.cat(seen, 1), first)
+        before, self.course = self.course, Course(controls, scheduler, times, later, torch.cat(seen, 1), first)
+        if (
+            before is not None and guidance.grid is not None
+        ):  # a tile that is sampled by itself: one of the same picture
+            self.course.evaluations, self.course.places = before.evaluations, before.places
         if first is not None:
             self.course.expected = expected
             self.course.flat = _flatness(self.codec, expected) if controls.restoration_guidance else None

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 
 from pellucid.diffusion.prompts import Prompt
 from pellucid.diffusion.unet import SmallUNet
+from pellucid.diffusion.words import OCTAVES as OCTAVES_OF_NUMBERS
 from pellucid.diffusion.words import WordEncoder
 from pellucid.errors import SettingsError, unknown_name
 
@@ -49,6 +50,7 @@ class SmallDenoiser(nn.Module):
         operations: verbs of prompts that it can be told.
         context: what it is told of the whole picture, of CONTEXTS.
         seen: how many pictures it sees: the degraded one, and perhaps what another model made of it.
+        octaves: of the numbers of prompts; see `WordEncoder`.
     """
 
     def __init__(
@@ -59,13 +61,14 @@ class SmallDenoiser(nn.Module):
         operations: Sequence[str] = OPERATIONS_OF_SMALL,
         context: str = "none",
         seen: int = 1,
+        octaves: int = OCTAVES_OF_NUMBERS,
     ) -> None:
         super().__init__()
         if context not in CONTEXTS:
             raise SettingsError(unknown_name("context", context, CONTEXTS))
         self.entry, self.channels, self.kind = entry, channels, context
         self.unet = SmallUNet(channels * (1 + seen if entry == "concat" else 1), channels, **(unet or {}))
-        self.words = WordEncoder(operations, self.unet.embedding)
+        self.words = WordEncoder(operations, self.unet.embedding, octaves)
         self.multiple = self.unet.multiple
         if entry == "concat":
             with torch.no_grad():  # at first a denoiser does as if it saw none

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from pellucid.diffusion.noising import PREDICTIONS
 from pellucid.diffusion.prompts import Prompt
-from pellucid.errors import MissingExtraError, ModelError, one_line
+from pellucid.errors import MissingExtraError, ModelError, SettingsError, one_line
 from pellucid.priors.pretrained import quiet
 
 __all__ = ["PARTS", "StableDiffusionDenoiser", "load_pipeline", "widen"]
@@ -59,15 +59,20 @@ class StableDiffusionDenoiser(nn.Module):
 
     @torch.no_grad()
     def told(self, prompts: Sequence[Prompt]) -> Tensor:
-        """Prompts as the text encoder reads their canonical texts: (B, tokens, width)."""
+        """Prompts as the text encoder reads their canonical texts: (B, tokens, width).
+
+        Raises:
+            SettingsError: one is longer than the text encoder reads: its end, where the tasks stand, would be lost.
+        """
         longest = min(self.tokenizer.model_max_length, self.text_encoder.config.max_position_embeddings)
-        read = self.tokenizer(
-            [str(prompt) for prompt in prompts],
-            padding="max_length",
-            max_length=longest,
-            truncation=True,
-            return_tensors="pt",
-        )
+        texts = [str(prompt) for prompt in prompts]
+        for text in texts:
+            tokens = len(self.tokenizer(text).input_ids)
+            if tokens > longest:
+                raise SettingsError(
+                    f"prompt {text!r}: {tokens} tokens, and the text encoder reads {longest}; say less of what is seen"
+                )
+        read = self.tokenizer(texts, padding="max_length", max_length=longest, return_tensors="pt")
         device = next(self.text_encoder.parameters()).device
         hidden: Tensor = self.text_encoder(read.input_ids.to(device)).last_hidden_state
         return hidden

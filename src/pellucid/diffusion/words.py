@@ -17,6 +17,7 @@ from pellucid.errors import SettingsError
 __all__ = ["WordEncoder"]
 
 OCTAVES = 4
+"""Sines and cosines of a number, each of twice the frequency of the one before."""
 FEATURES = 3 + 2 * OCTAVES
 
 
@@ -26,11 +27,19 @@ class WordEncoder(nn.Module):
     Args:
         operations: verbs that it knows, each with an embedding of its own.
         embedding: numbers of the vector.
+        octaves: how many of the sines and cosines of a number are heard, the slowest first, 1 to OCTAVES. With one, an
+            amount between those of the training does what lies between; with four it may do anything.
         hidden: units between.
+
+    Raises:
+        SettingsError: another number of octaves.
     """
 
-    def __init__(self, operations: Sequence[str], embedding: int, hidden: int = 128) -> None:
+    def __init__(self, operations: Sequence[str], embedding: int, octaves: int = OCTAVES, hidden: int = 128) -> None:
         super().__init__()
+        if octaves not in range(1, OCTAVES + 1):
+            raise SettingsError(f"octaves: a whole number in 1..{OCTAVES}, got {octaves!r}")
+        self.octaves = octaves
         self.operations = list(operations)
         self.kinds = nn.Parameter(torch.randn(len(operations), hidden) * 0.5)
         self.numbers = nn.Linear(FEATURES, hidden)
@@ -69,7 +78,9 @@ class WordEncoder(nn.Module):
         """What `numbered` gives, to vectors (B, embedding)."""
         clauses, whole = rows[:, :-1], rows[:, -1]
         angles = math.pi * clauses[:, :, 2:] * 2.0 ** torch.arange(OCTAVES, device=rows.device)
-        shown = torch.cat([clauses, angles.sin(), angles.cos() - 1], 2)
+        # What is not heard is zero rather than absent: weights that were learnt with more octaves can be gone on from.
+        heard = torch.arange(OCTAVES, device=rows.device) < self.octaves
+        shown = torch.cat([clauses, angles.sin() * heard, (angles.cos() - 1) * heard], 2)
         each = self.clause(self.numbers(shown) + self.kinds) * clauses[:, :, :1]
         summed = each.sum(1) + whole[:, 1:] @ self.whole
         told: Tensor = self.out(summed) * whole[:, :1]

@@ -103,6 +103,7 @@ def candidates_of(
     """
     # How a picture is cut must not depend on what happens to be free at the moment.
     options["memory"] = options.get("memory") or MEMORY
+    control = RestoreOptions.of(control=options.get("control") or {}).control
     found = []
     for name in dict.fromkeys(names):
         path = find_model(name)
@@ -113,6 +114,7 @@ def candidates_of(
             modules.insert(0, (f"{name} (network alone)", whole.unrefined(), " network"))
         digest, task = sha256_of(path), str(loaded.header.card.get("task", ""))
         for label, module, part in modules:
+            drawn = samples > 1 and contract_of(module).samples
 
             def at_scale(
                 scale: int | None,
@@ -122,12 +124,14 @@ def candidates_of(
                 weights: str = digest + part,
                 policy: Policy = loaded.header.policy,
                 task: str = task,
+                drawn: bool = drawn,
             ) -> Candidate:
-                restorer = Restorer(module, policy=policy, **options, scale=scale)
+                told = options | ({"control": {**control, "samples": 1}} if drawn else {})
+                restorer = Restorer(module, policy=policy, **told, scale=scale)
                 return _candidate(label, restorer, path, weights, task)
 
             one = replace(at_scale(None), at_scale=at_scale)
-            found += [one] if samples == 1 or not contract_of(module).samples else sampled_candidates(one, samples)
+            found += sampled_candidates(one, samples) if drawn else [one]
     return found
 
 

@@ -9,16 +9,18 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from pellucid.diagnosis import Diagnosis
 from pellucid.diffusion.controls import Controls
 from pellucid.diffusion.network import Generative
-from pellucid.diffusion.prompts import ALL, read_prompt, read_shorthand
+from pellucid.diffusion.operations import OPERATIONS
+from pellucid.diffusion.prompts import ALL, Clause, Prompt, read_prompt, read_shorthand
 from pellucid.diffusion.regions import read_regions
 from pellucid.errors import SettingsError, one_line
 from pellucid.guidance import NOTHING, Guidance
 from pellucid.networks import contract_of
 from pellucid.restoration.options import RestoreOptions
 
-__all__ = ["Sampled", "as_before", "asked_of", "with_asked", "with_what"]
+__all__ = ["Sampled", "as_before", "asked_of", "prompt_for", "with_asked", "with_what"]
 
 SHORT: Mapping[str, str] = {"up": "up", "cfg": "text_guidance", "steps": "steps"}
 """Controls by the names that they have in short."""
@@ -30,6 +32,20 @@ MAPS = ("strength_map", "control_map")
 ENLARGED = "sr 2x"
 """What a model that samples is asked where a picture was enlarged and nobody said anything: `upscale` leaves about as
 much to be done, by experiment 64."""
+
+
+VERBS: Mapping[str, str] = {
+    "noise": "denoise",
+    "blur": "deblur",
+    "rain": "derain",
+    "snow": "desnow",
+    "haze": "dehaze",
+    "low-light": "brighten",
+    "jpeg": "dejpeg",
+    "low-resolution": "sr",
+    "ringing": "dering",
+}
+"""What takes away a kind of degradation that a diagnosis knows, on the same scale of severity."""
 
 
 def asked_of(options: RestoreOptions, network: nn.Module) -> Guidance:
@@ -61,6 +77,14 @@ def asked_of(options: RestoreOptions, network: nn.Module) -> Guidance:
     if isinstance(network, Generative):
         network.check(words, controls)
     return Guidance(words=None if words is None else (words,), seed=options.seed, controls=controls, regions=regions)
+
+
+def prompt_for(diagnosis: Diagnosis, network: Generative) -> str:
+    """The prompt that asks for what a photograph has, as far as a network has learnt to take it away; empty where it
+    has nothing of that: told what is there, a network does less harm than told to take everything."""
+    learnt = network.settings.get("operations", tuple(OPERATIONS))
+    found = [(VERBS[one.kind], one.severity) for one in diagnosis.present]
+    return str(Prompt(tuple(Clause(verb, float(round(amount))) for verb, amount in found if verb in learnt)))
 
 
 def with_asked(known: Guidance, asked: Guidance) -> Guidance:

@@ -17,6 +17,7 @@ from pellucid.devices import channels_last, fast_bfloat16, find_device
 from pellucid.diagnosis import SMALLEST, Diagnosis, block_offset, load_diagnoser
 from pellucid.diagnosis import Diagnoser as OwnDiagnoser
 from pellucid.diffusion.network import Generative
+from pellucid.diffusion.prompts import ALL
 from pellucid.diffusion.regions import Regions
 from pellucid.engines import NetworkOnEngine, chosen_engine, eight_bits, known_ranges, on_engine, parts_of
 from pellucid.errors import ImageError, ModelError, SettingsError
@@ -31,7 +32,7 @@ from pellucid.networks import Experts, Network, SamplingNetwork, contract_of, ve
 from pellucid.networks.contract import Plain
 from pellucid.networks.orientations import Orientations
 from pellucid.refinement import Boosted
-from pellucid.restoration.asking import Sampled, asked_of, with_asked, with_what
+from pellucid.restoration.asking import Sampled, asked_of, prompt_for, with_asked, with_what
 from pellucid.restoration.decision import Decision
 from pellucid.restoration.enlarging import sides_of, steps_to
 from pellucid.restoration.guides import guide_of
@@ -59,6 +60,9 @@ __all__ = ["ENLARGER", "Diagnoser", "Restorer"]
 Picture = TypeVar("Picture")
 
 ENLARGER = "upscale"
+NOTHING_TO_ASK = (
+    "the diagnosis finds nothing that the model has learnt to take away; --prompt says what to do all the same"
+)
 """The embedded model that enlarges what others have restored."""
 BYTES_OF_PIXEL = 36
 """What a pixel of a large result takes: three values in float32, three times, as it is joined, clamped and written."""
@@ -444,6 +448,11 @@ class Restorer:
             known = known.knowing(reference=self._guide(degraded))
         image, top, left = self._placed(whole)
         known, sampled = with_asked(known, self.asked), Sampled(image)
+        if isinstance(self.network, Generative) and known.words is None:
+            words = self._words_for(degraded, alpha)
+            if not words:
+                return _clamped(degraded), left_alone(self.name, NOTHING_TO_ASK)
+            known = known.knowing(words=(words,))
         if self._first is not None and known.restored is None:
             known = known.knowing(restored=self._first.restore_image(image.cpu()).to(image.device))
         visible, partly = self._visible(image, None if alpha is None else pad_before(alpha, top, left))
@@ -518,6 +527,16 @@ class Restorer:
         else:
             leave = self.diagnoser(shown).leave_alone
         return NOTHING_WRONG if leave else ""
+
+    def _words_for(self, degraded: Tensor, alpha: Tensor | None) -> str:
+        """What a network that samples is asked where nobody says anything: what the diagnosis finds; and everything
+        where a picture is too small for one."""
+        assert isinstance(self.network, Generative)
+        if len(degraded) > 1 or min(degraded.shape[2:]) < SMALLEST:
+            return ALL
+        (rows, columns), _ = self._visible(degraded, alpha)
+        diagnose = self.diagnoser or load_diagnoser()
+        return prompt_for(diagnose(degraded[0, :, rows, columns]), self.network)
 
     def _visible(self, image: Tensor, alpha: Tensor | None) -> tuple[tuple[slice, slice], bool]:
         """Rows and columns of an image by which it is judged, and whether those are a part of it: nothing hidden is

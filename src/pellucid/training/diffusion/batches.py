@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from itertools import combinations
 from typing import Any
 
 import torch
@@ -21,6 +22,8 @@ from pellucid.training.encoder.batches import generator_of
 
 __all__ = ["Asked", "DiffusionBatch", "DiffusionBatches", "asked_of", "degraded_and_target"]
 
+DRAWS = 1000
+"""Chains that are drawn, at most, for one that is not held back."""
 LATEST = 1 - 2**-24
 """The time at which there is nothing but noise: the last number before 1."""
 
@@ -188,6 +191,15 @@ class DiffusionBatches:
             torch.rand(self.size, generator=generator) < self.settings.alone,
         )
 
+    def _asked(self, source: Synthetic, generator: torch.Generator) -> Asked:
+        settings = self.settings
+        for _ in range(DRAWS):
+            chain = source.chain(settings.most, settings.single, settings.clean, generator)
+            asked = asked_of(chain, settings, generator)
+            if not _held_back(asked, settings):
+                return asked
+        raise DataError("diffusion.held_back and orders_held_back leave nothing of data.degradations to train on")
+
     def _sample(self, generator: torch.Generator) -> _Sample:
         parts = self.source.parts()
         counts = torch.tensor([float(len(part)) for part in parts])
@@ -201,8 +213,7 @@ class DiffusionBatches:
         whole = _part(whole, side, generator).contiguous()
         asked = Asked((), (), Prompt(), unseen=True)
         if not self.settings.prior:
-            chain = source.chain(self.settings.most, self.settings.single, self.settings.clean, generator)
-            asked = asked_of(chain, self.settings, generator)
+            asked = self._asked(source, generator)
         degraded, target = degraded_and_target(whole, asked, generator)
         height, width = whole.shape[1:]
         top, left = (random_below(length - self.crop + 1, generator) for length in (height, width))
@@ -215,6 +226,19 @@ class DiffusionBatches:
             torch.tensor([top / height, left / width, rows.stop / height, columns.stop / width]),
             F.interpolate(degraded[None], (THUMB, THUMB), mode="bilinear", antialias=True)[0],
         )
+
+
+def _held_back(asked: Asked, settings: DiffusionSettings) -> bool:
+    """Whether training must not see this: an amount or an order that is kept for measuring."""
+    steps: Sequence[Any] = asked.steps
+    verbs = [operation_of(step) for step in steps]
+    if any(pair in settings.orders_held_back for pair in combinations(verbs, 2)):
+        return True
+    if settings.held_back is None:
+        return False
+    low, high = settings.held_back
+    named = [clause.amount for clause in asked.prompt.clauses if clause.amount is not None]
+    return any(low <= amount <= high for amount in [step.severity for step in steps] + named)
 
 
 def _part(image: Tensor, side: int, generator: torch.Generator) -> Tensor:

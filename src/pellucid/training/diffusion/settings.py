@@ -4,6 +4,8 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
+from pellucid.diffusion.operations import OPERATIONS
+from pellucid.errors import unknown_name
 from pellucid.training.section import Section
 
 __all__ = ["DiffusionSettings"]
@@ -58,6 +60,11 @@ class DiffusionSettings(Section):
     """Train the codec's fidelity decoder, and nothing else, on what the network makes."""
     pages: Share = 0.04
     """Part of the crops that are from drawn pages of text and lines."""
+    held_back: tuple[Annotated[float, Field(ge=0, le=100)], Annotated[float, Field(ge=0, le=100)]] | None = None
+    """Severities, from and to, that no step of a chain has and no prompt names: what words do there can be measured
+    afterwards, as of amounts that the network has never seen."""
+    orders_held_back: tuple[tuple[str, str], ...] = ()
+    """Pairs of verbs: no chain does what the first takes away before what the second takes away."""
 
     @model_validator(mode="after")
     def _shares_add_up(self) -> Self:
@@ -65,4 +72,13 @@ class DiffusionSettings(Section):
             raise ValueError(
                 "diffusion: unsaid, all, bad and unseen together, and part and some together, are 1 at most"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _something_is_left(self) -> Self:
+        if self.held_back is not None and self.held_back[0] >= self.held_back[1]:
+            raise ValueError(f"diffusion.held_back: from the smaller to the larger severity, got {self.held_back}")
+        for verb in {verb for pair in self.orders_held_back for verb in pair}:
+            if verb not in OPERATIONS:
+                raise ValueError(f"diffusion.orders_held_back: {unknown_name('verb', verb, OPERATIONS)}")
         return self
