@@ -116,6 +116,7 @@ class Generative(SamplingNetwork):
                 raise SettingsError(unknown_name(what, value, known))
         self.codec: Any
         self.denoiser: Any
+        self.settings: dict[str, Any]
         if family == "sd":
             prediction, schedule = self._of_pipeline(source, entry, context, prediction, schedule, fidelity)
             self.settings = {"family": family, "source": source, "entry": entry}
@@ -138,7 +139,8 @@ class Generative(SamplingNetwork):
                 "prediction": prediction,
                 "schedule": dict(schedule or {}),
             } | ({} if context == "none" else {"context": context})
-            self.settings |= {} if octaves == OCTAVES else {"octaves": octaves}
+            if octaves != OCTAVES:
+                self.settings["octaves"] = octaves
         self.settings |= {} if first is None else {"first": first}
         self.noising = Noising(prediction, schedule)
         self.stride, self.decodes_whole = self.codec.stride, self.codec.goes_over_all
