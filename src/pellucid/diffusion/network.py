@@ -116,11 +116,11 @@ class Generative(SamplingNetwork):
                 raise SettingsError(unknown_name(what, value, known))
         self.codec: Any
         self.denoiser: Any
-        self.settings: dict[str, Any]
+        settings: dict[str, Any]
         if family == "sd":
             prediction, schedule = self._of_pipeline(source, entry, context, prediction, schedule, fidelity)
-            self.settings = {"family": family, "source": source, "entry": entry}
-            self.settings |= {"fidelity": True} if fidelity else {}
+            settings = {"family": family, "source": source, "entry": entry}
+            settings |= {"fidelity": True} if fidelity else {}
         else:
             if fidelity:
                 raise SettingsError("fidelity of the family small is a setting of its codec, autoencoder-kl")
@@ -131,7 +131,7 @@ class Generative(SamplingNetwork):
             self.denoiser = SmallDenoiser(
                 self.codec.channels, entry, unet, operations, context, 1 if first is None else 2, octaves
             )
-            self.settings = {
+            settings = {
                 "codec": codec,
                 "entry": entry,
                 "unet": dict(unet or {}),
@@ -140,8 +140,8 @@ class Generative(SamplingNetwork):
                 "schedule": dict(schedule or {}),
             } | ({} if context == "none" else {"context": context})
             if octaves != OCTAVES:
-                self.settings["octaves"] = octaves
-        self.settings |= {} if first is None else {"first": first}
+                settings["octaves"] = octaves
+        self.settings = settings | ({} if first is None else {"first": first})
         self.noising = Noising(prediction, schedule)
         self.stride, self.decodes_whole = self.codec.stride, self.codec.goes_over_all
         self.contract = Contract(multiple=self.stride * self.denoiser.multiple, words=True, looks=True, samples=True)
