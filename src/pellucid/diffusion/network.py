@@ -138,9 +138,9 @@ class Generative(SamplingNetwork):
                 "operations": list(operations),
                 "prediction": prediction,
                 "schedule": dict(schedule or {}),
-            } | ({} if context == "none" else {"context": context})
-            if octaves != OCTAVES:
-                settings["octaves"] = octaves
+                **({} if context == "none" else {"context": context}),
+                **({} if octaves == OCTAVES else {"octaves": octaves}),
+            }
         self.settings = settings | ({} if first is None else {"first": first})
         self.noising = Noising(prediction, schedule)
         self.stride, self.decodes_whole = self.codec.stride, self.codec.goes_over_all
