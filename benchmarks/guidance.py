@@ -96,12 +96,11 @@ class Pictures:
         side: of a crop.
         place: pixels of which a picture is rolled by multiples.
         seed: of all draws.
-        dark: how they are degraded.
+        dark: whether they are dark instead of noisy.
     """
 
     def __init__(self, photographs: list[Tensor], side: int, place: int, seed: int, dark: bool = False) -> None:
-        self.dark = dark
-        self.photographs, self.side, self.place = photographs, side, place
+        self.photographs, self.side, self.place, self.dark = photographs, side, place, dark
         self.generator = torch.Generator().manual_seed(seed)
 
     def below(self, count: int) -> int:
@@ -120,7 +119,7 @@ class Pictures:
         return clean, self.degraded(clean)
 
     def degraded(self, clean: Tensor) -> Tensor:
-        """With noise."""
+        """Crops with noise, or dark."""
         if self.dark:
             return (DARK * clean + DARK_SIGMA * torch.randn(clean.shape, generator=self.generator)).clamp(0, 1)
         return clean + SIGMA * torch.randn(clean.shape, generator=self.generator)

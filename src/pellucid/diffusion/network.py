@@ -242,9 +242,8 @@ class Generative(SamplingNetwork):
         noise = torch.randn(latent.shape, generator=torch.Generator().manual_seed(seed)).to(latent)
         later = torch.Generator().manual_seed((seed + 1) * 7919 % 2**63)
         before, self.course = self.course, Course(controls, scheduler, times, later, torch.cat(seen, 1), first)
-        if (
-            before is not None and guidance.grid is not None
-        ):  # a tile that is sampled by itself: one of the same picture
+        # Tiles that are sampled by themselves are of one picture, and count together.
+        if before is not None and guidance.grid is not None:
             self.course.evaluations, self.course.places = before.evaluations, before.places
         if first is not None:
             self.course.expected = expected

@@ -12,7 +12,7 @@ from typing import Any
 
 from pellucid.degradations import DEGRADATIONS, Clean, Degradation
 
-__all__ = ["LARGEST", "OPERATIONS", "Operation", "less", "operation_of"]
+__all__ = ["LARGEST", "OPERATIONS", "Operation", "less", "operation_of", "verb_for"]
 
 LARGEST = 100.0
 """The largest amount: as bad as pellucid trains for."""
@@ -77,6 +77,12 @@ def operation_of(degradation: Degradation) -> str | None:
         return None
     name = next(name for name, kind in DEGRADATIONS.items() if type(degradation) is kind)
     return next(verb for verb, operation in OPERATIONS.items() if name in operation.degradations)
+
+
+def verb_for(kind: str) -> str:
+    """The verb that takes a kind of degradation away; the first of several. Its amounts are the kind's severities."""
+    names = [name for name, degradation in DEGRADATIONS.items() if getattr(degradation, "kind", None) == kind]
+    return next(verb for verb, operation in OPERATIONS.items() if set(names) & set(operation.degradations))
 
 
 def less(degradation: Any, part: float) -> Degradation:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from pellucid.diagnosis import Diagnosis
 from pellucid.diffusion.controls import Controls
 from pellucid.diffusion.network import Generative
-from pellucid.diffusion.operations import OPERATIONS
+from pellucid.diffusion.operations import OPERATIONS, verb_for
 from pellucid.diffusion.prompts import ALL, Clause, Prompt, read_prompt, read_shorthand
 from pellucid.diffusion.regions import read_regions
 from pellucid.errors import SettingsError, one_line
@@ -28,24 +28,9 @@ SHORT: Mapping[str, str] = {"up": "up", "cfg": "text_guidance", "steps": "steps"
 MAPS = ("strength_map", "control_map")
 """Options that name files of maps."""
 
-
 ENLARGED = "sr 2x"
 """What a model that samples is asked where a picture was enlarged and nobody said anything: `upscale` leaves about as
 much to be done, by experiment 64."""
-
-
-VERBS: Mapping[str, str] = {
-    "noise": "denoise",
-    "blur": "deblur",
-    "rain": "derain",
-    "snow": "desnow",
-    "haze": "dehaze",
-    "low-light": "brighten",
-    "jpeg": "dejpeg",
-    "low-resolution": "sr",
-    "ringing": "dering",
-}
-"""What takes away a kind of degradation that a diagnosis knows, on the same scale of severity."""
 
 
 def asked_of(options: RestoreOptions, network: nn.Module) -> Guidance:
@@ -83,7 +68,7 @@ def prompt_for(diagnosis: Diagnosis, network: Generative) -> str:
     """The prompt that asks for what a photograph has, as far as a network has learnt to take it away; empty where it
     has nothing of that: told what is there, a network does less harm than told to take everything."""
     learnt = network.settings.get("operations", tuple(OPERATIONS))
-    found = [(VERBS[one.kind], one.severity) for one in diagnosis.present]
+    found = [(verb_for(one.kind), one.severity) for one in diagnosis.present]
     return str(Prompt(tuple(Clause(verb, float(round(amount))) for verb, amount in found if verb in learnt)))
 
 

@@ -60,10 +60,10 @@ __all__ = ["ENLARGER", "Diagnoser", "Restorer"]
 Picture = TypeVar("Picture")
 
 ENLARGER = "upscale"
+"""The embedded model that enlarges what others have restored."""
 NOTHING_TO_ASK = (
     "the diagnosis finds nothing that the model has learnt to take away; --prompt says what to do all the same"
 )
-"""The embedded model that enlarges what others have restored."""
 BYTES_OF_PIXEL = 36
 """What a pixel of a large result takes: three values in float32, three times, as it is joined, clamped and written."""
 
