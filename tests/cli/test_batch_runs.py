@@ -239,6 +239,14 @@ def test_no_room_for_what_does_not_fit_into_memory_is_one_line(restore, tmp_path
     assert same_pixels(tmp_path / "large.png", tmp_path / "out/large.png")
 
 
+@pytest.fixture
+def interruptible():
+    """A process that is started ignores Ctrl-C where these tests do, as they do under nohup."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def started(*arguments):
     return subprocess.Popen(
         [sys.executable, "-m", "pellucid", "restore", *map(str, arguments)],
@@ -257,6 +265,7 @@ def wait_for(condition, process, seconds=120):
         time.sleep(0.02)
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_a_folder_is_watched_until_ctrl_c(identity, tmp_path):
     (tmp_path / "in").mkdir()
     whole = picture(tmp_path / "whole.png", side=60).read_bytes()
@@ -283,6 +292,7 @@ def test_a_folder_is_watched_until_ctrl_c(identity, tmp_path):
     assert same_pixels(tmp_path / "in/b.png", tmp_path / "in/b-restored.png")
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_leaves_whole_files_and_a_manifest_to_go_on_with(identity, restore, tmp_path):
     for number in range(150):
         picture(tmp_path / f"in/{number:03}.png", seed=number, side=64)
