@@ -203,7 +203,7 @@ def test_a_window_may_be_larger_than_the_photograph(tmp_path):
 def test_a_mixture_draws_its_sources_as_often_as_their_weights_say(tmp_path):
     dark = Synthetic(flat_folder(tmp_path / "dark", 51), [parse_drawn("clean")])
     bright = Pairs([*flat_folder(tmp_path / "bright", 204, count=2).paths], kind="haze")
-    mixture = Mixture([dark, bright], [3, 1])
+    mixture = Mixture([dark, bright, Synthetic(Photographs([]), [parse_drawn("clean")])], [3, 1, 5])
     assert len(mixture) == 5
     samples = [mixture.sample(seed % 5, 8, torch.Generator().manual_seed(seed), None) for seed in range(400)]
     assert 60 < sum(sample.kind == "haze" for sample in samples) < 140

@@ -24,6 +24,7 @@ from pellucid.training.gate import (
     blend_costs,
     blend_decibels,
     expert_of,
+    gather_pieces,
     split_output,
     teach_gate,
     teach_judges,
@@ -136,6 +137,37 @@ def test_heads_and_gate_learn_from_the_same_pictures(tmp_path):
     weights = gate.eval().trust(torch.cat([prior(new[None]), prior(noisy[None])]))
     assert weights[0, 1] > 0.8
     assert weights[1, 0] > 0.8
+
+
+def test_pieces_drawn_in_turn_teach_what_one_go_teaches(tmp_path):
+    """Three pieces: of one process the first and third, of another the second; and they are not drawn again."""
+    generator = torch.Generator().manual_seed(0)
+    (tmp_path / "clean").mkdir()
+    for name in range(3):
+        images.write(images.Photograph(ramp(generator)[None]), tmp_path / "clean" / f"{name}.png")
+    drawn = [parse_drawn("clean"), parse_drawn("noise sigma=5..30 bits=8")]
+    source = Synthetic(Photographs(list_photographs(tmp_path / "clean")), drawn)
+    settings = GateSettings(examples=200, plain=2, graphics=1, steps=2, cost=CostSettings(every=100, side=8, steps=2))
+    taught = HeadsSettings(epochs=2)
+
+    def learnt(pieces, show=None):
+        torch.manual_seed(0)
+        prior, gate = diagnosis_prior(), experts(None, ["clean"], width=82)
+        for part in ((0, 2), (1, 2)) if pieces else ():
+            gather_pieces(gate, prior, source, settings, pieces, seed=1, part=part)
+        teach_judges(
+            gate, prior, source, source, settings, taught, calibration=20, seed=1, pieces=pieces, show=show
+        )  # fmt: skip
+        return {**gate.gate.state_dict(), **prior.heads.state_dict()}
+
+    shown = []
+    whole, in_turn = learnt(None), learnt(tmp_path / "pieces", lambda *told: shown.append(told))
+    assert all(torch.equal(value, in_turn[name]) for name, value in whole.items())
+    assert sorted(file.name for file in (tmp_path / "pieces").iterdir()) == [
+        *(f"{number:04d}.pt" for number in range(3)),
+        "calibration.pt",
+    ]
+    assert not shown
 
 
 def test_a_taught_gate_does_not_take_a_blank_page_for_haze(tmp_path):

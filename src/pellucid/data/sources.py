@@ -238,7 +238,7 @@ class Synthetic:
 
 
 class Mixture:
-    """Several sources, each drawn from as often as its weight says.
+    """Several sources, each drawn from as often as its weight says; of those without photographs none.
 
     Args:
         sources: one or more.
@@ -248,7 +248,8 @@ class Mixture:
     def __init__(self, sources: Sequence[Source], weights: Sequence[float]) -> None:
         if not sources or len(sources) != len(weights):
             raise ValueError(f"one weight for each source: got {len(sources)} sources and {len(weights)} weights")
-        self.sources, self.weights = list(sources), list(weights)
+        self.sources = list(sources)
+        self.weights = [weight if len(source) else 0.0 for source, weight in zip(sources, weights, strict=True)]
 
     def __len__(self) -> int:
         """How many photographs there are, over all sources."""

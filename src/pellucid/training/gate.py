@@ -11,8 +11,9 @@ e_i, and its mean squared error is w' C w with C = <e e'>: so C is found once fo
 to make the mean of 10 log10(w' C w), a decibel for a decibel, small.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Annotated
 
 import torch
@@ -27,6 +28,7 @@ from pellucid.degradations import KINDS
 from pellucid.diagnosis import DiagnosisPrior, Heads
 from pellucid.diagnosis.blocks import from_first_block
 from pellucid.errors import SettingsError, unknown_name
+from pellucid.files import written_whole
 from pellucid.images import quantise
 from pellucid.networks import Experts, verbs_of
 from pellucid.priors import Prior
@@ -41,10 +43,14 @@ __all__ = [
     "blend_decibels",
     "check_gate",
     "expert_of",
+    "gather_pieces",
     "split_output",
     "teach_gate",
     "teach_judges",
 ]
+
+PIECE = 100
+"""Pictures of a file of `gather_pieces`."""
 
 CLEAN = "clean"
 """What an expert that is for photographs with which nothing is wrong has among its kinds."""
@@ -135,6 +141,7 @@ def teach_gate(
     *,
     seed: int = 0,
     by_cost: bool = False,
+    pieces: Path | None = None,
     show: Callable[[float, str], None] | None = None,
 ) -> None:
     """Fits the gate, by cross-entropy, to photographs of a source whose degradations are known, and leaves it frozen.
@@ -149,12 +156,14 @@ def teach_gate(
         settings: how many photographs, how many steps, ...
         seed: of the draws.
         by_cost: then also by what each blend of the experts would have cost; for experts that have learnt already.
+        pieces: a folder for what is gathered, as `gather_pieces` makes it; what lies there is not drawn again.
         show: told how far it is: the part that is done, and what is being done.
 
     Raises:
         SettingsError: not exactly one expert is for the rest, or it is not known what a photograph suffers from.
     """
-    gathered = _gathered(lambda image: (prior(image).float(),), experts, source, settings, seed, by_cost, show)
+    drawing = _Drawing(lambda image: (prior(image).float(),), experts, source, settings, seed, by_cost)
+    gathered = drawing.gathered(pieces, show)
     _lessons(experts, gathered.seen[0], gathered, settings, seed)
 
 
@@ -168,6 +177,7 @@ def teach_judges(
     *,
     calibration: int,
     seed: int = 0,
+    pieces: Path | None = None,
     show: Callable[[float, str], None] | None = None,
 ) -> None:
     """Fits the heads of a prior that diagnoses, and then the gate that it opens, to the same pictures.
@@ -181,28 +191,64 @@ def teach_judges(
         heads: how the heads are fitted; they keep their size.
         calibration: how many draws of held-out photographs calibrate.
         seed: of the draws.
+        pieces: a folder for what is gathered, as `gather_pieces` makes it; what lies there is not drawn again.
         show: told how far it is: the part that is done, and what is being done.
 
     Raises:
         SettingsError: as `teach_gate`.
     """
-
-    def look(image: Tensor) -> tuple[Tensor, ...]:
-        return prior.seen([from_first_block(image)])
-
-    gathered = _gathered(look, experts, source, settings, seed, True, show)
+    drawing = _Drawing(lambda image: _seen(prior, image), experts, source, settings, seed, True)
+    gathered = drawing.gathered(pieces, show)
     fresh = Heads(**prior.heads.settings).to(gathered.seen[1].device)
     fit_heads(fresh, gathered.seen[1], gathered.labels, heads, presence=5.0, severity=10.0, seed=seed)
-    features, labels = [], []
-    held_out = held_out.seen_whole()
-    for number in range(calibration):
-        image, known = seen_photograph(held_out, None, generator_of(seed, 1, number, 3))
-        features.append(look(image[None])[1])
-        labels.append(known)
-    told = Labels.join(labels)
-    fresh.calibrate(torch.cat(features), told.present, told.severity)
+
+    def calibrating() -> _Gathered:
+        drawn = (
+            seen_photograph(held_out.seen_whole(), None, generator_of(seed, 1, number, 3))
+            for number in range(calibration)
+        )
+        return _Gathered.of([(_seen(prior, image[None]), known) for image, known in drawn])
+
+    told = _kept(pieces and pieces / "calibration.pt", calibrating)
+    fresh.calibrate(told.seen[1], told.labels.present, told.labels.severity)
     prior.heads.load_state_dict(fresh.state_dict())
     _lessons(experts, prior.encode(prior.concluded(*gathered.seen)), gathered, settings, seed)
+
+
+def gather_pieces(
+    experts: Experts,
+    prior: DiagnosisPrior,
+    source: Source,
+    settings: GateSettings,
+    pieces: Path,
+    *,
+    seed: int = 0,
+    part: tuple[int, int] = (0, 1),
+    show: Callable[[float, str], None] | None = None,
+) -> None:
+    """Draws what `teach_judges` learns from, or a part of it, into a folder: so several processes share the work.
+
+    Drawing takes most of the time. Picture `number` is the same whoever draws it. Do not use a folder again when the
+    data, the experts or the encoder have changed: what lies there is believed.
+
+    Args:
+        experts, prior, source, settings, seed: as for `teach_judges`.
+        pieces: the folder, which is made; each file holds what is known of `PIECE` pictures.
+        part: (k, n): only every nth piece, from the kth on, 0 <= k < n.
+        show: told how far it is: the part that is done, and what is being done.
+
+    Raises:
+        SettingsError: as `teach_gate`.
+    """
+    drawing = _Drawing(lambda image: _seen(prior, image), experts, source, settings, seed, True)
+    check_gate(experts, source)
+    for number in range(part[0], drawing.pieces, part[1]):
+        drawing.piece(number, pieces, show)
+
+
+def _seen(prior: DiagnosisPrior, image: Tensor) -> tuple[Tensor, ...]:
+    """What a prior that diagnoses sees of a picture (1, 3, H, W), before its heads."""
+    return prior.seen([from_first_block(image)])
 
 
 @dataclass(frozen=True)
@@ -214,40 +260,87 @@ class _Gathered:
     costed: list[int]
     costs: list[Tensor]
 
+    @staticmethod
+    def of(
+        pictures: Sequence[tuple[tuple[Tensor, ...], Labels]],
+        costed: Sequence[int] = (),
+        costs: Sequence[Tensor] = (),
+    ) -> "_Gathered":
+        """Of what is seen and known of each."""
+        seen, labels = zip(*pictures, strict=True)
+        return _Gathered(tuple(map(torch.cat, zip(*seen, strict=True))), Labels.join(labels), [*costed], [*costs])
 
-def _gathered(
-    look: Callable[[Tensor], tuple[Tensor, ...]],
-    experts: Experts,
-    source: Source,
-    settings: GateSettings,
-    seed: int,
-    by_cost: bool,
-    show: Callable[[float, str], None] | None,
-) -> _Gathered:
-    """Draws the pictures that a gate is taught by; `look` gives of each, (1, 3, H, W), what is to be kept, (1, n)."""
-    check_gate(experts, source)
-    source = source.seen_whole()
-    device = next(experts.gate.parameters()).device
-    multiple = experts.contract.multiple
-    side = -(-settings.cost.side // multiple) * multiple if by_cost else 1
-    seen, labels, costed, costs = [], [], [], []
-    total = settings.examples + settings.plain + settings.graphics
-    for number in range(total):  # one picture at a time: a thousand of them would fill any memory
-        generator = generator_of(seed, 0, number, 4)
-        if number < settings.examples:
-            index = int(torch.randint(len(source), (), generator=generator))
-            sample = source.sample(index, side, generator, "whole")
-        else:
-            sample = (plain_sample if number < settings.examples + settings.plain else graphic_sample)(generator)
-        image, known = labelled(sample, generator)
-        seen.append(look(image[None].to(device)))
-        labels.append(known)
-        if by_cost and number % settings.cost.every == 0 and sample.clean is not None:
-            costed.append(number)
-            costs.append(blend_costs(experts, image[None], sample, side))
-        if show is not None:
-            show((number + 1) / total, f"teaching the gate, photograph {number + 1}")
-    return _Gathered(tuple(map(torch.cat, zip(*seen, strict=True))), Labels.join(labels).certain, costed, costs)
+
+def _kept(file: Path | None, draw: Callable[[], _Gathered]) -> _Gathered:
+    """What a file holds; where there is none, it is drawn and written."""
+    if file is not None and file.exists():
+        read = torch.load(file, weights_only=True)
+        return _Gathered(tuple(read["seen"]), Labels(**read["labels"]), read["costed"], read["costs"])
+    drawn = draw()
+    if file is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        labels = {field.name: getattr(drawn.labels, field.name) for field in fields(Labels)}
+        with written_whole(file) as partial:
+            torch.save({"seen": [*drawn.seen], "labels": labels, "costed": drawn.costed, "costs": drawn.costs}, partial)
+    return drawn
+
+
+@dataclass(frozen=True)
+class _Drawing:
+    """How the pictures that a gate is taught by are drawn; `look` gives of each, (1, 3, H, W), what is kept, (1, n)."""
+
+    look: Callable[[Tensor], tuple[Tensor, ...]]
+    experts: Experts
+    source: Source
+    settings: GateSettings
+    seed: int
+    by_cost: bool
+
+    @property
+    def total(self) -> int:
+        return self.settings.examples + self.settings.plain + self.settings.graphics
+
+    @property
+    def pieces(self) -> int:
+        return -(-self.total // PIECE)
+
+    def gathered(self, folder: Path | None, show: Callable[[float, str], None] | None) -> _Gathered:
+        """All of them, and where a folder is given, what lies there of them from it."""
+        check_gate(self.experts, self.source)
+        found = [self.piece(number, folder, show) for number in range(self.pieces)]
+        told = _Gathered.of(
+            [(one.seen, one.labels) for one in found],
+            [number for one in found for number in one.costed],
+            [costs for one in found for costs in one.costs],
+        )
+        return replace(told, labels=told.labels.certain)
+
+    def piece(self, number: int, folder: Path | None, show: Callable[[float, str], None] | None) -> _Gathered:
+        """Pictures number * PIECE and on, read from the folder or written to it; their labels are not `certain` yet."""
+        numbers = range(number * PIECE, min((number + 1) * PIECE, self.total))
+        return _kept(folder and folder / f"{number:04d}.pt", lambda: self._drawn(numbers, show))
+
+    def _drawn(self, numbers: range, show: Callable[[float, str], None] | None) -> _Gathered:
+        settings, source = self.settings, self.source.seen_whole()
+        device = next(self.experts.gate.parameters()).device
+        multiple = self.experts.contract.multiple
+        side = -(-settings.cost.side // multiple) * multiple if self.by_cost else 1
+        pictures, costed, costs = [], [], []
+        for number in numbers:  # one picture at a time: a thousand of them would fill any memory
+            generator = generator_of(self.seed, 0, number, 4)
+            if number < settings.examples:
+                index = int(torch.randint(len(source), (), generator=generator))
+                sample = source.sample(index, side, generator, "whole")
+            else:
+                sample = (plain_sample if number < settings.examples + settings.plain else graphic_sample)(generator)
+            image, known = labelled(sample, generator)
+            pictures.append((self.look(image[None].to(device)), known))
+            if self.by_cost and number % settings.cost.every == 0 and sample.clean is not None:
+                costed.append(number)
+                costs.append(blend_costs(self.experts, image[None], sample, side))
+            if show is not None:
+                show((number + 1) / self.total, f"teaching the gate, photograph {number + 1}")
+        return _Gathered.of(pictures, costed, costs)
 
 
 def _lessons(experts: Experts, vectors: Tensor, gathered: _Gathered, settings: GateSettings, seed: int) -> None:
