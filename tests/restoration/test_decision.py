@@ -420,14 +420,16 @@ class Sure(Change):
         return self.certain
 
 
-def test_an_expert_that_is_sure_of_itself_acts_first_where_blocks_hide_its_kind_from_the_gate():
-    def beneath(trust, probabilities, certain):
-        made = model(trust, probabilities)
-        made.network.kinds[REST], made.network.kinds[CLEAN] = ("jpeg",), None
-        made.network.experts[BLUR] = Sure(darker_left)
-        made.network.experts[BLUR].certain = certain
-        return Restorer(made, name="stand-in", precision="float32", tile=0)
+def beneath(trust, probabilities, certain):
+    """With an expert for JPEG where that for the rest was, and one for the rest where the clean go."""
+    made = model(trust, probabilities)
+    made.network.kinds[REST], made.network.kinds[CLEAN] = ("jpeg",), None
+    made.network.experts[BLUR] = Sure(darker_left)
+    made.network.experts[BLUR].certain = certain
+    return Restorer(made, name="stand-in", precision="float32", tile=0, policy=Policy(tone_shift=255))
 
+
+def test_an_expert_that_is_sure_of_itself_acts_first_where_blocks_hide_its_kind_from_the_gate():
     gate, found = [0, 0.05, 0.9, 0.05], {"jpeg": 0.99, "blur": 0.55}
     made = beneath(gate, found, 0.95)
     result, decision = made.restore_and_explain(picture())
@@ -441,6 +443,17 @@ def test_an_expert_that_is_sure_of_itself_acts_first_where_blocks_hide_its_kind_
         made = beneath(trust, probabilities, certain)
         made.explain(picture())
         assert "blur" not in str(made.explain(picture()).done)
+
+
+@pytest.mark.parametrize(
+    ("jpeg", "blur", "certain", "whole"),
+    [(0.7, 0.9, 0.95, True), (0.7, 0.9, 0.79, False), (0.4, 0.9, 0.95, False), (0.7, 0.4, 0.95, False)],
+)
+def test_where_blocks_are_found_an_expert_that_is_sure_of_itself_acts_whole(jpeg, blur, certain, whole):
+    """The gate, which would have it as three parts of five, knows less there than it does."""
+    made = beneath([0, 0.6, 0.05, 0.35], {"jpeg": jpeg, "blur": blur, "noise": 0.6}, certain)
+    first = made.explain(picture()).done[0]
+    assert ((first.kinds, first.shares, first.strength) == ((("blur",),), (1,), 1)) is whole
 
 
 def grainy(sigma):

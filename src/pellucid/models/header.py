@@ -72,8 +72,8 @@ class Policy:
             names others.
         second_share: how much the gate must believe that expert at least.
         certainty: how sure an expert must be that can say so of a whole picture, as that for blur can, to act at all.
-        convinced: how sure it must be to act first and alone, where a kind of its is found and the gate asks for one
-            that is for `hiding` kinds instead.
+        convinced: how sure it must be to act first, alone and whole, where a kind of its is found and the gate asks for
+            one that is for `hiding` kinds instead, or asks for it in doubt while such a kind is found.
         hiding: kinds that keep the gate from seeing what lies beneath, as the blocks of a JPEG do.
         unasked: where the diagnosis finds a kind of its with this probability, and the gate believes it as much as the
             second says, it is not asked how sure it is.

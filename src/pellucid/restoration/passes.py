@@ -300,21 +300,27 @@ class Passes:
         return float(noise_sigma(excerpt(shown))) < least
 
     def _convinced(self, chosen: Chosen, shown: Tensor) -> Chosen | None:
-        """The expert that is sure of itself although another would be asked, which is for what hides it; if any."""
+        """The expert that is sure of itself beneath what hides what it is for, alone and whole; if any.
+
+        There the gate may ask for another that is for what hides it, or be in doubt.
+        """
         if chosen.weights is None:
             return None
         assert self._experts is not None
         assert self._chooser is not None
         top = max(range(len(chosen.weights)), key=chosen.weights.__getitem__)
         probabilities = self._chooser.probabilities
-        if not self._experts.is_for(top, self._policy.hiding) or top in self._asked:
-            return None
-        for number in range(len(chosen.weights)):
+        hidden = any(probabilities.get(kind, 0.0) > PRESENT for kind in self._policy.hiding)
+        hides = self._experts.is_for(top, self._policy.hiding) and top not in self._asked
+        for number, share in enumerate(chosen.weights):
+            doubted = number == top and hidden and share * chosen.strength < 1
+            if number in self._asked or not (doubted or (hides and number != top)):
+                continue
             found = any(
                 probabilities[kind] > PRESENT and kind not in self._wish.skip and self._experts.is_for(number, (kind,))
                 for kind in probabilities
             )
-            if number in (top, *self._asked) or not found or not isinstance(self._experts.experts[number], Certain):
+            if not found or not isinstance(self._experts.experts[number], Certain):
                 continue
             if self._certainty(number, shown) >= self._policy.convinced:
                 return Chosen(tuple(float(other == number) for other in range(len(chosen.weights))))
