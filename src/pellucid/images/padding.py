@@ -41,7 +41,13 @@ def _grown(image: Tensor, height: int, width: int, above: int, left: int) -> Ten
         return image
     below, right = height - image.shape[-2] - above, width - image.shape[-1] - left
     held = not on_disk(image) and not torch.compiler.is_exporting()
-    if held and image.ndim == 4 and image.is_floating_point() and max(above, below) < image.shape[-2] and max(left, right) < image.shape[-1]:
+    if (
+        held
+        and image.ndim == 4
+        and image.is_floating_point()
+        and max(above, below) < image.shape[-2]
+        and max(left, right) < image.shape[-1]
+    ):
         return F.pad(image, (left, right, above, below), mode="reflect")  # several times as fast as by places
     rows, columns = (
         _mirrored(side, length, before, image.device)

@@ -303,7 +303,8 @@ class Restorer:
         results = []
         for number, image in enumerate(degraded.float()):
             restored, _ = self._make(image[None], options, known.of(torch.tensor([number])))
-            results.append(mixed_pixels(image[None], restored, options).contiguous())
+            mixed = mixed_pixels(image[None], restored, options)
+            results.append(mixed if on_disk(mixed) else mixed.contiguous())
         return results[0] if len(results) == 1 else torch.cat(results)
 
     @torch.no_grad()
