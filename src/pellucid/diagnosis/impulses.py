@@ -130,8 +130,8 @@ def _salt_and_pepper(planes: Tensor) -> tuple[float, bool]:
 
 
 def _alone(plane: Tensor, among: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Rows and columns of those among some values of (H, W) that stand alone, and how far each is from the median around
-    it."""
+    """Rows and columns of those among some values of (H, W) that stand alone, and how far each is from the median
+    around it."""
     row, column = among.nonzero(as_tuple=True)
     value, around = plane[row, column], _around(plane, row, column, NEAR)
     ordered = around.sort(1).values

@@ -192,8 +192,8 @@ def box(plane: Tensor, side: int) -> Tensor:
 
 
 def _sums_along(plane: Tensor, axis: int, side: int) -> Tensor:
-    """Sums over `side` places each along an axis, side odd: of 2, 4, 8 from sums of half as many, and from these those of
-    an odd number. Of 13 they take 5 additions a place."""
+    """Sums over `side` places each along an axis, side odd: of 2, 4, 8 from sums of half as many, and from these those
+    of an odd number. Of 13 they take 5 additions a place."""
     length = plane.shape[axis] - side + 1
     runs, many, done = plane, 1, 1  # runs: sums of `many` places from each on
     sums = plane.narrow(axis, 0, length)

@@ -747,7 +747,7 @@ def _require_memory(height: int, width: int) -> None:
 
 
 def _is_broken(ends: tuple[float, float], degraded: Tensor) -> bool:
-    """Whether a result, whose smallest and largest value these are, is not finite, or black where the picture is not."""
+    """Whether a result with this smallest and largest value is not finite, or black where the picture is not."""
     return not math.isfinite(sum(ends)) or (ends[1] <= 0.002 and extremes(degraded)[1] > 0.02)
 
 
