@@ -225,8 +225,8 @@ def pooled(image: Tensor, size: tuple[int, int], function: Callable[[Tensor], Te
             return F.adaptive_avg_pool2d(function(image), size)
         down, across = (_parts(side, count) for side, count in zip(image.shape[-2:], size, strict=True))
         with torch.autocast("cpu", enabled=False):
-            lines = by_rows(down, image, function)
-            return lines @ across.T.to(lines.dtype)
+            means = by_rows(down, image, function)
+            return means @ across.T.to(means.dtype)
     height = image.shape[-2]
     lines = []
     for line in range(size[0]):
@@ -250,7 +250,7 @@ def by_rows(weights: Tensor, image: Tensor, function: Callable[[Tensor], Tensor]
             product = some @ part
         else:  # channels are last, and rows together
             lines = part.permute(0, 2, 3, 1).flatten(2)
-            product = (some @ lines).unflatten(2, (part.shape[3], part.shape[1])).permute(0, 3, 1, 2)
+            product = (some @ lines).reshape(len(part), len(some), part.shape[3], part.shape[1]).permute(0, 3, 1, 2)
         result = product if result is None else result.add_(product)
     assert result is not None
     return result
