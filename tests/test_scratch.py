@@ -23,6 +23,7 @@ from pellucid.restoration.tones import mean_luminance, strength_without_halo
 from pellucid.scratch import (
     bands,
     belongs_on_disk,
+    block_means,
     excerpt,
     mapped,
     on_disk,
@@ -169,3 +170,20 @@ def test_what_is_found_in_a_picture_is_the_same(image):
     assert shows_nothing(laid_on_disk(torch.full((1, 3, 97, 131), 0.3)))
     assert abs(mean_luminance(there) - mean_luminance(image)) < 1e-3
     assert strength_without_halo(there, laid_on_disk(1 - image)) == strength_without_halo(image, 1 - image) == 0.25
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize("shape", [(1, 1), (7, 40), (93, 61)])
+def test_means_of_about_equal_parts_are_those_of_torch(shape, channels_last):
+    image = torch.rand(2, 3, *shape)
+    image = image.to(memory_format=torch.channels_last) if channels_last else image
+    size = min(5, shape[0]), min(12, shape[1])
+    with torch.autocast("cpu", torch.bfloat16):  # nothing is rounded to half
+        found = pooled(image, size, torch.square)
+    torch.testing.assert_close(found, F.adaptive_avg_pool2d(image.square(), size), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("factor", [1, 2, 3, 10])
+def test_means_of_blocks_are_those_of_torch(factor):
+    image = torch.rand(3, 43, 65)
+    torch.testing.assert_close(block_means(image, factor), F.avg_pool2d(image, factor), atol=1e-6, rtol=0)

@@ -100,3 +100,11 @@ def test_boxes_are_means_of_the_places_that_there_are(shape, side):
         ndimage.uniform_filter(one, side, mode="constant") for one in (plane.double().numpy(), np.ones(shape))
     )
     np.testing.assert_allclose(box(plane[None, None], side)[0, 0].numpy(), sums / counts, atol=1e-6)
+
+
+@pytest.mark.parametrize("side", [1, 3, 5, 7, 9, 13, 17])
+@pytest.mark.parametrize("shape", [(1, 1), (2, 30), (40, 23)])
+def test_means_over_boxes_are_those_of_torch(shape, side):
+    plane = torch.rand(1, 1, *shape)
+    expected = F.avg_pool2d(plane.double(), side, 1, side // 2, count_include_pad=False).float()
+    torch.testing.assert_close(box(plane, side), expected, atol=1e-6, rtol=0)

@@ -76,3 +76,14 @@ def test_priors_fit_the_protocol(prior):
     view = prior.prepare(torch.rand(2, 3, 9, 5))
     assert view.shape == (2, prior.view_channels, *prior.size)
     assert prior.encode(view).shape == (2, prior.width)
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize("shape", [(1, 9), (37, 53), (300, 20), (2100, 64)])
+def test_a_view_is_what_torch_makes_of_the_picture(shape, channels_last):
+    image = torch.rand(2, 3, *shape)
+    image = image.to(memory_format=torch.channels_last) if channels_last else image
+    means = F.adaptive_avg_pool2d(image, tuple(min(side, 32 * 16) for side in shape))
+    expected = F.interpolate(means, size=(16, 16), mode="bicubic", antialias=True).clamp(0, 1)
+    with torch.autocast("cpu", torch.bfloat16):  # nothing is rounded to half
+        torch.testing.assert_close(whole_view(image, (16, 16)), expected, atol=2e-6, rtol=0)

@@ -4,11 +4,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from pellucid.degradations.aberration import magnified
 from pellucid.diagnosis.traces import box
-from pellucid.scratch import everywhere, shrunk
+from pellucid.scratch import block_means, everywhere, shrunk
 
 __all__ = ["Fringes", "find_fringes"]
 
@@ -53,8 +52,8 @@ def find_fringes(image: Tensor) -> Fringes | None:
     if min(planes.shape[1:]) < SMALLEST or everywhere(lambda part: part == part[:1], planes):
         return None
     corner = float(torch.tensor(planes.shape[1:], dtype=torch.float32).norm()) / 2
-    fine = shrunk(F.avg_pool2d, planes, max(1, round(max(planes.shape[1:]) / SIDES[1])))
-    coarse = F.avg_pool2d(fine, max(1, round(max(fine.shape[1:]) / SIDES[0])))
+    fine = shrunk(block_means, planes, max(1, round(max(planes.shape[1:]) / SIDES[1])))
+    coarse = block_means(fine, max(1, round(max(fine.shape[1:]) / SIDES[0])))
     found = [_factor([(size[channel], size[1]) for size in (coarse, fine)], corner) for channel in (0, 2)]
     return Fringes(found[0], found[1], max(map(abs, found)) * corner) if any(found) else None
 

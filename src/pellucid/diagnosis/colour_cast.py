@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from pellucid.degradations.colours import cast_angle
 from pellucid.degradations.linear_light import linear
-from pellucid.scratch import everywhere, shrunk
+from pellucid.scratch import block_means, everywhere, shrunk
 
 __all__ = ["ColourCast", "find_colour_cast"]
 
@@ -62,7 +62,7 @@ def find_colour_cast(image: Tensor) -> ColourCast | None:
     factor = max(1, -(-max(planes.shape[2:]) // SIDE))
     if min(planes.shape[2:]) < 8 * factor or everywhere(lambda part: part == part[:, :1], planes):
         return None
-    small = shrunk(F.avg_pool2d, planes, factor)
+    small = shrunk(block_means, planes, factor)
     light = linear(small)[0]
     told = (light.amax(0) > DARK) & (small[0].amax(0) < BRIGHT)
     if int(told.sum()) < 64:

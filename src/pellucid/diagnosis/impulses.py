@@ -100,24 +100,26 @@ def find_impulses(image: Tensor, visible: tuple[slice, slice] = (slice(None), sl
 
 def _salt_and_pepper(planes: Tensor) -> tuple[float, bool]:
     """About which part is lost, 0 for none, and whether whole pixels are lost and not channels of them."""
+    ends = planes.amax(0) >= WHITE, planes.amin(0) <= BLACK
+    if min(float(end.float().mean()) for end in ends) < LEAST:
+        return 0.0, False  # as with most pictures; what stands alone need not be looked for
+    strangers = [_strangers(plane) for plane in planes]
+    extreme = (planes >= WHITE) | (planes <= BLACK)
     salt, pepper = (torch.zeros(planes.shape, dtype=torch.bool, device=planes.device) for _ in range(2))
-    lonely, extreme = 0, 0
-    for channel, plane in enumerate(planes):
-        row, column = _strangers(plane).nonzero(as_tuple=True)
-        value, around = plane[row, column], _around(plane, row, column, NEAR)
-        ordered = around.sort(1).values
-        median = (ordered[:, 3] + ordered[:, 4]) / 2
-        spread = (around - median[:, None]).abs().median(1).values
-        apart = value - median
-        alone = (apart.abs() > APART) & (spread < apart.abs() / 5)
-        alone &= ((around - value[:, None]).abs() >= ALIKE).all(1)
-        white, black = alone & (apart > 0) & (value >= WHITE), alone & (apart < 0) & (value <= BLACK)
+    for channel, (plane, strange) in enumerate(zip(planes, strangers, strict=True)):
+        row, column, apart = _alone(plane, strange & extreme[channel])
+        bright = plane[row, column] >= WHITE
+        white, black = bright & (apart > 0), ~bright & (apart < 0)
         salt[channel, row[white], column[white]] = True
         pepper[channel, row[black], column[black]] = True
-        lonely, extreme = lonely + int(alone.sum()), extreme + int((white | black).sum())
     shares = [float(found.any(0).float().mean()) for found in (salt, pepper)]
-    if min(shares) < LEAST or extreme < EXTREME * lonely or min(shares) < 0.2 * max(shares):
+    if min(shares) < LEAST or min(shares) < 0.2 * max(shares):
         return 0.0, False
+    found, lonely = int(salt.sum() + pepper.sum()), 0
+    for plane, strange in zip(planes, strangers, strict=True):
+        lonely += len(_alone(plane, strange)[0])
+        if found < EXTREME * lonely:
+            return 0.0, False
     lost = salt | pepper
     whole = int(lost.all(0).sum()) > 0.5 * int(lost.any(0).sum())
     # Of those that are lost a part has no lost neighbour, and only they were counted: q (1 - q / 2)^8 of each.
@@ -125,6 +127,20 @@ def _salt_and_pepper(planes: Tensor) -> tuple[float, bool]:
     for _ in range(20):
         density = min(0.5, sum(shares) / (1 - density / 2) ** 8)
     return density, whole
+
+
+def _alone(plane: Tensor, among: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Rows and columns of those among some values of (H, W) that stand alone, and how far each is from the median
+    around it."""
+    row, column = among.nonzero(as_tuple=True)
+    value, around = plane[row, column], _around(plane, row, column, NEAR)
+    ordered = around.sort(1).values
+    median = (ordered[:, 3] + ordered[:, 4]) / 2
+    spread = (around - median[:, None]).abs().median(1).values
+    apart = value - median
+    alone = (apart.abs() > APART) & (spread < apart.abs() / 5)
+    alone &= ((around - value[:, None]).abs() >= ALIKE).all(1)
+    return row[alone], column[alone], apart[alone]
 
 
 def _lost(planes: Tensor, density: float, *, whole: bool) -> Tensor:
@@ -149,7 +165,7 @@ def _lost(planes: Tensor, density: float, *, whole: bool) -> Tensor:
 
 
 def _has_hot_pixels(planes: Tensor) -> bool:
-    if max(float(_steps(plane).median()) for plane in planes) > QUIET:
+    if any(2 * int((_steps(plane) <= QUIET).count_nonzero()) <= plane.numel() for plane in planes):
         return False
     hot, cold = _hot(planes, 1), _hot(planes, -1)
     count, other = int(hot.any(0).sum()), int(cold.any(0).sum())

@@ -43,7 +43,7 @@ def _measured(impulses: Impulses | None, image: Tensor, asked: Collection[str]) 
     faded = find_fading(image)
     if faded is not None and (faded.sure or "fading" in asked):
         yield Measured("fading", faded.severity, f"black at {255 * faded.black:.0f}, white at {255 * faded.white:.0f}")
-    part = clipped_part(image)
+    part = clipped_part(image, CLIPPED)
     if part > CLIPPED:
         yield Measured("clipping", min(100.0, 400 * part), f"{part:.0%} of the picture was too bright")
     fringes = find_fringes(image)

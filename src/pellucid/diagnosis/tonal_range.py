@@ -61,21 +61,29 @@ def find_fading(image: Tensor) -> Faded | None:
     pixels = planes.shape[-2] * planes.shape[-1]
     luma = luma_of(_every(planes, max(1, pixels // SAMPLES))[None, :, None]).flatten()
     black, white = torch.quantile(luma, torch.tensor(ENDS, device=luma.device)).tolist()
+    faded = white - black > SHOWS and black > BLACK and white < WHITE
+    if not faded or Faded(black, white).severity < LEAST:
+        return None
     colour = float(total(lambda part: (part.amax(0) - part.amin(0)).sum(), planes)) / pixels
-    found = Faded(black, white, colour)
-    faded = white - black > SHOWS and black > BLACK and white < WHITE and found.severity >= LEAST
-    return found if faded and found.colour < PALE else None
+    return Faded(black, white, colour) if colour < PALE else None
 
 
-def clipped_part(image: Tensor) -> float:
+def clipped_part(image: Tensor, least: float = 0.0) -> float:
     """The part, 0 to 1, of an image (1, 3, H, W) or (3, H, W) that was too bright for it, with what is around it nearly
-    as bright."""
+    as bright.
+
+    Args:
+        image: the image.
+        least: a smaller part may be called 0, which is quicker.
+    """
     planes = image.detach().reshape(1, 3, *image.shape[-2:]).float()
     factor = max(1, max(planes.shape[2:]) // ENOUGH)
+    blocks = (planes.shape[2] // factor) * (planes.shape[3] // factor)
+    white = float(total(lambda part: (part.amin(1) >= FULL).count_nonzero(), planes, cached=True)) / factor**2
+    if not white or white <= least * blocks:  # no more than these can be left when whole blocks are asked for
+        return 0.0
     darkest = -shrunk(lambda part, factor: F.max_pool2d(-part.amin(1, keepdim=True), factor), planes, factor)
     clipped = (darkest >= FULL).float()
-    if not clipped.any():
-        return 0.0
     # Specks are glints. What counts is three pixels wide at least.
     clipped = F.max_pool2d(-F.max_pool2d(-clipped, 3, 1, 1), 3, 1, 1)
     part = float(clipped.mean())

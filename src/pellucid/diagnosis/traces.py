@@ -12,7 +12,7 @@ they take it differs, and the differences show in means over the whole photograp
 """
 
 import math
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 import torch
@@ -133,7 +133,7 @@ def _periods(luma: Tensor) -> Tensor:
 def _second(luma: Tensor) -> Tensor:
     """The mean of the second differences along the rows of (H, W), at each column."""
     if luma.stride(0) < luma.stride(1):  # turned: its columns are rows of what lies on the disk
-        rows = mapped(lambda part: F.pad(_differences(part.mT).mean(0), (1, 1))[:, None], luma.T, halo=1)
+        rows = mapped(lambda part: F.pad(_differences(part.mT).mean(0), (1, 1))[:, None], luma.T, halo=1, cached=True)
         return rows[1:-1, 0].clone()
     sums = total(lambda part: _differences(part).sum(0), luma, cached=True)
     return sums / luma.shape[0]
@@ -150,12 +150,15 @@ def _moments(luma: Tensor) -> Tensor:
         wide = 3 * scale | 1
         band = mapped(lambda part, s=scale | 1, w=wide: box(part, s) - box(part, w), luma, halo=wide // 2, cached=True)
         count = band.numel()
-        mean = total(torch.sum, band) / count
-        square, cube, fourth = total(lambda part, m=mean: _powers(part - m), band, cached=True) / count
+        mean, second, third, last = (total(_powers, band, cached=True).double() / count).unbind()
+        square = (second - mean**2).clamp_min(0)
+        cube = third - 3 * mean * second + 2 * mean**3
+        fourth = last - 4 * mean * third + 6 * mean**2 * second - 3 * mean**4
+        mean, square, cube, fourth = (one.float() for one in (mean, square, cube, fourth))
         deviation = square.sqrt() + 1e-4
-        outermost = 4 * deviation
+        ends = mean - 4 * deviation, mean + 4 * deviation
         outer = total(
-            lambda part, m=mean, o=outermost: (part - m > o).count_nonzero() - (part - m < -o).count_nonzero(),
+            lambda part, ends=ends: (part > ends[1]).count_nonzero() - (part < ends[0]).count_nonzero(),
             band,
             cached=True,
         )
@@ -169,28 +172,44 @@ def _moments(luma: Tensor) -> Tensor:
 
 
 def _powers(values: Tensor) -> Tensor:
-    """The sums of squares, cubes and fourth powers, (3,)."""
+    """The sums of values, of squares, cubes and fourth powers, (4,)."""
     square = values.square()
-    return torch.stack([square.sum(), (values * square).sum(), square.square().sum()])
+    sums = [values.sum(), square.sum(), (values * square).sum(), square.square_().sum()]
+    return torch.stack(sums)
 
 
 def box(plane: Tensor, side: int) -> Tensor:
     """Means over side x side places of (1, 1, H, W), side odd; at the border over those that there are."""
-    if torch.compiler.is_exporting():  # one operator of a graph instead of hundreds
+    if torch.compiler.is_exporting():  # one operator of a graph instead of dozens
         return F.avg_pool2d(plane, side, 1, side // 2, count_include_pad=False)
-    # Along rows and then along columns: two times `side` additions a place instead of its square.
-    for axis in (2, 3):
-        if side > 1:
-            plane = _mean_along(plane, axis, side // 2)
-    return plane
+    if side == 1:
+        return plane
+    # Along rows and then along columns. Beyond the border lie zeros.
+    height, width = plane.shape[2:]
+    reach = side // 2
+    sums = _sums_along(_sums_along(F.pad(plane, (reach,) * 4), 2, side), 3, side)
+    return sums.mul_(_shares(height, reach)[:, None].to(plane.device)).mul_(_shares(width, reach).to(plane.device))
 
 
-def _mean_along(plane: Tensor, axis: int, reach: int) -> Tensor:
-    """Means over each place and `reach` places on both sides of it, by sums of shifted planes, which run in vectors."""
-    length = plane.shape[axis]
-    total, count = plane.clone(), torch.ones(length, device=plane.device)
-    for shift in range(1, min(reach, length - 1) + 1):
-        for here, there in ((0, shift), (shift, 0)):
-            total.narrow(axis, here, length - shift).add_(plane.narrow(axis, there, length - shift))
-            count[here : here + length - shift] += 1
-    return total.div_(count[:, None] if axis == 2 else count)
+def _sums_along(plane: Tensor, axis: int, side: int) -> Tensor:
+    """Sums over `side` places each along an axis, side odd: of 2, 4, 8 from sums of half as many, and from these those
+    of an odd number. Of 13 they take 5 additions a place."""
+    length = plane.shape[axis] - side + 1
+    runs, many, done = plane, 1, 1  # runs: sums of `many` places from each on
+    sums = plane.narrow(axis, 0, length)
+    while done < side:
+        left = runs.shape[axis] - many
+        runs = runs.narrow(axis, 0, left) + runs.narrow(axis, many, left)
+        many *= 2
+        if side & many:
+            more = runs.narrow(axis, done, length)
+            sums = sums + more if done == 1 else sums.add_(more)
+            done += many
+    return sums
+
+
+@lru_cache(maxsize=32)
+def _shares(length: int, reach: int) -> Tensor:
+    """One over how many of the places up to `reach` away, on both sides and of itself, there are at each place."""
+    place = torch.arange(length)
+    return 1 / (1 + place.clamp(max=reach) + place.flip(0).clamp(max=reach))

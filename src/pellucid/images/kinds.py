@@ -13,6 +13,7 @@ from pellucid.images.alpha import colours_and_alpha, resized
 from pellucid.images.messages import reason
 from pellucid.images.photograph import Photograph
 from pellucid.images.values import array_of_planes, check_pixels, check_range, planes_of_array
+from pellucid.scratch import on_disk
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -52,8 +53,9 @@ def alpha_of(picture: object) -> Tensor | None:
     if isinstance(picture, Photograph):
         return picture.alpha
     if isinstance(picture, np.ndarray):
-        planes = planes_of_array(picture, "the array")
-        return planes[:, -1:] if planes.shape[1] in (2, 4) else None
+        if picture.ndim != 3 or picture.shape[2] not in (2, 4):
+            return None
+        return planes_of_array(picture[..., -1], "the array")
     return alpha_of(_pillow_array(picture)) if _is_pillow(picture) else None
 
 
@@ -67,9 +69,9 @@ def like(tensor: Tensor, picture: Picture) -> Picture:
     """
     back: Any
     if isinstance(picture, Photograph):
-        back = picture.with_pixels(tensor)
+        back = picture.with_pixels(tensor if on_disk(tensor) else tensor.contiguous())
     elif isinstance(picture, Tensor):
-        back = (tensor.mean(1, keepdim=True) if picture.shape[1] == 1 else tensor).to(picture)
+        back = (tensor.mean(1, keepdim=True) if picture.shape[1] == 1 else tensor.contiguous()).to(picture)
     elif isinstance(picture, np.ndarray):
         back = _array_out(tensor, picture)
     elif _is_pillow(picture):

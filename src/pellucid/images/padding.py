@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from pellucid.scratch import bands, on_disk, release, zeros_beside
 
@@ -38,6 +39,16 @@ def _grown(image: Tensor, height: int, width: int, above: int, left: int) -> Ten
     """The image at (above, left) of height x width pixels; itself where it is that large."""
     if image.shape[-2:] == (height, width):
         return image
+    below, right = height - image.shape[-2] - above, width - image.shape[-1] - left
+    held = not on_disk(image) and not torch.compiler.is_exporting()
+    if (
+        held
+        and image.ndim == 4
+        and image.is_floating_point()
+        and max(above, below) < image.shape[-2]
+        and max(left, right) < image.shape[-1]
+    ):
+        return F.pad(image, (left, right, above, below), mode="reflect")  # several times as fast as by places
     rows, columns = (
         _mirrored(side, length, before, image.device)
         for side, length, before in ((image.shape[-2], height, above), (image.shape[-1], width, left))

@@ -106,7 +106,7 @@ class Samples:
         for channel, values in enumerate(beyond.values[:count, begin:end].expand(count, -1)):
             plane = colours[channel][places]
             whole = plane + values if self.bits == 32 else torch.where(values.isfinite(), plane + values, plane)
-            array[places.numpy(), channel] = array_of_planes([whole], self.bits)[..., 0]
+            array[places.numpy(), channel] = array_of_planes([whole[None]], self.bits)[0, :, 0]
         release(beyond.places, beyond.values)
 
     def _arrange(self, array: NDArray[Any], colours: int) -> None:

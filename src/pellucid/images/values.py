@@ -135,9 +135,10 @@ def array_of_planes(planes: Sequence[Tensor], bits: int) -> NDArray[Any]:
     """Planes (H, W) in [0, 1] as one array (H, W, C): uint8 or uint16, clipped and rounded, or float32 as they are."""
     dtype = {8: np.uint8, 16: np.uint16, 32: np.float32}[bits]
     array = np.empty((*planes[0].shape, len(planes)), dtype)
-    for channel, plane in enumerate(planes):  # one at a time, so that only one plane is ever held twice
-        values = plane.detach().to("cpu", torch.float32)
-        if bits < 32:
-            values = values.clamp(0, 1).mul_(2**bits - 1).round_()
-        array[..., channel] = values.numpy()
+    for rows in bands(*planes, cached=True):  # so that little is ever held twice, and that in a processor's cache
+        for channel, plane in enumerate(planes):
+            values = plane[rows].detach().to("cpu", torch.float32)
+            if bits < 32:
+                values = values.clamp(0, 1).mul_(2**bits - 1).round_()
+            array[rows, :, channel] = values.numpy()
     return array

@@ -10,6 +10,7 @@ it depend on d. Unit root-mean-square is the same vector times sqrt(d): its comp
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Protocol, Self, runtime_checkable
 
 import torch
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pellucid.errors import ModelError
-from pellucid.scratch import on_disk, pooled
+from pellucid.scratch import by_rows, on_disk, pooled
 
 __all__ = ["FrozenPrior", "Normalise", "Prior", "check_image", "feature_maps", "unit_rms", "whole_view"]
 
@@ -147,6 +148,10 @@ def whole_view(image: Tensor, size: tuple[int, int]) -> Tensor:
     Raises ValueError when `image` is not (B, 3, H, W).
     """
     check_image(image)
+    if image.device.type == "cpu" and not torch.compiler.is_exporting():
+        down, across = (_taps(side, target) for side, target in zip(image.shape[2:], size, strict=True))
+        with torch.autocast("cpu", enabled=False):
+            return (by_rows(down, image, lambda part: part.float().clamp(0, 1)) @ across.T).clamp(0, 1)
     sides = (min(image.shape[2], MAX_SHRINK * size[0]), min(image.shape[3], MAX_SHRINK * size[1]))
     if sides == image.shape[2:] and not on_disk(image):
         image = image.float().clamp(0, 1)
@@ -154,3 +159,30 @@ def whole_view(image: Tensor, size: tuple[int, int]) -> Tensor:
         image = pooled(image, sides, lambda part: part.float().clamp(0, 1))
     # The bicubic filter overshoots at edges, hence the second clamp.
     return F.interpolate(image, size=size, mode="bicubic", align_corners=False, antialias=True).clamp(0, 1)
+
+
+@lru_cache(maxsize=16)
+def _taps(length: int, target: int) -> Tensor:
+    """What each of `length` places counts in each of `target`, (target, length): the resize along one side as a product
+    of matrices, which takes a fifth of the time that torch takes for it at four megapixels."""
+    held = min(length, MAX_SHRINK * target)
+    ratio = held / target
+    width = max(ratio, 1.0)
+    centre = (torch.arange(target, dtype=torch.float64)[:, None] + 0.5) * ratio
+    place = torch.arange(held, dtype=torch.float64)
+    # Which places the kernel reaches is decided by whole numbers, as torch does it.
+    first, last = (centre - 2 * width + 0.5).floor(), (centre + 2 * width + 0.5).floor()
+    far = ((place + 0.5 - centre) / width).abs()
+    near = (1.5 * far - 2.5) * far * far + 1
+    weights = torch.where(far < 1, near, ((-0.5 * far + 2.5) * far - 4) * far + 2)
+    weights = torch.where((far < 2) & (place >= first) & (place < last), weights, 0.0)
+    weights = weights / weights.sum(1, keepdim=True)
+    if held < length:  # the means of about equal parts first
+        starts = torch.arange(held) * length // held
+        counts = -(-torch.arange(1, held + 1) * length // held) - starts
+        whole = torch.zeros(target, length, dtype=torch.float64)
+        for step in range(int(counts.max())):
+            some = counts > step
+            whole.index_add_(1, starts[some] + step, (weights / counts)[:, some])
+        weights = whole
+    return weights.float()

@@ -118,7 +118,7 @@ def luma_of(image: Tensor) -> Tensor:
     Raises ValueError when `image` is not (B, 3, H, W).
     """
     check_image(image)
-    return mapped(_luma, image)
+    return mapped(_luma, image, cached=True)
 
 
 def _luma(image: Tensor) -> Tensor:

@@ -80,10 +80,15 @@ class Restoration(Generic[Picture]):
 
 
 def mixed_picture(
-    picture: Picture, restored: Tensor, decision: Decision, options: RestoreOptions, model: str
+    picture: Picture,
+    restored: Tensor,
+    decision: Decision,
+    options: RestoreOptions,
+    model: str,
+    pixels: Tensor | None = None,
 ) -> Picture:
-    """`Restoration.mixed`, by all that it is made of."""
-    pixels = images.to_tensor(picture)
+    """`Restoration.mixed`, by all that it is made of; with the picture's pixels, where they are there already."""
+    pixels = images.to_tensor(picture) if pixels is None else pixels
     box = place_of(options.crop, pixels)
     part = picture if box is None else images.part_of(picture, *box)
     if decision.unchanged:
@@ -140,7 +145,7 @@ def mixed_pixels(degraded: Tensor, restored: Tensor, options: RestoreOptions) ->
             slice(round(side.start * times), round(side.stop * times)) for side, times in zip(box, larger, strict=True)
         )
         restored = restored[..., rows, columns]
-    return restored if on_disk(restored) else restored.contiguous().cpu()
+    return restored if on_disk(restored) else restored.cpu()
 
 
 def place_of(crop: tuple[int, int, int, int] | None, pixels: Tensor) -> Box | None:

@@ -192,7 +192,7 @@ class Restorer:
         decision = next((decision for _, decision in results if not decision.unchanged), results[0][1])
         restored = [result for result, _ in results]
         whole = restored[0] if len(restored) == 1 else torch.cat(restored)
-        return mixed_picture(picture, whole, decision, options, self.name)
+        return mixed_picture(picture, whole, decision, options, self.name, pixels)
 
     def asked_for(self, text: str) -> "Restorer":
         """A restorer of the same model that does what a text wants.
@@ -249,7 +249,7 @@ class Restorer:
             return cast(tuple[Picture, Decision], over_pages(self.restore_and_explain, picture))
         pixels, alpha = _single(images.to_tensor(picture)), images.alpha_of(picture)
         restored, decision = self._make(pixels.float(), self.options, NOTHING, alpha, may_leave=True)
-        return mixed_picture(picture, restored, decision, self.options, self.name), decision
+        return mixed_picture(picture, restored, decision, self.options, self.name, pixels), decision
 
     def explain(self, picture: object) -> Decision:
         """What is found in a picture, what would be done first, and what would be left alone and why; nothing is
@@ -303,7 +303,8 @@ class Restorer:
         results = []
         for number, image in enumerate(degraded.float()):
             restored, _ = self._make(image[None], options, known.of(torch.tensor([number])))
-            results.append(mixed_pixels(image[None], restored, options))
+            mixed = mixed_pixels(image[None], restored, options)
+            results.append(mixed if on_disk(mixed) else mixed.contiguous())
         return results[0] if len(results) == 1 else torch.cat(results)
 
     @torch.no_grad()
@@ -405,7 +406,8 @@ class Restorer:
         )
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
             result = verbs_of(self.model).refine(one, other, self.look(other, cut=False), memory=self.memory)
-        return self._finished(result.float(), other).contiguous().cpu()
+        result = result.float()
+        return self._finished(result, other, extremes(result)).contiguous().cpu()
 
     @torch.no_grad()
     def _restored(
@@ -493,17 +495,18 @@ class Restorer:
                         )  # fmt: skip
                     restored = self._refined(joined, image, guidance) if passes.refines else joined
                     del joined
-                if not half or not _is_broken(restored, image):
+                ends = extremes(restored)
+                if not half or not _is_broken(ends, image):
                     break
                 warnings.warn("the result at bfloat16 was not usable; it was computed again in float32", stacklevel=4)
-            image = passes.accepted(image, self._finished(restored, image), visible)
+            image = passes.accepted(image, self._finished(restored, image, ends), visible)
             if passes.ended():
                 break
         decision = replace(repairs.added_to(passes.decision, options.strength), sampling=sampled.record)
         if plan or decision.unchanged:
             return _clamped(degraded), decision
         restored = image[..., top * scale :, left * scale :].cpu()
-        return restored if on_disk(restored) else restored.contiguous(), decision
+        return restored, decision
 
     def _told(self, shown: Tensor, known: Guidance) -> Guidance:
         """What the prior of a model of experts says of a picture, from which it is chosen who restores it."""
@@ -587,15 +590,14 @@ class Restorer:
             image = image.to(self.device, memory_format=torch.channels_last)
         return image, top, left
 
-    def _finished(self, restored: Tensor, image: Tensor) -> Tensor:
-        """The result of a pass in [0, 1], without colour where the picture has none."""
-        for rows in bands(restored):
-            part = restored[..., rows, :]
-            low, high = extremes(part)
-            if not math.isfinite(low + high):
-                raise ModelError(f"{type(self.network).__name__}: its output is not finite")
-            if low < 0 or high > 1:
-                part.clamp_(0, 1)
+    def _finished(self, restored: Tensor, image: Tensor, ends: tuple[float, float]) -> Tensor:
+        """The result of a pass, whose smallest and largest value these are, in [0, 1], without colour where the picture
+        has none."""
+        if not math.isfinite(sum(ends)):
+            raise ModelError(f"{type(self.network).__name__}: its output is not finite")
+        if ends[0] < 0 or ends[1] > 1:
+            for rows in bands(restored):
+                restored[..., rows, :].clamp_(0, 1)
         if everywhere(lambda part: part == part[:, :1], image):
             restored = mapped(lambda part: part.mean(1, keepdim=True), restored).expand(-1, 3, -1, -1)
         return restored
@@ -744,10 +746,9 @@ def _require_memory(height: int, width: int) -> None:
         )
 
 
-def _is_broken(restored: Tensor, degraded: Tensor) -> bool:
-    """Whether a result has values that are not finite, or is black where the picture is not."""
-    (darkest, brightest), (_, shown) = (extremes(one) for one in (restored, degraded))
-    return not math.isfinite(darkest + brightest) or (brightest <= 0.002 and shown > 0.02)
+def _is_broken(ends: tuple[float, float], degraded: Tensor) -> bool:
+    """Whether a result with this smallest and largest value is not finite, or black where the picture is not."""
+    return not math.isfinite(sum(ends)) or (ends[1] <= 0.002 and extremes(degraded)[1] > 0.02)
 
 
 def _clamped(image: Tensor) -> Tensor:

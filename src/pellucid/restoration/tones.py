@@ -43,7 +43,7 @@ STRENGTHS = (1.0, 0.75, 0.5, 0.25)
 def mean_luminance(image: Tensor) -> float:
     """The mean luma of (1, 3, H, W) in [0, 1], on the scale of 255."""
     places = image.shape[-2] * image.shape[-1]
-    return 255 * float(total(lambda part: part.float().sum((0, 2, 3)), image).cpu() @ torch.tensor(LUMA)) / places
+    return 255 * float(total(lambda part: part.float().sum(2).sum((0, 2)), image).cpu() @ torch.tensor(LUMA)) / places
 
 
 def strength_for_luminance(before: Tensor, after: Tensor, reference: float, most: float) -> float:
