@@ -26,6 +26,7 @@ from torch.nn import functional as F
 from pellucid import images
 from pellucid.degradations import parse_drawn
 from pellucid.diffusion.guidance_image import GuidanceMaker, load_guidance_maker
+from pellucid.diffusion.image_words import distance_of_words
 
 
 def main() -> None:
@@ -53,7 +54,7 @@ def main() -> None:
         for number, text in enumerate(kinds):
             degraded = worse(held_out, text, torch.Generator().manual_seed(options.seed + number))
             rows[text] = compared(maker, clean, maker.words(degraded), usual)
-        moved, apart = distances(maker.clean(clean), clean), distances(clean.roll(1, 0), clean)
+        moved, apart = distance_of_words(maker.clean(clean), clean), distance_of_words(clean.roll(1, 0), clean)
         rows["clean"] = {"moved": float(moved.mean()), "apart": float(apart.mean()), **heard(maker, held_out, clean)}
     shares = [rows[text]["nearer"] for text in kinds]
     share, count = sum(shares) / len(kinds), len(kinds) * len(held_out)
@@ -99,15 +100,10 @@ def learn_from_the_answer(maker: GuidanceMaker, pictures: Tensor, kinds: list[st
     maker.clean.requires_grad_(False)
 
 
-def distances(one: Tensor, other: Tensor) -> Tensor:
-    """Of words (n, count, width), (n,)."""
-    return 1 - F.cosine_similarity(one, other, dim=2).mean(1)
-
-
 def compared(maker: GuidanceMaker, clean: Tensor, degraded: Tensor, usual: Tensor) -> dict[str, float]:
     """The numbers of one kind of degradation."""
     cleaned = maker.clean(degraded)
-    before, after = distances(degraded, clean), distances(cleaned, clean)
+    before, after = distance_of_words(degraded, clean), distance_of_words(cleaned, clean)
     place = slice(maker.place, maker.place + degraded.shape[1])
     told = [maker.said(words)[:, place] for words in (clean, degraded, cleaned)]
     nearest = [
@@ -119,8 +115,10 @@ def compared(maker: GuidanceMaker, clean: Tensor, degraded: Tensor, usual: Tenso
         "after": float(after.mean()),
         "of the way": float(1 - after.mean() / before.mean()),
         "nearer": float((after < before).float().mean()),
-        "mean nearer": float((distances(usual, clean) < before).float().mean()),
-        "said nearer": float((distances(told[2], told[0]) < distances(told[1], told[0])).float().mean()),
+        "mean nearer": float((distance_of_words(usual, clean) < before).float().mean()),
+        "said nearer": float(
+            (distance_of_words(told[2], told[0]) < distance_of_words(told[1], told[0])).float().mean()
+        ),
         "found before": float((nearest[0].argmax(1) == own).float().mean()),
         "found after": float((nearest[1].argmax(1) == own).float().mean()),
     }

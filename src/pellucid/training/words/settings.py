@@ -37,12 +37,23 @@ class WordsSettings(Section):
     begins where nothing is cleaned yet. As published they begin at random, far from any word. Needs `hidden`
     of twice a word's numbers and two, more than the published 1280 for 1024."""
 
+    pairs: Annotated[int, Field(ge=0)] = 0
+    """In stage 2, of how many pairs of pictures words and states are computed before the first step; every batch is
+    drawn of these, which costs a small part of drawing it anew (0)."""
+    choose: bool = False
+    """In stage 2, keep what brought most words of photographs that are held out nearer to those of their clean
+    partners, every `train.validate_steps`, instead of what the last step left. Give enough of them, and not those by
+    which the result is judged."""
+
     @model_validator(mode="after")
     def _follows(self) -> Self:
         if self.stage == "clean" and self.weights is None:
             raise ValueError("words.weights: stage clean goes on from what stage image-to-words has learnt")
         if self.stage == "image-to-words" and self.weights is not None:
             raise ValueError("words.weights: are for stage clean; image-to-words begins")
-        if self.stage == "image-to-words" and (self.keep or self.same):
-            raise ValueError("words.keep and words.same: are for stage clean; image-to-words moves no words")
+        if self.stage == "image-to-words" and (self.keep or self.same or self.pairs or self.choose):
+            raise ValueError(
+                "words.keep, words.same, words.pairs and words.choose: are for stage clean; image-to-words moves no "
+                "words"
+            )
         return self
