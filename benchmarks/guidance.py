@@ -14,7 +14,7 @@ the degraded one itself.
 import argparse
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -184,9 +184,11 @@ def scored(network: nn.Module, photographs: list[Tensor], place: int, dark: bool
     return found
 
 
-def summed(scores: dict[str, list[list[float]]]) -> dict[str, Any]:
+PAIRS = (("clean", "none"), ("other", "none"), ("degraded", "none"), ("clean", "other"), ("clean", "degraded"))
+
+
+def summed(scores: dict[str, list[list[float]]], pairs: Sequence[tuple[str, str]] = PAIRS) -> dict[str, Any]:
     """Means, and differences with intervals of 95 % over photographs and seeds."""
-    pairs = [("clean", "none"), ("other", "none"), ("degraded", "none"), ("clean", "other"), ("clean", "degraded")]
     told: dict[str, Any] = {shown: float(torch.tensor(values).mean()) for shown, values in scores.items()}
     for one, other in pairs:
         found = paired_difference(scores[one], scores[other])

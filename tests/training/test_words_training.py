@@ -108,8 +108,14 @@ def test_cleaning_begins_by_leaving_words_and_keeps_clean_ones(folders, small_pi
     with torch.no_grad():
         prepared.module.clean.of_words[0][-1].bias.add_(words.std())
         moved = float((prepared.module.clean(words) - words).square().mean() / words.var())
-    losses = [float(WordsObjective("clean", keep)(prepared.module, batch).detach()) for keep in (0.0, 2.0)]
+        degraded = prepared.module.words(batch.seen)
+        all_moved = float((prepared.module.clean(degraded) - degraded).square().mean() / words.var())
+    losses = [
+        float(WordsObjective("clean", keep, still)(prepared.module, batch).detach())
+        for keep, still in ((0.0, 0.0), (2.0, 0.0), (0.0, 2.0))
+    ]
     assert losses[1] - losses[0] == pytest.approx(2 * moved, rel=1e-2)
+    assert losses[2] - losses[0] == pytest.approx(2 * all_moved, rel=1e-2)
 
 
 def test_known_pairs_say_what_pictures_do_and_the_best_is_kept(folders, small_pictures, tmp_path, monkeypatch):
@@ -171,7 +177,7 @@ def test_contradictions_are_said(folders, small_pictures, tmp_path):
         ("clean-words", {"weights": None}, "goes on from what stage image-to-words"),
         ("image-to-words", {"weights": "words.safetensors"}, "image-to-words begins"),
         ("image-to-words", {"stage": "both"}, "image-to-words"),
-        ("image-to-words", {"keep": 1.0}, "words.keep, words.same, words.pairs and words.choose: are for stage clean"),
+        ("image-to-words", {"keep": 1.0}, "words.keep, still, same, pairs and choose: are for stage clean"),
     ):
         with pytest.raises(SettingsError, match=message):
             read_recipe(words_tree(photographs, folders, name, **words), name)

@@ -29,29 +29,33 @@ BATCHES = 4
 
 
 class WordsObjective:
-    """The squared error of the noise; see `GuidanceMaker.error`, and `WordsSettings.keep`.
+    """The squared error of the noise; see `GuidanceMaker.error`, and `keep` and `still` of `WordsSettings`.
 
     Args:
         stage: of the training.
         keep: weight of how far words of clean pictures are moved.
+        still: weight of how far words of degraded pictures are moved.
     """
 
-    def __init__(self, stage: Stage, keep: float = 0.0) -> None:
-        self.stage, self.keep = stage, keep
+    def __init__(self, stage: Stage, keep: float = 0.0, still: float = 0.0) -> None:
+        self.stage, self.keep, self.still = stage, keep, still
 
     def __call__(self, module: nn.Module, batch: WordsBatch | KnownBatch) -> Tensor:
         """The loss of a batch, a scalar."""
         maker = module.module if isinstance(module, DistributedDataParallel) else module
         assert isinstance(maker, GuidanceMaker)
-        known = batch if isinstance(batch, KnownBatch) else looked_at(maker, batch, clean=self.keep > 0)
+        known = batch if isinstance(batch, KnownBatch) else looked_at(maker, batch, clean=self.keep + self.still > 0)
         times = (known.times * maker.noising.steps).long()
         noise = torch.randn(known.latent.shape, generator=torch.Generator().manual_seed(known.seed))
         words = maker.clean(known.words) if self.stage == "clean" else known.words
         error = maker.error(words, known.latent, times, noise.to(known.latent))
-        if not self.keep:
+        if known.clean is None:
             return error
-        assert known.clean is not None
-        return error + self.keep * F.mse_loss(maker.clean(known.clean), known.clean) / known.clean.var()
+        if self.still:
+            error = error + self.still * F.mse_loss(words, known.words) / known.clean.var()
+        if self.keep:
+            error = error + self.keep * F.mse_loss(maker.clean(known.clean), known.clean) / known.clean.var()
+        return error
 
 
 def train_words(recipe: Recipe, folder: Path, *, resume: bool = False) -> Iterator[Step]:
@@ -126,7 +130,9 @@ def prepare_words(recipe: Recipe, folder: Path) -> tuple[Run, WordsBatches]:
     if settings.pairs:
         maker.to("cuda" if torch.cuda.is_available() else "cpu")
     batches = KnownPairs(maker, drawn, settings.pairs) if settings.pairs else drawn
-    run = Run(maker, WordsObjective(settings.stage, settings.keep), batches, train, folder / "checkpoint.pt")
+    run = Run(
+        maker, WordsObjective(settings.stage, settings.keep, settings.still), batches, train, folder / "checkpoint.pt"
+    )
     return run, WordsBatches(held_out, data.crop, train.batch, 10_000 + train.seed, settings)
 
 
