@@ -66,9 +66,10 @@ def main() -> None:
         torch.manual_seed(0)
         host = build_network(name, settings)
         steps: dict[str, list[int]] = {"none": [learnt(host, learns, "none", options.host_seconds, 3e-3)]}
-        scores = {"none": [scored(host, judges, "none", place)] * options.seeds}
-        for taught in TAUGHT:
-            for seed in range(options.seeds):
+        scores: dict[str, list[list[float]]] = {}
+        for seed in range(options.seeds):
+            scores.setdefault("none", []).append(scored(host, judges, "none", place))
+            for taught in TAUGHT:
                 torch.manual_seed(seed)
                 own = {"blocks": 1, "encoder_blocks": 1}
                 network = build_network("guided", {"network": {"name": name, "settings": settings}, **own})
@@ -80,10 +81,9 @@ def main() -> None:
                 scores.setdefault(taught, []).append(scored(network, judges, taught, place))
                 if taught == "clean":
                     scores.setdefault("clean, made", []).append(scored(network, judges, "made", place))
-            print(name, taught, sum(map(sum, scores[taught])) / options.seeds / len(held_out), flush=True)
-        found[name] = {"steps": steps, **summed(scores, PAIRS)}
-        print(json.dumps({name: found[name]}), flush=True)
-        options.out.write_text(json.dumps(found | {f"{name} scores": scores}))
+            found[name] = {"steps": steps, "scores": scores, **summed(scores, PAIRS)}
+            print(json.dumps({name: {key: value for key, value in found[name].items() if key != "scores"}}), flush=True)
+            options.out.write_text(json.dumps(found))
 
 
 def parts(files: list[Path], count: int) -> Tensor:
@@ -168,10 +168,10 @@ def scored(network: nn.Module, pictures: Shown, what: str, place: int) -> list[f
     network.eval()
     pictures.begin(SIDE, place, 62)
     reference = pictures.shown(what, pictures.clean, pictures.degraded)
-    restored = [
-        network(one[None], NOTHING if reference is None else Guidance(reference=reference[number][None]))
-        for number, one in enumerate(pictures.degraded)
-    ]
+    restored = []
+    for rows in torch.arange(len(pictures.clean)).split(20):
+        shown = NOTHING if reference is None else Guidance(reference=reference[rows])
+        restored.append(network(pictures.degraded[rows], shown))
     return psnr(torch.cat(restored), pictures.clean)
 
 
