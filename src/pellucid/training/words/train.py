@@ -129,7 +129,7 @@ def prepare_words(recipe: Recipe, folder: Path) -> tuple[Run, WordsBatches]:
         _leave(maker, drawn)
     if settings.pairs:
         maker.to("cuda" if torch.cuda.is_available() else "cpu")
-    batches = KnownPairs(maker, drawn, settings.pairs) if settings.pairs else drawn
+    batches: KnownPairs | WordsBatches = KnownPairs(maker, drawn, settings.pairs) if settings.pairs else drawn
     run = Run(
         maker, WordsObjective(settings.stage, settings.keep, settings.still), batches, train, folder / "checkpoint.pt"
     )
@@ -147,8 +147,10 @@ def _leave(maker: GuidanceMaker, batches: WordsBatches) -> None:
 def _watched(run: Run, held_out: WordsBatches) -> dict[str, Any]:
     """The loss on always the same batches of photographs that are held out, and in stage 2 the share of them whose
     cleaned words are nearer to those of their clean partners than they were."""
-    maker, losses, nearer = run.module, [], []
+    maker = run.module
     assert isinstance(maker, GuidanceMaker)
+    losses: list[float] = []
+    nearer: list[float] = []
     device = next(maker.parameters()).device
     for number in range(BATCHES):
         known = looked_at(maker, held_out.at(number).to(device), clean=True)
