@@ -111,7 +111,7 @@ class Shown:
     def __init__(self, maker: GuidanceMaker, clean: Tensor, steps: int, seed: int) -> None:
         generator = torch.Generator().manual_seed(seed)
         self.clean, self.degraded = clean, clean + SIGMA * torch.randn(clean.shape, generator=generator)
-        seen = self.degraded.clamp(0, 1).split(64)  # as a file would hold it
+        seen = torch.split(self.degraded.clamp(0, 1), 64)  # as a file would hold it
         self.pictures = {
             kind: torch.cat([maker.guidance_of(some, clean=kind == "made", steps=steps) for some in seen])
             for kind in ("made", "uncleaned")
@@ -169,7 +169,7 @@ def scored(network: nn.Module, pictures: Shown, what: str, place: int) -> list[f
     pictures.begin(SIDE, place, 62)
     reference = pictures.shown(what, pictures.clean, pictures.degraded)
     restored = []
-    for rows in torch.arange(len(pictures.clean)).split(20):
+    for rows in torch.split(torch.arange(len(pictures.clean)), 20):
         shown = NOTHING if reference is None else Guidance(reference=reference[rows])
         restored.append(network(pictures.degraded[rows], shown))
     return psnr(torch.cat(restored), pictures.clean)
