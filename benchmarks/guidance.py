@@ -14,9 +14,9 @@ the degraded one itself.
 import argparse
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -88,6 +88,18 @@ def main() -> None:
         options.out.write_text(json.dumps(found))
 
 
+class Learns(Protocol):
+    """What a network learns from."""
+
+    def batch(self) -> tuple[Tensor, Tensor]:
+        """Clean and degraded crops, (B, 3, side, side)."""
+        ...
+
+    def shown(self, what: str, clean: Tensor, degraded: Tensor) -> Tensor | None:
+        """What stands beside them."""
+        ...
+
+
 class Pictures:
     """Crops, noise and what is shown beside them, drawn one after the other.
 
@@ -137,7 +149,7 @@ class Pictures:
 
 
 def learnt(
-    network: nn.Module, pictures: Pictures, shown: str, seconds: float, rate: float, listening: float = 1.0
+    network: nn.Module, pictures: Learns, shown: str, seconds: float, rate: float, listening: float = 1.0
 ) -> int:
     """Trains so many seconds of the processor what is not frozen; steps."""
     parameters = {name: value for name, value in network.named_parameters() if value.requires_grad}
@@ -184,9 +196,11 @@ def scored(network: nn.Module, photographs: list[Tensor], place: int, dark: bool
     return found
 
 
-def summed(scores: dict[str, list[list[float]]]) -> dict[str, Any]:
+PAIRS = (("clean", "none"), ("other", "none"), ("degraded", "none"), ("clean", "other"), ("clean", "degraded"))
+
+
+def summed(scores: dict[str, list[list[float]]], pairs: Sequence[tuple[str, str]] = PAIRS) -> dict[str, Any]:
     """Means, and differences with intervals of 95 % over photographs and seeds."""
-    pairs = [("clean", "none"), ("other", "none"), ("degraded", "none"), ("clean", "other"), ("clean", "degraded")]
     told: dict[str, Any] = {shown: float(torch.tensor(values).mean()) for shown, values in scores.items()}
     for one, other in pairs:
         found = paired_difference(scores[one], scores[other])

@@ -2,10 +2,12 @@
 
     python benchmarks/small_pipeline.py --photographs data/train/clean --out runs/small-pipeline
 
-Writes `photographs/` (the photographs at a quarter of their sides), `vision/` (a CLIP of pictures of 64 pixels and
-sentences that are true of them) and `pipeline/` (an autoencoder, and a U-Net told by that CLIP's tower of text), as
-transformers and diffusers save them. The last photographs by name are learnt from by none of them. Minutes are those of
-the processor; it makes pictures of colours in places, and no things.
+Writes `photographs/` (the photographs at a quarter of their sides), `held-out/` (the last of them by name, to judge
+by), `vision/` (a CLIP of pictures of 64 pixels and sentences that are true of them) and `pipeline/` (an autoencoder,
+and a U-Net told by that CLIP's tower of text), as transformers and diffusers save them. The last of `photographs/` are
+to choose by, and are learnt from by none of them. With --more, `more/` are further small pictures for what learns
+words: those that are learnt from in two other sizes, and all of another folder in three. Minutes are those of the
+processor; it makes pictures of colours in places, and no things.
 
 So that words of degraded pictures can be cleaned, what is wrong must be seen and heard: the tower of pictures also
 learns to say colours, fineness and degradations of each place (a head that is thrown away), a state holds the fineness
@@ -26,6 +28,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pellucid import images
+from pellucid.data.folders import list_photographs
 from pellucid.data.recolouring import recoloured
 from pellucid.degradations import parse_drawn, severities
 from pellucid.diffusion.image_words import WordMapper, spoken, words_place
@@ -36,6 +39,8 @@ from pellucid.words.sentences import sentence_of, true_statements, words_of_temp
 SIDE, LENGTH, WIDTH = 64, 40, 64
 STATE, STRIDE, WORDS = 12, 16, 5
 """Numbers of a place of the autoencoder's states, pixels of its side, and words by which the U-Net is told."""
+SIZES = (0.25, 0.33, 0.42)
+"""Of small pictures, as parts of a photograph's sides."""
 DEGRADATIONS = ("noise sigma=15..75", "blur sigma=1..3", "jpeg quality=5..25", "rain amount=40..100",
                 "low-light exposure=0.03..0.3 noise=0..15")  # fmt: skip
 """Of pictures of 64 pixels: strong, for there weaker ones are hardly seen."""
@@ -55,13 +60,22 @@ def main() -> None:
     """Reduces the photographs, and trains the three networks one after the other."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--photographs", type=Path, required=True)
-    parser.add_argument("--held-out", type=int, default=100, help="Photographs at the end that nothing learns from.")
+    parser.add_argument("--more", type=Path, help="A folder of further photographs.")
+    parser.add_argument("--held-out", type=int, default=100, help="Photographs at the end to judge by.")
+    parser.add_argument("--choose", type=int, default=50, help="Photographs before these to choose by.")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--minutes", type=float, nargs=3, default=(5, 3, 7), help="Of CLIP, autoencoder, U-Net.")
     parser.add_argument("--examples", type=int, default=8000)
     options = parser.parse_args()
     torch.manual_seed(0)
-    pictures = reduced(options.photographs, options.out / "photographs")[: -options.held_out]
+    files = list_photographs(options.photographs)
+    known, held_out = files[: -options.held_out], files[-options.held_out :]
+    learnt = known[: len(known) - options.choose]
+    reduced(held_out, options.out / "held-out", SIZES[0])
+    pictures = reduced(known, options.out / "photographs", SIZES[0])[: len(learnt)]
+    if options.more:
+        reduced(list_photographs(options.more), options.out / "more", *SIZES)
+        reduced(learnt, options.out / "more", *SIZES[1:])
     examples = [example_of(pictures, torch.Generator().manual_seed(number)) for number in range(options.examples)]
     print(len(pictures), "photographs,", len(examples), "examples", flush=True)
     tokenizer = tokenizer_of(sorted(words_of_templates()))
@@ -109,14 +123,18 @@ def told_of(pictures: Tensor, cells: int) -> Tensor:
     return torch.cat([(F.adaptive_avg_pool2d(pictures, cells) - 0.45) / 0.25, (fineness(pictures, cells) + 4) / 1.2], 1)
 
 
-def reduced(folder: Path, out: Path) -> list[Tensor]:
-    """Photographs at a quarter of their sides, 8 bits, also written; (3, h, w) each."""
+def reduced(files: list[Path], out: Path, *sizes: float) -> list[Tensor]:
+    """Photographs at parts of their sides, 8 bits, but those that are smaller than SIDE then, also written; (3, h, w)
+    each."""
     out.mkdir(parents=True, exist_ok=True)
     found = []
-    for path in sorted(path for path in folder.iterdir() if images.supported(path)):
-        small = F.interpolate(images.read(path).pixels.float(), scale_factor=0.25, mode="area")
-        images.write(images.Photograph((small * 255).round() / 255), out / f"{path.stem}.png")
-        found.append((small[0] * 255).round() / 255)
+    for path in files:
+        pixels = images.read(path).pixels.float()
+        for size in sizes:
+            small = (F.interpolate(pixels, scale_factor=size, mode="area") * 255).round() / 255
+            if min(small.shape[2:]) >= SIDE:
+                images.write(images.Photograph(small), out / f"{path.stem}-{size:g}.png")
+                found.append(small[0])
     return found
 
 

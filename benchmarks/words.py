@@ -1,6 +1,6 @@
 """Whether cleaning brings words of degraded photographs nearer to the words of their clean twins.
 
-    python benchmarks/words.py --words RUN/words.safetensors --photographs small/photographs --held-out 100
+    python benchmarks/words.py --words RUN/words.safetensors --photographs small/photographs --held-out small/held-out
 
 Distance: one minus the cosine, a mean over the words. `nearer` is the share of photographs whose words are nearer to
 the twin's after cleaning than before; `mean nearer` that whose twin is nearer to the mean of the training's words than
@@ -9,8 +9,8 @@ U-Net is told (the text encoder's last layer where the words stand). `found` is 
 of all held out, the twin's are the nearest; by chance one of all. `of the way` is which part of the mean distance is
 gone. `apart` is the distance between words of two clean photographs. `error`: see `heard`.
 
-To choose by others than those that count: --held-out 50 --but-last 100. With --told the networks that clean are taught
-by the squared distance to the twin's words instead, which no method may do: what they could reach at most.
+With --told the networks that clean are taught by the squared distance to the twin's words instead, which no method may
+do: what they could reach at most.
 """
 
 import argparse
@@ -24,25 +24,25 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pellucid import images
+from pellucid.data.folders import list_photographs
 from pellucid.degradations import parse_drawn
 from pellucid.diffusion.guidance_image import GuidanceMaker, load_guidance_maker
+from pellucid.diffusion.image_words import distance_of_words
 
 
 def main() -> None:
     """Measures and prints JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--words", type=Path, required=True)
-    parser.add_argument("--photographs", type=Path, required=True)
-    parser.add_argument("--held-out", type=int, default=100, help="Photographs, the last by name.")
-    parser.add_argument("--but-last", type=int, default=0, help="Photographs at the end that are not looked at.")
+    parser.add_argument("--photographs", type=Path, action="append", required=True, help="Folders to learn from.")
+    parser.add_argument("--held-out", type=Path, required=True)
     parser.add_argument("--degradation", action="append", help="Instead of the usual five; several may be given.")
     parser.add_argument("--told", type=int, default=0, help="Steps of learning from the answer.")
     parser.add_argument("--seed", type=int, default=62)
     options = parser.parse_args()
     maker = load_guidance_maker(options.words)
-    files = sorted(path for path in options.photographs.iterdir() if images.supported(path))
-    looked = files[: len(files) - options.but_last]
-    training, held_out = (squares(some) for some in (looked[: -options.held_out], looked[-options.held_out :]))
+    held_out = squares(list_photographs(options.held_out))
+    training = torch.cat([squares(list_photographs(folder)) for folder in options.photographs])
     kinds = options.degradation or [*DEGRADATIONS]
     if options.told:
         learn_from_the_answer(maker, training, kinds, options.told)
@@ -53,7 +53,7 @@ def main() -> None:
         for number, text in enumerate(kinds):
             degraded = worse(held_out, text, torch.Generator().manual_seed(options.seed + number))
             rows[text] = compared(maker, clean, maker.words(degraded), usual)
-        moved, apart = distances(maker.clean(clean), clean), distances(clean.roll(1, 0), clean)
+        moved, apart = distance_of_words(maker.clean(clean), clean), distance_of_words(clean.roll(1, 0), clean)
         rows["clean"] = {"moved": float(moved.mean()), "apart": float(apart.mean()), **heard(maker, held_out, clean)}
     shares = [rows[text]["nearer"] for text in kinds]
     share, count = sum(shares) / len(kinds), len(kinds) * len(held_out)
@@ -99,15 +99,10 @@ def learn_from_the_answer(maker: GuidanceMaker, pictures: Tensor, kinds: list[st
     maker.clean.requires_grad_(False)
 
 
-def distances(one: Tensor, other: Tensor) -> Tensor:
-    """Of words (n, count, width), (n,)."""
-    return 1 - F.cosine_similarity(one, other, dim=2).mean(1)
-
-
 def compared(maker: GuidanceMaker, clean: Tensor, degraded: Tensor, usual: Tensor) -> dict[str, float]:
     """The numbers of one kind of degradation."""
     cleaned = maker.clean(degraded)
-    before, after = distances(degraded, clean), distances(cleaned, clean)
+    before, after = distance_of_words(degraded, clean), distance_of_words(cleaned, clean)
     place = slice(maker.place, maker.place + degraded.shape[1])
     told = [maker.said(words)[:, place] for words in (clean, degraded, cleaned)]
     nearest = [
@@ -119,8 +114,10 @@ def compared(maker: GuidanceMaker, clean: Tensor, degraded: Tensor, usual: Tenso
         "after": float(after.mean()),
         "of the way": float(1 - after.mean() / before.mean()),
         "nearer": float((after < before).float().mean()),
-        "mean nearer": float((distances(usual, clean) < before).float().mean()),
-        "said nearer": float((distances(told[2], told[0]) < distances(told[1], told[0])).float().mean()),
+        "mean nearer": float((distance_of_words(usual, clean) < before).float().mean()),
+        "said nearer": float(
+            (distance_of_words(told[2], told[0]) < distance_of_words(told[1], told[0])).float().mean()
+        ),
         "found before": float((nearest[0].argmax(1) == own).float().mean()),
         "found after": float((nearest[1].argmax(1) == own).float().mean()),
     }

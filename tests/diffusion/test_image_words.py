@@ -144,7 +144,9 @@ def test_a_stage_trains_what_it_should_and_nothing_else(folders, stage):
     noise, times = torch.randn(2, 4, 8, 8), torch.tensor([100, 700])
     losses = []
     for _ in range(12):
-        loss = maker.error(seen, target, times, noise, stage)
+        words = maker.words(seen)
+        words = maker.clean(words) if stage == "clean" else words
+        loss = maker.error(words, maker.codec.encode(target), times, noise)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()

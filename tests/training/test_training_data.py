@@ -66,6 +66,7 @@ def test_what_one_source_holds_out_no_other_trains_on(folders, tmp_path):
     training, held_out = split_sources(DataSettings(sources=[first, clean, again]))
     assert [len(source) for source in training.sources] == [20, 10, 20]
     assert [len(source) for source in held_out.sources] == [4, 0, 0]
+    assert held_out.weights[0] > 0 == held_out.weights[1] == held_out.weights[2]
     assert not {path.stem.split("_")[0] for path in training.files()} & {"11", "12"}
     assert training.sources[2].kind == "low-light"
     assert training.sources[2].degradations

@@ -17,6 +17,8 @@ from pellucid.restoration.guides import Maker
 from pellucid.training.overrides import override
 from pellucid.training.settings import read_recipe
 from pellucid.training.train import prepare
+from pellucid.training.words import train as words_training
+from pellucid.training.words.batches import KnownBatch, KnownPairs, WordsBatches
 from pellucid.training.words.train import WordsObjective, prepare_words
 from support.pipelines import save_pipeline, save_vision
 
@@ -55,6 +57,8 @@ def test_four_stages_and_the_tables(folders, small_pictures, tmp_path):
     second = words_tree(photographs, folders, "clean-words", weights=str(tmp_path / "one" / "words.safetensors"))
     assert np.isfinite(list(run(second, tmp_path / "two").values())).all()
     assert logged(tmp_path / "two")[-1]["loss_held_out"] > 0
+    assert 0 <= logged(tmp_path / "two")[-1]["nearer"] <= 1
+    assert "nearer" not in logged(tmp_path / "one")[-1]
     said, cleaned = (load_guidance_maker(tmp_path / name / "words.safetensors") for name in ("one", "two"))
     assert (said.cleaned, cleaned.cleaned) == (False, True)
     for name, value in said.state_dict().items():
@@ -104,8 +108,48 @@ def test_cleaning_begins_by_leaving_words_and_keeps_clean_ones(folders, small_pi
     with torch.no_grad():
         prepared.module.clean.of_words[0][-1].bias.add_(words.std())
         moved = float((prepared.module.clean(words) - words).square().mean() / words.var())
-    losses = [float(WordsObjective("clean", keep)(prepared.module, batch).detach()) for keep in (0.0, 2.0)]
+        degraded = prepared.module.words(batch.seen)
+        all_moved = float((prepared.module.clean(degraded) - degraded).square().mean() / words.var())
+    losses = [
+        float(WordsObjective("clean", keep, still)(prepared.module, batch).detach())
+        for keep, still in ((0.0, 0.0), (2.0, 0.0), (0.0, 2.0))
+    ]
     assert losses[1] - losses[0] == pytest.approx(2 * moved, rel=1e-2)
+    assert losses[2] - losses[0] == pytest.approx(2 * all_moved, rel=1e-2)
+
+
+def test_known_pairs_say_what_pictures_do_and_the_best_is_kept(folders, small_pictures, tmp_path, monkeypatch):
+    maker = GuidanceMaker(str(folders / "pipeline"), str(folders / "vision"), count=3, hidden=40)
+    save_guidance_maker(maker, tmp_path / "words.safetensors")
+    recipe = words_tree(
+        small_pictures(4), folders, "clean-words", weights=str(tmp_path / "words.safetensors"), hidden=40, same=True,
+        keep=1.0, pairs=5, choose=True,
+    )  # fmt: skip
+    prepared, held_out = prepare_words(read_recipe(recipe, "test"), tmp_path)
+    pairs = prepared.batches
+    assert isinstance(pairs, KnownPairs)
+    assert len(pairs.words) == 6  # three batches of two
+    drawn = WordsBatches(pairs.source, 64, 2, pairs.seed, held_out.settings).at(1)
+    assert torch.allclose(pairs.words[2:4], prepared.module.words(drawn.seen), atol=1e-6)
+    assert torch.allclose(pairs.clean[2:4], prepared.module.words(drawn.target), atol=1e-6)
+    first, again, other = pairs.at(3), pairs.at(3), pairs.at(4)
+    assert torch.equal(first.words, again.words)
+    assert torch.equal(first.times, again.times)
+    assert not torch.equal(first.times, other.times)
+    assert any(torch.equal(first.latent[0], one) for one in pairs.latent)
+    # Of a pair, the loss is what it is of the pictures.
+    seen = KnownBatch(pairs.words[2:4], pairs.clean[2:4], pairs.latent[2:4], drawn.times, drawn.seed)
+    losses = [float(prepared.objective(prepared.module, batch).detach()) for batch in (seen, drawn)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+    # Scored after steps 2 and 4: the better one is kept, and a run that was broken off knows how good it was.
+    shares = iter([0.5, 0.25, 0.4])
+    monkeypatch.setattr(words_training, "_watched", lambda *_: {"nearer": next(shares)})
+    run(recipe, tmp_path / "chosen", stop_at=2)
+    kept = (tmp_path / "chosen" / "words.safetensors").read_bytes()
+    run(recipe, tmp_path / "chosen", resume=True)
+    assert (tmp_path / "chosen" / "words.safetensors").read_bytes() == kept
+    assert [line["nearer"] for line in logged(tmp_path / "chosen")] == [0.5, 0.25]
 
 
 @pytest.mark.parametrize("count", [5, 10])
@@ -133,7 +177,7 @@ def test_contradictions_are_said(folders, small_pictures, tmp_path):
         ("clean-words", {"weights": None}, "goes on from what stage image-to-words"),
         ("image-to-words", {"weights": "words.safetensors"}, "image-to-words begins"),
         ("image-to-words", {"stage": "both"}, "image-to-words"),
-        ("image-to-words", {"keep": 1.0}, "words.keep and words.same: are for stage clean"),
+        ("image-to-words", {"keep": 1.0}, "words.keep, still, same, pairs and choose: are for stage clean"),
     ):
         with pytest.raises(SettingsError, match=message):
             read_recipe(words_tree(photographs, folders, name, **words), name)

@@ -31,7 +31,7 @@ from pellucid.errors import ModelError, SettingsError, one_line
 from pellucid.files import written_whole
 from pellucid.priors.clip import clip
 
-__all__ = ["PARTS_THAT_LEARN", "GuidanceMaker", "load_guidance_maker", "save_guidance_maker"]
+__all__ = ["PARTS_THAT_LEARN", "GuidanceMaker", "Stage", "load_guidance_maker", "save_guidance_maker"]
 
 Stage = Literal["image-to-words", "clean"]
 PARTS_THAT_LEARN: Mapping[str, tuple[str, ...]] = {
@@ -140,24 +140,19 @@ class GuidanceMaker(nn.Module):
         states: Tensor = self.text_encoder(read.input_ids.to(self.ids.device)).last_hidden_state
         return states
 
-    def error(self, seen: Tensor, target: Tensor, times: Tensor, noise: Tensor, stage: Stage) -> Tensor:
-        """What training minimises: the squared error of the noise that the U-Net says, told the words of one picture,
-        of another under noise; a scalar.
+    def error(self, words: Tensor, latent: Tensor, times: Tensor, noise: Tensor) -> Tensor:
+        """What training minimises: the squared error of the noise that the U-Net says, told words; a scalar.
 
         Args:
-            seen: pictures (B, 3, H, W) whose words are said.
-            target: what is under noise, (B, 3, h, w), sides divisible by the codec's stride: in stage 1 the same
-                pictures, in stage 2 their clean partners.
+            words: that it is told, (B, count, width): in stage 1 those of a picture, in stage 2 those of a degraded
+                one, cleaned.
+            latent: the codec's states of what is under noise: in stage 1 of the same picture, in stage 2 of its clean
+                partner.
             times: (B,) int64.
-            noise: like the target's states.
-            stage: which words are said: those of the picture, or those cleaned.
+            noise: like the states.
         """
-        with torch.no_grad():
-            latent = self.codec.encode(target)
-            state = self.noising.noised(latent, noise, times)
-        words = self.words(seen)
-        told = self.said(self.clean(words) if stage == "clean" else words)
-        predicted: Tensor = self.unet(state, times, encoder_hidden_states=told).sample
+        state = self.noising.noised(latent, noise, times)
+        predicted: Tensor = self.unet(state, times, encoder_hidden_states=self.said(words)).sample
         return F.mse_loss(predicted.float(), noise)
 
     @torch.no_grad()

@@ -15,10 +15,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from pellucid.errors import ModelError, SettingsError
 
-__all__ = ["HIDDEN", "WordCleaner", "WordMapper", "spoken", "words_place"]
+__all__ = ["HIDDEN", "WordCleaner", "WordMapper", "distance_of_words", "spoken", "words_place"]
 
 HIDDEN = 1280
 """Units between, of every layer."""
@@ -129,6 +130,11 @@ class WordCleaner(nn.Module):
     def forward(self, words: Tensor) -> Tensor:
         """Words (B, count, width) in and out."""
         return torch.stack([one(word) for one, word in zip(self.of_words, words.unbind(1), strict=True)], 1)
+
+
+def distance_of_words(one: Tensor, other: Tensor) -> Tensor:
+    """How far words (B, count, width) are from others, (B,): one minus the cosine, the mean over the words."""
+    return 1 - F.cosine_similarity(one, other, dim=2).mean(1)
 
 
 def words_place(tokenizer: Any, length: int, count: int) -> tuple[Tensor, int]:

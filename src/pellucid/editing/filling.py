@@ -47,7 +47,7 @@ def missing_of(mask: object, image: Tensor) -> tuple[Tensor, list[str]]:
     missing = weight >= 0.5
     share = float(missing.float().mean())
     if share == 0:
-        why = "is empty" if weight.max() == 0 else f"is {float(weight.max()):.0%} white at most"
+        why = "is empty" if weight.max() == 0 else f"is {100 * float(weight.max()):.3g}% white at most"
         raise SettingsError(f"{name}: {why}; what is at least half white is filled, and nothing is")
     if share > 0.95:
         raise SettingsError(f"{name}: covers {share:.0%} of the picture, and leaves nothing to go by")

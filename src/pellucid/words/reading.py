@@ -106,18 +106,21 @@ def colours_in(text: str) -> Colours:
 def language_of(text: str) -> str | None:
     """The language of a text that is plainly not English, by name; None for English, and where nothing shows.
 
+    It shows by two different words that are of it and not English, or by one of four letters or more; a word that is
+    said again, as in singing, counts once. Languages that have these words alike are all named.
     A text in letters of another script than Latin is "no language with Latin letters".
     """
-    words = split_words(text)
-    letters = [letter for word in words for letter in word]
+    said = split_words(text)
+    letters = [letter for word in said for letter in word]
     if letters and sum(ord(letter) > 0x24F for letter in letters) > len(letters) / 2:
         return "no language with Latin letters"
     english = words_of_templates() | {"please", "very", "no", "me", "not", "is", "on", "in", "to"}
-    counts = {
-        name: sum(word in known.split() and word not in english for word in words) for name, known in FOREIGN.items()
-    }
-    best = max(counts, key=lambda name: counts[name])
-    return best if counts[best] > sum(word in english for word in words) else None
+    words = set(said)
+    own = {name: (words & {*known.split()}) - english for name, known in FOREIGN.items()}
+    most = max(map(len, own.values()))
+    if most <= len(words & english) or (most == 1 and all(len(word) < 4 for word in set().union(*own.values()))):
+        return None
+    return " or ".join(name for name, found in own.items() if len(found) == most)
 
 
 def _clauses(text: str) -> Iterator[list[str]]:
