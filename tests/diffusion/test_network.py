@@ -14,7 +14,7 @@ from pellucid.diffusion.noising import PREDICTIONS, Noising
 from pellucid.diffusion.prompts import read_prompt
 from pellucid.diffusion.regions import Regions, branches_of
 from pellucid.diffusion.small import SmallDenoiser
-from pellucid.errors import SettingsError
+from pellucid.errors import ModelError, SettingsError
 from pellucid.guidance import Guidance
 from pellucid.models.load import load_model, load_network_weights
 from pellucid.models.save import save_model
@@ -94,6 +94,14 @@ def test_a_prior_enters_a_network_that_sees_the_picture_through_zeros(tmp_path):
         torch.testing.assert_close(
             adapted.denoiser(state, picture, times, told), prior.denoiser(state, picture, times, told)
         )
+
+
+def test_weights_that_say_velocity_are_not_taken_for_noise(tmp_path):
+    save_model(Generative(unet=SMALL), tmp_path / "velocity.safetensors")
+    kept = Generative(unet=SMALL, prediction="epsilon", schedule={"rescale_betas_zero_snr": False})
+    with pytest.raises(ModelError, match="its network predicts 'v_prediction', not 'epsilon'"):
+        load_network_weights(kept, tmp_path / "velocity.safetensors")
+    load_network_weights(Generative(unet=SMALL), tmp_path / "velocity.safetensors")
 
 
 def test_no_words_add_nothing_and_numbers_matter(network):
