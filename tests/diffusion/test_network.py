@@ -99,7 +99,7 @@ def test_a_prior_enters_a_network_that_sees_the_picture_through_zeros(tmp_path):
 def test_weights_that_say_velocity_are_not_taken_for_noise(tmp_path):
     save_model(Generative(unet=SMALL), tmp_path / "velocity.safetensors")
     kept = Generative(unet=SMALL, prediction="epsilon", schedule={"rescale_betas_zero_snr": False})
-    with pytest.raises(ModelError, match="its network predicts 'v_prediction', not 'epsilon'"):
+    with pytest.raises(ModelError, match=r"its network predicts 'v_prediction', not 'epsilon'"):
         load_network_weights(kept, tmp_path / "velocity.safetensors")
     load_network_weights(Generative(unet=SMALL), tmp_path / "velocity.safetensors")
 

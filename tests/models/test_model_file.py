@@ -295,7 +295,7 @@ def test_a_policy_that_cannot_be_is_refused(wrong):
 
 
 def test_a_folder_is_no_model_and_says_what_was_meant(tmp_path):
-    with pytest.raises(ModelError, match="a folder, not a model file$"):
+    with pytest.raises(ModelError, match=r"a folder, not a model file$"):
         find_model(str(tmp_path))
     saved(UNet.tiny(), tmp_path / "model.safetensors")
     with pytest.raises(ModelError, match=r"it holds .*model\.safetensors"):

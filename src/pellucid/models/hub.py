@@ -87,7 +87,9 @@ def find_model(name: str) -> Path:
 def _meant_by(folder: Path) -> str:
     """What somebody who names a folder may have wanted."""
     if (folder / "model_index.json").is_file():
-        return "; a pipeline of Stable Diffusion is taken by a recipe, as network.settings: {family: sd, source: FOLDER}"
+        return (
+            "; a pipeline of Stable Diffusion is taken by a recipe, as network.settings: {family: sd, source: FOLDER}"
+        )
     file = folder / "model.safetensors"
     return f"; it holds {file}" if file.is_file() else ""
 
