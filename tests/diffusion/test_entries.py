@@ -10,7 +10,7 @@ from pellucid.diffusion.controls import Controls
 from pellucid.diffusion.network import Generative
 from pellucid.diffusion.prompts import read_prompt
 from pellucid.diffusion.small import CONTEXTS
-from pellucid.diffusion.stable_diffusion import StableDiffusionDenoiser, widen
+from pellucid.diffusion.stable_diffusion import StableDiffusionDenoiser, load_pipeline, widen
 from pellucid.errors import ModelError, SettingsError
 from pellucid.guidance import Guidance
 from pellucid.models.load import load_model, load_network_weights
@@ -195,6 +195,18 @@ def test_a_folder_that_is_no_pipeline_says_what_is_missing(pipeline, tmp_path):
         Generative(family="sd")
     config = json.loads((pipeline / "scheduler" / "scheduler_config.json").read_text())
     assert config["prediction_type"] == "v_prediction"
+
+
+def test_a_pipeline_of_another_kind_is_refused(pipeline):
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    parts = load_pipeline(str(pipeline))
+    wide = CLIPTextModel(CLIPTextConfig(hidden_size=48, num_hidden_layers=1, intermediate_size=48, vocab_size=100))
+    with pytest.raises(ModelError, match=r"words of \d+ numbers, and its text_encoder gives 48"):
+        StableDiffusionDenoiser(parts["unet"], wide, parts["tokenizer"])
+    widen(parts["unet"], 9)  # of inpainting: the state, what is seen, and the mask
+    with pytest.raises(ModelError, match="takes 9 channels; the family sd gives it 4 or 8"):
+        StableDiffusionDenoiser(parts["unet"], parts["text_encoder"], parts["tokenizer"])
 
 
 @pytest.mark.parametrize(

@@ -7,16 +7,18 @@ import torch
 from torch.nn import functional as F
 
 import pellucid
+from pellucid.diagnosis.findings import Diagnosis, Finding
 from pellucid.diffusion.controls import SAMPLERS, TILINGS, Controls
 from pellucid.diffusion.network import Generative
 from pellucid.diffusion.noising import PREDICTIONS, Noising
 from pellucid.diffusion.prompts import read_prompt
 from pellucid.diffusion.regions import Regions, branches_of
 from pellucid.diffusion.small import SmallDenoiser
-from pellucid.errors import SettingsError
+from pellucid.errors import ModelError, SettingsError
 from pellucid.guidance import Guidance
 from pellucid.models.load import load_model, load_network_weights
 from pellucid.models.save import save_model
+from pellucid.restoration.asking import prompt_for
 from pellucid.restoration.restorer import Restorer
 from pellucid.restoration.sampling import gaussian, sample_in_tiles, sampled_states
 from pellucid.restoration.tiles import Tiles
@@ -92,6 +94,14 @@ def test_a_prior_enters_a_network_that_sees_the_picture_through_zeros(tmp_path):
         torch.testing.assert_close(
             adapted.denoiser(state, picture, times, told), prior.denoiser(state, picture, times, told)
         )
+
+
+def test_weights_that_say_velocity_are_not_taken_for_noise(tmp_path):
+    save_model(Generative(unet=SMALL), tmp_path / "velocity.safetensors")
+    kept = Generative(unet=SMALL, prediction="epsilon", schedule={"rescale_betas_zero_snr": False})
+    with pytest.raises(ModelError, match=r"its network predicts 'v_prediction', not 'epsilon'"):
+        load_network_weights(kept, tmp_path / "velocity.safetensors")
+    load_network_weights(Generative(unet=SMALL), tmp_path / "velocity.safetensors")
 
 
 def test_no_words_add_nothing_and_numbers_matter(network):
@@ -340,6 +350,24 @@ def test_where_nothing_is_said_the_diagnosis_is_asked_for():
     _, decision = blind.restore_and_explain(noisy)
     assert decision.unchanged
     assert "--prompt" in decision.words()
+
+
+@pytest.mark.parametrize(
+    ("blur", "low", "prompt"),
+    [
+        (0.43, 0.37, "deblur 27"),
+        (0.36, 0.46, "deblur 27"),  # whichever is likelier, what is milder
+        (0.3, 0.2, ""),
+        (0.9, 0.3, "deblur 27"),
+        (0.2, 0.8, "sr 67"),
+    ],
+)
+def test_blur_is_asked_for_where_one_of_two_that_look_alike_is_likely(blur, low, prompt):
+    found = (("blur", blur, 27.0), ("low-resolution", low, 67.0), ("ringing", 0.7, 60.0), ("jpeg", 0.1, 5.0))
+    diagnosis = Diagnosis(tuple(Finding(kind, p, p > 0.5, s, s, s) for kind, p, s in found), 0.8)
+    network = awake(operations=["denoise", "deblur", "sr"])
+    assert prompt_for(diagnosis, network) == prompt
+    assert prompt_for(diagnosis, awake(operations=["denoise"])) == ""
 
 
 def test_octaves_that_are_not_heard_say_nothing_and_are_remembered(tmp_path):

@@ -10,6 +10,7 @@ from torch import nn
 from pellucid.errors import ModelError, SettingsError
 from pellucid.models.file import describe_model
 from pellucid.models.header import Header, Policy
+from pellucid.models.hub import find_model
 from pellucid.models.load import load_model, load_network_weights
 from pellucid.models.priors import find_prior
 from pellucid.models.save import save_model
@@ -291,3 +292,14 @@ def test_a_policy_has_defaults_for_what_older_files_do_not_say():
 def test_a_policy_that_cannot_be_is_refused(wrong):
     with pytest.raises(ValueError, match="must be"):
         Policy(**wrong)
+
+
+def test_a_folder_is_no_model_and_says_what_was_meant(tmp_path):
+    with pytest.raises(ModelError, match=r"a folder, not a model file$"):
+        find_model(str(tmp_path))
+    saved(UNet.tiny(), tmp_path / "model.safetensors")
+    with pytest.raises(ModelError, match=r"it holds .*model\.safetensors"):
+        find_model(str(tmp_path))
+    (tmp_path / "model_index.json").write_text("{}")
+    with pytest.raises(ModelError, match="family: sd"):
+        find_model(str(tmp_path))

@@ -183,6 +183,10 @@ def test_contexts_and_entries_learn(photographs, tmp_path, context, entry):
         ({"diffusion": {"adapter": {"rank": 2}}}, "kind is missing"),
         ({"diffusion": {"adapter": {"kind": "lora", "targets": ["to_q"]}}}, "no layer has such a name"),
         ({"network": {"name": "unet"}}, "networks that sample"),
+        (
+            {"network": {"name": "generative", "settings": {"unet": SMALL, "prediction": "epsilon"}}},
+            "says v or the picture, not epsilon",
+        ),
         ({"diffusion": {"all": 0.9, "bad": 0.2}}, "1 at most"),
         (
             {

@@ -7,7 +7,19 @@ from pellucid.diffusion.controls import Controls
 from pellucid.diffusion.noising import Noising
 from pellucid.errors import MissingExtraError, SettingsError
 
-__all__ = ["scheduler_for", "times_of"]
+__all__ = ["check_noising", "scheduler_for", "times_of"]
+
+
+def check_noising(noising: Noising) -> None:
+    """Refuses noising that a network can be trained with and never sample from.
+
+    Raises:
+        SettingsError: the network says epsilon, of which nothing can be concluded where there is nothing but noise.
+    """
+    if noising.prediction == "epsilon" and float(noising.kept[-1]) == 0:
+        raise SettingsError(
+            "a schedule that ends in nothing but noise needs a network that says v or the picture, not epsilon"
+        )
 
 
 def scheduler_for(controls: Controls, noising: Noising) -> Any:
@@ -17,10 +29,7 @@ def scheduler_for(controls: Controls, noising: Noising) -> Any:
         SettingsError: the network says epsilon, of which nothing can be concluded where there is nothing but noise.
         MissingExtraError: diffusers is not installed.
     """
-    if noising.prediction == "epsilon" and float(noising.kept[-1]) == 0:
-        raise SettingsError(
-            "a schedule that ends in nothing but noise needs a network that says v or the picture, not epsilon"
-        )
+    check_noising(noising)
     try:
         from diffusers.schedulers.scheduling_ddim import DDIMScheduler
         from diffusers.schedulers.scheduling_ddpm import DDPMScheduler

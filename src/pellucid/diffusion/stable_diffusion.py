@@ -42,6 +42,10 @@ class StableDiffusionDenoiser(nn.Module):
         tokenizer: a `CLIPTokenizer`.
         entry: `concat`, or `none` for the pipeline as it is.
         seen: how many pictures it sees; see `SmallDenoiser`.
+
+    Raises:
+        ModelError: the U-Net takes something else beside the state, as those for inpainting do, or reads words of
+            another width than the text encoder gives, as that of Stable Diffusion XL does.
     """
 
     sees_whole = False
@@ -49,6 +53,7 @@ class StableDiffusionDenoiser(nn.Module):
     def __init__(self, unet: Any, text_encoder: Any, tokenizer: Any, entry: str = "concat", seen: int = 1) -> None:
         super().__init__()
         self.entry, self.channels = entry, int(unet.config.out_channels)
+        _check_fit(unet.config, text_encoder.config, {self.channels, (1 + seen * (entry == "concat")) * self.channels})
         self.unet, self.text_encoder, self.tokenizer = unet, text_encoder.requires_grad_(False), tokenizer
         if entry == "concat" and unet.config.in_channels == self.channels:
             widen(unet, (1 + seen) * self.channels)
@@ -145,6 +150,18 @@ def load_pipeline(source: str) -> dict[str, Any]:
         raise ModelError(f"{source}: its scheduler says that the network predicts {prediction!r}; known: {PREDICTIONS}")
     schedule = {"rescale_betas_zero_snr": False} | {key: config[key] for key in SCHEDULE if key in config}
     return parts | {"prediction": prediction, "schedule": schedule}
+
+
+def _check_fit(unet: Any, text_encoder: Any, channels: set[int]) -> None:
+    """Refuses a U-Net that takes other channels than these, or other words than those of the text encoder."""
+    if unet.in_channels not in channels:
+        known = " or ".join(map(str, sorted(channels)))
+        raise ModelError(f"the pipeline's unet takes {unet.in_channels} channels; the family sd gives it {known}")
+    if unet.cross_attention_dim != text_encoder.hidden_size:
+        raise ModelError(
+            f"the pipeline's unet reads words of {unet.cross_attention_dim} numbers, and its text_encoder gives "
+            f"{text_encoder.hidden_size}; the family sd takes the layout of Stable Diffusion 1.5 and 2.1"
+        )
 
 
 def _check(folder: Path) -> None:

@@ -77,9 +77,21 @@ def find_model(name: str) -> Path:
         if path.suffix.lower() in SUFFIXES:
             return path
         raise ModelError(f"{name}: not a file of weights; known: {', '.join(SUFFIXES)}")
+    if path.is_dir():
+        raise ModelError(f"{name}: a folder, not a model file{_meant_by(path)}")
     if path.suffix or len(path.parts) > 1:
         raise ModelError(f"{name}: no such model file")
     raise ModelError(f"{unknown_name('model', name, EMBEDDED)}, a .safetensors file, or hf:owner/repository")
+
+
+def _meant_by(folder: Path) -> str:
+    """What somebody who names a folder may have wanted."""
+    if (folder / "model_index.json").is_file():
+        return (
+            "; a pipeline of Stable Diffusion is taken by a recipe, as network.settings: {family: sd, source: FOLDER}"
+        )
+    file = folder / "model.safetensors"
+    return f"; it holds {file}" if file.is_file() else ""
 
 
 def _from_hub(name: str) -> Path:

@@ -95,7 +95,7 @@ def load_network_weights(network: nn.Module, weights: Path | Mapping[str, Path])
             `experts.0`.
 
     Raises:
-        ModelError: a file is missing or damaged, or does not fit.
+        ModelError: a file is missing or damaged, does not fit, or predicts something else of a state.
         SettingsError: the network has no module of that name.
     """
     if isinstance(weights, Mapping):
@@ -112,7 +112,16 @@ def load_network_weights(network: nn.Module, weights: Path | Mapping[str, Path])
         return
     if header.network.get("name") != network_name(network):
         raise ModelError(f"{path}: holds a network of another kind ({header.network.get('name', 'external')})")
+    _check_prediction(header, network, path)
     fill(network, tensors, "network", path)
+
+
+def _check_prediction(header: Header, network: nn.Module, path: Path) -> None:
+    """Of networks that sample: the same weights say noise, velocity or picture, which their shapes do not tell."""
+    settings: Any = getattr(network, "settings", {})
+    said, meant = header.network.get("settings", {}).get("prediction"), settings.get("prediction")
+    if said is not None and meant is not None and said != meant:
+        raise ModelError(f"{path}: its network predicts {said!r}, not {meant!r}")
 
 
 def _check_width(refinement: nn.Module, prior: Any, path: Path) -> None:

@@ -1,8 +1,9 @@
 """From what people ask of a model that samples to what it is told, and what to tell people afterwards."""
 
 import json
+import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,9 @@ SHORT: Mapping[str, str] = {"up": "up", "cfg": "text_guidance", "steps": "steps"
 
 MAPS = ("strength_map", "control_map")
 """Options that name files of maps."""
+
+SOFT = ("blur", "low-resolution")
+"""Kinds that make soft."""
 
 ENLARGED = "sr 2x"
 """What a model that samples is asked where a picture was enlarged and nobody said anything: `upscale` leaves about as
@@ -66,10 +70,22 @@ def asked_of(options: RestoreOptions, network: nn.Module) -> Guidance:
 
 def prompt_for(diagnosis: Diagnosis, network: Generative) -> str:
     """The prompt that asks for what a photograph has, as far as a network has learnt to take it away; empty where it
-    has nothing of that: told what is there, a network does less harm than told to take everything."""
+    has nothing of that: told what is there, a network does less harm than told to take everything.
+
+    Mild blur and loss of resolution look alike, and share what is likely between them: where one of the two is more
+    likely there than not, but neither by itself, blur is asked for, the milder of the two (experiment 73).
+    """
     learnt = network.settings.get("operations", tuple(OPERATIONS))
-    found = [(verb_for(one.kind), one.severity) for one in diagnosis.present]
-    return str(Prompt(tuple(Clause(verb, float(round(amount))) for verb, amount in found if verb in learnt)))
+    found = list(diagnosis.present)
+    if not {one.kind for one in found} & set(SOFT) and _any_of(diagnosis, SOFT) > 0.5:
+        found.append(diagnosis["blur"])
+    asked = [(verb_for(one.kind), one.severity) for one in found]
+    return str(Prompt(tuple(Clause(verb, float(round(amount))) for verb, amount in asked if verb in learnt)))
+
+
+def _any_of(diagnosis: Diagnosis, kinds: Sequence[str]) -> float:
+    """How likely it is that any of these kinds is there, as if they were independent."""
+    return 1 - math.prod(1 - one.probability for one in diagnosis.findings if one.kind in kinds)
 
 
 def with_asked(known: Guidance, asked: Guidance) -> Guidance:

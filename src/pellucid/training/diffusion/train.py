@@ -12,6 +12,7 @@ from pellucid.data.sources import Source
 from pellucid.devices import channels_last
 from pellucid.diffusion.adapters import ADAPTERS, adapt, merge
 from pellucid.diffusion.network import Generative
+from pellucid.diffusion.schedulers import check_noising
 from pellucid.errors import SettingsError
 from pellucid.models.header import Policy
 from pellucid.models.hub import find_model
@@ -70,6 +71,7 @@ def prepare_diffusion(recipe: Recipe, folder: Path) -> tuple[Run, DiffusionBatch
     network = build_network(recipe.network.name, recipe.network.settings)
     if not isinstance(network, Generative):
         raise SettingsError(f"network.name: diffusion trains networks that sample, not {recipe.network.name!r}")
+    check_noising(network.noising)
     if recipe.network.weights:
         load_network_weights(network, recipe.network.weights)
     if settings.adapter is not None:
