@@ -133,7 +133,7 @@ def test_a_bare_pickle_is_refused_in_one_line(tmp_path, recwarn):
         (b"", "is empty"),
         (b"\x1f\x8b\x08\0\0", "packed archive"),
         (b"\xef\xbb\xbf<!doctype html>", "a web page"),
-        (b"PK\x03\x04 damaged", "not a readable weights file"),
+        (b"PK\x03\x04 damaged", "not a readable weights file, for its end is missing; fetch it again"),
         (b"\x80\x02}q\0.", "not a readable weights file"),
     ],
 )

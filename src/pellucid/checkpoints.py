@@ -70,6 +70,7 @@ _COMPANIONS: tuple[str, ...] = (
 )
 _COMPANIONS += ("vgg.", "n_averaged", "global_step", "step", "epoch", "iteration")
 _MOST_NAMES = 6
+_ZIP = b"PK\x03\x04"
 
 
 def _plain_dictionary(*_: object) -> dict[Any, Any]:
@@ -268,11 +269,14 @@ def _no_weights(head: bytes) -> str:
 
 
 def _archived(path: Path) -> str:
-    """What a ZIP file is that torch has not written for its tensors; empty for any other file."""
+    """What a ZIP file is that torch has not written for its tensors, or only a part of; empty for any other file."""
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
-    except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError):
+    except zipfile.BadZipFile:
+        with path.open("rb") as file:  # torch's files are ZIP files, too, whose list of contents stands at the end
+            return "not a readable weights file, for its end is missing; fetch it again" if file.read(4) == _ZIP else ""
+    except (OSError, ValueError, NotImplementedError):
         return ""
     if any(name.endswith("/constants.pkl") for name in names):
         return "a TorchScript archive, which is code; save the network's state_dict() instead"

@@ -302,6 +302,9 @@ def test_what_is_not_recognised_is_explained(tmp_path):
     (tmp_path / "notes.txt").touch()
     with pytest.raises(ModelError, match=r"notes\.txt: not a file of weights; known: \.safetensors, \.pth"):
         pellucid.load(tmp_path / "notes.txt")
+    (tmp_path / "package.tgz").touch()
+    with pytest.raises(ModelError, match=r"package\.tgz: not a file .*; `pellucid models import` reads packages"):
+        pellucid.load(tmp_path / "package.tgz")
     torch.save(AUTHORS["aod_net"] | {"e_conv1.bias": torch.full((3,), torch.nan)}, tmp_path / "nan.pth")
     with pytest.raises(ModelError, match=r"nan\.pth: the weights of its network are not finite"):
         pellucid.load(tmp_path / "nan.pth")
