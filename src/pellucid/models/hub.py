@@ -76,11 +76,10 @@ def find_model(name: str) -> Path:
     if path.is_file():
         if path.suffix.lower() in SUFFIXES:
             return path
-        raise ModelError(f"{name}: not a file of weights; known: {', '.join(SUFFIXES)}")
-    if path.is_dir():
-        raise ModelError(f"{name}: a folder, not a model file{_meant_by(path)}")
         packed = "; `pellucid models import` reads packages of TensorFlow.js" if path.suffix.lower() == ".tgz" else ""
         raise ModelError(f"{name}: not a file of weights; known: {', '.join(SUFFIXES)}{packed}")
+    if path.is_dir():
+        raise ModelError(f"{name}: a folder, not a model file{_meant_by(path)}")
     if path.suffix or len(path.parts) > 1:
         raise ModelError(f"{name}: no such model file")
     raise ModelError(f"{unknown_name('model', name, EMBEDDED)}, a .safetensors file, or hf:owner/repository")
