@@ -88,10 +88,14 @@ def test_what_adds_nothing_has_no_scale(tmp_path):
     with pytest.raises(SettingsError, match="this model has neither"):
         Restorer(network, control={"control_scale": 0.5})
     with pytest.raises(SettingsError, match="this model has neither"):
-        Restorer(network, control_map=str(tmp_path / "map.png")).restore_image(torch.rand(1, 3, 16, 16))
+        Restorer(network, control_map=str(tmp_path / "map.png"), prompt="denoise 9").restore_image(
+            torch.rand(1, 3, 16, 16)
+        )
     other = Generative(unet=SMALL, entry="sft")
     with pytest.raises(SettingsError, match="the map of control is of 16 x 16 pixels, the picture of 24 x 16"):
-        Restorer(other, control_map=str(tmp_path / "map.png")).restore_image(torch.rand(1, 3, 16, 24))
+        Restorer(other, control_map=str(tmp_path / "map.png"), prompt="denoise 9").restore_image(
+            torch.rand(1, 3, 16, 24)
+        )
 
 
 @pytest.mark.parametrize("context", CONTEXTS)

@@ -363,7 +363,7 @@ class Restorer:
             return self._enlarger.restore_image(mixed), decision
         for further in self._scales[1:]:
             restored, _ = self._restored(restored, replace(options, crop=None), known.knowing(scale=further))
-        return bicubic(restored, height, width).clamp_(0, 1), decision
+        return bicubic(restored, height, width).clamp(0, 1), decision
 
     def _sampled_large(
         self, degraded: Tensor, options: RestoreOptions, known: Guidance, alpha: Tensor | None, **how: bool

@@ -78,7 +78,7 @@ class CostSettings(Section):
 class GateSettings(Section):
     """What the gate of experts is taught by: vectors of the prior, found once, and all of them shown at every step."""
 
-    examples: Annotated[int, Field(ge=1)] = 10_500
+    examples: Annotated[int, Field(ge=1)] = 16_000
     """Photographs of the recipe's data, degraded as it says."""
     plain: Annotated[int, Field(ge=0)] = 600
     """Pictures that show nothing, beside those: a white page must not be taken for a haze."""
@@ -190,7 +190,7 @@ def teach_judges(
         settings: of the gate, and of how many pictures.
         heads: how the heads are fitted; they keep their size.
         calibration: how many draws of held-out photographs calibrate.
-        seed: of the draws.
+        seed: of the draws, and of what the heads begin from.
         pieces: a folder for what is gathered, as `gather_pieces` makes it; what lies there is not drawn again.
         show: told how far it is: the part that is done, and what is being done.
 
@@ -199,7 +199,9 @@ def teach_judges(
     """
     drawing = _Drawing(lambda image: _seen(prior, image), experts, source, settings, seed, True)
     gathered = drawing.gathered(pieces, show)
-    fresh = Heads(**prior.heads.settings).to(gathered.seen[1].device)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        fresh = Heads(**prior.heads.settings).to(gathered.seen[1].device)
     fit_heads(fresh, gathered.seen[1], gathered.labels, heads, presence=5.0, severity=10.0, seed=seed)
 
     def calibrating() -> _Gathered:
