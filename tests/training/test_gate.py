@@ -132,7 +132,7 @@ def test_heads_and_gate_learn_from_the_same_pictures(tmp_path):
     noisy = parse("noise sigma=25 bits=8")(new, generator)
     said = [prior.conclusions(prior.prepare(image[None]))["noise"] for image in (new, noisy)]
     assert said[0][0] < 0.2
-    assert said[1][0] > 0.8
+    assert said[1][0] > 0.6
     assert said[1][1] == pytest.approx(50, abs=12)
     weights = gate.eval().trust(torch.cat([prior(new[None]), prior(noisy[None])]))
     assert weights[0, 1] > 0.8

@@ -151,8 +151,8 @@ def whole_view(image: Tensor, size: tuple[int, int]) -> Tensor:
     if image.device.type == "cpu" and not torch.compiler.is_exporting():
         down, across = (_taps(side, target) for side, target in zip(image.shape[2:], size, strict=True))
         with torch.autocast("cpu", enabled=False):
-            # One picture at a time: products of a batch differ in their last bits, and caches know pictures by their bits.
-            views = [by_rows(down, one, lambda part: part.float().clamp(0, 1)) @ across.T for one in image.split(1)]
+            # One picture at a time: products of a batch differ in their last bits, by which caches know pictures.
+            views = [by_rows(down, one[None], lambda part: part.float().clamp(0, 1)) @ across.T for one in image]
             return torch.cat(views).clamp(0, 1)
     sides = (min(image.shape[2], MAX_SHRINK * size[0]), min(image.shape[3], MAX_SHRINK * size[1]))
     if sides == image.shape[2:] and not on_disk(image):
