@@ -67,9 +67,7 @@ def teach(
     seed = recipe.train.seed
     with progress("teaching the gate", 1) as bar:
         if part is not None and pieces is not None:
-            gather_pieces(
-                experts.train(), module.prior, training, recipe.gate, pieces, seed=seed, part=part, show=bar
-            )  # fmt: skip
+            gather_pieces(experts.train(), module.prior, training, recipe.gate, pieces, seed=seed, part=part, show=bar)
             return
         if heads is not None:
             settings = HeadsSettings(hidden=module.prior.heads.settings["hidden"])

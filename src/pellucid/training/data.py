@@ -202,9 +202,7 @@ def split_sources(data: DataSettings) -> tuple[Source, Source]:
     if data.sources is None:
         return training[0], halves[0][1]
     weights = [source.weight for source in data.sources]
-    # Of a source that holds none out, none can be drawn to watch progress on.
-    watched = [weight if len(half[1]) else 0.0 for weight, half in zip(weights, halves, strict=True)]
-    return Mixture(training, weights), Mixture([half[1] for half in halves], watched)
+    return Mixture(training, weights), Mixture([half[1] for half in halves], weights)
 
 
 def _of_all_scales(sources: Sequence[SourceSettings], scales: Sequence[int]) -> tuple[Turns, Turns]:

@@ -205,10 +205,8 @@ def teach_judges(
     fit_heads(fresh, gathered.seen[1], gathered.labels, heads, presence=5.0, severity=10.0, seed=seed)
 
     def calibrating() -> _Gathered:
-        drawn = (
-            seen_photograph(held_out.seen_whole(), None, generator_of(seed, 1, number, 3))
-            for number in range(calibration)
-        )
+        whole = held_out.seen_whole()
+        drawn = (seen_photograph(whole, None, generator_of(seed, 1, number, 3)) for number in range(calibration))
         return _Gathered.of([(_seen(prior, image[None]), known) for image, known in drawn])
 
     told = _kept(pieces and pieces / "calibration.pt", calibrating)
